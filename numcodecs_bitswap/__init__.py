@@ -1,0 +1,48 @@
+"""Lossless learned compression of arrays: Bit-Swap for numcodecs and Zarr.
+
+::
+
+    array chunk
+       | patches.split            / patches.join
+    patches  (n, h, w, c) integers
+       | bitsback.groups.encode   / .decode     asks nets for parameters, symbols for intervals
+    message  (heads, tail)                      rans push / pop
+       | message.flatten          / message.unflatten
+    uint16 words
+       | frame.build              / frame.parse
+    frame bytes
+
+Importing this package takes milliseconds: torch is loaded by the first chunk that a model codes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
+
+if TYPE_CHECKING:
+    from .codec import BitSwap
+    from .scheduler import set_device
+
+__all__ = [
+    "BitSwap",
+    "BitswapError",
+    "DeviceError",
+    "FormatError",
+    "MessageExhausted",
+    "MissingModel",
+    "ModelError",
+    "set_device",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
+    if name == "BitSwap":
+        from .codec import BitSwap
+
+        return BitSwap
+    if name == "set_device":
+        from .scheduler import set_device
+
+        return set_device
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
