@@ -1,0 +1,65 @@
+"""A trained network -> the model file of FORMAT.md section 7."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from numcodecs_bitswap.train.fake_quant import QuantLayer, Trunk
+from numcodecs_bitswap.train.networks import BitSwapNet
+
+
+def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
+    w, b, shift = (t.cpu().numpy() for t in layer.integers())
+    w = w.transpose(0, 2, 3, 1).reshape(len(w), -1)  # (out, in, row, column) to (out, (row, column, in))
+    return {f"{name}.w": w.astype(np.int8), f"{name}.b": b.astype(np.int32), f"{name}.f": shift.astype(np.uint8)}
+
+
+def _trunk(name: str, trunk: Trunk) -> dict[str, NDArray[np.generic]]:
+    tensors = _layer(f"{name}.in", trunk.first) | _layer(f"{name}.head", trunk.head)
+    for k, (conv, out) in enumerate(zip(trunk.convs, trunk.outs, strict=True)):
+        assert isinstance(conv, QuantLayer) and isinstance(out, QuantLayer)
+        tensors |= _layer(f"{name}.{k}.conv", conv) | _layer(f"{name}.{k}.out", out)
+    return tensors
+
+
+def integer_tensors(net: BitSwapNet) -> dict[str, NDArray[np.generic]]:
+    """Every tensor of FORMAT.md section 7 by name."""
+    tensors: dict[str, NDArray[np.generic]] = {
+        "prior": net.core.prior_integers().detach().cpu().numpy().astype(np.int32)
+    }
+    for t, stage in enumerate(net.stages, 1):
+        tensors |= _trunk(f"stage{t}.a", stage.a) | _trunk(f"stage{t}.b", stage.b)  # type: ignore[arg-type]
+    for number, q in enumerate(net.core.q, 1):
+        tensors |= _trunk(f"q{number}", q)  # type: ignore[arg-type]
+    for number, p in enumerate(net.core.p):
+        tensors |= _trunk(f"p{number}", p)  # type: ignore[arg-type]
+    return tensors
+
+
+def architecture(net: BitSwapNet) -> dict[str, object]:
+    """The `arch` of FORMAT.md section 7."""
+    a = net.arch
+    return {
+        "format": 1,
+        "kind": "bit_swap",
+        "channels": a.channels,
+        "stages": a.stages,
+        "mixtures": a.mixtures,
+        "latent_layers": a.latent_layers,
+        "latent_channels": a.latent_channels,
+        "blocks": {"stage": a.blocks, "core": a.core_blocks, "direct": a.direct_blocks},
+    }
+
+
+def write_model(net: BitSwapNet, path: Path, name: str, licence: str, provenance: str) -> str:
+    """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id."""
+    metadata = {"arch": json.dumps(architecture(net), sort_keys=True), "name": name, "licence": licence, "provenance": provenance}
+    tensors = {key: np.ascontiguousarray(value) for key, value in sorted(integer_tensors(net).items())}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata)
+    temporary.replace(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,116 @@
+"""Layers that compute, in floats, what the integer layers of FORMAT.md section 4.1 will compute, with straight-through gradients.
+
+Activations hold integer values (int8 units) although their type is float. Weights are kept in real units and
+rounded, at each forward pass, to `integer / 2**shift` with one shift per output channel, which is what `export.py` writes down.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WEIGHT_LIMIT = 63
+"""Largest magnitude of an integer weight: with 7 bits no CPU kernel saturates (DESIGN: exactness)."""
+MAX_SHIFT = 12
+"""Keeps biases far below the 2**24 bound of FORMAT.md section 4.1."""
+BIAS_LIMIT = 2**22
+UNIT = 32.0
+"""Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates fit."""
+
+
+class _RoundClamp(torch.autograd.Function):
+    """floor(x + 1/2) clamped to [low, high]; the gradient passes where nothing was clamped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward((x >= low - 0.5) & (x <= high + 0.5))
+        return (x + 0.5).floor_().clamp_(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grads[0] * inside, None, None
+
+
+def round_clamp(x: Tensor, low: float, high: float) -> Tensor:
+    """Round to the nearest integer (ties up) and clamp, with a straight-through gradient."""
+    result: Tensor = _RoundClamp.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return result
+
+
+class QuantLayer(nn.Module):
+    """A 1x1 (kernel=1) or zero-padded 3x3 (kernel=3) convolution with integer weights, bias and a shift per output channel.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    kernel : int, 1 or 3
+    in_gain, out_gain : Tensor, shape (n_in,) and (n_out,)
+        Real weight = out_gain * parameter * in_gain: only how fast Adam moves a weight depends on them.
+    std : float
+        Standard deviation of the initial parameters times sqrt(fan in).
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, std: float, in_gain: Tensor | None = None, out_gain: Tensor | None = None):
+        super().__init__()
+        fan_in = n_in * kernel * kernel
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel) * std / math.sqrt(fan_in))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.register_buffer("in_gain", (torch.ones(n_in) if in_gain is None else in_gain)[None, :, None, None])
+        self.register_buffer("out_gain", torch.full((n_out,), UNIT) if out_gain is None else out_gain)
+
+    def integers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Integer weights (n_out, n_in, k, k), biases and shifts (n_out,), all as float tensors."""
+        with torch.no_grad():
+            w = self._real_weight()
+            largest = w.abs().amax(dim=(1, 2, 3)).clamp_min(1e-9)
+            shift = torch.floor(torch.log2(WEIGHT_LIMIT / largest)).clamp_(0, MAX_SHIFT)
+            scale = torch.exp2(shift)
+            w = (w * scale[:, None, None, None]).round_().clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+            b = (self.bias * self.out_gain * scale).round_().clamp_(-BIAS_LIMIT, BIAS_LIMIT)
+        return w, b, shift
+
+    def _real_weight(self) -> Tensor:
+        gains: Tensor = self.out_gain[:, None, None, None] * self.in_gain / UNIT  # type: ignore[index,operator]
+        return self.weight * gains
+
+    def forward(self, x: Tensor, quantised: bool = True) -> Tensor:
+        """(n, n_in, h, w) integer-valued floats to (n, n_out, h, w), not yet rounded."""
+        w, b = self._real_weight(), self.bias * self.out_gain
+        if quantised:
+            w_int, b_int, shift = self.integers()
+            scale = torch.exp2(-shift)
+            w = w + (w_int * scale[:, None, None, None] - w).detach()
+            b = b + (b_int * scale - b).detach()
+        return F.conv2d(x, w.to(x.dtype), b.to(x.dtype), padding=w.shape[-1] // 2)
+
+
+class Trunk(nn.Module):
+    """The trunk of FORMAT.md section 4.2. `head` runs in float32 so that means keep their fraction bits under bf16."""
+
+    def __init__(self, n_in: int, width: int, blocks: int, out_gain: Tensor, out_bias: Tensor, in_std: float = 3.0):
+        super().__init__()
+        self.first = QuantLayer(n_in, width, 1, in_std)
+        self.convs = nn.ModuleList(QuantLayer(width, width, 3, 1.4) for _ in range(blocks))
+        self.outs = nn.ModuleList(QuantLayer(width, width, 1, 0.7) for _ in range(blocks))
+        # The head sees the inputs directly; a learned linear predictor of a pixel needs weights about UNIT times those of features.
+        in_gain = torch.cat([torch.ones(width), torch.full((n_in,), UNIT)])
+        self.head = QuantLayer(width + n_in, len(out_gain), 1, 0.02, in_gain, out_gain)
+        with torch.no_grad():
+            self.head.bias.copy_(out_bias)
+            self.head.weight[:, width:] = 0
+
+    def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> Tensor:
+        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns (n, n_out, h, w) float32, rounded if quantised."""
+
+        def settle(x: Tensor, low: float) -> Tensor:
+            return round_clamp(x, low, 127.0) if quantised else x.clamp(low, 127.0)
+
+        h = settle(self.first(u.to(dtype), quantised), 0.0)
+        for conv, out in zip(self.convs, self.outs, strict=True):
+            v = settle(conv(h, quantised), 0.0)
+            h = settle(h + out(v, quantised), -127.0)
+        y: Tensor = self.head(torch.cat([h.float(), u], dim=1), quantised)
+        return round_clamp(y, -1e9, 1e9) if quantised else y

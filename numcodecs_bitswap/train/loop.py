@@ -1,0 +1,156 @@
+"""The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same command goes on."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from numcodecs_bitswap.train.data import PatchSource, held_back_patches, list_images, split_held_back
+from numcodecs_bitswap.train.networks import BitSwapNet
+from numcodecs_bitswap.train.recipe import Recipe, RecipeError
+
+SAVE_EVERY_S = 120.0
+EMA = 0.999
+
+
+def per_element(bits: dict[str, Tensor], elements: int) -> dict[str, float]:
+    """Bits per patch to bits per element, with the total of the main route as `total`."""
+    rates = {name: value.item() / elements for name, value in bits.items()}
+    rates["total"] = sum(rate for name, rate in rates.items() if name not in ("popped", "direct"))
+    return rates
+
+
+@torch.no_grad()
+def evaluate(net: BitSwapNet, patches: Tensor, quantised: bool = True) -> dict[str, float]:
+    """Rates in bits per element on patches (n, c, h, w), in float32."""
+    net.eval()
+    parts = [net.bits(batch.float(), quantised) for batch in patches.split(16)]
+    net.train()
+    mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+    return per_element(mean, patches[0].numel())
+
+
+class Trainer:
+    """State of one run: network, its moving average, optimiser, step and seconds; `run` goes on until the recipe or the time ends.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folders : sequence of Path
+        Folders of images; a tenth of each is held back.
+    run_folder : Path
+        Where the checkpoint and the log of rates are kept.
+    device : str
+    bf16 : bool
+        Convolutions in bfloat16; the heads and the loss stay in float32.
+    """
+
+    def __init__(self, recipe: Recipe, folders: Sequence[Path], run_folder: Path, device: str, bf16: bool):
+        self.recipe, self.device = recipe, torch.device(device)
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
+        self.run_folder = run_folder
+        run_folder.mkdir(parents=True, exist_ok=True)
+        schedule = recipe.training
+        torch.manual_seed(schedule.seed)
+        splits = [split_held_back(list_images(folder)) for folder in folders]
+        channels = recipe.model.channels
+        self.source = PatchSource([s[0] for s in splits], schedule.patch, channels, recipe.augmentation, schedule.seed)
+        held = held_back_patches([f for s in splits for f in s[1]], schedule.patch, channels, 64)
+        self.held_back = torch.from_numpy(held).to(self.device)
+        self.net = BitSwapNet(recipe.model).to(self.device)
+        self.average = BitSwapNet(recipe.model).to(self.device)
+        self.average.load_state_dict(self.net.state_dict())
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.step, self.seconds = 0, 0.0
+        if self.checkpoint.exists():
+            self._load()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run_folder / "checkpoint.pt"
+
+    def _load(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["model"] != asdict(self.recipe.model):
+            raise RecipeError(f"{self.checkpoint} belongs to another [model]; choose another --run folder")
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint; a killed run leaves the old one whole."""
+        state = {
+            "model": asdict(self.recipe.model),
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+
+    def run(self, minutes: float) -> None:
+        """Train until the recipe's steps are done or the run has lasted `minutes` in all, over every resumption."""
+        schedule = self.recipe.training
+        limit, last_save = minutes * 60, time.monotonic()
+        bar = tqdm(total=schedule.steps, initial=self.step, desc=self.recipe.name, unit="step", smoothing=0.05)
+        try:
+            while self.step < schedule.steps and self.seconds < limit:
+                started = time.monotonic()
+                progress = max(self.step / schedule.steps, self.seconds / limit)
+                rates = self._train_step(progress)
+                self.seconds += time.monotonic() - started
+                bar.update()
+                if self.step % 20 == 0:
+                    bar.set_postfix_str(f"{rates['total']:.3f} bits/dim, core {rates['core']:.3f}, {self.seconds / 60:.1f} min")
+                if time.monotonic() - last_save > SAVE_EVERY_S:
+                    self.report(bar)
+                    self.save()
+                    last_save = time.monotonic()
+        except KeyboardInterrupt:
+            bar.write(f"stopped at step {self.step}; the same command goes on from here")
+        finally:
+            self.report(bar)
+            self.save()
+            bar.close()
+
+    def report(self, bar: "tqdm[None]") -> None:
+        """Append the held-back rates of the averaged weights to the log and show them."""
+        rates = evaluate(self.average, self.held_back)
+        line = f"step {self.step} minutes {self.seconds / 60:.1f} " + " ".join(f"{k} {v:.4f}" for k, v in rates.items())
+        bar.write("held back: " + line)
+        with (self.run_folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    def _train_step(self, progress: float) -> dict[str, float]:
+        schedule = self.recipe.training
+        warm = min(1.0, (self.step + 1) / 200)
+        rate = schedule.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # The data depend on the step alone, so a resumed run sees the same patches as one that was not stopped.
+        rng = np.random.default_rng((schedule.seed, self.step))
+        x = torch.from_numpy(self.source.sample(schedule.batch, rng)).to(self.device).float()
+        bits = self.net.bits(x, True, self.dtype)
+        elements = x[0].numel()
+        loss = sum(value for name, value in bits.items() if name != "popped") / elements
+        assert isinstance(loss, Tensor)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(EMA, self.step / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
+        return per_element(bits, elements)

@@ -1,0 +1,211 @@
+"""The differentiable twin of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to 6, in floats.
+
+`BitSwapNet.bits` returns the bits that the integer model would spend on a batch of patches, part by part.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from numcodecs_bitswap.train.fake_quant import Trunk, round_clamp
+
+LATENT_ALPHABET = 128
+MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0
+"""Units per level (means), per octave (scales, logits) and per one (chain coefficients)."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a recipe says about the networks; names as in FORMAT.md section 7."""
+
+    channels: int
+    stages: int
+    mixtures: int
+    width: int
+    blocks: int
+    direct_width: int
+    direct_blocks: int
+    core_width: int
+    core_blocks: int
+    latent_layers: int
+    latent_channels: int
+
+
+def phase_gains(channels: int, mixtures: int, octave: float) -> tuple[Tensor, Tensor]:
+    """Output gains and initial biases (natural units) of one phase; scales start at 2**octave levels."""
+    k = mixtures
+    spread = torch.linspace(-1, 1, k) if k > 1 else torch.zeros(1)
+    gain = [LOGIT_GAIN] * k + [MEAN_GAIN] * k + [SCALE_GAIN] * k
+    bias = [0.0] * k + [0.0] * k + (4 + octave + spread).tolist()
+    chain = {1: [], 3: [0.8, 0.0, 0.8]}[channels]
+    return torch.tensor(gain * channels + [CHAIN_GAIN] * len(chain)), torch.tensor(bias * channels + chain)
+
+
+def latent_gains(latent_channels: int, octave: float) -> tuple[Tensor, Tensor]:
+    """The same for Z means and Z scales of a latent layer."""
+    z = latent_channels
+    return torch.tensor([MEAN_GAIN] * z + [SCALE_GAIN] * z), torch.tensor([0.0] * z + [4 + octave] * z)
+
+
+def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:
+    """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on dim 1.
+
+    x : (n, ...); the others (n, K, ...). Returns (n, ...).
+    """
+    x = x.unsqueeze(1)
+    inverse = torch.exp2(4 - scales / SCALE_GAIN)
+    centred = (x - means / MEAN_GAIN) * inverse
+    upper = torch.where(x >= alphabet - 1, 1.0, torch.sigmoid(centred + 0.5 * inverse))
+    lower = torch.where(x <= 0, 0.0, torch.sigmoid(centred - 0.5 * inverse))
+    mass = upper - lower
+    if logits is None:
+        p = mass.squeeze(1)
+    else:
+        p = (mass * torch.softmax(logits * (torch.log(torch.tensor(2.0)) / LOGIT_GAIN), dim=1)).sum(1)
+    return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
+
+
+def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:
+    """Bits of one phase, FORMAT.md section 4.3. x, base : (n, c, h, w); y : (n, outputs, h, w). Returns (n, c, h, w)."""
+    c, k = x.shape[1], mixtures
+    chain, pair, bits = y[:, 3 * k * c :].clamp(-127, 127), 0, []
+    for ch in range(c):
+        logits, offset, scale = y[:, 3 * k * ch : 3 * k * (ch + 1)].split(k, dim=1)
+        mean = base[:, ch : ch + 1] + offset.clamp(-8160, 8160)
+        for earlier in range(ch):
+            residual = 32 * x[:, earlier] - base[:, earlier]
+            mean = mean + (chain[:, pair] * residual / CHAIN_GAIN).unsqueeze(1)
+            pair += 1
+        bits.append(mixture_bits(x[:, ch], logits.clamp(-127, 127), mean, scale.clamp(0, 127), 256))
+    return torch.stack(bits, dim=1)
+
+
+def window(grid: Tensor, low: int, high: int) -> Tensor:
+    """Neighbours low..high of every cell in both axes, edges repeated: (n, c, h, w) to (n, (rows, columns, c), h, w)."""
+    h, w = grid.shape[2:]
+    padded = F.pad(grid, (-low, high, -low, high), mode="replicate")
+    size = high - low + 1
+    return torch.cat([padded[:, :, m : m + h, n : n + w] for m in range(size) for n in range(size)], dim=1)
+
+
+def _inputs(windows: Tensor, reference: Tensor) -> Tensor:
+    repeat = windows.shape[1] // reference.shape[1]
+    differences = (windows - reference.repeat(1, repeat, 1, 1)).clamp(-127, 127)
+    return torch.cat([differences, (reference - 128).clamp(-127, 127)], dim=1)
+
+
+class Stage(nn.Module):
+    """One context stage: passes a and b of FORMAT.md section 5, on grids of even size."""
+
+    def __init__(self, channels: int, mixtures: int, width: int, blocks: int):
+        super().__init__()
+        self.mixtures = mixtures
+        gain, bias = phase_gains(channels, mixtures, 3.0)
+        self.a = Trunk(17 * channels, width, blocks, gain, bias)
+        self.b = Trunk(33 * channels, width, blocks, gain.repeat(2), bias.repeat(2))
+
+    def forward(self, x: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """x : (n, c, h, w). Returns the coarser grid and the bits per patch, shape (n,)."""
+        c, d = x[:, :, ::2, ::2], x[:, :, 1::2, 1::2]
+        square = window(c, 0, 1).unflatten(1, (4, -1))
+        s = square.sum(1)
+        u = _inputs(window(c, -1, 2), torch.floor((s + 2) / 4))
+        bits_a = phase_bits(d, self.a(u, quantised, dtype), 8 * s, self.mixtures)
+
+        right, below = square[:, 1], square[:, 2]
+        up = window(d, -1, 0).unflatten(1, (4, -1))
+        s01, s10 = c + right + up[:, 1] + d, c + below + up[:, 2] + d
+        u = _inputs(torch.cat([window(c, -1, 2), window(d, -2, 1)], dim=1), torch.floor((s01 + s10 + 4) / 8))
+        y01, y10 = self.b(u, quantised, dtype).chunk(2, dim=1)
+        bits_01 = phase_bits(x[:, :, ::2, 1::2], y01, 8 * s01, self.mixtures)
+        bits_10 = phase_bits(x[:, :, 1::2, ::2], y10, 8 * s10, self.mixtures)
+        return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
+
+
+class Core(nn.Module):
+    """The Bit-Swap core of FORMAT.md section 6.1: L Markov layers of discretised logistic latents."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        c, z, k = arch.channels, arch.latent_channels, arch.mixtures
+        self.mixtures = k
+        data_gain, data_bias = phase_gains(c, k, 5.0)
+        sizes = [4 * c] + [z] * arch.latent_layers
+        self.q = nn.ModuleList(
+            Trunk(n, arch.core_width, arch.core_blocks, *latent_gains(z, 1.0), in_std=1.4) for n in sizes[:-1]
+        )
+        self.p = nn.ModuleList(
+            Trunk(z, arch.core_width, arch.core_blocks, *gains, in_std=3.0)
+            for gains in [(data_gain.repeat(4), data_bias.repeat(4))] + [latent_gains(z, 3.0)] * (arch.latent_layers - 1)
+        )
+        self.prior = nn.Parameter(torch.tensor([[0.0], [7.0]]).repeat(1, z))
+
+    def prior_integers(self) -> Tensor:
+        """The `prior` tensor of FORMAT.md section 6.1, straight-through rounded: (2, Z)."""
+        gains = torch.tensor([[MEAN_GAIN], [SCALE_GAIN]], device=self.prior.device)
+        return torch.cat([round_clamp((self.prior * gains)[:1], -4096, 4096), round_clamp((self.prior * gains)[1:], 0, 127)])
+
+    def forward(self, grid: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """grid : (n, c, h, w), even sizes. Returns net bits per patch (the negative ELBO) and the bits popped for z_1."""
+        phases = [grid[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1)]
+        below = (torch.cat(phases, dim=1) - 128).clamp(-127, 127)  # network input of the layer below
+        net = torch.zeros(len(grid), device=grid.device)
+        popped = net
+        for layer, (q, p) in enumerate(zip(self.q, self.p, strict=True)):
+            means, scales = _latent(q(below, quantised, dtype))
+            noise = torch.rand_like(means).clamp(1e-6, 1 - 1e-6)
+            sample = means / MEAN_GAIN + torch.exp2(scales / SCALE_GAIN - 4) * torch.logit(noise)
+            z = round_clamp(sample, 0, LATENT_ALPHABET - 1)
+            posterior = _latent_bits(z, means, scales)
+            popped = popped + posterior if layer == 0 else popped
+            y = p(z - 64, quantised, dtype)
+            if layer == 0:
+                base = torch.full_like(phases[0], 4096.0)
+                parts = zip(phases, y.chunk(4, dim=1), strict=True)
+                likelihood = sum(phase_bits(x, part, base, self.mixtures).sum(dim=(1, 2, 3)) for x, part in parts)
+            else:
+                likelihood = _latent_bits(below + 64, *_latent(y))
+            net = net + likelihood - posterior
+            below = z - 64
+        mean, scale = self.prior_integers()[:, None, :, None, None]
+        net = net + _latent_bits(below + 64, (2048 + mean).expand_as(below), scale.expand_as(below))
+        return net, popped
+
+
+def _latent(y: Tensor) -> tuple[Tensor, Tensor]:
+    means, scales = y.chunk(2, dim=1)
+    return 2048 + means.clamp(-4096, 4096), scales.clamp(0, 127)
+
+
+def _latent_bits(z: Tensor, means: Tensor, scales: Tensor) -> Tensor:
+    bits = mixture_bits(z, None, means.unsqueeze(1), scales.unsqueeze(1), LATENT_ALPHABET)
+    return bits.sum(dim=(1, 2, 3))
+
+
+class BitSwapNet(nn.Module):
+    """Stages 1 .. S, the direct stage S + 1 and the core."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        self.arch = arch
+        sizes = [(arch.width, arch.blocks)] * arch.stages + [(arch.direct_width, arch.direct_blocks)]
+        self.stages = nn.ModuleList(Stage(arch.channels, arch.mixtures, *size) for size in sizes)
+        self.core = Core(arch)
+
+    def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Mean bits per patch of x (n, c, h, w), integer-valued floats, h = w a power of two: `stage1`.., `core`, `popped`, `direct`."""
+        result: dict[str, Tensor] = {}
+        grid = x
+        for number, stage in enumerate(self.stages[:-1], 1):
+            grid, bits = stage(grid, quantised, dtype)
+            result[f"stage{number}"] = bits.mean()
+        net, popped = self.core(grid, quantised, dtype)
+        result["core"], result["popped"] = net.mean(), popped.mean()
+        direct = torch.full((len(x),), 8.0 * x.shape[1], device=x.device)
+        while grid.shape[-1] > 1:
+            grid, bits = self.stages[-1](grid, quantised, dtype)
+            direct = direct + bits
+        result["direct"] = direct.mean()
+        return result

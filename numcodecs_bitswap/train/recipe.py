@@ -1,0 +1,70 @@
+"""A model's recipe: models/<name>/recipe.toml -> checked dataclasses. Everything that decides the weights, but the data and the hardware, is in it."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from numcodecs_bitswap.errors import BitswapError
+from numcodecs_bitswap.train.data import Augmentation
+from numcodecs_bitswap.train.networks import Architecture
+
+
+class RecipeError(BitswapError, ValueError):
+    """A recipe with a missing, unknown or impossible entry."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: `steps` batches at most, a cosine from `learning_rate` to its hundredth, whichever of steps and time ends first."""
+
+    steps: int
+    batch: int
+    patch: int
+    learning_rate: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top."""
+
+    name: str
+    licence: str
+    model: Architecture
+    training: Schedule
+    augmentation: Augmentation
+
+
+def _table(cls: type, values: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(cls)}
+    if unknown := set(values) - known:
+        raise RecipeError(f"{where}: unknown entry {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    RecipeError
+        Unreadable file, a missing or unknown entry, or sizes that do not fit each other.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+    tables = {"model": Architecture, "training": Schedule, "augmentation": Augmentation}
+    for key, cls in tables.items():
+        values[key] = _table(cls, values.get(key, {}), f"{path} [{key}]")
+    recipe: Recipe = _table(Recipe, values, str(path))
+    grid = recipe.training.patch >> recipe.model.stages
+    if recipe.model.channels not in (1, 3):
+        raise RecipeError(f"{path}: channels must be 1 or 3")
+    if recipe.training.patch & (recipe.training.patch - 1) or grid < 2:
+        raise RecipeError(f"{path}: patch must be a power of two of at least {2 << recipe.model.stages}")
+    return recipe
