@@ -35,8 +35,9 @@ def nearest(value: Decimal) -> int:
     return int(value.to_integral_value(ROUND_HALF_EVEN))
 
 
-def main(path: Path = Path(__file__).with_name("tables.npz")) -> None:
-    """Write the tables to `path`. Raises FileExistsError if it is there."""
+def main() -> None:
+    """Write `tables.npz` beside this file. Raises FileExistsError if it is there."""
+    path = Path(__file__).with_name("tables.npz")
     with localcontext(prec=DIGITS), path.open("xb") as file:
         np.savez_compressed(
             file,

@@ -1,0 +1,65 @@
+"""What a distribution hands to the backends. Imports nothing of this package.
+
+Both forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, strictly
+increasing. The torch form is vectorised; the native form is plain Python functions of integers and arrays, for a
+just-in-time compiler.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Functions(NamedTuple):
+    """Functions a compiler can inline: integer arithmetic on their arguments, no global but integer constants."""
+
+    load: Callable[..., None]
+    """load(b, i, local, *fields, constants): put all that symbol i of message b needs into `local`."""
+    guess: Callable[..., int]
+    """guess(r, local, constants): a symbol, at best the one with cum(s) <= r < cum(s + 1)."""
+    cum: Callable[..., int]
+    """cum(s, local, constants) for 0 <= s <= alphabet."""
+
+
+class Native(NamedTuple):
+    """The native form of one block: functions, and C-contiguous int32 arrays for them."""
+
+    functions: Functions
+    fields: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+    """Parameters, (B, n, K) each; K may be 0. Always three: compiled code handles a tuple of arrays slowly."""
+    constants: NDArray[np.int32]
+    """What is the same for all symbols, one axis."""
+    width: int
+    """Length of `local`, an int64 array."""
+
+
+class Distribution(Protocol):
+    """The distributions of a block: n symbols for each of `batch` messages (FORMAT.md section 2)."""
+
+    @property
+    def batch(self) -> int:
+        """Number of messages, B."""
+
+    @property
+    def n(self) -> int:
+        """Number of symbols of each message."""
+
+    @property
+    def alphabet(self) -> int:
+        """Symbols are 0 .. alphabet - 1."""
+
+    @property
+    def width(self) -> int:
+        """Numbers held per symbol; backends bound their memory by it."""
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """All that `cum` needs for the symbols first .. last - 1: tensors of shape (B, last - first, ...)."""
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """cum(symbols), int64 (B, k) for int64 (B, k), 0 <= symbols <= alphabet; `prepared` may be sliced alike."""
+
+    def native(self) -> Native:
+        """The native form."""

@@ -1,0 +1,190 @@
+"""The message in arrays on the CPU, with just-in-time compiled loops: push and pop of FORMAT.md section 2 as written.
+
+One symbol after the other, so few lanes cost no speed. Messages of a batch are coded on several threads (the
+compiled code holds no interpreter lock; numba's own threading is not used, since it must not be entered twice).
+Imports no distribution: kernels are compiled once for each distribution's functions and kept on disk.
+"""
+
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numba import njit
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import MessageExhausted
+from .distribution import Distribution, Functions
+from .message import Words
+
+THREADED = 1 << 15
+"""Symbols in a block from which threads are worth starting."""
+
+_COMPILING = Lock()
+
+
+class NumbaStack:
+    """B messages.
+
+    Attributes
+    ----------
+    heads : int64 array, shape (B, L)
+    tail : uint16 array, shape (B, capacity + 1)
+        Words below `size`; one word more, so that a push may write before it knows whether to keep it.
+    size : int64 array, shape (B,)
+    """
+
+    def __init__(self, heads: NDArray[np.int64], tail: NDArray[np.uint16], size: NDArray[np.int64]) -> None:
+        self.heads, self.tail, self.size = heads, tail, size
+
+    @classmethod
+    def unflatten(cls, words: list[Words]) -> Self:
+        """See `Message.unflatten`."""
+        size = np.array([tail.size for _, tail in words], np.int64)
+        tails = np.zeros((len(words), int(size.max()) + 1), np.uint16)
+        for row, (_, tail) in zip(tails, words, strict=True):
+            row[: tail.size] = tail
+        return cls(np.stack([heads for heads, _ in words]).astype(np.int64), tails, size)
+
+    def flatten(self) -> list[Words]:
+        """See `Message.flatten`."""
+        return [
+            (head.astype(np.uint32), tail[:size].copy())
+            for head, tail, size in zip(self.heads, self.tail, self.size, strict=True)
+        ]
+
+    def copy(self) -> Self:
+        """See `Message.copy`."""
+        return type(self)(self.heads.copy(), self.tail.copy(), self.size.copy())
+
+    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+        """See `Message.push`."""
+        self._reserve(distribution.n)
+        self._run(0, distribution, symbols.int().contiguous())
+
+    def pop(self, distribution: Distribution) -> Tensor:
+        """See `Message.pop`."""
+        symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
+        self._run(1, distribution, symbols)
+        if (self.size < 0).any():
+            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+        return symbols
+
+    def _run(self, which: int, distribution: Distribution, symbols: Tensor) -> None:
+        """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
+        native = distribution.native()
+        with _COMPILING:
+            kernel = kernels(native.functions)[which]
+        arguments = (distribution.alphabet, *native.fields, native.constants, native.width)
+
+        def work(first: int, last: int) -> None:
+            kernel(self.heads, self.tail, self.size, symbols.numpy(), *arguments, first, last)
+
+        batch = distribution.batch
+        workers = min(batch, torch.get_num_threads()) if symbols.numel() >= THREADED else 1
+        if workers == 1:
+            work(0, batch)
+        else:
+            with ThreadPoolExecutor(workers) as pool:  # made for each block: a pool kept would not survive a fork
+                list(pool.map(work, range(batch), range(1, batch + 1)))
+
+    def _reserve(self, words: int) -> None:
+        """Make room for `words` more words: a push adds at most one per symbol."""
+        need = int(self.size.max()) + words + 1
+        if need > self.tail.shape[1]:
+            tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), np.uint16)
+            tail[:, : self.tail.shape[1]] = self.tail
+            self.tail = tail
+
+
+@cache
+def kernels(functions: Functions) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile (push, pop) with a distribution's functions inlined.
+
+    numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
+    The functions count there by name only, so a checksum of their code is enclosed too.
+    """
+    load, guess, cum = functions
+    version = 0
+    for function in functions:
+        register_jitable(forceinline=True, error_model="numpy")(function)
+        code = function.__code__
+        constants = [function.__globals__.get(name) for name in code.co_names]
+        version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
+
+    def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, width, first, last):  # type: ignore[no-untyped-def]
+        _ = version
+        local = np.empty(width, np.int64)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            size = sizes[m]
+            lane = (n - 1) % lanes
+            for i in range(n - 1, -1, -1):
+                load(m, i, local, a, b, c, constants)
+                start = cum(symbols[m, i], local, constants)
+                freq = cum(symbols[m, i] + 1, local, constants) - start
+                head = heads[m, lane]
+                full = np.int64(head >= freq << 16)
+                tail[m, size] = head & 0xFFFF
+                size += full
+                head >>= 16 * full
+                quotient = np.int64(np.uint32(head) // np.uint32(freq))
+                heads[m, lane] = (quotient << 16) + head - quotient * freq + start
+                lane = (lane if lane > 0 else lanes) - 1
+            sizes[m] = size
+
+    def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, width, first, last):  # type: ignore[no-untyped-def]
+        _ = version
+        local = np.empty(width, np.int64)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            size = sizes[m]
+            lane = 0
+            for i in range(n):
+                load(m, i, local, a, b, c, constants)
+                head = heads[m, lane]
+                r = head & 0xFFFF
+                # Gallop from the guess until cum(s) <= r < cum(above), then halve.
+                s = guess(r, local, constants)
+                start, step = cum(s, local, constants), 1
+                above, end = s, start
+                while start > r:
+                    above, end = s, start
+                    s = max(s - step, 0)
+                    start, step = cum(s, local, constants), 2 * step
+                while end <= r:
+                    s, start = above, end
+                    above = min(above + step, alphabet)
+                    end, step = cum(above, local, constants), 2 * step
+                while above - s > 1:
+                    middle = (s + above) >> 1
+                    value = cum(middle, local, constants)
+                    if value <= r:
+                        s, start = middle, value
+                    else:
+                        above, end = middle, value
+                symbols[m, i] = s
+                head = (end - start) * (head >> 16) + r - start
+                short = np.int64(head < 1 << 16)
+                size -= short
+                if size < 0:
+                    break
+                heads[m, lane] = (head << 16) + tail[m, size] if short else head
+                lane = lane + 1 if lane + 1 < lanes else 0
+            sizes[m] = size
+
+    return _compile(push), _compile(pop)
+
+
+def _compile(kernel: Callable[..., None]) -> Any:
+    options: Any = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(kernel)
+    except RuntimeError:  # nowhere to keep compiled code: neither beside this file nor in the user's cache folder
+        return njit(**options)(kernel)

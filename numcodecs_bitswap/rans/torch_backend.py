@@ -1,0 +1,134 @@
+"""The message in torch tensors on any device: push and pop of FORMAT.md section 2, vectorised over messages and lanes.
+
+A *row* is L successive symbols, one on each lane; rows follow each other, lanes within a row are coded at once.
+In a row pushes go from the last lane to the first, so of the lanes that give off a word the last one's comes first;
+pops go the other way. int64 throughout; imports no distribution.
+"""
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import MessageExhausted
+from .distribution import Distribution
+from .message import HEAD_MIN, Words
+
+SLAB = 1 << 21
+"""Numbers prepared at a time, about: bounds the memory beside the block itself."""
+
+
+class TorchStack:
+    """B messages on one device.
+
+    Attributes
+    ----------
+    heads : int64 tensor, shape (B, L)
+    tail : int32 tensor, shape (B, capacity + 1)
+        Words below `size`; the last column takes the writes of lanes that give off none.
+    size : int64 tensor, shape (B,)
+    """
+
+    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
+        self.heads, self.tail, self.size = heads, tail, size
+
+    @classmethod
+    def unflatten(cls, words: list[Words], device: str) -> Self:
+        """See `Message.unflatten`."""
+        sizes = [tail.size for _, tail in words]
+        heads = np.stack([heads for heads, _ in words]).astype(np.int64)
+        tails = np.zeros((len(words), max(sizes) + 1), np.int32)
+        for row, (_, tail) in zip(tails, words, strict=True):
+            row[: tail.size] = tail
+        return cls(*(torch.from_numpy(array).to(device) for array in (heads, tails, np.array(sizes, np.int64))))
+
+    def flatten(self) -> list[Words]:
+        """See `Message.flatten`."""
+        heads, tails, sizes = (tensor.cpu().numpy() for tensor in (self.heads, self.tail, self.size))
+        return [
+            (head.astype(np.uint32), tail[:size].astype(np.uint16))
+            for head, tail, size in zip(heads, tails, sizes, strict=True)
+        ]
+
+    def copy(self) -> Self:
+        """See `Message.copy`."""
+        return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone())
+
+    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+        """See `Message.push`."""
+        self._reserve(distribution.n)
+        lanes = self.heads.shape[1]
+        for first, last in reversed(list(_slabs(distribution, lanes))):
+            prepared = distribution.prepare(first, last)
+            symbol = symbols[:, first:last].long()
+            start = distribution.cum(prepared, symbol)
+            freq = distribution.cum(prepared, symbol + 1) - start
+            for i in reversed(range(0, last - first, lanes)):
+                self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
+
+    def _push_row(self, start: Tensor, freq: Tensor) -> None:
+        head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
+        full = head >= freq << 16
+        rank = full.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
+        place = torch.where(full, self.size[:, None] + rank - 1, self.tail.shape[1] - 1)
+        self.tail.scatter_(1, place, (head & 0xFFFF).int())
+        self.size += rank[:, 0]
+        rest = torch.where(full, head >> 16, head)
+        quotient = rest // freq
+        head.copy_((quotient << 16) + rest - quotient * freq + start)
+
+    def pop(self, distribution: Distribution) -> Tensor:
+        """See `Message.pop`."""
+        lanes = self.heads.shape[1]
+        symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32, device=self.heads.device)
+        for first, last in _slabs(distribution, lanes):
+            prepared = distribution.prepare(first, last)
+            for i in range(0, last - first, lanes):
+                row = tuple(tensor[:, i : i + lanes] for tensor in prepared)
+                symbols[:, first + i : min(first + i + lanes, last)] = self._pop_row(
+                    distribution, row, min(lanes, last - first - i)
+                )
+        if (self.size < 0).any():  # asked once a block, since asking waits for the device
+            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+        return symbols
+
+    def _pop_row(self, distribution: Distribution, prepared: tuple[Tensor, ...], k: int) -> Tensor:
+        head = self.heads[:, :k]
+        r = head & 0xFFFF
+        symbol = _search(distribution, prepared, r)
+        start = distribution.cum(prepared, symbol)
+        freq = distribution.cum(prepared, symbol + 1) - start
+        rest = freq * (head >> 16) + r - start
+        short = rest < HEAD_MIN
+        rank = short.cumsum(1)  # words taken by this lane and those before it
+        # Past the bottom of the tail any word will do: the pop fails at the end.
+        word = self.tail.gather(1, (self.size[:, None] - rank).clamp(min=0))
+        self.size -= rank[:, -1]
+        head.copy_(torch.where(short, (rest << 16) + word, rest))
+        return symbol
+
+    def _reserve(self, words: int) -> None:
+        """Make room for `words` more words: a push adds at most one per symbol."""
+        need = int(self.size.max()) + words + 1
+        if need > self.tail.shape[1]:
+            tail = self.tail.new_zeros(self.tail.shape[0], max(need, 2 * self.tail.shape[1]))
+            tail[:, : self.tail.shape[1]] = self.tail
+            self.tail = tail
+
+
+def _slabs(distribution: Distribution, lanes: int) -> Iterator[tuple[int, int]]:
+    """Cut the symbols of a block into runs of whole rows, small enough to prepare at once."""
+    rows = max(SLAB // (distribution.batch * distribution.width * lanes), 1)
+    for first in range(0, distribution.n, rows * lanes):
+        yield first, min(first + rows * lanes, distribution.n)
+
+
+def _search(distribution: Distribution, prepared: tuple[Tensor, ...], r: Tensor) -> Tensor:
+    """The symbols with cum(s) <= r < cum(s + 1), bit by bit from the highest."""
+    symbol = torch.zeros_like(r)
+    for bit in reversed(range((distribution.alphabet - 1).bit_length())):
+        higher = (symbol + (1 << bit)).clamp(max=distribution.alphabet)
+        symbol = torch.where(distribution.cum(prepared, higher) <= r, higher, symbol)
+    return symbol

@@ -1,0 +1,152 @@
+"""Mixtures of discretised logistics (FORMAT.md section 3.2): the parameters of the networks -> intervals.
+
+The same integer function twice: in torch, vectorised, and as plain functions for the compiled backend.
+Imports `rans.distribution` and the tables.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..rans.distribution import Functions, Native
+from .tables import tables
+
+
+class LogisticMixture:
+    """A mixture of K logistics over 0 .. alphabet - 1 for every symbol of a block.
+
+    Parameters
+    ----------
+    logits : int32 tensor, shape (B, n, K), or None
+        Units of 1/12 octave. None: K = 1, where they have no effect.
+    means : int32 tensor, shape (B, n, K)
+        Units of 1/32 level, |means| < 2^17.
+    scales : int32 tensor, shape (B, n, K)
+        0 .. 127; index j is a scale of 2^(j/12 - 4) levels.
+    alphabet : int
+        2 .. 2^12.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ or a value outside its range.
+    """
+
+    def __init__(self, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> None:
+        self.batch, self.n, self.components = means.shape
+        self.alphabet = alphabet
+        # One component's weight is 1 whatever its logit, so any tensor of the shape will do.
+        self._logits = means if logits is None else logits
+        self._means, self._scales = means, scales
+        if (logits is None and self.components != 1) or not self._logits.shape == means.shape == scales.shape:
+            raise ValueError(f"no mixture has shapes {self._logits.shape}, {means.shape}, {scales.shape}")
+        if not 2 <= alphabet <= 1 << 12:
+            raise ValueError(f"an alphabet of {alphabet} symbols is not in 2 .. 4096")
+        _check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
+        _check_range("scales", scales, 0, 127)
+
+    @property
+    def width(self) -> int:
+        """See `Distribution.width`."""
+        return 3 * self.components
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, n, K)."""
+        _, invscale, weight = _tensors(self._means.device)
+        logits, means, scales = (p[:, first:last].long() for p in (self._logits, self._means, self._scales))
+        w = weight[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
+        r = (((1 << 16) - self.alphabet) << 28) // w.sum(2, keepdim=True)
+        return means + 16, invscale[scales], r * w
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """See `Distribution.cum`."""
+        zero, inverse, weight = prepared
+        t = (((32 * symbols[..., None] - zero) * inverse >> 12) + 4096).clamp(0, 8191)
+        mass = (weight * _tensors(symbols.device)[0][t]).sum(2)  # R before the sum over k: exact, as no term overflows
+        inner = symbols + (mass >> 44)
+        return torch.where(symbols >= self.alphabet, 1 << 16, torch.where(symbols <= 0, 0, inner))
+
+    def native(self) -> Native:
+        """See `Distribution.native`; the fields are logits, means and scales."""
+        logits, means, scales = (p.int().contiguous().numpy() for p in (self._logits, self._means, self._scales))
+        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(self.alphabet), self.width)
+
+    def bits(self, symbols: Tensor) -> Tensor:
+        """-log2 p of each symbol, float64 (B, n): for reports of rates, not used in coding."""
+        prepared = self.prepare(0, self.n)
+        s = symbols.long()
+        return 16 - torch.log2((self.cum(prepared, s + 1) - self.cum(prepared, s)).double())
+
+
+def _check_range(name: str, values: Tensor, low: int, high: int) -> None:
+    if values.numel():
+        least, most = values.aminmax()
+        if least < low or most > high:
+            raise ValueError(f"{name} {int(least)} .. {int(most)} are not all in {low} .. {high}")
+
+
+@cache
+def _tensors(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The tables as int64 tensors."""
+    sigmoid, invscale, weight = (torch.from_numpy(t.astype(np.int64)).to(device) for t in tables())
+    return sigmoid, invscale, weight
+
+
+# The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`.
+SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE, ALPHABET = 0, 8192, 8320, 8448, 12544, 12672  # places in the constants
+
+
+@cache
+def _constants(alphabet: int) -> NDArray[np.int32]:
+    """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A."""
+    sigmoid, invscale, weight = tables()
+    position = np.searchsorted(sigmoid, 16 * np.arange(4096) + 8) - 4096
+    return np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet]]).astype(np.int32)
+
+
+def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any) -> None:
+    components = means.shape[2]
+    top = logits[b, i, 0]
+    for k in range(1, components):
+        top = max(top, logits[b, i, k])
+    total = 0
+    for k in range(components):
+        w = constants[WEIGHT + min(top - logits[b, i, k], 127)]
+        total += w
+        local[k] = means[b, i, k] + 16
+        local[components + k] = constants[INVSCALE + scales[b, i, k]]
+        local[2 * components + k] = w
+    r = (((1 << 16) - constants[ALPHABET]) << 28) // total
+    for k in range(components):
+        local[2 * components + k] *= r
+
+
+def _cum(s: int, local: Any, constants: Any) -> Any:
+    components = len(local) // 3
+    mass = 0
+    for k in range(components):
+        t = ((32 * s - local[k]) * local[components + k] >> 12) + 4096
+        mass += local[2 * components + k] * constants[SIGMOID + min(max(t, 0), 8191)]
+    value = s + (mass >> 44)
+    if s <= 0:
+        value = 0
+    if s >= constants[ALPHABET]:
+        value = 1 << 16
+    return value
+
+
+def _guess(r: int, local: Any, constants: Any) -> Any:
+    # The quantile of the heaviest component, from the inverse tables.
+    components = len(local) // 3
+    best = 0
+    for k in range(1, components):
+        if local[2 * components + k] > local[2 * components + best]:
+            best = k
+    alphabet = constants[ALPHABET]
+    u = min(max(r - min(max(local[best] >> 5, 0), alphabet), 0), 65535)
+    distance = constants[POSITION + (u >> 4)] * 4096 // local[components + best]
+    return min(max((local[best] + distance) >> 5, 0), alphabet - 1)

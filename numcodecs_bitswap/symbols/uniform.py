@@ -1,0 +1,60 @@
+"""The uniform distribution (FORMAT.md section 3.3). Imports `rans.distribution` only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..rans.distribution import Functions, Native
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """The same uniform distribution for every symbol of a block.
+
+    Attributes
+    ----------
+    batch, n : int
+        Shape of the block.
+    alphabet : int
+        1 .. 2^16; cum(s) = (s * 2^16) // alphabet.
+    device : str
+        Where the symbols are; they need no tensor from here, so it has no effect.
+    """
+
+    batch: int
+    n: int
+    alphabet: int
+    device: str = "cpu"
+
+    width = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.alphabet <= 1 << 16:
+            raise ValueError(f"an alphabet of {self.alphabet} symbols does not fit 16 bits")
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """Nothing differs between symbols."""
+        return ()
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """See `Distribution.cum`."""
+        return (symbols << 16) // self.alphabet
+
+    def native(self) -> Native:
+        """See `Distribution.native`."""
+        none = np.empty((self.batch, self.n, 0), np.int32)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array([self.alphabet], np.int32), 0)
+
+
+def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any) -> None:
+    pass
+
+
+def _guess(r: int, local: Any, constants: Any) -> Any:
+    return (r * constants[0]) >> 16
+
+
+def _cum(s: int, local: Any, constants: Any) -> Any:
+    return (s << 16) // constants[0]

@@ -1,0 +1,348 @@
+"""The message: its laws on every message, and both backends against FORMAT.md section 2 in plain integers."""
+
+import subprocess
+import sys
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from numcodecs_bitswap.errors import MessageExhausted
+from numcodecs_bitswap.rans import numba_backend
+from numcodecs_bitswap.rans.distribution import Distribution, Functions, Native
+from numcodecs_bitswap.rans.message import Message, Words
+from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
+from numcodecs_bitswap.symbols.uniform import Uniform
+
+BACKENDS = ["numba", "torch"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The same distribution for every symbol, given as cum(0), ..., cum(A)."""
+
+    batch: int
+    n: int
+    ends: tuple[int, ...]
+
+    width = 1
+
+    @property
+    def alphabet(self) -> int:
+        return len(self.ends) - 1
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        return ()
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        return torch.tensor(self.ends)[symbols]
+
+    def native(self) -> Native:
+        none = np.empty((self.batch, self.n, 0), np.int32)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array(self.ends, np.int32), 0)
+
+
+def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any) -> None:
+    pass
+
+
+def _guess(r: int, local: Any, constants: Any) -> int:
+    return r % (len(constants) - 1)  # any symbol must do
+
+
+def _cum(s: int, local: Any, constants: Any) -> int:
+    return int(constants[s])
+
+
+class Plain:
+    """FORMAT.md section 2 for one message, as written there."""
+
+    def __init__(self, words: Words) -> None:
+        self.heads, self.tail = words[0].tolist(), words[1].tolist()
+
+    def words(self) -> Words:
+        return np.array(self.heads, np.uint32), np.array(self.tail, np.uint16)
+
+    def push(self, cums: list[list[int]], symbols: list[int]) -> None:
+        for i in reversed(range(len(symbols))):
+            start, end = cums[i][symbols[i]], cums[i][symbols[i] + 1]
+            freq, lane = end - start, i % len(self.heads)
+            head = self.heads[lane]
+            if head >= freq * 2**16:
+                self.tail.append(head % 2**16)
+                head //= 2**16
+            self.heads[lane] = (head // freq) * 2**16 + head % freq + start
+
+    def pop(self, cums: list[list[int]]) -> list[int]:
+        symbols = []
+        for i, cum in enumerate(cums):
+            lane = i % len(self.heads)
+            r = self.heads[lane] % 2**16
+            symbol = bisect_right(cum, r) - 1
+            head = (cum[symbol + 1] - cum[symbol]) * (self.heads[lane] // 2**16) + r - cum[symbol]
+            if head < 2**16:
+                head = head * 2**16 + self.tail.pop()
+            self.heads[lane] = head
+            symbols.append(symbol)
+        return symbols
+
+
+def cums(distribution: Distribution) -> list[list[list[int]]]:
+    """cum(0 .. A) for each message and symbol."""
+    prepared = distribution.prepare(0, distribution.n)
+    shape = distribution.batch, distribution.n
+    values = [distribution.cum(prepared, torch.full(shape, s)) for s in range(distribution.alphabet + 1)]
+    return torch.stack(values, 2).tolist()
+
+
+def same(message: Message, expected: list[Words]) -> bool:
+    words = message.flatten()
+    return len(words) == len(expected) and all(
+        np.array_equal(heads, other[0]) and np.array_equal(tail, other[1]) and heads.dtype == other[0].dtype
+        for (heads, tail), other in zip(words, expected, strict=True)
+    )
+
+
+def random_words(rng: np.random.Generator, lanes: int, words: int) -> Words:
+    heads = rng.integers(1 << 16, 1 << 32, lanes, np.uint32)
+    return heads, rng.integers(0, 1 << 16, words, np.uint16)
+
+
+def random_mixture(rng: np.random.Generator, batch: int, n: int, components: int, alphabet: int) -> LogisticMixture:
+    shape = batch, n, components
+    ranges = [(-127, 128), (-2000, 32 * alphabet + 2000), (0, 128)]
+    logits, means, scales = (torch.from_numpy(rng.integers(*ends, shape)).int() for ends in ranges)
+    return LogisticMixture(logits, means, scales, alphabet)
+
+
+def random_table(rng: np.random.Generator, batch: int, n: int, alphabet: int) -> Table:
+    inner = rng.choice(np.arange(1, 1 << 16), alphabet - 1, replace=False)
+    return Table(batch, n, (0, *sorted(inner.tolist()), 1 << 16))
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> tuple[list[Words], Distribution]:
+    """Random messages with words enough, and the distributions of a block."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    batch, lanes, n = draw(st.integers(1, 4)), draw(st.integers(1, 67)), draw(st.integers(0, 150))
+    kind = draw(st.sampled_from(["mixture", "table", "uniform"]))
+    distribution: Distribution
+    if kind == "mixture":
+        distribution = random_mixture(rng, batch, n, draw(st.integers(1, 4)), draw(st.sampled_from([2, 100, 256])))
+    elif kind == "table":
+        distribution = random_table(rng, batch, n, draw(st.integers(2, 9)))
+    else:
+        distribution = Uniform(batch, n, draw(st.integers(1, 300)))
+    return [random_words(rng, lanes, n + draw(st.integers(0, 9))) for _ in range(batch)], distribution
+
+
+@given(messages())
+def test_both_backends_are_the_format(case: tuple[list[Words], Distribution]) -> None:
+    """push(pop(m)) = m, and pop(push(m, x)) = (m, x) where m is the message popped from; words as the format says."""
+    words, distribution = case
+    tables = cums(distribution)
+    plain = [Plain(pair) for pair in words]
+    expected = [one.pop(table) for one, table in zip(plain, tables, strict=True)]
+    for backend in BACKENDS:
+        message = Message.unflatten(words, backend=backend)
+        symbols = message.pop(distribution)
+        assert symbols.dtype == torch.int32
+        assert symbols.tolist() == expected
+        assert same(message, [one.words() for one in plain])
+        message.push(distribution, symbols)
+        assert same(message, words)
+
+
+@given(messages(), st.integers(0, 2**32))
+def test_any_symbols_can_be_pushed(case: tuple[list[Words], Distribution], seed: int) -> None:
+    words, distribution = case
+    shape = distribution.batch, distribution.n
+    symbols = torch.from_numpy(np.random.default_rng(seed).integers(0, distribution.alphabet, shape)).int()
+    plain = [Plain(pair) for pair in words]
+    for one, table, row in zip(plain, cums(distribution), symbols.tolist(), strict=True):
+        one.push(table, row)
+    for backend in BACKENDS:
+        message = Message.unflatten(words, backend=backend)
+        before = message.copy()
+        message.push(distribution, symbols)
+        assert same(message, [one.words() for one in plain])
+        assert torch.equal(message.pop(distribution), symbols)
+        assert same(message, words)
+        assert same(before, words)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("ends", "symbol"), [((0, 65535, 65536), 0), ((0, 65535, 65536), 1), ((0, 40000, 65536), 0)])
+def test_extreme_intervals_for_long(backend: str, ends: tuple[int, ...], symbol: int) -> None:
+    """p = 1 - 2^-16, p = 2^-16 and p > 1/2, again and again: the coder neither loops nor loses."""
+    n = 5000
+    table = Table(2, n, ends)
+    symbols = torch.full((2, n), symbol, dtype=torch.int32)
+    message = Message.empty(2, 3, backend=backend)
+    for _ in range(3):
+        message.push(table, symbols)
+    bits = 3 * n * (16 - np.log2(ends[symbol + 1] - ends[symbol]))
+    for _, tail in message.flatten():
+        # One symbol alone is off by a few per cent, and the others of its distribution make up for it.
+        assert abs(16 * tail.size - bits) <= 3 * 16 + 0.03 * bits
+    for _ in range(3):
+        assert torch.equal(message.pop(table), symbols)
+    assert message.is_empty()
+
+
+@pytest.mark.parametrize("components", [1, 4])
+def test_length_is_the_information(components: int) -> None:
+    """Within 0.1 % of -log2 p and the lanes' states, both ways."""
+    rng, n, lanes = np.random.default_rng(components), 200_000, 32
+    mixture = random_mixture(rng, 1, n, components, 256)
+    symbols = Message.unflatten([random_words(rng, lanes, n)]).pop(mixture)  # drawn from the mixture
+    message = Message.empty(1, lanes)
+    message.push(mixture, symbols)
+    bits = float(mixture.bits(symbols).sum())
+    assert abs(16 * message.flatten()[0][1].size - bits) <= 16 * lanes + 1e-3 * bits
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_popping_too_much_raises(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    bytes_ = Uniform(2, 12, 256)
+    with pytest.raises(MessageExhausted):
+        Message.empty(2, 5, backend=backend).pop(bytes_)
+    # 2 lanes and 12 bytes take 6 words of each message, give or take one a lane: the shorter message decides.
+    enough, scarce = random_words(rng, 2, 8), random_words(rng, 2, 3)
+    Message.unflatten([enough, enough], backend=backend).pop(bytes_)
+    for words in ([enough, scarce], [scarce, enough]):
+        with pytest.raises(MessageExhausted):
+            Message.unflatten(words, backend=backend).pop(bytes_)
+
+
+def test_backends_run_out_at_the_same_word() -> None:
+    rng, failures = np.random.default_rng(1), 0
+    for size in range(40):
+        words = [random_words(rng, 7, size)]
+        outcomes = set()
+        for backend in BACKENDS:
+            try:
+                outcomes.add(str(Message.unflatten(words, backend=backend).pop(Uniform(1, 50, 200)).tolist()))
+            except MessageExhausted:
+                outcomes.add("exhausted")
+        assert len(outcomes) == 1
+        failures += "exhausted" in outcomes
+    assert 10 < failures < 30
+
+
+def test_slabs_threads_and_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is coded alike alone, beside others, on one or two threads, and prepared in one piece or in many."""
+    from numcodecs_bitswap.rans import torch_backend
+
+    rng, batch, n = np.random.default_rng(2), 3, 12_001
+    mixture, words = random_mixture(rng, batch, n, 2, 256), [random_words(rng, 40, n) for _ in range(batch)]
+    alone = []
+    for b in range(batch):
+        logits, means, scales = (p[b : b + 1] for p in (mixture._logits, mixture._means, mixture._scales))
+        alone.append(Message.unflatten(words[b : b + 1]).pop(LogisticMixture(logits, means, scales, 256))[0])
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            assert n * batch > numba_backend.THREADED
+            message = Message.unflatten(words)
+            symbols = message.pop(mixture)
+            assert torch.equal(symbols, torch.stack(alone))
+            message.push(mixture, symbols)
+            assert same(message, words)
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(torch_backend, "SLAB", 50_000)
+    message = Message.unflatten(words, backend="torch")
+    assert torch.equal(message.pop(mixture), symbols)
+    message.push(mixture, symbols)
+    assert same(message, words)
+
+
+def test_many_threads_may_code_at_once() -> None:
+    """Each with its own message; the first calls, which compile, included."""
+    ends = (0, 10, 1000, 65536)
+
+    def run(seed: int) -> bool:
+        words = [random_words(np.random.default_rng(seed), 3, 2000)]
+        message = Message.unflatten(words, backend="numba")
+        message.push(Table(1, 2000, ends), message.pop(Table(1, 2000, ends)))
+        return same(message, words)
+
+    numba_backend.kernels.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(run, range(16)))
+
+
+def test_empty() -> None:
+    message = Message.empty(2, 3)
+    assert (message.batch, message.lanes) == (2, 3)
+    assert message.is_empty()
+    message.push(Uniform(2, 1, 256), torch.tensor([[0], [7]], dtype=torch.int32))
+    assert not message.is_empty()
+    assert Message.unflatten(message.flatten()).pop(Uniform(2, 1, 256)).tolist() == [[0], [7]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_wrong_arguments_are_refused(backend: str) -> None:
+    message = Message.empty(2, 3, backend=backend)
+    wrong = [(1, torch.zeros(1, 4)), (2, torch.zeros(2, 3)), (2, torch.full((2, 4), 9)), (2, torch.full((2, 4), -1))]
+    for batch, symbols in wrong:
+        with pytest.raises(ValueError, match=r"alphabet|messages|shape|symbols"):
+            message.push(Uniform(batch, 4, 9), symbols.int())
+    with pytest.raises(ValueError, match="messages"):
+        message.pop(Uniform(3, 4, 9))
+    assert message.is_empty()
+    good, low = np.full(3, 1 << 16, np.uint32), np.array([1 << 16, 65535], np.uint32)
+    tail = np.empty(0, np.uint16)
+    for words in ([], [(good[:0], tail)], [(good, tail), (good[:2], tail)], [(low, tail)]):
+        with pytest.raises(ValueError, match=r"lane|heads"):
+            Message.unflatten(words, backend=backend)
+
+
+def test_unknown_backends_are_refused() -> None:
+    for device, backend in [("cpu", "triton"), ("meta", "numba")]:
+        with pytest.raises(ValueError, match="backend"):
+            Message.empty(1, 1, device, backend)
+
+
+def test_no_place_for_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither the package's folder nor a cache folder can be written, kernels are compiled anew."""
+    from numba import njit as real
+
+    def njit(cache: bool = False, **options: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(numba_backend, "njit", njit)
+    numba_backend.kernels.cache_clear()
+    words = [random_words(np.random.default_rng(3), 2, 50)]
+    message = Message.unflatten(words, backend="numba")
+    message.push(Uniform(1, 50, 77), message.pop(Uniform(1, 50, 77)))
+    assert same(message, words)
+    numba_backend.kernels.cache_clear()
+
+
+def test_compiled_code_is_kept_on_disk() -> None:
+    """A fresh process loads what this one compiled, instead of compiling for seconds."""
+    Message.unflatten([random_words(np.random.default_rng(4), 2, 50)], backend="numba").pop(Uniform(1, 9, 77))
+    script = """
+from numcodecs_bitswap.rans import numba_backend
+from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.symbols.uniform import Uniform
+uniform = Uniform(1, 0, 77)
+Message.empty(1, 2, backend="numba").pop(uniform)
+pop = numba_backend.kernels(uniform.native().functions)[1]
+print(sum(pop.stats.cache_hits.values()), sum(pop.stats.cache_misses.values()))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["1", "0"]
