@@ -1,0 +1,192 @@
+"""Model name or id -> file -> loaded model. Looks, verifies, never downloads, never unpickles.
+
+An id is the SHA-256 of the model file (frames hold its first 16 bytes), so the file itself is what is checked. A name
+is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha256}}; lines are only ever added), else
+the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
+folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
+`numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder). torch is imported
+by `load` only.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import MissingModel, ModelError
+
+if TYPE_CHECKING:
+    from .nets.hierarchy import BitSwapModel
+
+WEIGHTS = Path(__file__).with_name("weights")
+GROUP = "numcodecs_bitswap.models"
+ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model file: its name, where it is, and the SHA-256 that it must have (64 hex digits)."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model on a device. `id` is the 16 bytes that frames hold."""
+
+    id: bytes
+    name: str
+    net: "BitSwapModel"
+    device: str
+
+
+_registered: list[Path] = []
+_found: dict[str, Entry] = {}
+_hashes: dict[tuple[Path, int, int], str] = {}
+_loaded: dict[tuple[str, str], Loaded] = {}
+_lock = threading.RLock()
+
+
+def register_folder(path: str | os.PathLike[str]) -> None:
+    """Search a folder of .safetensors files for models, in this process."""
+    _registered.append(Path(path))
+
+
+def names() -> dict[str, str]:
+    """Every model that can be found: name -> SHA-256, 64 hex digits."""
+    with _lock:
+        every = [(name, sha256 or _sha256(path)) for name, path, sha256 in _candidates([])]
+    return dict(reversed(every))  # the first of a name counts
+
+
+def find(name_or_id: str | bytes) -> Entry:
+    """The file of a model.
+
+    Parameters
+    ----------
+    name_or_id : str or bytes
+        A name, an id of 32 or 64 hex digits, or the 16 or 32 bytes of an id.
+
+    Raises
+    ------
+    MissingModel
+        It is nowhere on the search path.
+    """
+    key = name_or_id.hex() if isinstance(name_or_id, bytes) else name_or_id
+    with _lock:
+        if key not in _found:
+            _found[key] = _search(key)
+        return _found[key]
+
+
+def load(name_or_id: str | bytes, device: str) -> Loaded:
+    """A model, verified and ready; loaded once per process and device.
+
+    Raises
+    ------
+    MissingModel
+        It is nowhere on the search path.
+    ModelError
+        The file is not the one that the id names, or breaks FORMAT.md section 7.
+    """
+    entry = find(name_or_id)
+    with _lock:
+        key = (entry.sha256, device)
+        if key not in _loaded:
+            _loaded[key] = _load(entry, device)
+        return _loaded[key]
+
+
+def _load(entry: Entry, device: str) -> Loaded:
+    import safetensors.numpy
+
+    from .nets.hierarchy import BitSwapModel
+
+    data = entry.path.read_bytes()
+    digest = hashlib.sha256(data)
+    if digest.hexdigest() != entry.sha256:
+        raise ModelError(f"{entry.path} was altered: its SHA-256 is {digest.hexdigest()}, not {entry.sha256}")
+    try:
+        tensors = safetensors.numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        arch = json.loads(header["__metadata__"]["arch"])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+    return Loaded(digest.digest()[:16], entry.name, BitSwapModel(arch, tensors, device), device)
+
+
+def _search(key: str) -> Entry:
+    looked: list[str] = []
+    by_id = ID.fullmatch(key) is not None
+    for name, path, known in _candidates(looked):
+        if by_id:
+            sha256 = known or _sha256(path)
+            if sha256.startswith(key):
+                return Entry(name, path, sha256)
+        elif name == key:
+            return Entry(name, path, known or _sha256(path))
+    raise MissingModel(
+        f"model {key!r} is not installed. Looked in: {'; '.join(looked)}. Install the package that brings it, or "
+        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS"
+    )
+
+
+def _candidates(looked: list[str]) -> Iterator[tuple[str, Path, str | None]]:
+    """(name, path, SHA-256 if known) in order of the search; says in `looked` where it was."""
+    looked.append(str(WEIGHTS))
+    for name, line in _shipped().items():
+        if (WEIGHTS / line["file"]).is_file():
+            yield name, WEIGHTS / line["file"], line["sha256"]
+        else:
+            looked.append(f"{WEIGHTS / line['file']} (gone)")
+    for folder in _folders(looked):
+        looked.append(str(folder))
+        for path in sorted(folder.glob("*.safetensors")):
+            yield path.stem, path, None
+
+
+def _folders(looked: list[str]) -> Iterator[Path]:
+    yield from _registered
+    yield from (Path(name) for name in os.environ.get("NUMCODECS_BITSWAP_MODELS", "").split(os.pathsep) if name)
+    for entry_point in metadata.entry_points(group=GROUP):
+        try:
+            value: Any = entry_point.load()
+            folder = Path(value() if callable(value) else os.path.dirname(value.__file__))
+        except Exception as error:  # somebody else's package; it must not hide the models of the others
+            looked.append(f"entry point {entry_point.value} ({error!r})")
+        else:
+            yield folder
+
+
+@functools.cache
+def _shipped() -> dict[str, dict[str, str]]:
+    catalog: dict[str, dict[str, str]] = json.loads((WEIGHTS / "catalog.json").read_text())
+    return catalog
+
+
+def _sha256(path: Path) -> str:
+    """Hash of a file, remembered while its size and time stay; `load` checks the bytes that it uses again."""
+    stat = path.stat()
+    key = (path, stat.st_mtime_ns, stat.st_size)
+    if key not in _hashes:
+        with path.open("rb") as file:
+            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _hashes[key]
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

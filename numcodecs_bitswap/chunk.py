@@ -1,0 +1,264 @@
+"""One chunk on its way to a frame, and back: the wiring that the numcodecs codec and the Zarr serializer share.
+
+`Encoding(array, options)` and `Decoding(frame)` do everything before the model; if `job` is not None the scheduler has
+to run it, together with those of other chunks; `finish()` does the rest. No maths here, and no torch: a chunk that
+gains nothing from a model never loads one.
+"""
+
+import math
+import os
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import catalog, frame, patches, scheduler, stored
+from .errors import FormatError, ModelError
+from .frame import Header, Route
+from .patches import Axes
+
+AUTO = {3: "photo-rgb8-v1", 1: "photo-gray8-v1"}
+PATCH_LOG2 = 8
+GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
+PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The configuration of a codec, checked. Plain values only: it is stored as JSON with every array.
+
+    Attributes
+    ----------
+    model : str
+        "auto" (photo-rgb8-v1 for three channels, photo-gray8-v1 for one), a model's name, or its id in hex digits.
+    channel_axis : "auto", int or None
+    spatial_axes : "auto" or (int, int)
+        See `patches.image_axes`.
+    """
+
+    model: str = "auto"
+    channel_axis: str | int | None = "auto"
+    spatial_axes: str | Sequence[int] = "auto"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str):
+            raise TypeError(f"model must be a name or an id in hex digits, not {self.model!r}")
+        if not re.fullmatch(r"\w[\w.+-]*", self.model):
+            raise ModelError(f"{self.model!r} is not a model's name or id; files are found by NUMCODECS_BITSWAP_MODELS")
+        if self.channel_axis is not None and self.channel_axis != "auto":
+            object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
+        if self.spatial_axes != "auto":
+            if not isinstance(self.spatial_axes, list | tuple) or len(self.spatial_axes) != 2:
+                raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
+            axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)
+            object.__setattr__(self, "spatial_axes", axes)
+
+    def config(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        axes = self.spatial_axes if isinstance(self.spatial_axes, str) else list(self.spatial_axes)
+        return {"model": self.model, "channel_axis": self.channel_axis, "spatial_axes": axes}
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} takes integers, not {value!r}")
+    return int(value)
+
+
+def lanes(samples: int) -> int:
+    """Number of lanes of a chunk's message (FORMAT.md 8)."""
+    return min(1 << max(samples // 4096, 1).bit_length() - 1, 512)
+
+
+def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
+    """Whether to try a model on a uint8 image at all, by a rule in integers: the same on every machine.
+
+    No: a payload of at most 96 bytes is about a model payload's fixed part. Below 512 samples, or on a strip narrower
+    than 8, that part and the few pixels that tell anything about their neighbours leave no gain. Noise is stored:
+    uniform noise has a mean step of 85 between neighbours, photographs of 2 to 20, so from 56 on there is nothing to
+    predict.
+    """
+    if array.size < 512 or min(array.shape[axes.y], array.shape[axes.x]) < 8 or stored_bytes <= 96:
+        return False
+    total, count = patches.horizontal_step(array, axes)
+    return total < 56 * count
+
+
+def allow(header: Header) -> None:
+    """Refuse what is larger than this process allows: NUMCODECS_BITSWAP_MAX_BYTES, default 2^33.
+
+    Raises
+    ------
+    FormatError
+        The decoded size is larger.
+    """
+    most = int(os.environ.get("NUMCODECS_BITSWAP_MAX_BYTES") or 1 << 33)
+    if header.nbytes > most:
+        raise FormatError(
+            f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
+        )
+
+
+class Encoding:
+    """A chunk to be encoded, inverse of `Decoding`.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any dtype without objects, any shape, order and strides.
+    options : Options
+
+    Raises
+    ------
+    TypeError
+        Objects, or a dtype that cannot be described.
+    ValueError
+        Axes that the array does not have.
+    MissingModel, ModelError
+        The model is not there, or does not have the array's channels.
+    """
+
+    def __init__(self, array: NDArray[Any], options: Options) -> None:
+        layout = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        self.header = Header(Route.RAW, 0, layout, array.dtype, array.shape)
+        allow(self.header)
+        frame.dtype_text(array.dtype)  # before anything looks at the memory of an object array
+        data = _memory(array, layout)
+        route, self.payload = stored.encode(data, array.dtype.itemsize)
+        self.header = replace(self.header, route=route, checksum=zlib.crc32(data))
+        self.job: EncodeJob | None = None
+        if array.dtype.str != "|u1" or array.ndim < 2:
+            return
+        axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
+        if axes is not None and worth_a_model(array, axes, len(self.payload)):
+            self.job = EncodeJob(_model_for(array.shape, axes, options.model), array, axes)
+
+    def finish(self) -> bytes:
+        """The smallest frame; at equal size the stored one."""
+        best = frame.build(self.header, self.payload)
+        if self.job is None:
+            return best
+        coded = self.job.outcome()
+        axes = (self.job.axes.y, self.job.axes.x, self.job.axes.channel)
+        payload = frame.ModelPayload(
+            self.job.model.id, axes, PATCH_LOG2, coded.lanes, coded.schedule, coded.heads, coded.tail
+        )
+        return min(best, frame.build(replace(self.header, route=Route.MODEL), frame.build_model(payload)), key=len)
+
+
+class Decoding:
+    """A frame to be decoded, inverse of `Encoding`.
+
+    Parameters
+    ----------
+    data : memoryview of bytes
+    check : callable, optional
+        Called with the header before memory is taken; raises if it is not what the caller expects.
+
+    Raises
+    ------
+    FormatError
+        Not a valid frame, or a chunk larger than this process allows.
+    MissingModel
+        The frame's model is not there.
+    """
+
+    def __init__(self, data: memoryview, check: Callable[[Header], None] | None = None) -> None:
+        self.header, payload = frame.parse(data)
+        allow(self.header)
+        if check is not None:
+            check(self.header)
+        self.job: DecodeJob | None = None
+        if self.header.route == Route.MODEL:
+            self.job = DecodeJob(self.header.shape, frame.parse_model(self.header, payload))
+        else:
+            itemsize = self.header.dtype.itemsize
+            self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
+
+    def finish(self) -> NDArray[Any]:
+        """The array, with the frame's dtype, shape and memory order; writeable.
+
+        Raises
+        ------
+        FormatError
+            The content checksum differs, or the message does not decode.
+        """
+        order: Any = self.header.layout
+        if self.job is None:
+            array: NDArray[Any] = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
+        else:
+            array = np.empty(self.header.shape, np.uint8, order=order)
+            patches.join(self.job.outcome(), array, self.job.axes, self.job.size)
+        if zlib.crc32(_memory(array, self.header.layout)) != self.header.checksum:
+            raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
+        return array
+
+
+class EncodeJob(scheduler.Job):
+    """Patches -> messages. The outcome is a `bitsback.groups.Coded`."""
+
+    def __init__(self, model: catalog.Loaded, array: NDArray[np.uint8], axes: Axes) -> None:
+        self.model, self.axes = model, axes
+        self.classes = patches.split(array, axes, 1 << PATCH_LOG2)
+        self.lanes = lanes(array.size)
+        geometry = tuple(each.shape for each in self.classes)
+        super().__init__((model, geometry, self.lanes), _share(model, [shape[:3] for shape in geometry]))
+
+    @classmethod
+    def run(cls, jobs: list["EncodeJob"]) -> list[Any]:
+        from .bitsback import groups
+
+        classes = [np.stack(each) for each in zip(*(job.classes for job in jobs), strict=True)]
+        return groups.encode(jobs[0].model.net, classes, jobs[0].lanes)
+
+
+class DecodeJob(scheduler.Job):
+    """Messages -> patches. The outcome is a list of arrays, one per shape class."""
+
+    def __init__(self, shape: tuple[int, ...], payload: frame.ModelPayload) -> None:
+        self.model = catalog.load(payload.model_id, scheduler.device())
+        self.axes = Axes(*payload.axes)
+        channels = 1 if self.axes.channel is None else shape[self.axes.channel]
+        if self.model.net.channels != channels:
+            raise FormatError(f"{channels} channels in a frame of model {self.model.name}")
+        self.payload = payload
+        self.size = 1 << payload.patch_log2
+        self.geometry = patches.geometry(shape, self.axes, self.size)
+        key = (self.model, tuple(self.geometry), payload.lanes, payload.schedule)
+        super().__init__(key, _share(self.model, self.geometry))
+
+    @classmethod
+    def run(cls, jobs: list["DecodeJob"]) -> list[Any]:
+        from .bitsback import groups
+
+        payloads = [job.payload for job in jobs]
+        coded = [groups.Coded(each.lanes, each.schedule, each.heads, each.tail) for each in payloads]
+        classes = groups.decode(jobs[0].model.net, coded, jobs[0].geometry)
+        return list(zip(*classes, strict=True))
+
+
+def _model_for(shape: tuple[int, ...], axes: Axes, name: str) -> catalog.Loaded:
+    channels = 1 if axes.channel is None else shape[axes.channel]
+    model = catalog.load(AUTO[channels] if name == "auto" else name, scheduler.device())
+    if model.net.channels != channels:
+        raise ModelError(
+            f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {shape} has {channels}: "
+            "set channel_axis, or model='auto'"
+        )
+    return model
+
+
+def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
+    """Part of a pass's memory: that of the chunk's largest group."""
+    return min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS) / PASS_PIXELS[model.device]
+
+
+def _memory(array: NDArray[Any], layout: str) -> NDArray[np.uint8]:
+    """The bytes of an array in the order of a layout, shape (nbytes,); a copy only if they are not contiguous."""
+    if array.nbytes == 0:
+        return np.empty(0, np.uint8)
+    return np.ascontiguousarray(array.T if layout == "F" else array).reshape(-1).view(np.uint8)

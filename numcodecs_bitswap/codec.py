@@ -1,0 +1,140 @@
+"""The numcodecs codec: any array or buffer -> frame bytes -> the same array. Also Zarr format 2.
+
+Validation and wiring; the work is in `chunk.py`. Constructing a codec opens no file and imports no torch, because
+opening a Zarr group constructs the codec of every array in it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numpy.typing import NDArray
+
+from . import scheduler
+from .chunk import Decoding, Encoding, Options
+from .frame import Header
+
+
+class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
+    """Lossless compression by a learned model, Bit-Swap coding and integers only.
+
+    Images of uint8 with one or three channels are coded by the model; every other array, and everything that the model
+    cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model alone.
+
+    Parameters
+    ----------
+    model : str
+        "auto": photo-rgb8-v1 for three channels, photo-gray8-v1 for one. Otherwise a model's name, or its id in hex
+        digits. Decoding does not need it: every frame names its model.
+    channel_axis : "auto", int or None
+        "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
+        than 1 or 3 is a leading axis.
+    spatial_axes : "auto" or two ints
+        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one:
+        its items are independent images.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option that is not of these kinds.
+
+    Notes
+    -----
+    `decode(encode(a))` has the bytes, dtype, shape and memory order of `a`. An array that is contiguous in neither
+    order comes back in C order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numcodecs_bitswap import BitSwap
+    >>> codec = BitSwap()
+    >>> array = np.arange(12, dtype=">i4").reshape(3, 4)
+    >>> bool((codec.decode(codec.encode(array)) == array).all())
+    True
+    """
+
+    codec_id = "bitswap"
+
+    def __init__(
+        self,
+        *,
+        model: str = "auto",
+        channel_axis: str | int | None = "auto",
+        spatial_axes: str | Sequence[int] = "auto",
+    ) -> None:
+        config = Options(model=model, channel_axis=channel_axis, spatial_axes=spatial_axes).config()
+        # numcodecs takes the configuration from the attributes, so they have to be what JSON gives back.
+        self.model: str = config["model"]
+        self.channel_axis: str | int | None = config["channel_axis"]
+        self.spatial_axes: str | list[int] = config["spatial_axes"]
+
+    def encode(self, buf: Any) -> bytes:
+        """Frame bytes of an array.
+
+        Parameters
+        ----------
+        buf : ndarray or bytes-like
+            Any dtype without objects; any shape, memory order and strides.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        TypeError
+            Objects, or a dtype that cannot be described in a frame.
+        ValueError
+            A uint8 array that does not have the axes configured.
+        MissingModel, ModelError
+            The model is not there, or does not have the array's channels.
+        """
+        array = np.asarray(buf if isinstance(buf, np.ndarray) else ensure_ndarray(buf))
+        options = Options(model=self.model, channel_axis=self.channel_axis, spatial_axes=self.spatial_axes)
+        work = Encoding(array, options)
+        if work.job is not None:
+            scheduler.run([work.job])
+        return work.finish()
+
+    def decode(self, buf: Any, out: Any = None) -> NDArray[Any]:
+        """The array of a frame; inverse of `encode`.
+
+        Parameters
+        ----------
+        buf : bytes-like
+        out : writeable bytes-like, optional
+            Filled with the array's bytes in memory order; must be contiguous and of their size.
+
+        Returns
+        -------
+        ndarray
+            The frame's dtype, shape and memory order; or `out`, as a flat array.
+
+        Raises
+        ------
+        FormatError
+            Truncated, altered or foreign bytes, or a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES.
+        MissingModel
+            The frame's model is not there.
+        ValueError
+            `out` has another size.
+        """
+        data = ensure_contiguous_ndarray(buf).view(np.uint8).data
+        if out is None:
+            return _decode(Decoding(data))
+        target = ensure_contiguous_ndarray(out)
+
+        def fits(header: Header) -> None:
+            if header.nbytes != target.nbytes:
+                raise ValueError(f"out has {target.nbytes} bytes, the frame's array {header.nbytes}")
+
+        copied: NDArray[Any] = ndarray_copy(_decode(Decoding(data, fits)), target)
+        return copied
+
+
+def _decode(work: Decoding) -> NDArray[Any]:
+    if work.job is not None:
+        scheduler.run([work.job])
+    return work.finish()

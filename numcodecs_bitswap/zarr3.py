@@ -1,0 +1,166 @@
+"""The Zarr format 3 serializer: the same frames as the numcodecs codec, without what the array's metadata knows better.
+
+Format 3 keeps no byte order, so frames hold little-endian C-order arrays whatever the writer's memory looks like, and
+decode gives the byte order that Zarr asks for. Sibling chunks are submitted by sibling coroutines of one event loop:
+the first one lets the others submit too, then all of them share model passes. Nothing blocks the loop: the work is
+done in threads.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from zarr.abc.codec import ArrayBytesCodec
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import Buffer, NDBuffer
+from zarr.core.common import JSON
+
+from . import scheduler
+from .chunk import Decoding, Encoding, Options
+from .dtypes import dtype_text
+from .errors import FormatError
+from .frame import Header
+from .patches import image_axes
+
+NAME = "numcodecs_bitswap.bitswap"
+
+Work = Encoding | Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitSwapCodec(Options, ArrayBytesCodec):
+    """Lossless compression by a learned model, as the `serializer` of a Zarr format 3 array.
+
+    Give `compressors=None` with it: a compressor behind it only costs time.
+
+    Parameters
+    ----------
+    model, channel_axis, spatial_axes
+        As for `numcodecs_bitswap.BitSwap`. Axes are those of the array.
+    """
+
+    is_fixed_size = False
+
+    @classmethod
+    def from_dict(cls, data: dict[str, JSON]) -> Self:
+        """From array metadata, `{"name": ..., "configuration": {...}}`."""
+        configuration: Any = data.get("configuration") or {}
+        if not isinstance(configuration, dict):
+            raise TypeError(f"the configuration of {NAME} must be an object, not {configuration!r}")
+        return cls(**configuration)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """For array metadata."""
+        return {"name": NAME, "configuration": self.config()}
+
+    def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
+        """Itself: the metadata holds what the user said, and every chunk says the rest."""
+        return self
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
+        """Refuse, when the array is created, a dtype that frames cannot hold and axes that the array does not have.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        dtype_text(dtype.to_native_dtype())
+        image_axes(shape, self.channel_axis, self.spatial_axes)
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Not known before encoding."""
+        raise NotImplementedError
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        frame = await _submit(partial(_encoding, chunk_data, self))
+        return chunk_spec.prototype.buffer.from_bytes(frame)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        array = await _submit(partial(_decoding, chunk_data, chunk_spec))
+        array = array.astype(chunk_spec.dtype.to_native_dtype(), copy=False)
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+
+    async def encode(self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]) -> list[Buffer | None]:
+        """Encode chunks together; None stays None."""
+        return list(await asyncio.gather(*(_or_none(self._encode_single, *each) for each in chunks_and_specs)))
+
+    async def decode(self, chunks_and_specs: Iterable[tuple[Buffer | None, ArraySpec]]) -> list[NDBuffer | None]:
+        """Decode chunks together; None stays None."""
+        return list(await asyncio.gather(*(_or_none(self._decode_single, *each) for each in chunks_and_specs)))
+
+
+async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: ArraySpec) -> Any:
+    return None if chunk is None else await single(chunk, spec)
+
+
+def _encoding(chunk_data: NDBuffer, options: Options) -> Encoding:
+    array = chunk_data.as_numpy_array()
+    return Encoding(np.asarray(array, array.dtype.newbyteorder("<"), order="C"), options)
+
+
+def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:
+    def fits(header: Header) -> None:
+        dtype = spec.dtype.to_native_dtype()
+        if header.shape != spec.shape or header.dtype.newbyteorder("<") != dtype.newbyteorder("<"):
+            raise FormatError(
+                f"the frame holds {header.dtype} of shape {header.shape}, the array's chunk is {dtype} of {spec.shape}"
+            )
+
+    return Decoding(chunk_data.as_numpy_array().view(np.uint8).data, fits)
+
+
+_submitted: WeakKeyDictionary[asyncio.AbstractEventLoop, list[tuple[Callable[[], Work], asyncio.Future[Any]]]]
+_submitted = WeakKeyDictionary()
+_flushes: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks weakly
+
+
+async def _submit(start: Callable[[], Work]) -> Any:
+    """What `start().finish()` gives, with its model pass shared with whatever else this loop has at hand."""
+    loop = asyncio.get_running_loop()
+    submitted = _submitted.setdefault(loop, [])
+    future: asyncio.Future[Any] = loop.create_future()
+    submitted.append((start, future))
+    if len(submitted) == 1:
+        flush = loop.create_task(_flush(loop))
+        _flushes.add(flush)
+        flush.add_done_callback(_flushes.discard)
+    return await future
+
+
+async def _flush(loop: asyncio.AbstractEventLoop) -> None:
+    await asyncio.sleep(0)  # sibling coroutines that are ready submit now
+    starts, futures = zip(*_submitted.pop(loop), strict=True)
+    outcomes: list[Any] = []
+    try:
+        outcomes = await _in_threads(partial(_begin, start) for start in starts)
+        works = [work for work in outcomes if isinstance(work, Work)]
+        if works:
+            await asyncio.to_thread(scheduler.run, [work.job for work in works if work.job is not None])
+            finished = iter(await _in_threads(work.finish for work in works))
+            outcomes = [next(finished) if isinstance(work, Work) else work for work in outcomes]
+    except BaseException as error:  # this task was cancelled: nobody may wait for ever
+        outcomes = [error] * len(futures)
+        raise
+    finally:
+        for future, outcome in zip(futures, outcomes, strict=True):
+            if future.done():  # its own waiter was cancelled
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+
+def _begin(start: Callable[[], Work]) -> Any:
+    """The work if a model has to run for it, else what it gives."""
+    work = start()
+    return work.finish() if work.job is None else work
+
+
+async def _in_threads(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+    """Results of calls made in threads, in order; an exception in the place of the result of a call that raised it."""
+    return await asyncio.gather(*(asyncio.to_thread(call) for call in calls), return_exceptions=True)
