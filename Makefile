@@ -1,0 +1,57 @@
+# Everything a user or a contributor runs. `make` alone prints the list.
+# `make install` works on a fresh machine with Python 3.11 or newer; the other targets install first where needed.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON_LATEST ?= python3.12
+# Builds of torch without CUDA, asked only where the usual index has none.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+BIN := .venv/bin
+LATEST := .venv-latest/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install test demo check bench golden test-latest
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with the package and all it needs to be tested and trained
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make install PYTHON=path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@echo "installing torch (without CUDA)"
+	@$(BIN)/pip install -q -c constraints.txt torch 2>/dev/null \
+		|| $(BIN)/pip install -c constraints.txt --extra-index-url $(TORCH_CPU) torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[zarr,fast,train,test]'
+	@touch $@
+
+test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores)
+	$(BIN)/python -m pytest
+
+demo: $(INSTALLED) ## Store a photograph in Zarr arrays, compare with other codecs, draw where the bits go
+	$(BIN)/python -m examples.demo
+
+check: $(INSTALLED) ## Lint, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HELD_BACK="training folder ..."]
+	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
+	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
+
+golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones are never changed)
+	$(BIN)/python tests/make_golden.py
+
+test-latest: ## Run the tests with the newest zarr and numcodecs (Python 3.12 or newer, up to 6 GB)
+	@$(PYTHON_LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { echo \
+		"make test-latest needs Python 3.12 or newer (the newest zarr does) and up to 6 GB of disk:" \
+		"make test-latest PYTHON_LATEST=path/to/python3.12"; exit 1; }
+	$(PYTHON_LATEST) -m venv .venv-latest
+	@$(LATEST)/pip install -q -c constraints.txt torch 2>/dev/null \
+		|| $(LATEST)/pip install -q -c constraints.txt --extra-index-url $(TORCH_CPU) torch \
+		|| $(LATEST)/pip install torch
+	$(LATEST)/pip install -q --upgrade zarr numcodecs -e '.[test]'
+	$(LATEST)/python -m pytest
