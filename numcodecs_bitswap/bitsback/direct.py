@@ -1,0 +1,37 @@
+"""The core without bits-back (FORMAT.md section 6.2): one stage, again and again, down to a single pixel.
+
+For messages too short to pay for the core's latents. It costs more bits than bits-back but needs none to begin with.
+"""
+
+import torch
+from torch import Tensor
+
+from ..rans.message import Message
+from ..symbols.uniform import Uniform
+from . import stages
+from .coder import DATA_ALPHABET, Size
+from .stages import Stage
+
+
+def push(message: Message, stage: Stage, grid: Tensor) -> None:
+    """Push a grid (N, h, w, c)."""
+    while grid.shape[1:3] != (1, 1):
+        grid = stages.push(message, stage, grid)
+    for ch in reversed(range(grid.shape[-1])):
+        symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
+        message.push(Uniform(message.batch, symbols.shape[1], DATA_ALPHABET, grid.device), symbols)
+
+
+def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, device: str) -> Tensor:
+    """Pop a grid (n, h, w, c)."""
+    sizes = [size]
+    while sizes[-1] != (1, 1):
+        h, w = sizes[-1]
+        sizes.append(((h + 1) // 2, (w + 1) // 2))
+    grid = torch.empty(n, 1, 1, channels, dtype=torch.int16, device=device)
+    for ch in range(channels):
+        pixels = message.pop(Uniform(message.batch, n // message.batch, DATA_ALPHABET, grid.device))
+        grid[:, 0, 0, ch] = pixels.reshape(-1)
+    for size in reversed(sizes[:-1]):
+        grid = stages.pop(message, stage, grid, size)
+    return grid

@@ -1,0 +1,198 @@
+"""Whole chunks (FORMAT.md sections 1.2, 5 and 8): patches in groups, every group by stages and then the core, onto one message.
+
+The encoder chooses the schedule: how many patches each group takes and whether its core can be paid for (bits-back) or not (direct).
+B chunks of one geometry are coded side by side, in the same network passes; each gets the bytes it would get alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import FormatError, MessageExhausted
+from ..rans.message import Message
+from . import bit_swap, direct, stages
+from .bit_swap import Hierarchy
+from .coder import Size
+from .stages import Stage
+
+BITS_BACK, DIRECT = 0, 1
+"""Core modes."""
+GROUP_PIXELS = 1 << 19
+Pixels = NDArray[np.uint8]
+Geometry = tuple[int, int, int]
+"""A shape class: number of patches, height, width."""
+Schedule = tuple[tuple[int, int], ...]
+"""(patches, core mode) of each group in encoding order."""
+
+
+class Model(Hierarchy, Protocol):
+    """A model: stages 1 .. S, the direct stage, and the core's networks. See nets.hierarchy."""
+
+    @property
+    def stages(self) -> Sequence[Stage]: ...
+    @property
+    def direct(self) -> Stage: ...
+
+
+@dataclass(frozen=True)
+class Coded:
+    """One chunk's message and how it was made.
+
+    Attributes
+    ----------
+    lanes : int
+    schedule : tuple of (patches, core mode)
+    heads : uint32 ndarray, shape (lanes,)
+    tail : uint16 ndarray
+    """
+
+    lanes: int
+    schedule: Schedule
+    heads: NDArray[np.uint32]
+    tail: NDArray[np.uint16]
+
+
+def push_group(message: Message, model: Model, x: Tensor, mode: int) -> None:
+    """Push patches (N, h, w, c): stages fine to coarse, then the core."""
+    for stage in model.stages:
+        x = stages.push(message, stage, x)
+    if mode == BITS_BACK:
+        bit_swap.push(message, model, x)
+    else:
+        direct.push(message, model.direct, x)
+
+
+def pop_group(message: Message, model: Model, n: int, size: Size, mode: int) -> Tensor:
+    """Pop patches (n, h, w, c): the core, then stages coarse to fine."""
+    sizes = [size]
+    for _ in model.stages:
+        h, w = sizes[-1]
+        sizes.append(((h + 1) // 2, (w + 1) // 2))
+    if mode == BITS_BACK:
+        x = bit_swap.pop(message, model, n, sizes[-1])
+    else:
+        x = direct.pop(message, model.direct, n, sizes[-1], model.channels, model.device)
+    for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
+        x = stages.pop(message, stage, x, size)
+    return x
+
+
+@torch.inference_mode()
+def encode(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
+    """Encode B chunks of one geometry.
+
+    Parameters
+    ----------
+    model : Model
+    classes : sequence of uint8 ndarray, shape (B, n, h, w, c)
+        The patches of the B chunks, by shape class.
+    lanes : int
+
+    Returns
+    -------
+    list of Coded
+        One for each chunk; a pure function of (model, chunk, lanes), whatever the B.
+    """
+    batch = len(classes[0])
+    if batch > 1 and not model.stages:
+        return _one_by_one(model, classes, lanes)  # each chunk grows its groups as fast as its own bits allow
+    message = Message.empty(batch, lanes, model.device)
+    schedule: list[tuple[int, int]] = []
+    previous = 0
+    for patches in classes:
+        x = torch.from_numpy(np.ascontiguousarray(patches)).to(model.device).short()
+        done, total = 0, x.shape[1]
+        most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
+        while done < total:
+            size = min(most, total - done)
+            if not model.stages:
+                size = min(size, 2 * previous) if previous else 1
+            try:
+                size, mode = _push_funded(message, model, x[:, done:], size)
+            except _Unequal:
+                return _one_by_one(model, classes, lanes)
+            schedule.append((size, mode))
+            done, previous = done + size, size
+    return [Coded(lanes, tuple(schedule), heads, tail) for heads, tail in message.flatten()]
+
+
+class _Unequal(Exception):
+    """Chunks of a batch need different schedules."""
+
+
+def _one_by_one(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
+    return [encode(model, [p[b : b + 1] for p in classes], lanes)[0] for b in range(len(classes[0]))]
+
+
+def _push_funded(message: Message, model: Model, x: Tensor, size: int) -> tuple[int, int]:
+    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid; returns size and mode.
+
+    With stages, a group pays for itself or not at all. Without, the bits of earlier groups pay, and half as many patches ask half as much.
+    """
+    while True:
+        trial = message.copy()
+        try:
+            push_group(trial, model, x[:, :size].flatten(0, 1), BITS_BACK)
+        except MessageExhausted:
+            if message.batch > 1:
+                raise _Unequal from None
+            if not model.stages and size > 1:
+                size //= 2
+                continue
+            push_group(message, model, x[:, :size].flatten(0, 1), DIRECT)
+            return size, DIRECT
+        message.replace(trial)
+        return size, BITS_BACK
+
+
+@torch.inference_mode()
+def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry]) -> list[Pixels]:
+    """Decode B chunks of one geometry, lanes and schedule; the inverse of `encode`.
+
+    Returns
+    -------
+    list of uint8 ndarray, shape (B, n, h, w, c)
+        One for each shape class.
+
+    Raises
+    ------
+    FormatError
+        A schedule that does not fit the geometry, or a message that is not empty at the end.
+    MessageExhausted
+        A message that is too short.
+    """
+    groups = group_geometry(coded[0].schedule, classes)
+    message = Message.unflatten([(c.heads, c.tail) for c in coded], model.device)
+    parts: list[list[Pixels]] = [[] for _ in classes]
+    for number, mode, (n, h, w) in reversed(groups):
+        x = pop_group(message, model, len(coded) * n, (h, w), mode)
+        parts[number].append(x.to(torch.uint8).unflatten(0, (len(coded), n)).cpu().numpy())
+    if not message.is_empty():
+        raise FormatError("the message is not empty after the last symbol: the frame was altered or made with other weights")
+    return [np.concatenate(part[::-1], axis=1) for part in parts]
+
+
+def group_geometry(schedule: Schedule, classes: Sequence[Geometry]) -> list[tuple[int, int, Geometry]]:
+    """(class number, core mode, geometry) of each group.
+
+    Raises
+    ------
+    FormatError
+        The groups do not cover each class exactly.
+    """
+    groups, number, done = [], 0, 0
+    for size, mode in schedule:
+        if number == len(classes) or not 1 <= size <= classes[number][0] - done or mode not in (BITS_BACK, DIRECT):
+            raise FormatError(f"group ({size} patches, core mode {mode}) does not fit patches {list(classes)}")
+        groups.append((number, mode, (size, *classes[number][1:])))
+        done += size
+        if done == classes[number][0]:
+            number, done = number + 1, 0
+    if number != len(classes):
+        raise FormatError("the schedule has fewer patches than the array")
+    return groups

@@ -1,0 +1,36 @@
+"""Context stages (FORMAT.md section 5): a grid given its phase (0, 0), in two passes.
+
+They need no initial bits. The encoder knows every pixel, so it pushes the finest stage first; by the time the core pops its latents, the bits of
+all stages lie on the message and pay for them. (Compare "autoregressive initial bits", SHVC, Ryder et al. 2022.)
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from ..rans.message import Message
+from .coder import PhaseParameters, Size, filled, join_phases, phase_sizes, pop_phases, push_phases, split_phases
+
+
+class Stage(Protocol):
+    """The networks of a stage. See nets.stage."""
+
+    def pass_a(self, c: Tensor, /) -> PhaseParameters: ...
+    def pass_b(self, c: Tensor, d: Tensor, /) -> tuple[PhaseParameters, PhaseParameters]: ...
+
+
+def push(message: Message, stage: Stage, grid: Tensor) -> Tensor:
+    """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), which is left to code."""
+    c, right, below, d = split_phases(grid)
+    push_phases(message, stage.pass_b(c, filled(d, c)), [right, below])
+    push_phases(message, [stage.pass_a(c)], [d])
+    return c
+
+
+def pop(message: Message, stage: Stage, c: Tensor, size: Size) -> Tensor:
+    """Pop what `push` pushed and return the grid of height and width `size`."""
+    n, channels, device = len(c), c.shape[-1], str(c.device)
+    _, *sizes, last = phase_sizes(size)
+    (d,) = pop_phases(message, [stage.pass_a(c)], [last], n, channels, device)
+    right, below = pop_phases(message, stage.pass_b(c, filled(d, c)), sizes, n, channels, device)
+    return join_phases([c, right, below, d], size)

@@ -1,0 +1,140 @@
+"""Exact integer arithmetic of the networks (FORMAT.md section 4.1): int8 x int8 matrix products with a defined result.
+
+Any product that gives the exact integer may serve. Three are known: `int8` (torch._int_mm: VNNI on CPUs, tensor cores on GPUs), `float32`
+(exact while every partial sum stays below 2^24, which FORMAT.md demands of every model and `Layer` checks) and `int64` (the reference).
+At first use on a device each candidate is compared with the reference on extreme values; the first that agrees is used there.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import DeviceError, ModelError
+
+Tensors = dict[str, NDArray[np.generic]]
+Gemm = Callable[[Tensor, Tensor], Tensor]
+"""(M, K) int8, (K, N) int8 -> (M, N) int32, exact."""
+
+ALIGN = 8
+"""K and N are padded to multiples of this: tensor-core kernels want it."""
+MIN_ROWS = 17
+"""CUDA's int8 product takes more than 16 rows only."""
+WEIGHT_LIMIT, SHIFT_LIMIT, SUM_LIMIT = 63, 24, 1 << 24
+
+
+def _int8(a: Tensor, w: Tensor) -> Tensor:
+    a = a.contiguous()  # with rows that overlap in memory torch._int_mm silently gives wrong sums (torch 2.13, CPU)
+    if a.is_cuda and len(a) < MIN_ROWS:
+        return torch._int_mm(torch.cat([a, a.new_zeros(MIN_ROWS - len(a), a.shape[1])]), w)[: len(a)]
+    return torch._int_mm(a, w)
+
+
+def _float32(a: Tensor, w: Tensor) -> Tensor:
+    return (a.float() @ w.float()).int()
+
+
+def _int64(a: Tensor, w: Tensor) -> Tensor:
+    # Element-wise products: torch has no int64 matrix product on CUDA.
+    columns = [(a.long() * column.long()).sum(1) for column in w.T]
+    return torch.stack(columns, 1).int()
+
+
+GEMMS: dict[str, Gemm] = {"int8": _int8, "float32": _float32, "int64": _int64}
+
+
+def _probe(gemm: Gemm, device: torch.device) -> bool:
+    """Whether a product agrees with the reference on extreme values, for few and many rows and columns."""
+    generator = np.random.default_rng(0)
+    for rows, inner, columns in ((1, 8, 8), (40, 1024, 16), (300, 432, 48)):
+        a = torch.from_numpy(generator.choice(np.array([-127, 127, 1], np.int8), (rows, inner)))
+        w = torch.from_numpy(generator.choice(np.array([-63, 63], np.int8), (inner, columns)))
+        a[0], w[:, 0] = 127, 63  # the largest sum there is
+        expected = torch.from_numpy(a.numpy().astype(np.int64) @ w.numpy().astype(np.int64)).int()
+        try:
+            if not torch.equal(gemm(a.to(device), w.to(device)).cpu(), expected):
+                return False
+        except RuntimeError:  # a product that this device or build does not have
+            return False
+    return True
+
+
+@cache
+def choose_gemm(device: torch.device, name: str) -> Gemm:
+    """The exact product `name`, or the fastest exact one if `name` is "auto".
+
+    Raises
+    ------
+    DeviceError
+        None (or not the named one) agrees with the reference on this device.
+    """
+    if name not in ("auto", *GEMMS):
+        raise DeviceError(f"NUMCODECS_BITSWAP_GEMM is {name!r}; it may be auto, {', '.join(GEMMS)}")
+    for candidate in GEMMS if name == "auto" else [name]:
+        if _probe(GEMMS[candidate], device):
+            return GEMMS[candidate]
+    raise DeviceError(f"{name} matrix products are not exact on {device}; set NUMCODECS_BITSWAP_DEVICE=cpu")
+
+
+def gemm(a: Tensor, w: Tensor) -> Tensor:
+    """Exact product on the device of `a`; the environment variable NUMCODECS_BITSWAP_GEMM names one backend for tests."""
+    return choose_gemm(a.device, os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))(a, w)
+
+
+def aligned(n: int) -> int:
+    """n rounded up to a multiple of ALIGN."""
+    return -(-n // ALIGN) * ALIGN
+
+
+class Layer:
+    """One integer layer: rows of int8 activations -> int32 outputs, columns padded with zeros to multiples of ALIGN.
+
+    Parameters
+    ----------
+    tensors : dict
+        Holds `{name}.w` int8 (out, in), `{name}.b` int32 (out,), `{name}.f` uint8 (out,).
+    segments : tuple of int
+        The inputs are these runs of channels, each padded to a multiple of ALIGN in the rows.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing, has another type or shape, or breaks the bounds of FORMAT.md section 4.1.
+    """
+
+    def __init__(self, tensors: Tensors, name: str, segments: tuple[int, ...], device: str):
+        w, b, f = (self._take(tensors, f"{name}.{part}", dtype) for part, dtype in (("w", "int8"), ("b", "int32"), ("f", "uint8")))
+        if w.ndim != 2 or w.shape[1] != sum(segments) or b.shape != (len(w),) or f.shape != b.shape or not len(w):
+            raise ModelError(f"layer {name}: shapes {w.shape}, {b.shape}, {f.shape} do not fit {sum(segments)} inputs")
+        half = np.where(f > 0, np.int64(1) << np.maximum(f.astype(np.int64) - 1, 0), 0)
+        largest = np.abs(w.astype(np.int64)).sum(1) * 127 + np.abs(b.astype(np.int64)) + half
+        if np.abs(w.astype(np.int64)).max() > WEIGHT_LIMIT or f.max() > SHIFT_LIMIT or largest.max() >= SUM_LIMIT:
+            raise ModelError(f"layer {name}: weights, shifts or sums out of range, results would not be exact")
+        self.n_out = len(w)
+        columns = aligned(self.n_out)
+        rows: list[NDArray[np.generic]] = []
+        for part in np.split(w.T, np.cumsum(segments)[:-1]):
+            rows += [part, np.zeros((aligned(len(part)) - len(part), self.n_out), np.int8)]
+        padded = np.zeros((sum(aligned(n) for n in segments), columns), np.int8)
+        padded[:, : self.n_out] = np.concatenate(rows)
+        self.weights = torch.from_numpy(padded).to(device)
+        self.bias = torch.from_numpy(np.pad(b + half, (0, columns - self.n_out)).astype(np.int32)).to(device)
+        self.shift = torch.from_numpy(np.pad(f, (0, columns - self.n_out)).astype(np.int32)).to(device)
+
+    @staticmethod
+    def _take(tensors: Tensors, name: str, dtype: str) -> NDArray[np.generic]:
+        if name not in tensors or tensors[name].dtype != dtype:
+            raise ModelError(f"the model has no {dtype} tensor {name}")
+        return tensors[name]
+
+    def products(self, rows: Tensor) -> Tensor:
+        """Bare accumulators, int32 (M, columns), of int8 rows (M, inputs)."""
+        return gemm(rows, self.weights)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Outputs before clamping, int32 (M, columns)."""
+        return self.products(rows).add_(self.bias).bitwise_right_shift_(self.shift)

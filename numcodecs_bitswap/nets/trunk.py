@@ -1,0 +1,62 @@
+"""The one network shape of the format (FORMAT.md section 4.2), channels last: int8 inputs (N, h, w, U) -> int32 outputs (N, h, w, P)."""
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from .exact import Layer, Tensors, aligned
+
+
+def neighbours(h: Tensor) -> Tensor:
+    """3 x 3 neighbourhoods, zeros outside: (N, h, w, C) to rows (N h w, 9 C) in the order row, column, channel."""
+    n, height, width, c = h.shape
+    padded = h.new_zeros(n, height + 2, width + 2, c)
+    padded[:, 1:-1, 1:-1] = h
+    # Three pixels side by side are 3 C consecutive values, so the copy below moves long runs.
+    row = (width + 2) * c
+    view = padded.as_strided((n, height, width, 3, 3 * c), ((height + 2) * row, row, c, row, 1))
+    return view.reshape(-1, 9 * c)
+
+
+class Trunk:
+    """A network of the model file.
+
+    Parameters
+    ----------
+    tensors, name : see `Layer`
+    n_in : int
+        Channels of the input, before padding.
+    n_out : int
+        Channels of the output.
+    blocks : int
+        Number of residual blocks.
+
+    Raises
+    ------
+    ModelError
+        The tensors do not describe such a network.
+    """
+
+    def __init__(self, tensors: Tensors, name: str, n_in: int, n_out: int, blocks: int, device: str):
+        self.first = Layer(tensors, f"{name}.in", (n_in,), device)
+        width = self.first.n_out
+        self.blocks = []
+        for k in range(blocks):
+            conv = Layer(tensors, f"{name}.{k}.conv", (width,) * 9, device)
+            self.blocks.append((conv, Layer(tensors, f"{name}.{k}.out", (conv.n_out,), device)))
+        self.head = Layer(tensors, f"{name}.head", (width, n_in), device)
+        self.n_in, self.n_out = n_in, n_out
+        shapes = [self.blocks[k][1].n_out == width for k in range(blocks)]
+        if not all(shapes) or self.head.n_out != n_out:
+            raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns int32 (N, h, w, n_out)."""
+        n, height, width, _ = u.shape
+        rows = u.reshape(-1, aligned(self.n_in))
+        h = self.first(rows).clamp_(0, 127).to(torch.int8)
+        for conv, out in self.blocks:
+            v = conv(neighbours(h.view(n, height, width, -1))).clamp_(0, 127).to(torch.int8)
+            h = out(v).add_(h).clamp_(-127, 127).to(torch.int8)
+        y = self.head(torch.cat([h, rows], dim=1))
+        return y.view(n, height, width, -1)[..., : self.n_out]
