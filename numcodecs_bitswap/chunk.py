@@ -7,10 +7,9 @@ gains nothing from a model never loads one.
 
 import math
 import os
-import re
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,54 +18,12 @@ from numpy.typing import NDArray
 from . import catalog, frame, patches, scheduler, stored
 from .errors import FormatError, ModelError
 from .frame import Header, Route
+from .options import AUTO, Options
 from .patches import Axes
 
-AUTO = {3: "photo-rgb8-v1", 1: "photo-gray8-v1"}
 PATCH_LOG2 = 8
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
 PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The configuration of a codec, checked. Plain values only: it is stored as JSON with every array.
-
-    Attributes
-    ----------
-    model : str
-        "auto" (photo-rgb8-v1 for three channels, photo-gray8-v1 for one), a model's name, or its id in hex digits.
-    channel_axis : "auto", int or None
-    spatial_axes : "auto" or (int, int)
-        See `patches.image_axes`.
-    """
-
-    model: str = "auto"
-    channel_axis: str | int | None = "auto"
-    spatial_axes: str | Sequence[int] = "auto"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.model, str):
-            raise TypeError(f"model must be a name or an id in hex digits, not {self.model!r}")
-        if not re.fullmatch(r"\w[\w.+-]*", self.model):
-            raise ModelError(f"{self.model!r} is not a model's name or id; files are found by NUMCODECS_BITSWAP_MODELS")
-        if self.channel_axis is not None and self.channel_axis != "auto":
-            object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
-        if self.spatial_axes != "auto":
-            if not isinstance(self.spatial_axes, list | tuple) or len(self.spatial_axes) != 2:
-                raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
-            axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)
-            object.__setattr__(self, "spatial_axes", axes)
-
-    def config(self) -> dict[str, Any]:
-        """The options as JSON values."""
-        axes = self.spatial_axes if isinstance(self.spatial_axes, str) else list(self.spatial_axes)
-        return {"model": self.model, "channel_axis": self.channel_axis, "spatial_axes": axes}
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} takes integers, not {value!r}")
-    return int(value)
 
 
 def lanes(samples: int) -> int:
@@ -111,6 +68,8 @@ class Encoding:
     array : ndarray
         Any dtype without objects, any shape, order and strides.
     options : Options
+    layout : "C" or "F", optional
+        The memory order to encode in and to come back in. Without it, the array's own.
 
     Raises
     ------
@@ -122,12 +81,12 @@ class Encoding:
         The model is not there, or does not have the array's channels.
     """
 
-    def __init__(self, array: NDArray[Any], options: Options) -> None:
-        layout = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    def __init__(self, array: NDArray[Any], options: Options, layout: str | None = None) -> None:
+        layout = layout or _layout(array)
         self.header = Header(Route.RAW, 0, layout, array.dtype, array.shape)
         allow(self.header)
         frame.dtype_text(array.dtype)  # before anything looks at the memory of an object array
-        data = _memory(array, layout)
+        data = memory(array, layout)
         route, self.payload = stored.encode(data, array.dtype.itemsize)
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data))
         self.job: EncodeJob | None = None
@@ -191,9 +150,10 @@ class Decoding:
         if self.job is None:
             array: NDArray[Any] = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
+            classes = self.job.outcome()
             array = np.empty(self.header.shape, np.uint8, order=order)
-            patches.join(self.job.outcome(), array, self.job.axes, self.job.size)
-        if zlib.crc32(_memory(array, self.header.layout)) != self.header.checksum:
+            patches.join(classes, array, self.job.axes, self.job.size)
+        if zlib.crc32(memory(array, self.header.layout)) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
 
@@ -257,8 +217,16 @@ def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
     return min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS) / PASS_PIXELS[model.device]
 
 
-def _memory(array: NDArray[Any], layout: str) -> NDArray[np.uint8]:
-    """The bytes of an array in the order of a layout, shape (nbytes,); a copy only if they are not contiguous."""
+def _layout(array: NDArray[Any]) -> str:
+    return "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+
+
+def memory(array: NDArray[Any], layout: str | None = None) -> NDArray[np.uint8]:
+    """The bytes of an array in memory order or that of `layout`, shape (nbytes,); copied only if not in that order."""
     if array.nbytes == 0:
         return np.empty(0, np.uint8)
-    return np.ascontiguousarray(array.T if layout == "F" else array).reshape(-1).view(np.uint8)
+    if array.dtype.names is not None:
+        array = array.view(
+            f"V{array.dtype.itemsize}"
+        )  # a copy of a structured array leaves out the bytes between fields
+    return np.ascontiguousarray(array.T if (layout or _layout(array)) == "F" else array).reshape(-1).view(np.uint8)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 from numpy.typing import NDArray
 
 from . import scheduler
-from .chunk import Decoding, Encoding, Options
+from .chunk import Decoding, Encoding, memory
 from .frame import Header
+from .options import Options
 
 
 class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
@@ -110,7 +111,7 @@ class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
         Returns
         -------
         ndarray
-            The frame's dtype, shape and memory order; or `out`, as a flat array.
+            The frame's dtype, shape and memory order; or the bytes of `out`, as a flat uint8 array.
 
         Raises
         ------
@@ -124,14 +125,14 @@ class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
         data = ensure_contiguous_ndarray(buf).view(np.uint8).data
         if out is None:
             return _decode(Decoding(data))
-        target = ensure_contiguous_ndarray(out)
+        target = memory(ensure_contiguous_ndarray(out))
 
         def fits(header: Header) -> None:
             if header.nbytes != target.nbytes:
                 raise ValueError(f"out has {target.nbytes} bytes, the frame's array {header.nbytes}")
 
-        copied: NDArray[Any] = ndarray_copy(_decode(Decoding(data, fits)), target)
-        return copied
+        target[:] = memory(_decode(Decoding(data, fits)))
+        return target
 
 
 def _decode(work: Decoding) -> NDArray[Any]:

@@ -20,10 +20,11 @@ from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON
 
 from . import scheduler
-from .chunk import Decoding, Encoding, Options
+from .chunk import Decoding, Encoding
 from .dtypes import dtype_text
 from .errors import FormatError
 from .frame import Header
+from .options import Options
 from .patches import image_axes
 
 NAME = "numcodecs_bitswap.bitswap"
@@ -99,7 +100,7 @@ async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: Ar
 
 def _encoding(chunk_data: NDBuffer, options: Options) -> Encoding:
     array = chunk_data.as_numpy_array()
-    return Encoding(np.asarray(array, array.dtype.newbyteorder("<"), order="C"), options)
+    return Encoding(array.astype(array.dtype.newbyteorder("<"), copy=False), options, layout="C")
 
 
 def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:

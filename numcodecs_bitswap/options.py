@@ -1,0 +1,60 @@
+"""The configuration of a codec, checked when it is constructed: what the numcodecs codec and the Zarr serializer share.
+
+Plain values only, because it is stored as JSON with every array. Whether the model is there and the axes exist is
+found out when a chunk needs them: opening a group constructs the codecs of all its arrays. Imports nothing of this
+package but the errors.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError
+
+AUTO = {3: "photo-rgb8-v1", 1: "photo-gray8-v1"}
+"""The model that "auto" means, by the number of channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The configuration of a codec, checked. Plain values only: it is stored as JSON with every array.
+
+    Attributes
+    ----------
+    model : str
+        "auto" (photo-rgb8-v1 for three channels, photo-gray8-v1 for one), a model's name, or its id in hex digits.
+    channel_axis : "auto", int or None
+    spatial_axes : "auto" or (int, int)
+        See `patches.image_axes`.
+    """
+
+    model: str = "auto"
+    channel_axis: str | int | None = "auto"
+    spatial_axes: str | Sequence[int] = "auto"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str):
+            raise TypeError(f"model must be a name or an id in hex digits, not {self.model!r}")
+        if not re.fullmatch(r"\w[\w.+-]*", self.model):
+            raise ModelError(f"{self.model!r} is not a model's name or id; files are found by NUMCODECS_BITSWAP_MODELS")
+        if self.channel_axis is not None and self.channel_axis != "auto":
+            object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
+        if self.spatial_axes != "auto":
+            if not isinstance(self.spatial_axes, list | tuple) or len(self.spatial_axes) != 2:
+                raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
+            axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)
+            object.__setattr__(self, "spatial_axes", axes)
+
+    def config(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        axes = self.spatial_axes if isinstance(self.spatial_axes, str) else list(self.spatial_axes)
+        return {"model": self.model, "channel_axis": self.channel_axis, "spatial_axes": axes}
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} takes integers, not {value!r}")
+    return int(value)
