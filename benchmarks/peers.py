@@ -1,7 +1,7 @@
 """Codecs to compare with, and one way to measure them all: used by `make demo` and `make bench`.
 
-Every codec codes each chunk on its own, in as many threads as Zarr uses, and every decoded chunk is compared with the original.
-The image codecs are imagecodecs' at lossless settings, the others numcodecs'.
+Every codec codes each chunk on its own, in as many threads as Zarr uses, and every decoded chunk is compared with the
+original. The image codecs are imagecodecs' at lossless settings, the others numcodecs'.
 """
 
 import os
@@ -51,12 +51,19 @@ def bitswap(model: str = "auto") -> Peer:
 
 
 def classical(channels: int, slow: bool = False) -> list[Peer]:
-    """Zarr's general codecs and the lossless image codecs, for chunks (h, w, 3) or (h, w); `slow` adds stronger settings."""
+    """General and lossless image codecs for chunks (h, w, 3) or (h, w); `slow` adds stronger settings."""
     peers = [
         Peer("Blosc lz4", (blosc := Blosc()).encode, blosc.decode),
         Peer("Zstd", (zstd := Zstd()).encode, zstd.decode),
         Peer("PNG", _png_encode, imagecodecs.png_decode),
-        Peer("JPEG-LS", *((_jpegls_encode, _jpegls_decode) if channels == 3 else (imagecodecs.jpegls_encode, imagecodecs.jpegls_decode))),
+        Peer(
+            "JPEG-LS",
+            *(
+                (_jpegls_encode, _jpegls_decode)
+                if channels == 3
+                else (imagecodecs.jpegls_encode, imagecodecs.jpegls_decode)
+            ),
+        ),
         _webp("WebP method 6", channels, None),
         _jpegxl(7),
     ]
@@ -99,7 +106,9 @@ def _webp(name: str, channels: int, quality: int | None) -> Peer:
 
 def _jpegxl(effort: int) -> Peer:
     def encode(chunk: Chunk) -> bytes:
-        encoded: bytes = imagecodecs.jpegxl_encode(chunk, lossless=True, effort=effort, usecontainer=False, numthreads=1)
+        encoded: bytes = imagecodecs.jpegxl_encode(
+            chunk, lossless=True, effort=effort, usecontainer=False, numthreads=1
+        )
         return encoded
 
     return Peer(f"JPEG XL effort {effort}", encode, lambda encoded: imagecodecs.jpegxl_decode(encoded, numthreads=1))
@@ -134,13 +143,18 @@ def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1) -> Measured:
         if np.ascontiguousarray(got).tobytes() != chunk.tobytes():
             raise AssertionError(f"{peer.name} did not decode to the same bytes")
     total = sum(len(e) for e in encoded)
-    return Measured(peer.name, total, 8 * total / samples, samples / 1e6 / median(encode_s), samples / 1e6 / median(decode_s))
+    return Measured(
+        peer.name, total, 8 * total / samples, samples / 1e6 / median(encode_s), samples / 1e6 / median(decode_s)
+    )
 
 
 def table(rows: Sequence[Measured], reference: str) -> str:
     """Markdown, smallest last; the last column is the size relative to the codec named `reference`."""
     base = next(row.total for row in rows if row.name == reference)
-    lines = [f"| codec | bytes | bits/dim | encode MB/s | decode MB/s | size / {reference} |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        f"| codec | bytes | bits/dim | encode MB/s | decode MB/s | size / {reference} |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     for row in sorted(rows, key=lambda row: -row.total):
         speed = f"{row.encode_mb_s:.1f} | {row.decode_mb_s:.1f}"
         lines.append(f"| {row.name} | {row.total:,} | {row.bits_per_dim:.3f} | {speed} | {row.total / base:.3f} |")

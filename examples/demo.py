@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import zarr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -18,11 +18,8 @@ from benchmarks.peers import bitswap, classical, measure, table
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 
-mpl.use("agg")
-from matplotlib import pyplot as plt  # noqa: E402  after the choice of what draws
-
 CHUNK = 256
-WINDOW, STEP = 64, 32
+WINDOW, STEP = 32, 16
 OUT = Path("demo-out")
 
 
@@ -42,11 +39,13 @@ def through_zarr(photograph: NDArray[np.uint8]) -> None:
             if not np.array_equal(array[:], photograph):
                 raise AssertionError(f"Zarr format {zarr_format}: the array read differs")
             stored = array.nbytes_stored()
-        print(f"Zarr format {zarr_format}: {photograph.nbytes:,} bytes in, {stored:,} in the store, read back: identical")
+        print(
+            f"Zarr format {zarr_format}: {photograph.nbytes:,} bytes in, {stored:,} in the store, read back: identical"
+        )
 
 
 def bits_map(photograph: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Bits per sample in cells of STEP x STEP: mean over the windows that cover a cell, each window coded on its own."""
+    """Bits/dim in cells of STEP x STEP: mean over the windows that cover a cell, each window coded on its own."""
     rows, columns = (n // STEP for n in photograph.shape[:2])
     bits, cover = np.zeros((2, rows, columns))
     across = WINDOW // STEP
@@ -62,12 +61,13 @@ def bits_map(photograph: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def draw(photograph: NDArray[np.uint8], bits: NDArray[np.float64], title: str, path: Path) -> None:
     """The photograph beside the map."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
     left.imshow(photograph)
     left.set_title("photograph")
     image = right.imshow(bits, cmap="magma", extent=(0, bits.shape[1] * STEP, bits.shape[0] * STEP, 0))
-    right.set_title(f"bits per sample ({WINDOW} x {WINDOW} windows, each coded on its own)")
-    figure.colorbar(image, ax=right, label="bits per sample (of 8)", shrink=0.9)
+    right.set_title(f"bits/dim where {WINDOW} x {WINDOW} windows are coded each on its own")
+    figure.colorbar(image, ax=right, label="bits/dim (of 8)", shrink=0.9)
     figure.suptitle(title)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -77,15 +77,19 @@ def main(image: str = str(Path(__file__).with_name("photograph.png"))) -> None:
     """Print the table and save the picture."""
     photograph = np.asarray(Image.open(image).convert("RGB"))
     height, width, _ = photograph.shape
+    if min(height, width) < CHUNK:
+        sys.exit(f"{image} is {height} x {width}; the demo needs at least one chunk of {CHUNK} x {CHUNK}")
     print(f"{Path(image).name}: {height} x {width} x 3, chunks of {CHUNK} x {CHUNK} x 3", flush=True)
     through_zarr(photograph)
 
     chunks = cut(photograph, CHUNK, CHUNK)
     rows = [measure(peer, chunks, repeats=3) for peer in [bitswap(), *classical(3)]]
-    print(f"\nTotal bytes of the {len(chunks)} chunks, each coded on its own:\n\n{table(rows, 'JPEG XL effort 7')}\n")
+    print(
+        f"\nTotal bytes of the {len(chunks)} full chunks, each coded on its own:\n\n{table(rows, 'JPEG XL effort 7')}\n"
+    )
 
     ours = rows[0]
-    title = f"Bit-Swap: {ours.bits_per_dim:.2f} bits per sample in {CHUNK} x {CHUNK} chunks, lossless"
+    title = f"Bit-Swap, lossless: {ours.bits_per_dim:.2f} bits/dim in chunks of {CHUNK} x {CHUNK} x 3"
     draw(photograph, bits_map(photograph), title, OUT / "demo.png")
     print(f"where the bits went: {OUT / 'demo.png'}")
 
