@@ -118,7 +118,7 @@ def _load(entry: Entry, device: str) -> Loaded:
     try:
         tensors = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        arch = json.loads(header["__metadata__"]["arch"])
+        arch = dict(json.loads(header["__metadata__"]["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
     return Loaded(digest.digest()[:16], entry.name, BitSwapModel(arch, tensors, device), device)

@@ -42,7 +42,7 @@ class Options:
             raise ModelError(f"{self.model!r} is not a model's name or id; files are found by NUMCODECS_BITSWAP_MODELS")
         if self.channel_axis is not None and self.channel_axis != "auto":
             object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
-        if self.spatial_axes != "auto":
+        if not (isinstance(self.spatial_axes, str) and self.spatial_axes == "auto"):
             if not isinstance(self.spatial_axes, list | tuple) or len(self.spatial_axes) != 2:
                 raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
             axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)

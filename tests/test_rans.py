@@ -32,7 +32,7 @@ class Table:
     n: int
     ends: tuple[int, ...]
 
-    width = 1
+    components = 0
 
     @property
     def alphabet(self) -> int:
@@ -46,18 +46,18 @@ class Table:
 
     def native(self) -> Native:
         none = np.empty((self.batch, self.n, 0), np.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array(self.ends, np.int32), 0)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array(self.ends, np.int32))
 
 
-def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any) -> None:
+def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
     pass
 
 
-def _guess(r: int, local: Any, constants: Any) -> int:
+def _guess(r: int, local: Any, constants: Any, components: int) -> int:
     return r % (len(constants) - 1)  # any symbol must do
 
 
-def _cum(s: int, local: Any, constants: Any) -> int:
+def _cum(s: int, local: Any, constants: Any, components: int) -> int:
     return int(constants[s])
 
 
@@ -135,7 +135,9 @@ def messages(draw: st.DrawFn) -> tuple[list[Words], Distribution]:
     kind = draw(st.sampled_from(["mixture", "table", "uniform"]))
     distribution: Distribution
     if kind == "mixture":
-        distribution = random_mixture(rng, batch, n, draw(st.integers(1, 4)), draw(st.sampled_from([2, 100, 256])))
+        distribution = random_mixture(
+            rng, batch, n, draw(st.sampled_from([1, 3])), draw(st.sampled_from([2, 100, 256]))
+        )
     elif kind == "table":
         distribution = random_table(rng, batch, n, draw(st.integers(2, 9)))
     else:
@@ -199,14 +201,15 @@ def test_extreme_intervals_for_long(backend: str, ends: tuple[int, ...], symbol:
 
 @pytest.mark.parametrize("components", [1, 4])
 def test_length_is_the_information(components: int) -> None:
-    """Within 0.1 % of -log2 p and the lanes' states, both ways."""
+    """-log2 p, at most 0.1 % more (less than 0.005 bits a symbol: heads of 32 bits round), and the lanes' states."""
     rng, n, lanes = np.random.default_rng(components), 200_000, 32
     mixture = random_mixture(rng, 1, n, components, 256)
-    symbols = Message.unflatten([random_words(rng, lanes, n)]).pop(mixture)  # drawn from the mixture
+    symbols = Message.unflatten([random_words(rng, n, n)]).pop(mixture)  # drawn at random: each on a lane of its own
     message = Message.empty(1, lanes)
     message.push(mixture, symbols)
     bits = float(mixture.bits(symbols).sum())
-    assert abs(16 * message.flatten()[0][1].size - bits) <= 16 * lanes + 1e-3 * bits
+    length = 32 * lanes + 16 * message.flatten()[0][1].size
+    assert bits < length <= bits + 32 * lanes + min(0.001 * bits, 0.005 * n)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -341,7 +344,7 @@ from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.symbols.uniform import Uniform
 uniform = Uniform(1, 0, 77)
 Message.empty(1, 2, backend="numba").pop(uniform)
-pop = numba_backend.kernels(uniform.native().functions)[1]
+pop = numba_backend.kernels(uniform.native().functions, 0)[1]
 print(sum(pop.stats.cache_hits.values()), sum(pop.stats.cache_misses.values()))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -44,11 +44,11 @@ def torch_cum(distribution: Distribution, symbols: list[int]) -> list[int]:
 def compiled_loop(functions: Functions) -> Callable[..., None]:
     load, _, cum = (njit(function) for function in functions)
 
-    def loop(symbols: Any, out: Any, a: Any, b: Any, c: Any, constants: Any, width: Any) -> None:
-        local = np.empty(width, np.int64)
+    def loop(symbols: Any, out: Any, a: Any, b: Any, c: Any, constants: Any, components: int) -> None:
+        local = np.empty(4 * components, np.int64)
         for i in range(len(symbols)):
-            load(0, i, local, a, b, c, constants)
-            out[i] = cum(symbols[i], local, constants)
+            load(0, i, local, a, b, c, constants, components)
+            out[i] = cum(symbols[i], local, constants, components)
 
     return njit(loop)  # type: ignore[no-any-return]
 
@@ -56,7 +56,7 @@ def compiled_loop(functions: Functions) -> Callable[..., None]:
 def native_cum(distribution: Distribution, symbols: list[int]) -> list[int]:
     native = distribution.native()
     out = np.empty(len(symbols), np.int64)
-    compiled_loop(native.functions)(np.array(symbols), out, *native.fields, native.constants, native.width)
+    compiled_loop(native.functions)(np.array(symbols), out, *native.fields, native.constants, distribution.components)
     return out.tolist()
 
 

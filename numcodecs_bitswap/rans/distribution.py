@@ -14,14 +14,17 @@ from torch import Tensor
 
 
 class Functions(NamedTuple):
-    """Functions a compiler can inline: integer arithmetic on their arguments, no global but integer constants."""
+    """Functions a compiler can inline: integer arithmetic on their arguments, no global but integer constants.
+
+    `local` is an int64 array of 4 K numbers. K is a constant when they are compiled.
+    """
 
     load: Callable[..., None]
-    """load(b, i, local, *fields, constants): put all that symbol i of message b needs into `local`."""
+    """load(b, i, local, *fields, constants, K): put all that symbol i of message b needs into `local`."""
     guess: Callable[..., int]
-    """guess(r, local, constants): a symbol, at best the one with cum(s) <= r < cum(s + 1)."""
+    """guess(r, local, constants, K): a symbol, at best the one with cum(s) <= r < cum(s + 1)."""
     cum: Callable[..., int]
-    """cum(s, local, constants) for 0 <= s <= alphabet."""
+    """cum(s, local, constants, K) for 0 <= s <= alphabet."""
 
 
 class Native(NamedTuple):
@@ -32,8 +35,6 @@ class Native(NamedTuple):
     """Parameters, (B, n, K) each; K may be 0. Always three: compiled code handles a tuple of arrays slowly."""
     constants: NDArray[np.int32]
     """What is the same for all symbols, one axis."""
-    width: int
-    """Length of `local`, an int64 array."""
 
 
 class Distribution(Protocol):
@@ -52,14 +53,17 @@ class Distribution(Protocol):
         """Symbols are 0 .. alphabet - 1."""
 
     @property
-    def width(self) -> int:
-        """Numbers held per symbol; backends bound their memory by it."""
+    def components(self) -> int:
+        """K: parameters of a kind that each symbol has; 0 if all symbols have the same distribution."""
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """All that `cum` needs for the symbols first .. last - 1: tensors of shape (B, last - first, ...)."""
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
-        """cum(symbols), int64 (B, k) for int64 (B, k), 0 <= symbols <= alphabet; `prepared` may be sliced alike."""
+        """cum(symbols), int64 like them, 0 <= symbols <= alphabet.
+
+        `symbols` is (B, k), the tensors of `prepared` (B, k, ...); or (B, k, j), and they are (B, k, 1, ...).
+        """
 
     def native(self) -> Native:
         """The native form."""

@@ -80,8 +80,8 @@ class NumbaStack:
         """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
         native = distribution.native()
         with _COMPILING:
-            kernel = kernels(native.functions)[which]
-        arguments = (distribution.alphabet, *native.fields, native.constants, native.width)
+            kernel = kernels(native.functions, distribution.components)[which]
+        arguments = (distribution.alphabet, *native.fields, native.constants)
 
         def work(first: int, last: int) -> None:
             kernel(self.heads, self.tail, self.size, symbols.numpy(), *arguments, first, last)
@@ -104,8 +104,8 @@ class NumbaStack:
 
 
 @cache
-def kernels(functions: Functions) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile (push, pop) with a distribution's functions inlined.
+def kernels(functions: Functions, components: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile (push, pop) with a distribution's functions inlined and loops over its components unrolled.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
@@ -118,17 +118,17 @@ def kernels(functions: Functions) -> tuple[Callable[..., None], Callable[..., No
         constants = [function.__globals__.get(name) for name in code.co_names]
         version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
 
-    def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, width, first, last):  # type: ignore[no-untyped-def]
+    def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = np.empty(width, np.int64)
+        local = np.empty(4 * components, np.int64)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             size = sizes[m]
             lane = (n - 1) % lanes
             for i in range(n - 1, -1, -1):
-                load(m, i, local, a, b, c, constants)
-                start = cum(symbols[m, i], local, constants)
-                freq = cum(symbols[m, i] + 1, local, constants) - start
+                load(m, i, local, a, b, c, constants, components)
+                start = cum(symbols[m, i], local, constants, components)
+                freq = cum(symbols[m, i] + 1, local, constants, components) - start
                 head = heads[m, lane]
                 full = np.int64(head >= freq << 16)
                 tail[m, size] = head & 0xFFFF
@@ -139,32 +139,32 @@ def kernels(functions: Functions) -> tuple[Callable[..., None], Callable[..., No
                 lane = (lane if lane > 0 else lanes) - 1
             sizes[m] = size
 
-    def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, width, first, last):  # type: ignore[no-untyped-def]
+    def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = np.empty(width, np.int64)
+        local = np.empty(4 * components, np.int64)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             size = sizes[m]
             lane = 0
             for i in range(n):
-                load(m, i, local, a, b, c, constants)
+                load(m, i, local, a, b, c, constants, components)
                 head = heads[m, lane]
                 r = head & 0xFFFF
                 # Gallop from the guess until cum(s) <= r < cum(above), then halve.
-                s = guess(r, local, constants)
-                start, step = cum(s, local, constants), 1
+                s = guess(r, local, constants, components)
+                start, step = cum(s, local, constants, components), 1
                 above, end = s, start
                 while start > r:
                     above, end = s, start
                     s = max(s - step, 0)
-                    start, step = cum(s, local, constants), 2 * step
+                    start, step = cum(s, local, constants, components), 2 * step
                 while end <= r:
                     s, start = above, end
                     above = min(above + step, alphabet)
-                    end, step = cum(above, local, constants), 2 * step
+                    end, step = cum(above, local, constants, components), 2 * step
                 while above - s > 1:
                     middle = (s + above) >> 1
-                    value = cum(middle, local, constants)
+                    value = cum(middle, local, constants, components)
                     if value <= r:
                         s, start = middle, value
                     else:

@@ -16,8 +16,8 @@ from ..errors import MessageExhausted
 from .distribution import Distribution
 from .message import HEAD_MIN, Words
 
-SLAB = 1 << 21
-"""Numbers prepared at a time, about: bounds the memory beside the block itself."""
+SLAB = 1 << 20
+"""Components prepared at a time, about: bounds the memory beside the block itself."""
 
 
 class TorchStack:
@@ -62,9 +62,7 @@ class TorchStack:
         lanes = self.heads.shape[1]
         for first, last in reversed(list(_slabs(distribution, lanes))):
             prepared = distribution.prepare(first, last)
-            symbol = symbols[:, first:last].long()
-            start = distribution.cum(prepared, symbol)
-            freq = distribution.cum(prepared, symbol + 1) - start
+            start, freq = _interval(distribution, prepared, symbols[:, first:last].long())
             for i in reversed(range(0, last - first, lanes)):
                 self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
 
@@ -98,8 +96,7 @@ class TorchStack:
         head = self.heads[:, :k]
         r = head & 0xFFFF
         symbol = _search(distribution, prepared, r)
-        start = distribution.cum(prepared, symbol)
-        freq = distribution.cum(prepared, symbol + 1) - start
+        start, freq = _interval(distribution, prepared, symbol)
         rest = freq * (head >> 16) + r - start
         short = rest < HEAD_MIN
         rank = short.cumsum(1)  # words taken by this lane and those before it
@@ -120,15 +117,22 @@ class TorchStack:
 
 def _slabs(distribution: Distribution, lanes: int) -> Iterator[tuple[int, int]]:
     """Cut the symbols of a block into runs of whole rows, small enough to prepare at once."""
-    rows = max(SLAB // (distribution.batch * distribution.width * lanes), 1)
+    rows = max(SLAB // (distribution.batch * lanes * max(distribution.components, 1)), 1)
     for first in range(0, distribution.n, rows * lanes):
         yield first, min(first + rows * lanes, distribution.n)
 
 
+def _interval(distribution: Distribution, prepared: tuple[Tensor, ...], symbol: Tensor) -> tuple[Tensor, Tensor]:
+    start = distribution.cum(prepared, symbol)
+    return start, distribution.cum(prepared, symbol + 1) - start
+
+
 def _search(distribution: Distribution, prepared: tuple[Tensor, ...], r: Tensor) -> Tensor:
-    """The symbols with cum(s) <= r < cum(s + 1), bit by bit from the highest."""
+    """The symbols with cum(s) <= r < cum(s + 1), four bits at a time: few operations, since each has its overhead."""
+    wide = tuple(tensor.unsqueeze(2) for tensor in prepared)
+    digits = torch.arange(1, 16, device=r.device)
     symbol = torch.zeros_like(r)
-    for bit in reversed(range((distribution.alphabet - 1).bit_length())):
-        higher = (symbol + (1 << bit)).clamp(max=distribution.alphabet)
-        symbol = torch.where(distribution.cum(prepared, higher) <= r, higher, symbol)
+    for shift in reversed(range(0, (distribution.alphabet - 1).bit_length(), 4)):
+        higher = (symbol[..., None] + (digits << shift)).clamp(max=distribution.alphabet)
+        symbol += (distribution.cum(wide, higher) <= r[..., None]).sum(2) << shift
     return symbol

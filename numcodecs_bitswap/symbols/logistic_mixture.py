@@ -49,13 +49,8 @@ class LogisticMixture:
         _check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
         _check_range("scales", scales, 0, 127)
 
-    @property
-    def width(self) -> int:
-        """See `Distribution.width`."""
-        return 3 * self.components
-
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
-        """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, n, K)."""
+        """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, k, K)."""
         _, invscale, weight = _tensors(self._means.device)
         logits, means, scales = (p[:, first:last].long() for p in (self._logits, self._means, self._scales))
         w = weight[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
@@ -66,14 +61,14 @@ class LogisticMixture:
         """See `Distribution.cum`."""
         zero, inverse, weight = prepared
         t = (((32 * symbols[..., None] - zero) * inverse >> 12) + 4096).clamp(0, 8191)
-        mass = (weight * _tensors(symbols.device)[0][t]).sum(2)  # R before the sum over k: exact, as no term overflows
+        mass = (weight * _tensors(symbols.device)[0].take(t)).sum(-1)  # R before the sum over k: exact, as no term overflows
         inner = symbols + (mass >> 44)
         return torch.where(symbols >= self.alphabet, 1 << 16, torch.where(symbols <= 0, 0, inner))
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are logits, means and scales."""
         logits, means, scales = (p.int().contiguous().numpy() for p in (self._logits, self._means, self._scales))
-        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(self.alphabet), self.width)
+        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(self.alphabet))
 
     def bits(self, symbols: Tensor) -> Tensor:
         """-log2 p of each symbol, float64 (B, n): for reports of rates, not used in coding."""
@@ -96,7 +91,7 @@ def _tensors(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return sigmoid, invscale, weight
 
 
-# The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`.
+# The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`; K scales.
 SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE, ALPHABET = 0, 8192, 8320, 8448, 12544, 12672  # places in the constants
 
 
@@ -108,8 +103,7 @@ def _constants(alphabet: int) -> NDArray[np.int32]:
     return np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet]]).astype(np.int32)
 
 
-def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any) -> None:
-    components = means.shape[2]
+def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
     top = logits[b, i, 0]
     for k in range(1, components):
         top = max(top, logits[b, i, k])
@@ -120,13 +114,13 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[k] = means[b, i, k] + 16
         local[components + k] = constants[INVSCALE + scales[b, i, k]]
         local[2 * components + k] = w
+        local[3 * components + k] = constants[SCALE + scales[b, i, k]]
     r = (((1 << 16) - constants[ALPHABET]) << 28) // total
     for k in range(components):
         local[2 * components + k] *= r
 
 
-def _cum(s: int, local: Any, constants: Any) -> Any:
-    components = len(local) // 3
+def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     mass = 0
     for k in range(components):
         t = ((32 * s - local[k]) * local[components + k] >> 12) + 4096
@@ -139,14 +133,12 @@ def _cum(s: int, local: Any, constants: Any) -> Any:
     return value
 
 
-def _guess(r: int, local: Any, constants: Any) -> Any:
-    # The quantile of the heaviest component, from the inverse tables.
-    components = len(local) // 3
-    best = 0
-    for k in range(1, components):
-        if local[2 * components + k] > local[2 * components + best]:
-            best = k
-    alphabet = constants[ALPHABET]
-    u = min(max(r - min(max(local[best] >> 5, 0), alphabet), 0), 65535)
-    distance = constants[POSITION + (u >> 4)] * 4096 // local[components + best]
-    return min(max((local[best] + distance) >> 5, 0), alphabet - 1)
+def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
+    # The mean of the components' quantiles, from the inverse tables. Weights sum to nearly 2^44, here 2^24.
+    mass = r - min(max(local[0] >> 5, 0), constants[ALPHABET])  # without the 1 of every symbol below
+    position = constants[POSITION + (min(max(mass, 0), 65535) >> 4)]
+    place = 0
+    for k in range(components):
+        quantile = local[k] + (position * local[3 * components + k] >> 16)
+        place += quantile * (local[2 * components + k] >> 20)
+    return min(max(place >> 29, 0), constants[ALPHABET] - 1)

@@ -28,7 +28,7 @@ class Uniform:
     alphabet: int
     device: str = "cpu"
 
-    width = 1
+    components = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.alphabet <= 1 << 16:
@@ -45,16 +45,16 @@ class Uniform:
     def native(self) -> Native:
         """See `Distribution.native`."""
         none = np.empty((self.batch, self.n, 0), np.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array([self.alphabet], np.int32), 0)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array([self.alphabet], np.int32))
 
 
-def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any) -> None:
+def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
     pass
 
 
-def _guess(r: int, local: Any, constants: Any) -> Any:
+def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return (r * constants[0]) >> 16
 
 
-def _cum(s: int, local: Any, constants: Any) -> Any:
+def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return (s << 16) // constants[0]

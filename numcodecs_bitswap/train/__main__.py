@@ -1,6 +1,7 @@
 """Command line of training: `python -m numcodecs_bitswap.train --help`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
     arguments = parser.parse_args()
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
     try:
         recipe = read_recipe(arguments.recipe)
         run = arguments.run or Path("runs") / recipe.name
