@@ -31,24 +31,6 @@ def routes(array: Any) -> set[Route]:
 
 
 DTYPES = ["?", "i1", "u1", "<i2", ">u2", ">i8", "<f2", ">f4", "f8", ">c16", "M8[s]", ">m8[ns]", "S5", "<U3", ">U3"]
-    "?",
-    "i1",
-    "u1",
-    "<i2",
-    ">u2",
-    "<u4",
-    ">i8",
-    "<f2",
-    ">f4",
-    "f8",
-    "c8",
-    ">c16",
-    "M8[s]",
-    ">m8[ns]",
-    "S5",
-    "<U3",
-    ">U3",
-]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
