@@ -47,7 +47,7 @@ def through_zarr(photograph: NDArray[np.uint8]) -> None:
 def bits_map(photograph: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Bits/dim in cells of STEP x STEP: mean over the windows that cover a cell, each window coded on its own."""
     rows, columns = (n // STEP for n in photograph.shape[:2])
-    bits, cover = np.zeros((2, rows, columns))
+    bits, cover = np.zeros((rows, columns)), np.zeros((rows, columns))
     across = WINDOW // STEP
     codec = BitSwap()
     windows = iter(tqdm(cut(photograph, WINDOW, STEP), desc="map of bits", leave=False))
