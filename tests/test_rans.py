@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,137 +10,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from numcodecs_bitswap.errors import MessageExhausted
 from numcodecs_bitswap.rans import numba_backend
-from numcodecs_bitswap.rans.distribution import Distribution, Functions, Native
+from numcodecs_bitswap.rans.distribution import Distribution
 from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
 from numcodecs_bitswap.symbols.uniform import Uniform
+from plain_message import Plain, Table, cums, messages, random_mixture, random_words, same
 
 BACKENDS = ["numba", "torch"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The same distribution for every symbol, given as cum(0), ..., cum(A)."""
-
-    batch: int
-    n: int
-    ends: tuple[int, ...]
-
-    components = 0
-
-    @property
-    def alphabet(self) -> int:
-        return len(self.ends) - 1
-
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
-        return ()
-
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
-        return torch.tensor(self.ends)[symbols]
-
-    def native(self) -> Native:
-        none = np.empty((self.batch, self.n, 0), np.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array(self.ends, np.int32))
-
-
-def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
-    pass
-
-
-def _guess(r: int, local: Any, constants: Any, components: int) -> int:
-    return r % (len(constants) - 1)  # any symbol must do
-
-
-def _cum(s: int, local: Any, constants: Any, components: int) -> int:
-    return int(constants[s])
-
-
-class Plain:
-    """FORMAT.md section 2 for one message, as written there."""
-
-    def __init__(self, words: Words) -> None:
-        self.heads, self.tail = words[0].tolist(), words[1].tolist()
-
-    def words(self) -> Words:
-        return np.array(self.heads, np.uint32), np.array(self.tail, np.uint16)
-
-    def push(self, cums: list[list[int]], symbols: list[int]) -> None:
-        for i in reversed(range(len(symbols))):
-            start, end = cums[i][symbols[i]], cums[i][symbols[i] + 1]
-            freq, lane = end - start, i % len(self.heads)
-            head = self.heads[lane]
-            if head >= freq * 2**16:
-                self.tail.append(head % 2**16)
-                head //= 2**16
-            self.heads[lane] = (head // freq) * 2**16 + head % freq + start
-
-    def pop(self, cums: list[list[int]]) -> list[int]:
-        symbols = []
-        for i, cum in enumerate(cums):
-            lane = i % len(self.heads)
-            r = self.heads[lane] % 2**16
-            symbol = bisect_right(cum, r) - 1
-            head = (cum[symbol + 1] - cum[symbol]) * (self.heads[lane] // 2**16) + r - cum[symbol]
-            if head < 2**16:
-                head = head * 2**16 + self.tail.pop()
-            self.heads[lane] = head
-            symbols.append(symbol)
-        return symbols
-
-
-def cums(distribution: Distribution) -> list[list[list[int]]]:
-    """cum(0 .. A) for each message and symbol."""
-    prepared = distribution.prepare(0, distribution.n)
-    shape = distribution.batch, distribution.n
-    values = [distribution.cum(prepared, torch.full(shape, s)) for s in range(distribution.alphabet + 1)]
-    return torch.stack(values, 2).tolist()
-
-
-def same(message: Message, expected: list[Words]) -> bool:
-    words = message.flatten()
-    return len(words) == len(expected) and all(
-        np.array_equal(heads, other[0]) and np.array_equal(tail, other[1]) and heads.dtype == other[0].dtype
-        for (heads, tail), other in zip(words, expected, strict=True)
-    )
-
-
-def random_words(rng: np.random.Generator, lanes: int, words: int) -> Words:
-    heads = rng.integers(1 << 16, 1 << 32, lanes, np.uint32)
-    return heads, rng.integers(0, 1 << 16, words, np.uint16)
-
-
-def random_mixture(rng: np.random.Generator, batch: int, n: int, components: int, alphabet: int) -> LogisticMixture:
-    shape = batch, n, components
-    ranges = [(-127, 128), (-2000, 32 * alphabet + 2000), (0, 128)]
-    logits, means, scales = (torch.from_numpy(rng.integers(*ends, shape)).int() for ends in ranges)
-    return LogisticMixture(logits, means, scales, alphabet)
-
-
-def random_table(rng: np.random.Generator, batch: int, n: int, alphabet: int) -> Table:
-    inner = rng.choice(np.arange(1, 1 << 16), alphabet - 1, replace=False)
-    return Table(batch, n, (0, *sorted(inner.tolist()), 1 << 16))
-
-
-@st.composite
-def messages(draw: st.DrawFn) -> tuple[list[Words], Distribution]:
-    """Random messages with words enough, and the distributions of a block."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    batch, lanes, n = draw(st.integers(1, 4)), draw(st.integers(1, 67)), draw(st.integers(0, 150))
-    kind = draw(st.sampled_from(["mixture", "table", "uniform"]))
-    distribution: Distribution
-    if kind == "mixture":
-        distribution = random_mixture(
-            rng, batch, n, draw(st.sampled_from([1, 3])), draw(st.sampled_from([2, 100, 256]))
-        )
-    elif kind == "table":
-        distribution = random_table(rng, batch, n, draw(st.integers(2, 9)))
-    else:
-        distribution = Uniform(batch, n, draw(st.integers(1, 300)))
-    return [random_words(rng, lanes, n + draw(st.integers(0, 9))) for _ in range(batch)], distribution
 
 
 @given(messages())
@@ -340,7 +217,7 @@ def test_compiled_code_is_kept_on_disk() -> None:
     Message.unflatten([random_words(np.random.default_rng(4), 2, 50)], backend="numba").pop(Uniform(1, 9, 77))
     script = """
 from numcodecs_bitswap.rans import numba_backend
-from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.symbols.uniform import Uniform
 uniform = Uniform(1, 0, 77)
 Message.empty(1, 2, backend="numba").pop(uniform)

@@ -61,10 +61,8 @@ class LogisticMixture:
         """See `Distribution.cum`."""
         zero, inverse, weight = prepared
         t = (((32 * symbols[..., None] - zero) * inverse >> 12) + 4096).clamp(0, 8191)
-        mass = (weight * _tensors(symbols.device)[0].take(t)).sum(
-            -1
-        )  # R before the sum over k: exact, as no term overflows
-        inner = symbols + (mass >> 44)
+        sigmoid = _tensors(symbols.device)[0].take(t)
+        inner = symbols + ((weight * sigmoid).sum(-1) >> 44)  # R within the sum: the same integer, below 2^60
         return torch.where(symbols >= self.alphabet, 1 << 16, torch.where(symbols <= 0, 0, inner))
 
     def native(self) -> Native:
