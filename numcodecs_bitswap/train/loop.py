@@ -74,6 +74,7 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
+        """Where the state of the run is kept."""
         return self.run_folder / "checkpoint.pt"
 
     def _load(self) -> None:
