@@ -65,7 +65,8 @@ def arrays(draw: st.DrawFn, dtype: st.SearchStrategy[np.dtype[Any]] = dtypes, sh
     else:
         # The dots keep 0-d arrays arrays: without them an index takes the item out.
         array = full[(*(slice(None, None, steps) for _ in size), ...)][(*(slice(n) for n in size), ...)]
-    array.flags.writeable = draw(st.booleans())
+    if draw(st.booleans()):
+        array.flags.writeable = False
     return array
 
 

@@ -201,7 +201,8 @@ def test_every_image_comes_back(shape: tuple[int, ...], layout: str, seed: int) 
         image = np.asfortranarray(image)
     if layout == "strided":
         image = np.repeat(image, 2, axis=0)[::-2]
-    image.flags.writeable = layout != "read-only"
+    if layout == "read-only":
+        image.flags.writeable = False
     codec = TINY[1 if image.ndim == 2 else 3]
     frame = codec.encode(image)
     assert_identical(codec.decode(frame), image)
