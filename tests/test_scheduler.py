@@ -1,8 +1,9 @@
 """scheduler.py: jobs of many threads share passes, one bad job fails alone; devices are chosen and refused."""
 
-import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ class Double(Job):
     """Doubles a number; batches that hold a negative one fail."""
 
     batches: list[list[int]]
-    gate: threading.Event
 
     def __init__(self, number: int, key: Any = "double", share: float = 0.25) -> None:
         super().__init__(key, share)
@@ -24,7 +24,6 @@ class Double(Job):
 
     @classmethod
     def run(cls, jobs: list["Double"]) -> list[int]:
-        cls.gate.wait(10)
         cls.batches.append([job.number for job in jobs])
         if any(job.number < 0 for job in jobs):
             raise ArithmeticError("negative")
@@ -33,33 +32,31 @@ class Double(Job):
 
 @pytest.fixture(autouse=True)
 def fresh_jobs() -> None:
-    Double.batches, Double.gate = [], threading.Event()
+    Double.batches = []
 
 
-def run_in_threads(jobs: list[Double]) -> Scheduler:
-    """Run every job in a thread of its own, the first one first; no pass ends before all of them wait."""
-    queue = Scheduler()
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        for job in jobs:
-            pool.submit(queue.run, [job])
-            while job not in queue._waiting:
-                time.sleep(0.001)
-        Double.gate.set()
-    return queue
+@contextmanager
+def all_waiting(queue: Scheduler, count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose first pass begins when `count` jobs wait."""
+    with ThreadPoolExecutor(count) as pool, queue._pass:
+        yield pool
+        while len(queue._waiting) < count:
+            time.sleep(0.001)
 
 
 def test_waiting_jobs_share_a_pass_up_to_its_memory() -> None:
     jobs = [Double(n) for n in range(10)]
-    queue = run_in_threads(jobs)
+    queue = Scheduler()
+    with all_waiting(queue, 10) as pool:
+        for job in jobs:
+            pool.submit(queue.run, [job])
     assert [job.outcome() for job in jobs] == [2 * n for n in range(10)]
-    assert Double.batches[0] == [0]
-    assert sorted(len(batch) for batch in Double.batches[1:]) == [1, 4, 4]
-    assert queue.passes == 4
+    assert [len(batch) for batch in Double.batches] == [4, 4, 2]
+    assert queue.passes == 3
     assert queue._waiting == []
 
 
 def test_jobs_of_one_call_share_passes() -> None:
-    Double.gate.set()
     queue = Scheduler()
     jobs = [Double(n, key=n % 2, share=0.5) for n in range(5)] + [Double(7, key=0, share=3.0)]
     queue.run(jobs)
@@ -69,7 +66,7 @@ def test_jobs_of_one_call_share_passes() -> None:
 
 def test_one_bad_job_fails_alone() -> None:
     jobs = [Double(n) for n in (5, 1, -2, 3)]
-    run_in_threads(jobs)
+    Scheduler().run(jobs)
     assert [job.outcome() for job in jobs if job.number > 0] == [10, 2, 6]
     with pytest.raises(ArithmeticError):
         jobs[2].outcome()
@@ -85,7 +82,6 @@ def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
     with pytest.raises(KeyboardInterrupt):
         queue.run([Interrupted("key", 1)])
     assert queue._waiting == []
-    Double.gate.set()
     after = Double(4)
     queue.run([after])
     assert after.outcome() == 8
@@ -96,13 +92,9 @@ def test_chunks_from_threads_share_passes_and_keep_their_bytes() -> None:
     images = [picture((40, 40, 3), seed) for seed in range(12)]
     alone = [codec.encode(image) for image in images]
     before = scheduler.scheduler.passes
-    # While the lock of the passes is held, every thread gets as far as waiting for it.
-    with ThreadPoolExecutor(12) as pool:
-        with scheduler.scheduler._pass:
-            results = [pool.submit(codec.encode, image) for image in images]
-            while len(scheduler.scheduler._waiting) < 12:
-                time.sleep(0.001)
-        together = [result.result() for result in results]
+    with all_waiting(scheduler.scheduler, 12) as pool:
+        results = [pool.submit(codec.encode, image) for image in images]
+    together = [result.result() for result in results]
     assert together == alone
     assert scheduler.scheduler.passes == before + 1
 
