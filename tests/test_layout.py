@@ -1,0 +1,144 @@
+"""Rules that keep the package as it is drawn: who imports whom, how large files are, what importing costs."""
+
+import ast
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import numcodecs_bitswap
+from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.zarr3 import NAME, BitSwapCodec
+
+PACKAGE = Path(numcodecs_bitswap.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+# What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "dtypes": {"errors"},
+    "rans": {"errors"},
+    "symbols": {"errors", "rans"},
+    "bitsback": {"errors", "rans", "symbols"},
+    "nets": {"errors"},
+    "patches": {"errors"},
+    "frame": {"errors", "dtypes"},
+    "stored": {"errors", "frame"},
+    "train": {"errors", "nets", "symbols", "rans", "catalog"},
+}
+# Everything that decoding needs and training does not; these see all of it.
+WIRING = {"__init__", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}
+
+
+def part(path: Path) -> str:
+    """The folder or module of the package that a source file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Parts of the package that a source file imports, also inside functions and for type checkers only."""
+    package = ("numcodecs_bitswap", *path.relative_to(PACKAGE).parts[:-1])
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            names += [f"{start}.{alias.name}" for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("numcodecs_bitswap.")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    of = part(path)
+    assert of in MAY_IMPORT.keys() | WIRING, f"{of} is new: give it its place in MAY_IMPORT"
+    if of in WIRING:
+        assert "train" not in imported(path)
+    else:
+        assert imported(path) - {of} <= MAY_IMPORT[of]
+
+
+def test_the_import_scanner_sees_every_kind_of_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rans").mkdir()
+    source = tmp_path / "rans" / "module.py"
+    source.write_text(
+        "import numcodecs_bitswap.nets.exact\nfrom numcodecs_bitswap.codec import BitSwap\nfrom .. import frame\n"
+        "def f():\n    from ..patches import split\n    from . import message\n    from .message import Message\n"
+    )
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    assert imported(source) == {"nets", "codec", "frame", "patches", "rans"}
+
+
+def test_files_are_small() -> None:
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: n for name, n in lengths.items() if n > 300} == {}
+    assert sorted(lengths.values())[len(lengths) // 2] < 200
+
+
+def test_weights_are_a_few_megabytes() -> None:
+    assert sum(path.stat().st_size for path in (PACKAGE / "weights").iterdir()) < 8_000_000
+
+
+def test_public_names_have_docstrings() -> None:
+    """Modules, and in them classes, functions and methods without a leading underscore."""
+    missing = []
+    for path in SOURCES:
+        module = ast.parse(path.read_text())
+        nodes: list[ast.AST] = [module]
+        while nodes:
+            node = nodes.pop()
+            public = [n for n in node.body if not getattr(n, "name", "_").startswith("_")]  # type: ignore[attr-defined]
+            found = [n for n in public if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+            nodes += [n for n in found if isinstance(n, ast.ClassDef)]
+            missing += [
+                f"{path.relative_to(PACKAGE)}: {getattr(n, 'name', 'module')}"
+                for n in [*found, *([module] if node is module else [])]
+                if not ast.get_docstring(n) and not overrides(node, n)
+            ]
+    assert missing == []
+
+
+def overrides(owner: ast.AST, node: ast.AST) -> bool:
+    """Properties and methods of classes whose meaning the base class or protocol states."""
+    return isinstance(owner, ast.ClassDef) and bool(owner.bases) and isinstance(node, ast.FunctionDef)
+
+
+def test_public_names_exist() -> None:
+    for name in numcodecs_bitswap.__all__:
+        assert getattr(numcodecs_bitswap, name).__doc__
+    with pytest.raises(AttributeError):
+        _ = numcodecs_bitswap.no_such_name  # type: ignore[attr-defined]
+
+
+def test_import_construction_and_small_arrays_load_no_torch() -> None:
+    program = """
+import sys
+import numcodecs
+import numpy as np
+import numcodecs_bitswap
+from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.zarr3 import BitSwapCodec
+codec = BitSwap(model="photo-rgb8-v1", channel_axis=0)
+BitSwapCodec.from_dict(BitSwapCodec().to_dict())
+assert numcodecs.get_codec(codec.get_config()) == codec
+for array in (np.arange(500.0), np.zeros((64, 64), np.uint8), np.arange(100, dtype=np.uint8).reshape(10, 10)):
+    assert np.array_equal(BitSwap().decode(BitSwap().encode(array)), array)
+heavy = {"torch", "numba", "scipy", "pandas", "matplotlib", "PIL"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_entry_points_are_named_as_the_codecs_are() -> None:
+    ours = [
+        entry
+        for entry in metadata.distribution("numcodecs_bitswap").entry_points
+        if entry.group != "numcodecs_bitswap.models"
+    ]
+    assert {(entry.group, entry.name) for entry in ours} == {
+        ("numcodecs.codecs", BitSwap.codec_id),
+        ("zarr.codecs", NAME),
+    }
+    assert {entry.load() for entry in ours} == {BitSwap, BitSwapCodec}

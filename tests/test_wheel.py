@@ -1,0 +1,64 @@
+"""The wheel, built from the source distribution and installed alone, decodes golden frames. No network is needed."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+DECODE = """
+import sys
+from pathlib import Path
+import numcodecs
+import numpy as np
+import numcodecs_bitswap
+
+assert Path(numcodecs_bitswap.__file__).is_relative_to(sys.prefix), numcodecs_bitswap.__file__
+codec = numcodecs.get_codec({"id": "bitswap"})
+for path in map(Path, sys.argv[1:]):
+    decoded, expected = codec.decode(path.read_bytes()), np.load(path.with_suffix(".npy"))
+    assert (decoded.dtype, decoded.shape) == (expected.dtype, expected.shape), path
+    assert decoded.tobytes() == expected.tobytes(), path
+    print(path.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    package = {path for path in (ROOT / "numcodecs_bitswap").rglob("*") if path.is_file()}
+    assert names == {path.relative_to(ROOT).as_posix() for path in package if "__pycache__" not in path.parts}
+    assert {"numcodecs_bitswap/FORMAT.md", "numcodecs_bitswap/py.typed"} <= names
+
+
+def test_wheel_alone_decodes_golden_frames(wheel: Path, tmp_path: Path) -> None:
+    frames = sorted(map(str, GOLDEN.glob("*.frame")))
+    assert frames
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    # What ours depends on. A .pth file in a folder that a .pth file names has no effect, so a development install of
+    # ours in that folder does not come along.
+    site = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True
+    )
+    (Path(site.stdout.decode().strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    run = subprocess.run(
+        [python, "-I", "-c", DECODE, *frames], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert len(run.stdout.split()) == len(frames)
