@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import catalog, frame, patches, scheduler, stored
+from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
 from .options import AUTO, Options
@@ -85,10 +86,10 @@ class Encoding:
         layout = layout or _layout(array)
         self.header = Header(Route.RAW, 0, layout, array.dtype, array.shape)
         allow(self.header)
-        frame.dtype_text(array.dtype)  # before anything looks at the memory of an object array
+        dtype_text(array.dtype)  # before anything looks at the memory of an object array
         data = memory(array, layout)
         route, self.payload = stored.encode(data, array.dtype.itemsize)
-        self.header = replace(self.header, route=route, checksum=zlib.crc32(data))
+        self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         if array.dtype.str != "|u1" or array.ndim < 2:
             return
@@ -153,7 +154,7 @@ class Decoding:
             classes = self.job.outcome()
             array = np.empty(self.header.shape, np.uint8, order=order)
             patches.join(classes, array, self.job.axes, self.job.size)
-        if zlib.crc32(memory(array, self.header.layout)) != self.header.checksum:
+        if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
 
