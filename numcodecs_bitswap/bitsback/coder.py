@@ -41,7 +41,7 @@ class PhaseParameters(Protocol):
 
 def block(message: Message, mixture: Mixture, alphabet: int) -> LogisticMixture:
     """The distribution of one block: grid positions in row-major order, split over the B messages."""
-    shape = (message.batch, -1 if mixture.means.numel() else 0, mixture.means.shape[-1])
+    shape = (message.batch, -1, mixture.means.shape[-1])
     logits = None if mixture.logits is None else mixture.logits.reshape(shape)
     return LogisticMixture(logits, mixture.means.reshape(shape), mixture.scales.reshape(shape), alphabet)
 
@@ -51,17 +51,21 @@ def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases:
     cropped = [p.crop(x.shape[1], x.shape[2]) for p, x in zip(parameters, phases, strict=True)]
     for ch in reversed(range(phases[0].shape[-1])):
         for p, x in reversed(list(zip(cropped, phases, strict=True))):
-            symbols = x[..., ch].int().reshape(message.batch, x[..., ch].numel() // message.batch)
-            message.push(block(message, p.channel(ch, x), DATA_ALPHABET), symbols)
+            if x.numel():
+                symbols = x[..., ch].int().reshape(message.batch, -1)
+                message.push(block(message, p.channel(ch, x), DATA_ALPHABET), symbols)
 
 
-def pop_phases(message: Message, parameters: Sequence[PhaseParameters], sizes: Sequence[Size], n: int, channels: int, device: str) -> list[Tensor]:
+def pop_phases(
+    message: Message, parameters: Sequence[PhaseParameters], sizes: Sequence[Size], n: int, channels: int, device: str
+) -> list[Tensor]:
     """Pop the pixels of each phase, given the phases' sizes."""
     cropped = [p.crop(*size) for p, size in zip(parameters, sizes, strict=True)]
     phases = [torch.zeros(n, *size, channels, dtype=torch.int16, device=device) for size in sizes]
     for ch in range(channels):
         for p, x in zip(cropped, phases, strict=True):
-            x[..., ch] = message.pop(block(message, p.channel(ch, x), DATA_ALPHABET)).reshape(x.shape[:-1])
+            if x.numel():
+                x[..., ch] = message.pop(block(message, p.channel(ch, x), DATA_ALPHABET)).reshape(x.shape[:-1])
     return phases
 
 

@@ -19,7 +19,7 @@ def push(message: Message, stage: Stage, grid: Tensor) -> None:
         grid = stages.push(message, stage, grid)
     for ch in reversed(range(grid.shape[-1])):
         symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
-        message.push(Uniform(message.batch, symbols.shape[1], DATA_ALPHABET, grid.device), symbols)
+        message.push(Uniform(message.batch, symbols.shape[1], DATA_ALPHABET, str(grid.device)), symbols)
 
 
 def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, device: str) -> Tensor:
@@ -30,7 +30,7 @@ def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, devic
         sizes.append(((h + 1) // 2, (w + 1) // 2))
     grid = torch.empty(n, 1, 1, channels, dtype=torch.int16, device=device)
     for ch in range(channels):
-        pixels = message.pop(Uniform(message.batch, n // message.batch, DATA_ALPHABET, grid.device))
+        pixels = message.pop(Uniform(message.batch, n // message.batch, DATA_ALPHABET, str(grid.device)))
         grid[:, 0, 0, ch] = pixels.reshape(-1)
     for size in reversed(sizes[:-1]):
         grid = stages.pop(message, stage, grid, size)

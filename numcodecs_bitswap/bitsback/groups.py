@@ -4,7 +4,8 @@ The encoder chooses the schedule: how many patches each group takes and whether 
 B chunks of one geometry are coded side by side, in the same network passes; each gets the bytes it would get alone.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,34 +100,36 @@ def encode(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
         One for each chunk; a pure function of (model, chunk, lanes), whatever the B.
     """
     batch = len(classes[0])
-    if batch > 1 and not model.stages:
-        return _one_by_one(model, classes, lanes)  # each chunk grows its groups as fast as its own bits allow
     message = Message.empty(batch, lanes, model.device)
-    schedule: list[tuple[int, int]] = []
-    previous = 0
-    for patches in classes:
-        x = torch.from_numpy(np.ascontiguousarray(patches)).to(model.device).short()
-        done, total = 0, x.shape[1]
-        most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
-        while done < total:
-            size = min(most, total - done)
-            if not model.stages:
-                size = min(size, 2 * previous) if previous else 1
-            try:
-                size, mode = _push_funded(message, model, x[:, done:], size)
-            except _Unequal:
-                return _one_by_one(model, classes, lanes)
-            schedule.append((size, mode))
-            done, previous = done + size, size
-    return [Coded(lanes, tuple(schedule), heads, tail) for heads, tail in message.flatten()]
+    try:
+        if batch > 1 and not model.stages:
+            raise _Unequal  # each chunk grows its groups as fast as its own bits allow
+        schedule = push_classes(message, model, classes)
+    except _Unequal:
+        return [encode(model, [p[b : b + 1] for p in classes], lanes)[0] for b in range(batch)]
+    return [Coded(lanes, schedule, heads, tail) for heads, tail in message.flatten()]
 
 
 class _Unequal(Exception):
     """Chunks of a batch need different schedules."""
 
 
-def _one_by_one(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
-    return [encode(model, [p[b : b + 1] for p in classes], lanes)[0] for b in range(len(classes[0]))]
+def push_classes(message: Message, model: Model, classes: Sequence[Pixels]) -> Schedule:
+    """Push all patches of `encode`'s chunks and return the schedule that the bits at hand allowed."""
+    schedule: list[tuple[int, int]] = []
+    previous = 0
+    for patches in classes:
+        x = torch.tensor(patches, dtype=torch.int16, device=model.device)
+        done, total = 0, x.shape[1]
+        most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
+        while done < total:
+            size = min(most, total - done)
+            if not model.stages:
+                size = min(size, 2 * previous) if previous else 1
+            size, mode = _push_funded(message, model, x[:, done:], size)
+            schedule.append((size, mode))
+            done, previous = done + size, size
+    return tuple(schedule)
 
 
 def _push_funded(message: Message, model: Model, x: Tensor, size: int) -> tuple[int, int]:
@@ -171,9 +174,11 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry]) ->
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
         x = pop_group(message, model, len(coded) * n, (h, w), mode)
-        parts[number].append(x.to(torch.uint8).unflatten(0, (len(coded), n)).cpu().numpy())
+        parts[number].append(x.to(torch.uint8).reshape(len(coded), n, *x.shape[1:]).cpu().numpy())
     if not message.is_empty():
-        raise FormatError("the message is not empty after the last symbol: the frame was altered or made with other weights")
+        raise FormatError(
+            "the message is not empty after the last symbol: the frame was altered or made with other weights"
+        )
     return [np.concatenate(part[::-1], axis=1) for part in parts]
 
 
@@ -183,12 +188,14 @@ def group_geometry(schedule: Schedule, classes: Sequence[Geometry]) -> list[tupl
     Raises
     ------
     FormatError
-        The groups do not cover each class exactly.
+        The groups do not cover each class exactly, or one would take too much memory.
     """
     groups, number, done = [], 0, 0
     for size, mode in schedule:
         if number == len(classes) or not 1 <= size <= classes[number][0] - done or mode not in (BITS_BACK, DIRECT):
             raise FormatError(f"group ({size} patches, core mode {mode}) does not fit patches {list(classes)}")
+        if size > 1 and size * math.prod(classes[number][1:]) > GROUP_PIXELS:
+            raise FormatError(f"a group of {size} patches of {classes[number][1:]} pixels is too large")
         groups.append((number, mode, (size, *classes[number][1:])))
         done += size
         if done == classes[number][0]:

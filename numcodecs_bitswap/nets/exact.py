@@ -6,8 +6,9 @@ At first use on a device each candidate is compared with the reference on extrem
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..errors import DeviceError, ModelError
 
-Tensors = dict[str, NDArray[np.generic]]
+Tensors = Mapping[str, NDArray[Any]]
 Gemm = Callable[[Tensor, Tensor], Tensor]
 """(M, K) int8, (K, N) int8 -> (M, N) int32, exact."""
 
@@ -107,7 +108,10 @@ class Layer:
     """
 
     def __init__(self, tensors: Tensors, name: str, segments: tuple[int, ...], device: str):
-        w, b, f = (self._take(tensors, f"{name}.{part}", dtype) for part, dtype in (("w", "int8"), ("b", "int32"), ("f", "uint8")))
+        w, b, f = (
+            self._take(tensors, f"{name}.{part}", dtype)
+            for part, dtype in (("w", "int8"), ("b", "int32"), ("f", "uint8"))
+        )
         if w.ndim != 2 or w.shape[1] != sum(segments) or b.shape != (len(w),) or f.shape != b.shape or not len(w):
             raise ModelError(f"layer {name}: shapes {w.shape}, {b.shape}, {f.shape} do not fit {sum(segments)} inputs")
         half = np.where(f > 0, np.int64(1) << np.maximum(f.astype(np.int64) - 1, 0), 0)
@@ -116,7 +120,7 @@ class Layer:
             raise ModelError(f"layer {name}: weights, shifts or sums out of range, results would not be exact")
         self.n_out = len(w)
         columns = aligned(self.n_out)
-        rows: list[NDArray[np.generic]] = []
+        rows: list[NDArray[Any]] = []
         for part in np.split(w.T, np.cumsum(segments)[:-1]):
             rows += [part, np.zeros((aligned(len(part)) - len(part), self.n_out), np.int8)]
         padded = np.zeros((sum(aligned(n) for n in segments), columns), np.int8)
@@ -126,7 +130,7 @@ class Layer:
         self.shift = torch.from_numpy(np.pad(f, (0, columns - self.n_out)).astype(np.int32)).to(device)
 
     @staticmethod
-    def _take(tensors: Tensors, name: str, dtype: str) -> NDArray[np.generic]:
+    def _take(tensors: Tensors, name: str, dtype: str) -> NDArray[Any]:
         if name not in tensors or tensors[name].dtype != dtype:
             raise ModelError(f"the model has no {dtype} tensor {name}")
         return tensors[name]

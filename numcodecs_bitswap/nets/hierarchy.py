@@ -7,12 +7,18 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .exact import Tensors, aligned
+from .exact import Tensors
 from .parameters import LATENT_CENTRE, LATENT_MEAN_LIMIT, Mixture, PhaseParameters, latent_mixture, phase_outputs
 from .stage import Stage
-from .trunk import Trunk
+from .trunk import Trunk, pad_channels
 
-LIMITS = {"channels": (1, 3), "stages": (0, 8), "mixtures": (1, 16), "latent_layers": (1, 16), "latent_channels": (1, 256)}
+LIMITS = {
+    "channels": (1, 3),
+    "stages": (0, 8),
+    "mixtures": (1, 16),
+    "latent_layers": (1, 16),
+    "latent_channels": (1, 256),
+}
 LATENT_ZERO = 64
 DATA_BASE = 4096
 
@@ -43,12 +49,16 @@ class BitSwapModel:
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
         if arch.get("format") != 1 or arch.get("kind") != "bit_swap":
-            raise ModelError(f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}: this version reads format 1, kind 'bit_swap'")
+            raise ModelError(
+                f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}: this version reads format 1, kind 'bit_swap'"
+            )
         for key, (low, high) in LIMITS.items():
             if type(arch.get(key)) is not int or not low <= arch[key] <= high:
                 raise ModelError(f"the model's arch has {key} = {arch.get(key)!r}, not an integer from {low} to {high}")
         blocks = arch.get("blocks")
-        if not isinstance(blocks, dict) or any(type(blocks.get(k)) is not int or not 0 <= blocks[k] <= 64 for k in ("stage", "core", "direct")):
+        if not isinstance(blocks, dict) or any(
+            type(blocks.get(k)) is not int or not 0 <= blocks[k] <= 64 for k in ("stage", "core", "direct")
+        ):
             raise ModelError("the model's arch needs blocks = {stage, core, direct}, integers from 0 to 64")
         self.channels: int = arch["channels"]
         if self.channels == 2:
@@ -69,17 +79,17 @@ class BitSwapModel:
 
     def posterior(self, layer: int, below: Tensor) -> Mixture:
         """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of z_(layer-1)."""
-        return latent_mixture(self._q[layer - 1](below))
+        return latent_mixture(self._q[layer - 1](below)[1])
 
     def likelihood(self, z: Tensor) -> list[PhaseParameters]:
         """p(x | z_1): the four phases of the cells. z as a network input."""
-        y = self._p[0](z)
+        _, y = self._p[0](z)
         base = torch.full((*y.shape[:3], self.channels), DATA_BASE, dtype=torch.int16, device=y.device)
         return [PhaseParameters(part, base, self.arch["mixtures"]) for part in y.chunk(4, dim=-1)]
 
     def conditional(self, layer: int, z: Tensor) -> Mixture:
         """p(z_layer | z_(layer+1)), layer from 1; z as a network input."""
-        return latent_mixture(self._p[layer](z))
+        return latent_mixture(self._p[layer](z)[1])
 
     def prior(self, n: int, height: int, width: int) -> Mixture:
         """p(z_L) for n grids of cells."""
@@ -90,14 +100,9 @@ class BitSwapModel:
     @staticmethod
     def data_input(phases: list[Tensor]) -> Tensor:
         """Network input of cells whose four filled phases are (N, h, w, c) each."""
-        return _padded((torch.cat(phases, dim=-1) - 128).clamp(-127, 127))
+        return pad_channels((torch.cat(phases, dim=-1) - 128).clamp(-127, 127))
 
     @staticmethod
     def latent_input(z: Tensor) -> Tensor:
         """Network input of latents z (N, h, w, Z), values 0 .. 127."""
-        return _padded(z - LATENT_ZERO)
-
-
-def _padded(values: Tensor) -> Tensor:
-    missing = aligned(values.shape[-1]) - values.shape[-1]
-    return torch.nn.functional.pad(values.to(torch.int8), (0, missing))
+        return pad_channels(z - LATENT_ZERO)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .exact import Tensors, aligned
 from .parameters import PhaseParameters, phase_outputs
-from .trunk import Trunk
+from .trunk import ChannelNetwork, Trunk
 
 
 def shifted(grid: Tensor, low: int, high: int) -> list[Tensor]:
@@ -41,13 +41,21 @@ class Stage:
         self.mixtures = mixtures
         self.a = Trunk(tensors, f"{name}.a", 17 * channels, outputs, blocks, device)
         self.b = Trunk(tensors, f"{name}.b", 33 * channels, 2 * outputs, blocks, device)
+        self.corrections = {
+            phase: tuple(
+                ChannelNetwork(tensors, f"{name}.phase{phase}.{ch}", trunk.first.n_out, ch, 3 * mixtures, device)
+                for ch in range(1, channels)
+            )
+            for phase, trunk in (("11", self.a), ("01", self.b), ("10", self.b))
+        }
 
     def pass_a(self, c: Tensor) -> PhaseParameters:
         """Parameters of phase (1, 1) given C = phase (0, 0)."""
         around = shifted(c, -1, 2)
         total = around[5] + around[6] + around[9] + around[10]
         u = window_inputs(around, (total + 2) >> 2)
-        return PhaseParameters(self.a(u), 8 * total, self.mixtures)
+        features, y = self.a(u)
+        return PhaseParameters(y, 8 * total, self.mixtures, features, self.corrections["11"])
 
     def pass_b(self, c: Tensor, d: Tensor) -> tuple[PhaseParameters, PhaseParameters]:
         """Parameters of phases (0, 1) and (1, 0) given C and D = phase (1, 1), missing pixels of D filled from C."""
@@ -55,5 +63,9 @@ class Stage:
         right, below, above, left = around[6], around[9], diagonal[6], diagonal[9]
         s01, s10 = c + right + above + d, c + below + left + d
         u = window_inputs(around + diagonal, (s01 + s10 + 4) >> 3)
-        y01, y10 = self.b(u).chunk(2, dim=-1)
-        return PhaseParameters(y01, 8 * s01, self.mixtures), PhaseParameters(y10, 8 * s10, self.mixtures)
+        features, y = self.b(u)
+        y01, y10 = y.chunk(2, dim=-1)
+        return (
+            PhaseParameters(y01, 8 * s01, self.mixtures, features, self.corrections["01"]),
+            PhaseParameters(y10, 8 * s10, self.mixtures, features, self.corrections["10"]),
+        )

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import ModelError
 from .exact import Layer, Tensors, aligned
@@ -50,8 +51,8 @@ class Trunk:
         if not all(shapes) or self.head.n_out != n_out:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
 
-    def __call__(self, u: Tensor) -> Tensor:
-        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns int32 (N, h, w, n_out)."""
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w, n_out)."""
         n, height, width, _ = u.shape
         rows = u.reshape(-1, aligned(self.n_in))
         h = self.first(rows).clamp_(0, 127).to(torch.int8)
@@ -59,4 +60,43 @@ class Trunk:
             v = conv(neighbours(h.view(n, height, width, -1))).clamp_(0, 127).to(torch.int8)
             h = out(v).add_(h).clamp_(-127, 127).to(torch.int8)
         y = self.head(torch.cat([h, rows], dim=1))
-        return y.view(n, height, width, -1)[..., : self.n_out]
+        return h.view(n, height, width, -1), y.view(n, height, width, -1)[..., : self.n_out]
+
+
+class ChannelNetwork:
+    """Correction of a channel's outputs by the channels before it (FORMAT.md section 4.4).
+
+    Parameters
+    ----------
+    tensors, name : see `Layer`
+    width : int
+        Features of the trunk.
+    n_earlier : int
+        Channels before this one.
+    n_out : int
+        Outputs of the channel.
+
+    Raises
+    ------
+    ModelError
+        The tensors do not describe such a network.
+    """
+
+    def __init__(self, tensors: Tensors, name: str, width: int, n_earlier: int, n_out: int, device: str):
+        self.first = Layer(tensors, f"{name}.in", (width, n_earlier), device)
+        self.out = Layer(tensors, f"{name}.out", (self.first.n_out,), device)
+        self.n_earlier = n_earlier
+        if self.out.n_out != n_out:
+            raise ModelError(f"network {name} does not give {n_out} outputs")
+
+    def __call__(self, features: Tensor, deviations: Tensor) -> Tensor:
+        """features int8 (N, h, w, width), deviations int (N, h, w, n_earlier) in [-127, 127]. Returns int32 (N, h, w, n_out)."""
+        rows = torch.cat([features, pad_channels(deviations)], dim=3).flatten(0, 2)
+        v = self.first(rows).clamp_(0, 127).to(torch.int8)
+        return self.out(v).view(*features.shape[:3], -1)[..., : self.out.n_out]
+
+
+def pad_channels(values: Tensor) -> Tensor:
+    """Values (..., c) as int8 (..., aligned(c)), padded with zeros."""
+    missing = aligned(values.shape[-1]) - values.shape[-1]
+    return F.pad(values.to(torch.int8), (0, missing))

@@ -32,7 +32,9 @@ def main() -> int:
         trainer = Trainer(recipe, arguments.data, run, arguments.device, arguments.bf16)
         trainer.run(arguments.minutes)
         out = arguments.out or run / f"{recipe.name}.safetensors"
-        provenance = f"recipe {recipe.name}, {trainer.step} steps, {trainer.seconds / 60:.0f} minutes on {arguments.device}"
+        provenance = (
+            f"recipe {recipe.name}, {trainer.step} steps, {trainer.seconds / 60:.0f} minutes on {arguments.device}"
+        )
         digest = write_model(trainer.average, out, recipe.name, recipe.licence, provenance)
         exact = evaluate(trainer.average, trainer.held_back)["total"]
         real = evaluate(trainer.average, trainer.held_back, quantised=False)["total"]

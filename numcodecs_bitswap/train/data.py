@@ -86,7 +86,9 @@ class PatchSource:
         3, or 1: luminance or one of the colour channels.
     """
 
-    def __init__(self, folders: Iterable[Sequence[Path]], size: int, channels: int, augmentation: Augmentation, seed: int):
+    def __init__(
+        self, folders: Iterable[Sequence[Path]], size: int, channels: int, augmentation: Augmentation, seed: int
+    ):
         self.size, self.channels, self.augmentation = size, channels, augmentation
         rng = np.random.default_rng(seed)
         self._pools: list[list[tuple[float, list[Pixels]]]] = []

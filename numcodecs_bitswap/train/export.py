@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from numcodecs_bitswap.train.fake_quant import QuantLayer, Trunk
-from numcodecs_bitswap.train.networks import BitSwapNet
+from numcodecs_bitswap.train.fake_quant import ChannelNetwork, QuantLayer, Trunk
+from numcodecs_bitswap.train.networks import BitSwapNet, ChannelNetworks, Stage
 
 
 def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
@@ -32,7 +32,14 @@ def integer_tensors(net: BitSwapNet) -> dict[str, NDArray[np.generic]]:
         "prior": net.core.prior_integers().detach().cpu().numpy().astype(np.int32)
     }
     for t, stage in enumerate(net.stages, 1):
-        tensors |= _trunk(f"stage{t}.a", stage.a) | _trunk(f"stage{t}.b", stage.b)  # type: ignore[arg-type]
+        assert isinstance(stage, Stage)
+        tensors |= _trunk(f"stage{t}.a", stage.a) | _trunk(f"stage{t}.b", stage.b)
+        for phase, networks in zip(("11", "01", "10"), stage.phases, strict=True):
+            assert isinstance(networks, ChannelNetworks)
+            for ch, network in enumerate(networks, 1):
+                assert isinstance(network, ChannelNetwork)
+                name = f"stage{t}.phase{phase}.{ch}"
+                tensors |= _layer(f"{name}.in", network.first) | _layer(f"{name}.out", network.out)
     for number, q in enumerate(net.core.q, 1):
         tensors |= _trunk(f"q{number}", q)  # type: ignore[arg-type]
     for number, p in enumerate(net.core.p):
@@ -57,7 +64,12 @@ def architecture(net: BitSwapNet) -> dict[str, object]:
 
 def write_model(net: BitSwapNet, path: Path, name: str, licence: str, provenance: str) -> str:
     """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id."""
-    metadata = {"arch": json.dumps(architecture(net), sort_keys=True), "name": name, "licence": licence, "provenance": provenance}
+    metadata = {
+        "arch": json.dumps(architecture(net), sort_keys=True),
+        "name": name,
+        "licence": licence,
+        "provenance": provenance,
+    }
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(integer_tensors(net).items())}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata)

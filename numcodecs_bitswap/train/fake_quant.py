@@ -53,11 +53,21 @@ class QuantLayer(nn.Module):
         Standard deviation of the initial parameters times sqrt(fan in).
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, std: float, in_gain: Tensor | None = None, out_gain: Tensor | None = None):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        std: float,
+        in_gain: Tensor | None = None,
+        out_gain: Tensor | None = None,
+    ):
         super().__init__()
         fan_in = n_in * kernel * kernel
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel) * std / math.sqrt(fan_in))
         self.bias = nn.Parameter(torch.zeros(n_out))
+        self.in_gain: Tensor
+        self.out_gain: Tensor
         self.register_buffer("in_gain", (torch.ones(n_in) if in_gain is None else in_gain)[None, :, None, None])
         self.register_buffer("out_gain", torch.full((n_out,), UNIT) if out_gain is None else out_gain)
 
@@ -73,8 +83,7 @@ class QuantLayer(nn.Module):
         return w, b, shift
 
     def _real_weight(self) -> Tensor:
-        gains: Tensor = self.out_gain[:, None, None, None] * self.in_gain / UNIT  # type: ignore[index,operator]
-        return self.weight * gains
+        return self.weight * (self.out_gain[:, None, None, None] * self.in_gain / UNIT)
 
     def forward(self, x: Tensor, quantised: bool = True) -> Tensor:
         """(n, n_in, h, w) integer-valued floats to (n, n_out, h, w), not yet rounded."""
@@ -102,15 +111,35 @@ class Trunk(nn.Module):
             self.head.bias.copy_(out_bias)
             self.head.weight[:, width:] = 0
 
-    def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> Tensor:
-        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns (n, n_out, h, w) float32, rounded if quantised."""
-
-        def settle(x: Tensor, low: float) -> Tensor:
-            return round_clamp(x, low, 127.0) if quantised else x.clamp(low, 127.0)
-
-        h = settle(self.first(u.to(dtype), quantised), 0.0)
+    def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns features (of `dtype`) and outputs y (n, n_out, h, w)."""
+        h = settle(self.first(u.to(dtype), quantised), 0.0, quantised)
         for conv, out in zip(self.convs, self.outs, strict=True):
-            v = settle(conv(h, quantised), 0.0)
-            h = settle(h + out(v, quantised), -127.0)
+            v = settle(conv(h, quantised), 0.0, quantised)
+            h = settle(h + out(v, quantised), -127.0, quantised)
         y: Tensor = self.head(torch.cat([h.float(), u], dim=1), quantised)
-        return round_clamp(y, -1e9, 1e9) if quantised else y
+        return h, settle(y, -1e9, quantised, 1e9)
+
+
+class ChannelNetwork(nn.Module):
+    """The channel network of FORMAT.md section 4.4: corrects a channel's outputs by what the channels before it turned out to be.
+
+    Starts as zero, so a model may be trained without and go on with it.
+    """
+
+    def __init__(self, width: int, n_earlier: int, inner: int, out_gain: Tensor):
+        super().__init__()
+        in_gain = torch.cat([torch.ones(width), torch.full((n_earlier,), UNIT / 4)])
+        self.first = QuantLayer(width + n_earlier, inner, 1, 1.4, in_gain)
+        self.out = QuantLayer(inner, len(out_gain), 1, 0.0, out_gain=out_gain)
+
+    def forward(self, features: Tensor, deviations: Tensor, quantised: bool) -> Tensor:
+        """features (n, width, h, w), deviations (n, n_earlier, h, w); returns what is added to the channel's outputs."""
+        v = settle(self.first(torch.cat([features, deviations.to(features.dtype)], dim=1), quantised), 0.0, quantised)
+        y: Tensor = self.out(v.float(), quantised)
+        return settle(y, -1e9, quantised, 1e9)
+
+
+def settle(x: Tensor, low: float, quantised: bool, high: float = 127.0) -> Tensor:
+    """Round and clamp; only clamp if not quantised."""
+    return round_clamp(x, low, high) if quantised else x.clamp(low, high)

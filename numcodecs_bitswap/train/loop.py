@@ -31,7 +31,7 @@ def per_element(bits: dict[str, Tensor], elements: int) -> dict[str, float]:
 def evaluate(net: BitSwapNet, patches: Tensor, quantised: bool = True) -> dict[str, float]:
     """Rates in bits per element on patches (n, c, h, w), in float32."""
     net.eval()
-    parts = [net.bits(batch.float(), quantised) for batch in patches.split(16)]
+    parts = [net.bits(batch.float(), quantised) for batch in torch.split(patches, 16)]
     net.train()
     mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
     return per_element(mean, patches[0].numel())
@@ -67,7 +67,9 @@ class Trainer:
         self.net = BitSwapNet(recipe.model).to(self.device)
         self.average = BitSwapNet(recipe.model).to(self.device)
         self.average.load_state_dict(self.net.state_dict())
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
         self.step, self.seconds = 0, 0.0
         if self.checkpoint.exists():
             self._load()
@@ -113,7 +115,9 @@ class Trainer:
                 self.seconds += time.monotonic() - started
                 bar.update()
                 if self.step % 20 == 0:
-                    bar.set_postfix_str(f"{rates['total']:.3f} bits/dim, core {rates['core']:.3f}, {self.seconds / 60:.1f} min")
+                    bar.set_postfix_str(
+                        f"{rates['total']:.3f} bits/dim, core {rates['core']:.3f}, {self.seconds / 60:.1f} min"
+                    )
                 if time.monotonic() - last_save > SAVE_EVERY_S:
                     self.report(bar)
                     self.save()
@@ -147,7 +151,7 @@ class Trainer:
         loss = sum(value for name, value in bits.items() if name != "popped") / elements
         assert isinstance(loss, Tensor)
         self.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from numcodecs_bitswap.train.fake_quant import Trunk, round_clamp
+from numcodecs_bitswap.train.fake_quant import ChannelNetwork, Trunk, round_clamp
 
 LATENT_ALPHABET = 128
 MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0
@@ -25,6 +25,7 @@ class Architecture:
     mixtures: int
     width: int
     blocks: int
+    channel_width: int
     direct_width: int
     direct_blocks: int
     core_width: int
@@ -67,12 +68,32 @@ def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor
     return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
 
 
+class ChannelNetworks(nn.ModuleList):
+    """The channel networks of one phase, for channels 1 .. c-1."""
+
+    def __init__(self, channels: int, mixtures: int, width: int, inner: int):
+        gain = phase_gains(1, mixtures, 0.0)[0]
+        super().__init__(ChannelNetwork(width, ch, inner, gain) for ch in range(1, channels))
+
+    def correct(self, y: Tensor, features: Tensor, x: Tensor, base: Tensor, quantised: bool) -> Tensor:
+        """Outputs y of the phase, every channel corrected by the channels before it. x, base : (n, c, h, w)."""
+        if not len(self):
+            return y
+        deviations = (x - torch.floor((base + 16) / 32)).clamp(-127, 127)
+        added = [net(features, deviations[:, :ch], quantised) for ch, net in enumerate(self, 1)]
+        size = added[0].shape[1]
+        return torch.cat(
+            [y[:, :size], y[:, size : size * (len(added) + 1)] + torch.cat(added, 1), y[:, size * (len(added) + 1) :]],
+            1,
+        )
+
+
 def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:
     """Bits of one phase, FORMAT.md section 4.3. x, base : (n, c, h, w); y : (n, outputs, h, w). Returns (n, c, h, w)."""
     c, k = x.shape[1], mixtures
     chain, pair, bits = y[:, 3 * k * c :].clamp(-127, 127), 0, []
     for ch in range(c):
-        logits, offset, scale = y[:, 3 * k * ch : 3 * k * (ch + 1)].split(k, dim=1)
+        logits, offset, scale = torch.split(y[:, 3 * k * ch : 3 * k * (ch + 1)], k, dim=1)
         mean = base[:, ch : ch + 1] + offset.clamp(-8160, 8160)
         for earlier in range(ch):
             residual = 32 * x[:, earlier] - base[:, earlier]
@@ -99,28 +120,36 @@ def _inputs(windows: Tensor, reference: Tensor) -> Tensor:
 class Stage(nn.Module):
     """One context stage: passes a and b of FORMAT.md section 5, on grids of even size."""
 
-    def __init__(self, channels: int, mixtures: int, width: int, blocks: int):
+    def __init__(self, channels: int, mixtures: int, width: int, blocks: int, channel_width: int):
         super().__init__()
         self.mixtures = mixtures
         gain, bias = phase_gains(channels, mixtures, 3.0)
         self.a = Trunk(17 * channels, width, blocks, gain, bias)
         self.b = Trunk(33 * channels, width, blocks, gain.repeat(2), bias.repeat(2))
+        self.phases = nn.ModuleList(ChannelNetworks(channels, mixtures, width, channel_width) for _ in range(3))
+
+    def _bits(self, phase: int, x: Tensor, y: Tensor, features: Tensor, base: Tensor, quantised: bool) -> Tensor:
+        networks = self.phases[phase]
+        assert isinstance(networks, ChannelNetworks)
+        return phase_bits(x, networks.correct(y, features, x, base, quantised), base, self.mixtures)
 
     def forward(self, x: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """x : (n, c, h, w). Returns the coarser grid and the bits per patch, shape (n,)."""
         c, d = x[:, :, ::2, ::2], x[:, :, 1::2, 1::2]
-        square = window(c, 0, 1).unflatten(1, (4, -1))
+        square = torch.unflatten(window(c, 0, 1), 1, (4, -1))
         s = square.sum(1)
         u = _inputs(window(c, -1, 2), torch.floor((s + 2) / 4))
-        bits_a = phase_bits(d, self.a(u, quantised, dtype), 8 * s, self.mixtures)
+        features, y = self.a(u, quantised, dtype)
+        bits_a = self._bits(0, d, y, features, 8 * s, quantised)
 
         right, below = square[:, 1], square[:, 2]
-        up = window(d, -1, 0).unflatten(1, (4, -1))
+        up = torch.unflatten(window(d, -1, 0), 1, (4, -1))
         s01, s10 = c + right + up[:, 1] + d, c + below + up[:, 2] + d
         u = _inputs(torch.cat([window(c, -1, 2), window(d, -2, 1)], dim=1), torch.floor((s01 + s10 + 4) / 8))
-        y01, y10 = self.b(u, quantised, dtype).chunk(2, dim=1)
-        bits_01 = phase_bits(x[:, :, ::2, 1::2], y01, 8 * s01, self.mixtures)
-        bits_10 = phase_bits(x[:, :, 1::2, ::2], y10, 8 * s10, self.mixtures)
+        features, y = self.b(u, quantised, dtype)
+        y01, y10 = y.chunk(2, dim=1)
+        bits_01 = self._bits(1, x[:, :, ::2, 1::2], y01, features, 8 * s01, quantised)
+        bits_10 = self._bits(2, x[:, :, 1::2, ::2], y10, features, 8 * s10, quantised)
         return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
 
 
@@ -138,14 +167,17 @@ class Core(nn.Module):
         )
         self.p = nn.ModuleList(
             Trunk(z, arch.core_width, arch.core_blocks, *gains, in_std=3.0)
-            for gains in [(data_gain.repeat(4), data_bias.repeat(4))] + [latent_gains(z, 3.0)] * (arch.latent_layers - 1)
+            for gains in [(data_gain.repeat(4), data_bias.repeat(4))]
+            + [latent_gains(z, 3.0)] * (arch.latent_layers - 1)
         )
         self.prior = nn.Parameter(torch.tensor([[0.0], [7.0]]).repeat(1, z))
 
     def prior_integers(self) -> Tensor:
         """The `prior` tensor of FORMAT.md section 6.1, straight-through rounded: (2, Z)."""
         gains = torch.tensor([[MEAN_GAIN], [SCALE_GAIN]], device=self.prior.device)
-        return torch.cat([round_clamp((self.prior * gains)[:1], -4096, 4096), round_clamp((self.prior * gains)[1:], 0, 127)])
+        return torch.cat(
+            [round_clamp((self.prior * gains)[:1], -4096, 4096), round_clamp((self.prior * gains)[1:], 0, 127)]
+        )
 
     def forward(self, grid: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """grid : (n, c, h, w), even sizes. Returns net bits per patch (the negative ELBO) and the bits popped for z_1."""
@@ -154,13 +186,13 @@ class Core(nn.Module):
         net = torch.zeros(len(grid), device=grid.device)
         popped = net
         for layer, (q, p) in enumerate(zip(self.q, self.p, strict=True)):
-            means, scales = _latent(q(below, quantised, dtype))
+            means, scales = _latent(q(below, quantised, dtype)[1])
             noise = torch.rand_like(means).clamp(1e-6, 1 - 1e-6)
             sample = means / MEAN_GAIN + torch.exp2(scales / SCALE_GAIN - 4) * torch.logit(noise)
             z = round_clamp(sample, 0, LATENT_ALPHABET - 1)
             posterior = _latent_bits(z, means, scales)
             popped = popped + posterior if layer == 0 else popped
-            y = p(z - 64, quantised, dtype)
+            y = p(z - 64, quantised, dtype)[1]
             if layer == 0:
                 base = torch.full_like(phases[0], 4096.0)
                 parts = zip(phases, y.chunk(4, dim=1), strict=True)
@@ -190,8 +222,8 @@ class BitSwapNet(nn.Module):
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
-        sizes = [(arch.width, arch.blocks)] * arch.stages + [(arch.direct_width, arch.direct_blocks)]
-        self.stages = nn.ModuleList(Stage(arch.channels, arch.mixtures, *size) for size in sizes)
+        shapes = [(arch.width, arch.blocks)] * arch.stages + [(arch.direct_width, arch.direct_blocks)]
+        self.stages = nn.ModuleList(Stage(arch.channels, arch.mixtures, *shape, arch.channel_width) for shape in shapes)
         self.core = Core(arch)
 
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:

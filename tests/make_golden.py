@@ -1,0 +1,31 @@
+"""Write the golden frames that are not there yet: `make golden`. Never overwrites one, and no test calls this.
+
+Beside each frame lies the array it must decode to, as written by numpy.
+"""
+
+import numpy as np
+
+from golden_cases import CASES, GOLDEN
+from numcodecs_bitswap import BitSwap
+
+
+def main() -> None:
+    """Write the missing cases and say which."""
+    GOLDEN.mkdir(exist_ok=True)
+    for name, case in CASES.items():
+        path = GOLDEN / f"{name}.frame"
+        if path.exists():
+            continue
+        array = case.make()
+        frame = BitSwap(**case.options).encode(array)
+        if frame[5] != case.route:
+            raise SystemExit(f"{name} took route {frame[5]}, not {case.route}")
+        with path.with_suffix(".npy").open("xb") as file:
+            np.save(file, array)
+        with path.open("xb") as file:
+            file.write(frame)
+        print(f"wrote {name}: {len(frame)} bytes for {array.nbytes}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Encode a fixed set of arrays, decode golden frames, and print the frames' checksums: run under different environments.
+
+`portable.py [numba|torch]`: which rANS backend; "torch" hides numba.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+if sys.argv[1:] == ["torch"]:
+    sys.modules["numba"] = None  # type: ignore[assignment]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import torch
+
+from golden_cases import CASES, GOLDEN
+from numcodecs_bitswap import BitSwap
+from pictures import photograph
+
+for name, case in CASES.items():
+    if case.route == 4 and "patches" not in name:
+        decoded = BitSwap().decode((GOLDEN / f"{name}.frame").read_bytes())
+        assert np.array_equal(decoded, np.load(GOLDEN / f"{name}.npy")), name
+
+image = photograph()
+rgb = [image[y : y + 40, x : x + 48] for y in (0, 90, 180) for x in (10, 300)]
+jobs = [(BitSwap(model="tiny-rgb8-v1"), tile) for tile in rgb]
+jobs += [(BitSwap(model="tiny-gray8-v1"), tile[..., 1]) for tile in rgb]
+jobs += [(BitSwap(model="photo-rgb8-v1"), rgb[0]), (BitSwap(model="photo-gray8-v1"), rgb[0][..., 0])]
+
+alone = [codec.encode(tile) for codec, tile in jobs]
+with ThreadPoolExecutor(len(jobs)) as pool:
+    together = list(pool.map(lambda job: job[0].encode(job[1]), jobs))
+    back = list(pool.map(BitSwap().decode, together))
+assert together == alone, "a chunk's bytes depend on its company"
+assert all(np.array_equal(array, tile) for array, (_, tile) in zip(back, jobs, strict=True))
+numba = sys.modules.get("numba") is not None
+print(
+    json.dumps(
+        {
+            "frames": [hashlib.sha256(frame).hexdigest() for frame in alone],
+            "routes": sorted({frame[5] for frame in alone}),
+            "numba": numba,
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "gemm": os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"),
+        }
+    )
+)

@@ -1,0 +1,70 @@
+"""Golden frames decode, here and in the decoder written from FORMAT.md alone, and the same arrays encode to the same bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import reference_decoder
+from golden_cases import CASES, GOLDEN
+from numcodecs_bitswap import BitSwap, catalog
+from numcodecs_bitswap.bitsback.groups import DIRECT
+from numcodecs_bitswap.frame import parse, parse_model
+from strategies import assert_identical
+
+
+def golden(name: str) -> tuple[bytes, NDArray[Any]]:
+    """A golden frame and its array."""
+    return (GOLDEN / f"{name}.frame").read_bytes(), np.load(GOLDEN / f"{name}.npy")
+
+
+def test_no_golden_file_is_missing_or_unknown() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decodes(name: str) -> None:
+    frame, array = golden(name)
+    assert frame[5] == CASES[name].route
+    assert_identical(BitSwap().decode(frame), array)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decodes_by_the_specification(name: str) -> None:
+    frame, array = golden(name)
+
+    def find_model(model_id: bytes) -> Path:
+        return catalog.find(model_id).path
+
+    assert_identical(reference_decoder.decode(frame, find_model), array)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.route not in (1, 2)])
+def test_encodes_to_the_same_bytes(name: str) -> None:
+    """Zstandard's routes are left out: their bytes may change with the library, and still decode."""
+    frame, array = golden(name)
+    assert BitSwap(**CASES[name].options).encode(array) == frame
+
+
+def test_every_shipped_model_has_a_golden_frame() -> None:
+    used = {parse_model(*parse(memoryview(golden(n)[0]))).model_id for n, case in CASES.items() if case.route == 4}
+    assert used == {bytes.fromhex(sha256)[:16] for sha256 in catalog.names().values()}
+
+
+def test_a_direct_core_decodes_by_the_specification() -> None:
+    """No frame that the codec writes needs one (what is that small is stored), so one is made here."""
+    from zlib import crc32
+
+    from numcodecs_bitswap.bitsback import groups
+    from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
+
+    array = np.full((3, 3, 3), 130, np.uint8)
+    model = catalog.load("tiny-rgb8-v1", "cpu")
+    (coded,) = groups.encode(model.net, [array[None, None]], 6)
+    assert coded.schedule == ((1, DIRECT),)
+    payload = ModelPayload(model.id, (0, 1, 2), 8, 6, coded.schedule, coded.heads, coded.tail)
+    frame = build(Header(Route.MODEL, crc32(array.tobytes()), "C", array.dtype, array.shape), build_model(payload))
+    assert_identical(reference_decoder.decode(frame, lambda model_id: catalog.find(model_id).path), array)
+    assert_identical(BitSwap().decode(frame), array)
