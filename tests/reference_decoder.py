@@ -12,13 +12,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 Ints = NDArray[np.int64]
+FindModel = Callable[[bytes], str | Path]
 
 
 class FrameError(ValueError):
@@ -61,22 +63,11 @@ class Reader:
 # ---- 1. Frame
 
 
-def decode(frame: bytes, find_model: Callable[[bytes], str | Path], limit: int = 2**62) -> NDArray[Any]:
-    """Decode one frame.
+def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[Any]:
+    """The array of a frame, with dtype, shape and memory order as encoded.
 
-    Parameters
-    ----------
-    frame : all bytes of the frame.
-    find_model : gives the path of the model file with this id (16 bytes).
-    limit : the largest decoded size to allow, in bytes.
-
-    Returns
-    -------
-    The array: dtype, shape and memory order (C or Fortran) as encoded.
-
-    Raises
-    ------
-    FrameError : the frame or the model file breaks a rule of FORMAT.md.
+    `find_model` gives the path of the model file with an id (16 bytes); `limit` is the largest decoded size to allow,
+    in bytes. Raises FrameError where the frame or the model file breaks a rule of FORMAT.md.
     """
     reader = Reader(frame)
     require(reader.take(3) == b"\x89BS", "magic")
@@ -92,8 +83,8 @@ def decode(frame: bytes, find_model: Callable[[bytes], str | Path], limit: int =
     ndim = reader.varint()
     require(ndim <= 64, "ndim 0..64")
     shape = tuple(reader.varint() for _ in range(ndim))
+    require(math.prod(n for n in (*shape, dtype.itemsize) if n) <= 2**62, "a product of at most 2^62")
     size = math.prod(shape) * dtype.itemsize
-    require(size <= 2**62, "decoded size at most 2^62")
     require(size <= limit, "decoded size that the caller allows")
     require(size > 0 or (route == 0 and not reader.rest), "an array of size 0 is raw, without payload")
 
@@ -112,12 +103,14 @@ def read_dtype(text: bytes) -> np.dtype[Any]:
     try:
         if text.startswith(b"["):
             dtype = np.lib.format.descr_to_dtype(descr_from_json(json.loads(text)))
+            numpys_own = json.dumps(dtype.descr, separators=(",", ":"))
         else:
             dtype = np.dtype(text.decode())
-            require(dtype.str.encode() == text, "the dtype is in numpy's own form")
-    except (TypeError, ValueError, SyntaxError) as error:
+            numpys_own = dtype.str
+    except Exception as error:  # numpy has many ways to say no
         raise FrameError(f"broken rule: dtype ({error})") from error
-    require(not dtype.hasobject, "a dtype without objects")
+    require(numpys_own.encode() == text, "the dtype is in numpy's own form")
+    require(dtype.kind in "biufcmMSUV" and not dtype.hasobject, "a dtype of these kinds, without objects")
     return dtype
 
 
@@ -142,22 +135,40 @@ def stored_payload(route: int, payload: bytes, items: int, itemsize: int) -> byt
         require(len(payload) == itemsize, "a constant payload is one item")
         return payload * items
     if route != 0:
-        try:
-            payload = Zstd().decode(payload)
-        except RuntimeError as error:
-            raise FrameError(f"broken rule: a Zstandard frame ({error})") from error
+        payload = unpack(payload, items * itemsize)
     require(len(payload) == items * itemsize, "a payload of the decoded size")
     if route == 2:
         return np.frombuffer(payload, np.uint8).reshape(itemsize, items).T.tobytes()
     return payload
 
 
+def unpack(payload: bytes, size: int) -> bytes:
+    """The content of exactly one Zstandard frame; its outline is that of RFC 8878, section 3.1.1."""
+    reader = Reader(payload)
+    require(reader.integer(4) == 0xFD2FB528, "a Zstandard frame")
+    flags = reader.integer(1)
+    single_segment = flags >> 5 & 1
+    reader.take(1 - single_segment + (0, 1, 2, 4)[flags & 3])  # window, dictionary
+    width = (single_segment, 2, 4, 8)[flags >> 6]
+    require(width > 0, "the Zstandard frame states its content size")
+    require(reader.integer(width) + 256 * (width == 2) == size, "the Zstandard content size is the decoded size")
+    last = 0
+    while not last:
+        block = reader.integer(3)
+        last, repeated = block & 1, block >> 1 & 3 == 1
+        reader.take(1 if repeated else block >> 3)
+    reader.take(4 * (flags >> 2 & 1))  # checksum
+    require(not reader.rest, "nothing after the one Zstandard frame")
+    try:
+        return bytes(Zstd().decode(payload))
+    except RuntimeError as error:
+        raise FrameError(f"broken rule: a Zstandard frame ({error})") from error
+
+
 # ---- 1.2 Model payload
 
 
-def model_payload(
-    reader: Reader, shape: tuple[int, ...], find_model: Callable[[bytes], str | Path]
-) -> NDArray[np.uint8]:
+def model_payload(reader: Reader, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
     model_id = reader.take(16)
     y, x, channel = reader.take(3)
     require(len({y, x, channel}) == 3, "the three axes differ")
@@ -219,6 +230,7 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
     for size, mode in schedule:
         group, tiles = tiles[:size], tiles[size:]
         require(len({t[3:] for t in group}) == 1, "a group holds patches of one class")
+        require(size == 1 or size * math.prod(group[0][3:]) <= 2**19, "several patches have 2^19 pixels or less")
         groups.append((group, mode))
     return groups
 
@@ -226,24 +238,16 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
 # ---- 2. Message
 
 
-class Distribution(Protocol):
-    """`len` distributions over 0 .. alphabet - 1, one for each symbol of a block."""
-
-    alphabet: int
-
-    def __len__(self) -> int: ...
-
-    def cum(self, i: int, s: int) -> int: ...
-
-
 class Message:
+    """A block is a `Mixture` or a `Uniform` (section 3): a cum, of the same alphabet, for each of its symbols."""
+
     def __init__(self, heads: list[int], tail: list[int]) -> None:
         self.heads, self.tail = heads, tail
 
     def is_empty(self) -> bool:
         return not self.tail and all(head == 2**16 for head in self.heads)
 
-    def push(self, block: Distribution, symbols: Ints) -> None:
+    def push(self, block: "Mixture | Uniform", symbols: Ints) -> None:
         """Push symbols of any shape, flattened in C order."""
         flat = symbols.reshape(-1).tolist()
         for i in reversed(range(len(block))):
@@ -255,7 +259,7 @@ class Message:
                 head //= 2**16
             self.heads[lane] = ((head // freq) << 16) + head % freq + start
 
-    def pop(self, block: Distribution) -> Ints:
+    def pop(self, block: "Mixture | Uniform") -> Ints:
         symbols = []
         for i in range(len(block)):
             lane = i % len(self.heads)
@@ -316,7 +320,7 @@ class Uniform:
 
 
 def linear(model: "Model", name: str, u: Ints) -> Ints:
-    w, b, f = (model.tensors[f"{name}.{part}"] for part in "wbf")
+    w, b, f = model.layers[name]
     sums: Ints = u.reshape(-1, u.shape[-1]) @ w.T + b + (1 << f >> 1)
     return (sums >> f).reshape(*u.shape[:-1], -1)
 
@@ -328,19 +332,34 @@ def conv(model: "Model", name: str, u: Ints) -> Ints:
     return linear(model, name, np.concatenate(taps, -1))
 
 
-def trunk(model: "Model", name: str, u: Ints) -> Ints:
+def trunk(model: "Model", name: str, u: Ints) -> tuple[Ints, Ints]:
+    """The last h, and y."""
     h = linear(model, f"{name}.in", u).clip(0, 127)
-    for k in range(model.blocks(name)):
+    for k in range(model.blocks[name]):
         v = conv(model, f"{name}.{k}.conv", h).clip(0, 127)
         h = (h + linear(model, f"{name}.{k}.out", v)).clip(-127, 127)
-    return linear(model, f"{name}.head", np.concatenate([h, u], -1))
+    return h, linear(model, f"{name}.head", np.concatenate([h, u], -1))
 
 
-def phase_distribution(y: Ints, base: Ints, x: Ints, ch: int) -> Mixture:
-    """Channel `ch` of one phase (4.3), given the pixels' lower channels; y (..., values), base and x (..., c)."""
-    c = x.shape[-1]
-    k = y.shape[-1] // (3 * c)  # the chain's values are fewer than 3 c
-    logits, means, scales = np.split(y[..., 3 * k * ch : 3 * k * (ch + 1)].reshape(-1, 3 * k), 3, -1)
+class Phase(NamedTuple):
+    """What a trunk says about phase (a, b) of all cells."""
+
+    a: int
+    b: int
+    h: Ints
+    y: Ints
+    base: Ints
+    channel_networks: str = ""  # their name without the channel; the core has none
+
+
+def distribution(model: "Model", phase: Phase, x: Ints, ch: int) -> Mixture:
+    """Channel `ch` of the pixels x (g, rows, columns, c) that exist, given their lower channels (4.3)."""
+    h, y, base = (values[:, : x.shape[1], : x.shape[2]] for values in (phase.h, phase.y, phase.base))
+    k, c = model.mixtures, model.channels
+    own = y[..., 3 * k * ch : 3 * k * (ch + 1)]
+    if phase.channel_networks and ch > 0:
+        own = own + correction(model, f"{phase.channel_networks}.{ch}", h, x[..., :ch], base[..., :ch])
+    logits, means, scales = np.split(own.reshape(-1, 3 * k), 3, -1)
     means = base[..., ch].reshape(-1, 1) + means.clip(-8160, 8160)
     for lower in range(ch):
         e = y[..., 3 * k * c + ch * (ch - 1) // 2 + lower].clip(-127, 127)
@@ -348,16 +367,18 @@ def phase_distribution(y: Ints, base: Ints, x: Ints, ch: int) -> Mixture:
     return Mixture(logits.clip(-127, 127), means, scales.clip(0, 127), 256)
 
 
+def correction(model: "Model", name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
+    """What a channel network adds to the 3 K values (4.4), given the lower channels' values and bases."""
+    e = (lower - ((base + 16) >> 5)).clip(-127, 127)
+    v = linear(model, f"{name}.in", np.concatenate([h, e], -1)).clip(0, 127)
+    return linear(model, f"{name}.out", v)
+
+
 # ---- 5. Stages
 
-Phases = Sequence[tuple[int, int]]
-PASS_A: Phases = [(1, 1)]
-PASS_B: Phases = [(0, 1), (1, 0)]
-Blocks = Iterator[tuple[Mixture, Ints]]
 
-
-def halve(size: tuple[int, int]) -> tuple[int, int]:
-    return (size[0] + 1) // 2, (size[1] + 1) // 2
+def halve(h: int, w: int) -> tuple[int, int]:
+    return (h + 1) // 2, (w + 1) // 2
 
 
 def cells_from(coarse: Ints) -> Ints:
@@ -383,69 +404,69 @@ def window(grid: Ints, r: Ints, first: int) -> list[Ints]:
     return [(at(grid, m, n) - r).clip(-127, 127) for m in steps for n in steps]
 
 
-def pass_a(model: "Model", name: str, c: Ints) -> tuple[Ints, list[Ints]]:
-    """The network's output and the base of each phase, from C."""
+def pass_a(model: "Model", stage: str, c: Ints) -> list[Phase]:
     s = c + at(c, 0, 1) + at(c, 1, 0) + at(c, 1, 1)
     r = (s + 2) >> 2
     u = np.concatenate([*window(c, r, -1), (r - 128).clip(-127, 127)], -1)
-    return trunk(model, f"{name}.a", u), [8 * s]
+    h, y = trunk(model, f"{stage}.a", u)
+    return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11")]
 
 
-def pass_b(model: "Model", name: str, c: Ints, d: Ints) -> tuple[Ints, list[Ints]]:
-    """The network's output and the base of each phase, from C and D."""
+def pass_b(model: "Model", stage: str, c: Ints, d: Ints) -> list[Phase]:
     s01 = c + at(c, 0, 1) + at(d, -1, 0) + d
     s10 = c + at(c, 1, 0) + at(d, 0, -1) + d
     r = (s01 + s10 + 4) >> 3
     u = np.concatenate([*window(c, r, -1), *window(d, r, -2), (r - 128).clip(-127, 127)], -1)
-    return trunk(model, f"{name}.b", u), [8 * s01, 8 * s10]
+    h, y = trunk(model, f"{stage}.b", u)
+    y01, y10 = np.split(y, 2, -1)
+    return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01"), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10")]
 
 
-def phase_blocks(y: Ints, bases: list[Ints], phases: Phases, cells: Ints, h: int, w: int) -> Blocks:
+def blocks(model: "Model", phases: list[Phase], cells: Ints, h: int, w: int) -> Iterator[tuple[Mixture, Ints]]:
     """Each block in pop order with the view of its pixels in `cells`; a block is computed when it is asked for."""
-    for ch in range(cells.shape[-1]):
-        for (a, b), values, base in zip(phases, np.split(y, len(phases), -1), bases, strict=True):
-            x = cells[:, a:h:2, b:w:2]  # the pixels that exist
-            rows, columns = x.shape[1:3]
-            yield phase_distribution(values[:, :rows, :columns], base[:, :rows, :columns], x, ch), x[..., ch]
+    for ch in range(model.channels):
+        for phase in phases:
+            x = cells[:, phase.a : h : 2, phase.b : w : 2]  # the pixels that exist
+            yield distribution(model, phase, x, ch), x[..., ch]
 
 
-def pop_phases(message: Message, blocks: Blocks) -> None:
-    for block, pixels in blocks:
+def pop_phases(model: "Model", message: Message, phases: list[Phase], cells: Ints, h: int, w: int) -> None:
+    for block, pixels in blocks(model, phases, cells, h, w):
         pixels[...] = message.pop(block).reshape(pixels.shape)
 
 
-def decode_stage(model: "Model", name: str, message: Message, coarse: Ints, h: int, w: int) -> Ints:
+def decode_stage(model: "Model", stage: str, message: Message, coarse: Ints, h: int, w: int) -> Ints:
     cells = cells_from(coarse)
-    pop_phases(message, phase_blocks(*pass_a(model, name, coarse), PASS_A, cells, h, w))
-    d = cells[:, 1::2, 1::2]
-    pop_phases(message, phase_blocks(*pass_b(model, name, coarse, d), PASS_B, cells, h, w))
+    pop_phases(model, message, pass_a(model, stage, coarse), cells, h, w)
+    pop_phases(model, message, pass_b(model, stage, coarse, cells[:, 1::2, 1::2]), cells, h, w)
     return cells[:, :h, :w]
 
 
-def decode_field(model: "Model", message: Message, mode: int, g: int, h: int, w: int) -> Ints:
-    sizes = [(h, w)]
-    for _ in range(model.stages):
-        sizes.append(halve(sizes[-1]))
-    field = (decode_bit_swap, decode_direct)[mode](model, message, g, *sizes[-1])
-    for number in range(model.stages, 0, -1):
-        field = decode_stage(model, f"stage{number}", message, field, *sizes[number - 1])
-    return field
+def decode_field(model: "Model", message: Message, mode: int, g: int, h: int, w: int, number: int = 1) -> Ints:
+    """The grid that stage `number` codes; after the last stage it is the core's."""
+    if number > model.stages:
+        return (decode_bit_swap, decode_direct)[mode](model, message, g, h, w)
+    coarse = decode_field(model, message, mode, g, *halve(h, w), number + 1)
+    return decode_stage(model, f"stage{number}", message, coarse, h, w)
 
 
 # ---- 6. Core
 
-CORE: Phases = [(0, 0), (0, 1), (1, 0), (1, 1)]
+CORE = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def latents(y: Ints) -> Mixture:
-    """One block over (patch, i, j, channel)."""
-    mean, scale = np.split(y, 2, -1)
-    mean, scale = 2048 + mean.clip(-4096, 4096).reshape(-1, 1), scale.clip(0, 127).reshape(-1, 1)
-    return Mixture(np.zeros_like(mean), mean, scale, 128)
+    """A latent layer: one block over (patch, i, j, channel)."""
+    mean, scale = (values.reshape(-1, 1) for values in np.split(y, 2, -1))
+    return Mixture(np.zeros_like(mean), 2048 + mean.clip(-4096, 4096), scale.clip(0, 127), 128)
 
 
 def prior(model: "Model", g: int, rows: int, columns: int) -> Mixture:
-    return latents(np.tile(model.tensors["prior"].reshape(-1), (g, rows, columns, 1)))
+    return latents(np.tile(model.prior.reshape(-1), (g, rows, columns, 1)))
+
+
+def latents_given(model: "Model", name: str, u: Ints) -> Mixture:
+    return latents(trunk(model, name, u)[1])
 
 
 def data_of_cells(cells: Ints) -> Ints:
@@ -453,76 +474,101 @@ def data_of_cells(cells: Ints) -> Ints:
     return (np.concatenate([cells[:, a::2, b::2] for a, b in CORE], -1) - 128).clip(-127, 127)
 
 
-def data_blocks(model: "Model", z: Ints, cells: Ints, h: int, w: int) -> Blocks:
-    y = trunk(model, "p0", z - 64)
-    base = np.full(y.shape[:-1] + cells.shape[-1:], 4096)
-    return phase_blocks(y, [base] * 4, CORE, cells, h, w)
+def data_phases(model: "Model", z: Ints) -> list[Phase]:
+    """p_0."""
+    h, y = trunk(model, "p0", z - 64)
+    base = np.full((*y.shape[:3], model.channels), 4096)
+    return [Phase(a, b, h, values, base) for (a, b), values in zip(CORE, np.split(y, 4, -1), strict=True)]
 
 
 def decode_bit_swap(model: "Model", message: Message, g: int, h: int, w: int) -> Ints:
-    rows, columns = halve((h, w))
+    rows, columns = halve(h, w)
     shape = (g, rows, columns, model.latent_channels)
     z = message.pop(prior(model, g, rows, columns)).reshape(shape)
     for n in range(model.latent_layers - 1, 0, -1):
-        upper, z = z, message.pop(latents(trunk(model, f"p{n}", z - 64))).reshape(shape)
-        message.push(latents(trunk(model, f"q{n + 1}", z - 64)), upper)
+        upper, z = z, message.pop(latents_given(model, f"p{n}", z - 64)).reshape(shape)
+        message.push(latents_given(model, f"q{n + 1}", z - 64), upper)
     cells = np.zeros((g, 2 * rows, 2 * columns, model.channels), np.int64)
-    pop_phases(message, data_blocks(model, z, cells, h, w))
+    pop_phases(model, message, data_phases(model, z), cells, h, w)
     x = cells[:, :h, :w]
-    message.push(latents(trunk(model, "q1", data_of_cells(complete(x)))), z)
+    message.push(latents_given(model, "q1", data_of_cells(complete(x))), z)
     return x
 
 
 def decode_direct(model: "Model", message: Message, g: int, h: int, w: int) -> Ints:
-    sizes = [(h, w)]
-    while sizes[-1] != (1, 1):
-        sizes.append(halve(sizes[-1]))
-    field = np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
-    for size in reversed(sizes[:-1]):
-        field = decode_stage(model, f"stage{model.stages + 1}", message, field, *size)
-    return field
+    if (h, w) == (1, 1):
+        return np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
+    coarse = decode_direct(model, message, g, *halve(h, w))
+    return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w)
 
 
 # ---- 7. Model file
 
+RANGES = {
+    "channels": (1, 3),
+    "stages": range(9),
+    "mixtures": range(1, 17),
+    "latent_layers": range(1, 17),
+    "latent_channels": range(1, 257),
+}
+
 
 class Model:
-    """A model file: its architecture and its tensors, checked against its id and the ranges of section 4.1."""
+    """A model file: the sizes of `arch` and the tensors named there, all checked; further tensors are not looked at."""
 
     def __init__(self, path: str | Path, model_id: bytes) -> None:
-        data = Path(path).read_bytes()
-        require(hashlib.sha256(data).digest()[:16] == model_id, "the model file has the model id")
-        metadata, self.tensors = read_safetensors(data)
-        arch = json.loads(metadata["arch"])
-        require(arch["format"] == 1 and arch["kind"] == "bit_swap", "a Bit-Swap model of format 1")
-        self.channels: int = arch["channels"]
-        self.stages: int = arch["stages"]
-        self.latent_layers: int = arch["latent_layers"]
-        self.latent_channels: int = arch["latent_channels"]
-        self.block_counts: dict[str, int] = arch["blocks"]
-        require(self.channels in (1, 3), "channels 1 or 3")
-        for name in (tensor.removesuffix(".w") for tensor in self.tensors if tensor.endswith(".w")):
-            w, b, f = (self.tensors[f"{name}.{part}"] for part in "wbf")
-            require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")
-            sums = np.abs(w).sum(1) * 127 + np.abs(b) + (1 << f >> 1)
-            require(sums.max() < 2**24, f"sums of {name} below 2^24")
+        require(hashlib.sha256(Path(path).read_bytes()).digest()[:16] == model_id, "the model file has the model id")
+        with safe_open(path, "numpy") as self.file:
+            arch = json.loads(self.file.metadata()["arch"])
+            require(arch["format"] == 1 and arch["kind"] == "bit_swap", "a Bit-Swap model of format 1")
+            require(all(arch[key] in allowed for key, allowed in RANGES.items()), "sizes of the model")
+            require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
+            self.channels, self.stages, self.mixtures, self.latent_layers, self.latent_channels = map(arch.get, RANGES)
+            self.blocks: dict[str, int] = {}  # of each trunk
+            self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}  # w, b and f of each layer
+            self.read_networks(arch["blocks"])
+            self.prior = self.read("prior", "int32")
+        require(self.prior.shape == (2, self.latent_channels), "sizes of the prior")
 
-    def blocks(self, trunk: str) -> int:
-        if not trunk.startswith("stage"):
-            return self.block_counts["core"]
-        return self.block_counts["direct" if trunk.startswith(f"stage{self.stages + 1}.") else "stage"]
+    def read_networks(self, blocks: dict[str, int]) -> None:
+        """Every network with its input and output sizes (sections 4.3, 4.4, 5 and 6)."""
+        c, k, z = self.channels, self.mixtures, self.latent_channels
+        phase = 3 * k * c + c * (c - 1) // 2
+        for t in range(1, self.stages + 2):
+            count = blocks["stage" if t <= self.stages else "direct"]
+            width_a = self.read_trunk(f"stage{t}.a", count, 17 * c, phase)
+            width_b = self.read_trunk(f"stage{t}.b", count, 33 * c, 2 * phase)
+            for name, width in (("phase11", width_a), ("phase01", width_b), ("phase10", width_b)):
+                for ch in range(1, c):
+                    inner = self.read_layer(f"stage{t}.{name}.{ch}.in", width + ch)
+                    self.read_layer(f"stage{t}.{name}.{ch}.out", inner, 3 * k)
+        for n in range(self.latent_layers):
+            self.read_trunk(f"q{n + 1}", blocks["core"], z if n else 4 * c, 2 * z)
+            self.read_trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase)
 
+    def read_trunk(self, name: str, blocks: int, inputs: int, outputs: int) -> int:
+        """Returns the width of h."""
+        self.blocks[name] = blocks
+        width = self.read_layer(f"{name}.in", inputs)
+        for k in range(blocks):
+            inner = self.read_layer(f"{name}.{k}.conv", 9 * width)
+            self.read_layer(f"{name}.{k}.out", inner, width)
+        self.read_layer(f"{name}.head", width + inputs, outputs)
+        return width
 
-def read_safetensors(data: bytes) -> tuple[dict[str, str], dict[str, Ints]]:
-    """Metadata and tensors, these as int64; only the three dtypes of a model file."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    metadata = header.pop("__metadata__", {})
-    tensors = {}
-    for name, entry in header.items():
-        kind = {"w": "I8", "f": "U8"}.get(name.rpartition(".")[2], "I32")
-        require(entry["dtype"] == kind, f"{name} is {kind}")
-        first, last = (start + offset for offset in entry["data_offsets"])
-        values = np.frombuffer(data[first:last], {"I8": "<i1", "U8": "<u1", "I32": "<i4"}[kind])
-        tensors[name] = values.reshape(entry["shape"]).astype(np.int64)
-    return metadata, tensors
+    def read_layer(self, name: str, inputs: int, outputs: int | None = None) -> int:
+        """Returns the outputs; None: as many as there are."""
+        w, b, f = (self.read(f"{name}.{part}", dtype) for part, dtype in zip("wbf", ("int8", "int32", "uint8"), strict=True))
+        n = len(w) if outputs is None else outputs
+        require((w.shape, b.shape, f.shape) == ((n, inputs), (n,), (n,)), f"sizes of {name}")
+        require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")
+        sums = np.abs(w).sum(1) * 127 + np.abs(b) + (1 << f >> 1)
+        require(sums.max() < 2**24, f"sums of {name} below 2^24")
+        self.layers[name] = w, b, f
+        return n
+
+    def read(self, name: str, dtype: str) -> Ints:
+        require(name in set(self.file.keys()), f"there is a tensor {name}")
+        tensor: NDArray[Any] = self.file.get_tensor(name)
+        require(tensor.dtype == dtype, f"{name} is {dtype}")
+        return tensor.astype(np.int64)

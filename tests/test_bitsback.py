@@ -1,4 +1,6 @@
-"""Chunks through stages and core: exact for every shape, the message empty at the end, no random bits, close to the bound."""
+"""Chunks through stages and core: exact for every shape, the message empty at the end, no random bits, close to the
+bound.
+"""
 
 import json
 from functools import cache

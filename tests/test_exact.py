@@ -1,4 +1,6 @@
-"""Integer arithmetic of the networks: every backend gives the same integers, and nothing inexact is ever chosen or loaded."""
+"""Integer arithmetic of the networks: every backend gives the same integers, and nothing inexact is ever chosen or
+loaded.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Golden frames decode, here and in the decoder written from FORMAT.md alone, and the same arrays encode to the same bytes."""
+"""Golden frames decode, here and in the decoder written from FORMAT.md alone, and the same arrays encode to the same
+bytes.
+"""
 
 from pathlib import Path
 from typing import Any

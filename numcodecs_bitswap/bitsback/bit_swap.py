@@ -1,7 +1,9 @@
-"""Bit-Swap: recursive bits-back coding with L Markov layers of latents (Kingma, Abbeel, Ho 2019, arXiv:1905.06845; FORMAT.md section 6.1).
+"""Bit-Swap: recursive bits-back coding with L Markov layers of latents (Kingma, Abbeel, Ho 2019, arXiv:1905.06845;
+FORMAT.md section 6.1).
 
-A latent is popped from the message with its posterior, as if the bits there had been made for it; those bits come back when the decoder pushes it.
-Doing so layer by layer, pushing each layer before the next is popped, needs the bits of one layer only.
+A latent is popped from the message with its posterior, as if the bits there had been made for it; those bits come back
+when the decoder pushes it. Doing so layer by layer, pushing each layer before the next is popped, needs the bits of one
+layer only.
 """
 
 from collections.abc import Sequence
@@ -63,7 +65,9 @@ def push(message: Message, model: Hierarchy, grid: Tensor) -> None:
 
 
 def pop(message: Message, model: Hierarchy, n: int, size: Size) -> Tensor:
-    """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L; ...; pop z_1, push z_2; pop x, push z_1."""
+    """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L; ...; pop z_1, push z_2; pop x,
+    push z_1.
+    """
     sizes = phase_sizes(size)
     z = pop_latents(message, model.prior(n, *sizes[0]))
     for layer in reversed(range(1, model.latent_layers)):

@@ -1,6 +1,8 @@
-"""The bound a coded chunk is measured against: -log2 p of the integer model, with nothing of rANS, lanes or the frame in it.
+"""The bound a coded chunk is measured against: -log2 p of the integer model, with nothing of rANS, lanes or the frame
+in it.
 
-With latents it is the negative ELBO at the very latents that the encoder pops: bits pushed less bits popped. For reports and tests; not on the coding path.
+With latents it is the negative ELBO at the very latents that the encoder pops: bits pushed less bits popped. For
+reports and tests; not on the coding path.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ from .groups import Model, Pixels, push_classes
 
 
 class CountingMessage(Message):
-    """A message that adds up the information of what is pushed and takes off that of what is popped: `bits`, float64 (B,)."""
+    """A message that adds up the information of what is pushed and takes off that of what is popped: `bits`, float64
+    (B,).
+    """
 
     bits: Tensor
 

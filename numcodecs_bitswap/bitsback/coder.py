@@ -1,8 +1,9 @@
 """The coders everything is made of: phases of pixels, channel by channel, and layers of latents.
 
-A coder is a pair of functions `push(message, ..., values)` and `pop(message, ...) -> values`, and pop undoes push: it returns the values and
-leaves the message as it was. In rANS the reverse is true as well: push undoes pop on *any* message, so a pop may draw values from bits
-that mean something else, and a later push gives those bits back. All of bits-back rests on that.
+A coder is a pair of functions `push(message, ..., values)` and `pop(message, ...) -> values`, and pop undoes push: it
+returns the values and leaves the message as it was. In rANS the reverse is true as well: push undoes pop on *any*
+message, so a pop may draw values from bits that mean something else, and a later push gives those bits back. All of
+bits-back rests on that.
 
 Grids are int16 (N, h, w, c), N = B g: g patches for each of the B messages.
 """

@@ -1,7 +1,9 @@
-"""Whole chunks (FORMAT.md sections 1.2, 5 and 8): patches in groups, every group by stages and then the core, onto one message.
+"""Whole chunks (FORMAT.md sections 1.2, 5 and 8): patches in groups, every group by stages and then the core, onto one
+message.
 
-The encoder chooses the schedule: how many patches each group takes and whether its core can be paid for (bits-back) or not (direct).
-B chunks of one geometry are coded side by side, in the same network passes; each gets the bytes it would get alone.
+The encoder chooses the schedule: how many patches each group takes and whether its core can be paid for (bits-back) or
+not (direct). B chunks of one geometry are coded side by side, in the same network passes; each gets the bytes it would
+get alone.
 """
 
 import math
@@ -133,9 +135,11 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels]) -> S
 
 
 def _push_funded(message: Message, model: Model, x: Tensor, size: int) -> tuple[int, int]:
-    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid; returns size and mode.
+    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid; returns size
+    and mode.
 
-    With stages, a group pays for itself or not at all. Without, the bits of earlier groups pay, and half as many patches ask half as much.
+    With stages, a group pays for itself or not at all. Without, the bits of earlier groups pay, and half as many
+    patches ask half as much.
     """
     while True:
         trial = message.copy()

@@ -1,7 +1,8 @@
 """Context stages (FORMAT.md section 5): a grid given its phase (0, 0), in two passes.
 
-They need no initial bits. The encoder knows every pixel, so it pushes the finest stage first; by the time the core pops its latents, the bits of
-all stages lie on the message and pay for them. (Compare "autoregressive initial bits", SHVC, Ryder et al. 2022.)
+They need no initial bits. The encoder knows every pixel, so it pushes the finest stage first; by the time the core pops
+its latents, the bits of all stages lie on the message and pay for them. (Compare "autoregressive initial bits", SHVC,
+Ryder et al. 2022.)
 """
 
 from typing import Protocol

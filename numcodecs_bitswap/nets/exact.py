@@ -1,8 +1,9 @@
 """Exact integer arithmetic of the networks (FORMAT.md section 4.1): int8 x int8 matrix products with a defined result.
 
-Any product that gives the exact integer may serve. Three are known: `int8` (torch._int_mm: VNNI on CPUs, tensor cores on GPUs), `float32`
-(exact while every partial sum stays below 2^24, which FORMAT.md demands of every model and `Layer` checks) and `int64` (the reference).
-At first use on a device each candidate is compared with the reference on extreme values; the first that agrees is used there.
+Any product that gives the exact integer may serve. Three are known: `int8` (torch._int_mm: VNNI on CPUs, tensor cores
+on GPUs), `float32` (exact while every partial sum stays below 2^24, which FORMAT.md demands of every model and `Layer`
+checks) and `int64` (the reference). At first use on a device each candidate is compared with the reference on extreme
+values; the first that agrees is used there.
 """
 
 import os
@@ -82,7 +83,7 @@ def choose_gemm(device: torch.device, name: str) -> Gemm:
 
 
 def gemm(a: Tensor, w: Tensor) -> Tensor:
-    """Exact product on the device of `a`; the environment variable NUMCODECS_BITSWAP_GEMM names one backend for tests."""
+    """Exact product on the device of `a`; for tests the environment variable NUMCODECS_BITSWAP_GEMM names a backend."""
     return choose_gemm(a.device, os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))(a, w)
 
 

@@ -1,4 +1,6 @@
-"""A Bit-Swap model (FORMAT.md sections 6 and 7): checked tensors -> stages, direct stage, posterior and generative networks."""
+"""A Bit-Swap model (FORMAT.md sections 6 and 7): checked tensors -> stages, direct stage, posterior and generative
+networks.
+"""
 
 from typing import Any
 
@@ -50,7 +52,8 @@ class BitSwapModel:
         self.arch, self.device = arch, device
         if arch.get("format") != 1 or arch.get("kind") != "bit_swap":
             raise ModelError(
-                f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}: this version reads format 1, kind 'bit_swap'"
+                f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}; "
+                "this version reads format 1, kind 'bit_swap'"
             )
         for key, (low, high) in LIMITS.items():
             if type(arch.get(key)) is not int or not low <= arch[key] <= high:
@@ -68,9 +71,9 @@ class BitSwapModel:
         stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
         self.stages, self.direct = stages[:-1], stages[-1]
         below, core = [4 * c] + [z] * (layers - 1), blocks["core"]
-        self._q = [Trunk(tensors, f"q{l + 1}", n, 2 * z, core, device) for l, n in enumerate(below)]
+        self._q = [Trunk(tensors, f"q{layer}", n, 2 * z, core, device) for layer, n in enumerate(below, 1)]
         outputs = [4 * phase_outputs(c, k)] + [2 * z] * (layers - 1)
-        self._p = [Trunk(tensors, f"p{l}", z, n, core, device) for l, n in enumerate(outputs)]
+        self._p = [Trunk(tensors, f"p{layer}", z, n, core, device) for layer, n in enumerate(outputs)]
         prior = tensors.get("prior", np.empty(0))
         if prior.shape != (2, z) or prior.dtype != np.int32:
             raise ModelError(f"the model needs an int32 tensor prior of shape (2, {z})")
@@ -78,7 +81,9 @@ class BitSwapModel:
         self.latent_layers, self.latent_channels = layers, z
 
     def posterior(self, layer: int, below: Tensor) -> Mixture:
-        """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of z_(layer-1)."""
+        """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of
+        z_(layer-1).
+        """
         return latent_mixture(self._q[layer - 1](below)[1])
 
     def likelihood(self, z: Tensor) -> list[PhaseParameters]:

@@ -34,10 +34,11 @@ class Correction(Protocol):
 
 @dataclass(frozen=True)
 class PhaseParameters:
-    """Network outputs y (N, h, w, outputs) int32 and base (N, h, w, c) of one phase; its mixtures come channel by channel.
+    """Network outputs y (N, h, w, outputs) int32 and base (N, h, w, c) of one phase; its mixtures come channel by
+    channel.
 
-    A channel's parameters depend on the channels before it, so a decoder asks again after each. `corrections` are the channel networks of
-    channels 1 .. c-1, on `features` (N, h, w, width); the core has none.
+    A channel's parameters depend on the channels before it, so a decoder asks again after each. `corrections` are the
+    channel networks of channels 1 .. c-1, on `features` (N, h, w, width); the core has none.
     """
 
     y: Tensor

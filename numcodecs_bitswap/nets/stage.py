@@ -1,4 +1,6 @@
-"""A context stage (FORMAT.md section 5): the coarser grid, then the phases already known -> parameters of the next phases."""
+"""A context stage (FORMAT.md section 5): the coarser grid, then the phases already known -> parameters of the next
+phases.
+"""
 
 import torch
 from torch import Tensor

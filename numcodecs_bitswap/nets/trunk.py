@@ -1,4 +1,6 @@
-"""The one network shape of the format (FORMAT.md section 4.2), channels last: int8 inputs (N, h, w, U) -> int32 outputs (N, h, w, P)."""
+"""The one network shape of the format (FORMAT.md section 4.2), channels last: int8 inputs (N, h, w, U) -> int32 outputs
+(N, h, w, P).
+"""
 
 import torch
 from torch import Tensor
@@ -52,7 +54,9 @@ class Trunk:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w, n_out)."""
+        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
+        n_out).
+        """
         n, height, width, _ = u.shape
         rows = u.reshape(-1, aligned(self.n_in))
         h = self.first(rows).clamp_(0, 127).to(torch.int8)
@@ -90,7 +94,9 @@ class ChannelNetwork:
             raise ModelError(f"network {name} does not give {n_out} outputs")
 
     def __call__(self, features: Tensor, deviations: Tensor) -> Tensor:
-        """features int8 (N, h, w, width), deviations int (N, h, w, n_earlier) in [-127, 127]. Returns int32 (N, h, w, n_out)."""
+        """features int8 (N, h, w, width), deviations int (N, h, w, n_earlier) in [-127, 127]. Returns int32 (N, h, w,
+        n_out).
+        """
         rows = torch.cat([features, pad_channels(deviations)], dim=3).flatten(0, 2)
         v = self.first(rows).clamp_(0, 127).to(torch.int8)
         return self.out(v).view(*features.shape[:3], -1)[..., : self.out.n_out]

@@ -2,6 +2,7 @@
 
     python -m numcodecs_bitswap.train models/photo-rgb8-v1/recipe.toml --data FOLDER [--data FOLDER] --minutes 60
 
-recipe.py reads the recipe; data.py turns folders into patches; fake_quant.py is the differentiable twin of nets/exact.py, networks.py
-of the networks in FORMAT.md sections 4 to 6; loop.py trains and can be stopped and resumed; export.py writes the integers.
+recipe.py reads the recipe; data.py turns folders into patches; fake_quant.py is the differentiable twin of
+nets/exact.py, networks.py of the networks in FORMAT.md sections 4 to 6; loop.py trains and can be stopped and resumed;
+export.py writes the integers.
 """

@@ -1,7 +1,7 @@
 """Folders of images -> random square patches.
 
-Photographs in the wild differ in sharpness and in what an earlier JPEG left in them, so every image is kept in several *variants*, made
-once from a seed: as it is, reduced, compressed as JPEG, and enlarged then compressed.
+Photographs in the wild differ in sharpness and in what an earlier JPEG left in them, so every image is kept in several
+*variants*, made once from a seed: as it is, reduced, compressed as JPEG, and enlarged then compressed.
 """
 
 import io

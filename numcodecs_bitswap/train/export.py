@@ -21,7 +21,8 @@ def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
 def _trunk(name: str, trunk: Trunk) -> dict[str, NDArray[np.generic]]:
     tensors = _layer(f"{name}.in", trunk.first) | _layer(f"{name}.head", trunk.head)
     for k, (conv, out) in enumerate(zip(trunk.convs, trunk.outs, strict=True)):
-        assert isinstance(conv, QuantLayer) and isinstance(out, QuantLayer)
+        assert isinstance(conv, QuantLayer)
+        assert isinstance(out, QuantLayer)
         tensors |= _layer(f"{name}.{k}.conv", conv) | _layer(f"{name}.{k}.out", out)
     return tensors
 

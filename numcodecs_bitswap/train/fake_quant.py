@@ -1,7 +1,8 @@
-"""Layers that compute, in floats, what the integer layers of FORMAT.md section 4.1 will compute, with straight-through gradients.
+"""Layers that compute, in floats, what the integer layers of FORMAT.md section 4.1 will compute, with straight-through
+gradients.
 
-Activations hold integer values (int8 units) although their type is float. Weights are kept in real units and
-rounded, at each forward pass, to `integer / 2**shift` with one shift per output channel, which is what `export.py` writes down.
+Activations hold integer values (int8 units) although their type is float. Weights are kept in real units and rounded,
+at each forward pass, to `integer / 2**shift` with one shift per output channel, which is what `export.py` writes down.
 """
 
 import math
@@ -17,7 +18,9 @@ MAX_SHIFT = 12
 """Keeps biases far below the 2**24 bound of FORMAT.md section 4.1."""
 BIAS_LIMIT = 2**22
 UNIT = 32.0
-"""Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates fit."""
+"""Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates
+fit.
+"""
 
 
 class _RoundClamp(torch.autograd.Function):
@@ -41,7 +44,8 @@ def round_clamp(x: Tensor, low: float, high: float) -> Tensor:
 
 
 class QuantLayer(nn.Module):
-    """A 1x1 (kernel=1) or zero-padded 3x3 (kernel=3) convolution with integer weights, bias and a shift per output channel.
+    """A 1x1 (kernel=1) or zero-padded 3x3 (kernel=3) convolution with integer weights, bias and a shift per output
+    channel.
 
     Parameters
     ----------
@@ -104,7 +108,8 @@ class Trunk(nn.Module):
         self.first = QuantLayer(n_in, width, 1, in_std)
         self.convs = nn.ModuleList(QuantLayer(width, width, 3, 1.4) for _ in range(blocks))
         self.outs = nn.ModuleList(QuantLayer(width, width, 1, 0.7) for _ in range(blocks))
-        # The head sees the inputs directly; a learned linear predictor of a pixel needs weights about UNIT times those of features.
+        # The head sees the inputs directly; a learned linear predictor of a pixel needs weights about UNIT times those
+        # of features.
         in_gain = torch.cat([torch.ones(width), torch.full((n_in,), UNIT)])
         self.head = QuantLayer(width + n_in, len(out_gain), 1, 0.02, in_gain, out_gain)
         with torch.no_grad():
@@ -112,7 +117,9 @@ class Trunk(nn.Module):
             self.head.weight[:, width:] = 0
 
     def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns features (of `dtype`) and outputs y (n, n_out, h, w)."""
+        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns features (of `dtype`) and outputs y (n,
+        n_out, h, w).
+        """
         h = settle(self.first(u.to(dtype), quantised), 0.0, quantised)
         for conv, out in zip(self.convs, self.outs, strict=True):
             v = settle(conv(h, quantised), 0.0, quantised)
@@ -122,7 +129,8 @@ class Trunk(nn.Module):
 
 
 class ChannelNetwork(nn.Module):
-    """The channel network of FORMAT.md section 4.4: corrects a channel's outputs by what the channels before it turned out to be.
+    """The channel network of FORMAT.md section 4.4: corrects a channel's outputs by what the channels before it turned
+    out to be.
 
     Starts as zero, so a model may be trained without and go on with it.
     """
@@ -134,7 +142,7 @@ class ChannelNetwork(nn.Module):
         self.out = QuantLayer(inner, len(out_gain), 1, 0.0, out_gain=out_gain)
 
     def forward(self, features: Tensor, deviations: Tensor, quantised: bool) -> Tensor:
-        """features (n, width, h, w), deviations (n, n_earlier, h, w); returns what is added to the channel's outputs."""
+        """features (n, width, h, w), deviations (n, n_earlier, h, w); returns what to add to the outputs."""
         v = settle(self.first(torch.cat([features, deviations.to(features.dtype)], dim=1), quantised), 0.0, quantised)
         y: Tensor = self.out(v.float(), quantised)
         return settle(y, -1e9, quantised, 1e9)

@@ -1,4 +1,6 @@
-"""The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same command goes on."""
+"""The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same
+command goes on.
+"""
 
 import math
 import os
@@ -38,7 +40,8 @@ def evaluate(net: BitSwapNet, patches: Tensor, quantised: bool = True) -> dict[s
 
 
 class Trainer:
-    """State of one run: network, its moving average, optimiser, step and seconds; `run` goes on until the recipe or the time ends.
+    """State of one run: network, its moving average, optimiser, step and seconds; `run` goes on until the recipe or the
+    time ends.
 
     Parameters
     ----------

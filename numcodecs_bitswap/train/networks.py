@@ -1,4 +1,5 @@
-"""The differentiable twin of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to 6, in floats.
+"""The differentiable twin of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to
+6, in floats.
 
 `BitSwapNet.bits` returns the bits that the integer model would spend on a batch of patches, part by part.
 """
@@ -51,7 +52,8 @@ def latent_gains(latent_channels: int, octave: float) -> tuple[Tensor, Tensor]:
 
 
 def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:
-    """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on dim 1.
+    """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on
+    dim 1.
 
     x : (n, ...); the others (n, K, ...). Returns (n, ...).
     """
@@ -89,7 +91,7 @@ class ChannelNetworks(nn.ModuleList):
 
 
 def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:
-    """Bits of one phase, FORMAT.md section 4.3. x, base : (n, c, h, w); y : (n, outputs, h, w). Returns (n, c, h, w)."""
+    """Bits (n, c, h, w) of one phase, FORMAT.md section 4.3. x, base : (n, c, h, w); y : (n, outputs, h, w)."""
     c, k = x.shape[1], mixtures
     chain, pair, bits = y[:, 3 * k * c :].clamp(-127, 127), 0, []
     for ch in range(c):
@@ -104,7 +106,7 @@ def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:
 
 
 def window(grid: Tensor, low: int, high: int) -> Tensor:
-    """Neighbours low..high of every cell in both axes, edges repeated: (n, c, h, w) to (n, (rows, columns, c), h, w)."""
+    """Neighbours low..high of every cell, edges repeated: (n, c, h, w) to (n, (rows, columns, c), h, w)."""
     h, w = grid.shape[2:]
     padded = F.pad(grid, (-low, high, -low, high), mode="replicate")
     size = high - low + 1
@@ -180,7 +182,7 @@ class Core(nn.Module):
         )
 
     def forward(self, grid: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """grid : (n, c, h, w), even sizes. Returns net bits per patch (the negative ELBO) and the bits popped for z_1."""
+        """grid : (n, c, h, w), even sizes. Returns net bits per patch (the negative ELBO) and those popped for z_1."""
         phases = [grid[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1)]
         below = (torch.cat(phases, dim=1) - 128).clamp(-127, 127)  # network input of the layer below
         net = torch.zeros(len(grid), device=grid.device)
@@ -227,7 +229,9 @@ class BitSwapNet(nn.Module):
         self.core = Core(arch)
 
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Mean bits per patch of x (n, c, h, w), integer-valued floats, h = w a power of two: `stage1`.., `core`, `popped`, `direct`."""
+        """Mean bits per patch of x (n, c, h, w), integer-valued floats, h = w a power of two: `stage1`.., `core`,
+        `popped`, `direct`.
+        """
         result: dict[str, Tensor] = {}
         grid = x
         for number, stage in enumerate(self.stages[:-1], 1):

@@ -1,4 +1,6 @@
-"""A model's recipe: models/<name>/recipe.toml -> checked dataclasses. Everything that decides the weights, but the data and the hardware, is in it."""
+"""A model's recipe: models/<name>/recipe.toml -> checked dataclasses. Everything that decides the weights, but the data
+and the hardware, is in it.
+"""
 
 import tomllib
 from dataclasses import dataclass, fields
@@ -16,7 +18,9 @@ class RecipeError(BitswapError, ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: `steps` batches at most, a cosine from `learning_rate` to its hundredth, whichever of steps and time ends first."""
+    """How long and how fast: `steps` batches at most, a cosine from `learning_rate` to its hundredth, whichever of
+    steps and time ends first.
+    """
 
     steps: int
     batch: int

@@ -1,4 +1,5 @@
-"""Encode a fixed set of arrays, decode golden frames, and print the frames' checksums: run under different environments.
+"""Encode a fixed set of arrays, decode golden frames, and print the frames' checksums: run under different
+environments.
 
 `portable.py [numba|torch]`: which rANS backend; "torch" hides numba.
 """
