@@ -50,8 +50,9 @@ test-latest: ## Run the tests with the newest zarr and numcodecs (Python 3.12 or
 		"make test-latest needs Python 3.12 or newer (the newest zarr does) and up to 6 GB of disk:" \
 		"make test-latest PYTHON_LATEST=path/to/python3.12"; exit 1; }
 	$(PYTHON_LATEST) -m venv .venv-latest
+	@echo "installing torch (without CUDA where such a build is to be had)"
 	@$(LATEST)/pip install -q -c constraints.txt torch 2>/dev/null \
-		|| $(LATEST)/pip install -q -c constraints.txt --extra-index-url $(TORCH_CPU) torch \
-		|| $(LATEST)/pip install torch
+		|| $(LATEST)/pip install -q -c constraints.txt --extra-index-url $(TORCH_CPU) torch 2>/dev/null \
+		|| $(LATEST)/pip install -q torch
 	$(LATEST)/pip install -q --upgrade zarr numcodecs -e '.[test]'
 	$(LATEST)/python -m pytest
