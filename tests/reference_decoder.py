@@ -322,7 +322,7 @@ class Uniform:
 def linear(model: "Model", name: str, u: Ints) -> Ints:
     w, b, f = model.layers[name]
     sums: Ints = u.reshape(-1, u.shape[-1]) @ w.T + b + (1 << f >> 1)
-    return (sums >> f).reshape(*u.shape[:-1], -1)
+    return (sums >> f).reshape(*u.shape[:-1], len(b))
 
 
 def conv(model: "Model", name: str, u: Ints) -> Ints:
@@ -511,6 +511,7 @@ RANGES = {
     "latent_layers": range(1, 17),
     "latent_channels": range(1, 257),
 }
+PARTS = {"w": "int8", "b": "int32", "f": "uint8"}
 
 
 class Model:
@@ -558,7 +559,7 @@ class Model:
 
     def read_layer(self, name: str, inputs: int, outputs: int | None = None) -> int:
         """Returns the outputs; None: as many as there are."""
-        w, b, f = (self.read(f"{name}.{part}", dtype) for part, dtype in zip("wbf", ("int8", "int32", "uint8"), strict=True))
+        w, b, f = (self.read(f"{name}.{part}", dtype) for part, dtype in PARTS.items())
         n = len(w) if outputs is None else outputs
         require((w.shape, b.shape, f.shape) == ((n, inputs), (n,), (n,)), f"sizes of {name}")
         require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")

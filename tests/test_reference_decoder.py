@@ -7,18 +7,24 @@ can be inverted, and that the decoder refuses what the page forbids. They do not
 import copy
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import reference_decoder as ref
 from numcodecs import Zstd
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import reference_decoder as ref
 from reference_decoder import FrameError, Ints, Message, Model, Uniform
-from safetensors.numpy import save_file
+
+Array = np.ndarray[Any, Any]
 
 # ---- A random model
 
@@ -58,6 +64,9 @@ def random_model(
         n_blocks = blocks["stage" if t <= stages else "direct"]
         trunk(f"stage{t}.a", n_blocks, 17 * c, phase)
         trunk(f"stage{t}.b", n_blocks, 33 * c, 2 * phase)
+        for network in (f"stage{t}.phase{ab}.{ch}" for ab in ("11", "01", "10") for ch in range(1, c)):
+            layer(f"{network}.in", width + int(network[-1]), width + 2)
+            layer(f"{network}.out", width + 2, 3 * mixtures)
     for n in range(layers):
         trunk(f"q{n + 1}", blocks["core"], z if n else 4 * c, 2 * z)
         trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase)
@@ -87,8 +96,9 @@ def varint(value: int) -> bytes:
     return (bytes([value & 127 | 128]) + varint(value >> 7)) if value > 127 else bytes([value])
 
 
-def build_frame(route: int, array: np.ndarray[Any, Any], payload: bytes, layout: int = 0, dtype: str = "") -> bytes:
-    text = (dtype or array.dtype.str).encode()
+def build_frame(route: int, array: Array, payload: bytes, layout: int = 0) -> bytes:
+    dtype = array.dtype
+    text = (json.dumps(dtype.descr, separators=(",", ":")) if dtype.names else dtype.str).encode()
     fields = b"".join(varint(n) for n in (array.ndim, *array.shape))
     order: Any = "CF"[layout]
     rest = zlib.crc32(array.tobytes(order)).to_bytes(4, "little") + bytes([layout]) + varint(len(text)) + text
@@ -100,17 +110,17 @@ def seal(frame: bytes) -> bytes:
     return frame[:6] + zlib.crc32(frame[:6] + frame[10:]).to_bytes(4, "little") + frame[10:]
 
 
-def push_phases(message: Message, blocks: ref.Blocks) -> None:
-    for block, pixels in reversed(list(blocks)):
+def push_phases(model: Model, message: Message, phases: list[ref.Phase], cells: Ints, h: int, w: int) -> None:
+    for block, pixels in reversed(list(ref.blocks(model, phases, cells, h, w))):
         message.push(block, pixels)
 
 
-def encode_stage(model: Model, name: str, message: Message, field: Ints) -> Ints:
+def encode_stage(model: Model, stage: str, message: Message, field: Ints) -> Ints:
     h, w = field.shape[1:3]
     cells = ref.complete(field)
     c, d = cells[:, ::2, ::2], cells[:, 1::2, 1::2]
-    push_phases(message, ref.phase_blocks(*ref.pass_b(model, name, c, d), ref.PASS_B, cells, h, w))
-    push_phases(message, ref.phase_blocks(*ref.pass_a(model, name, c), ref.PASS_A, cells, h, w))
+    push_phases(model, message, ref.pass_b(model, stage, c, d), cells, h, w)
+    push_phases(model, message, ref.pass_a(model, stage, c), cells, h, w)
     return c
 
 
@@ -118,11 +128,11 @@ def encode_bit_swap(model: Model, message: Message, x: Ints) -> None:
     cells = ref.complete(x)
     g, rows, columns = cells[:, ::2, ::2].shape[:3]
     shape = (g, rows, columns, model.latent_channels)
-    z = message.pop(ref.latents(ref.trunk(model, "q1", ref.data_of_cells(cells)))).reshape(shape)
-    push_phases(message, ref.data_blocks(model, z, cells, *x.shape[1:3]))
+    z = message.pop(ref.latents_given(model, "q1", ref.data_of_cells(cells))).reshape(shape)
+    push_phases(model, message, ref.data_phases(model, z), cells, *x.shape[1:3])
     for n in range(1, model.latent_layers):
-        lower, z = z, message.pop(ref.latents(ref.trunk(model, f"q{n + 1}", z - 64))).reshape(shape)
-        message.push(ref.latents(ref.trunk(model, f"p{n}", z - 64)), lower)
+        lower, z = z, message.pop(ref.latents_given(model, f"q{n + 1}", z - 64)).reshape(shape)
+        message.push(ref.latents_given(model, f"p{n}", z - 64), lower)
     message.push(ref.prior(model, g, rows, columns), z)
 
 
@@ -140,7 +150,7 @@ def encode_field(model: Model, message: Message, mode: int, x: Ints) -> None:
 
 
 def encode(
-    array: np.ndarray[Any, Any],
+    array: Array,
     path: Path,
     axes: tuple[int, int, int],
     *,
@@ -160,9 +170,10 @@ def encode(
     tiles = ref.tile(*images.shape[:3], 1 << patch_log2)
     schedule: list[tuple[int, int]] = []
     while tiles:
-        size = sum(t[3:] == tiles[0][3:] for t in tiles[:most])
+        h, w = tiles[0][3:]
+        size = sum(t[3:] == (h, w) for t in tiles[: min(most, max(1, 2**19 // (h * w)))])
         group, tiles = tiles[:size], tiles[size:]
-        field = np.stack([images[n, top : top + h, left : left + w] for n, top, left, h, w in group])
+        field = np.stack([images[n, top : top + h, left : left + w] for n, top, left, _, _ in group])
         before, mode = copy.deepcopy(message), int(direct(len(schedule)))
         try:
             encode_field(model, message, mode, field)
@@ -176,14 +187,14 @@ def encode(
     return build_frame(4, array, payload, layout), [mode for _, mode in schedule]
 
 
-def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray[Any, Any]:
+def smooth(shape: tuple[int, ...], seed: int = 0) -> Array:
     """Samples with small differences between neighbours, and every value somewhere."""
     rng = np.random.default_rng(seed)
     ramp = sum(np.ix_(*(np.arange(n) * 3 for n in shape)), np.zeros(shape, np.int64))
     return ((ramp + rng.integers(-6, 7, shape)) % 256).astype(np.uint8)
 
 
-def check(array: np.ndarray[Any, Any], path: Path, axes: tuple[int, int, int], **options: Any) -> list[int]:
+def check(array: Array, path: Path, axes: tuple[int, int, int], **options: Any) -> list[int]:
     frame, modes = encode(array, path, axes, **options)
     decoded = ref.decode(frame, {model_id(path): path}.__getitem__)
     assert (decoded.dtype, decoded.shape) == (array.dtype, array.shape)
@@ -255,18 +266,17 @@ def test_stored_routes() -> None:
                 source = np.random.default_rng(0).integers(0, 2, items * kind.itemsize, np.uint8)
                 order: Any = "CF"[layout]
                 array = np.ndarray(shape, kind, source.tobytes(), order=order)
-                text = json.dumps(kind.descr) if kind.names else ""
-                check_stored(0, array, source.tobytes(), layout, text)
+                check_stored(0, array, source.tobytes(), layout)
                 if not items:
                     continue
-                check_stored(1, array, Zstd().encode(source), layout, text)
-                check_stored(2, array, Zstd().encode(source.reshape(items, -1).T.tobytes()), layout, text)
+                check_stored(1, array, Zstd().encode(source), layout)
+                check_stored(2, array, Zstd().encode(source.reshape(items, -1).T.tobytes()), layout)
                 constant = np.full(shape, array.reshape(-1)[0], kind, order)
-                check_stored(3, constant, source.tobytes()[: kind.itemsize], layout, text)
+                check_stored(3, constant, source.tobytes()[: kind.itemsize], layout)
 
 
-def check_stored(route: int, array: np.ndarray[Any, Any], payload: bytes, layout: int, text: str) -> None:
-    decoded = ref.decode(build_frame(route, array, payload, layout, text), lambda _: "no model is asked for")
+def check_stored(route: int, array: Array, payload: bytes, layout: int) -> None:
+    decoded = ref.decode(build_frame(route, array, payload, layout), lambda _: "no model is asked for")
     assert (decoded.dtype, decoded.shape, decoded.strides) == (array.dtype, array.shape, array.strides)
     assert decoded.tobytes() == array.tobytes()
 
@@ -276,8 +286,7 @@ def test_descr_with_titles_and_padding() -> None:
         {"names": ["a", "b"], "formats": ["<i2", "<i4"], "offsets": [0, 4], "titles": ["A", None], "itemsize": 12}
     )
     array = np.zeros(3, kind)
-    frame = build_frame(0, array, array.tobytes(), 0, json.dumps(kind.descr))
-    assert ref.decode(frame, lambda _: "").dtype == kind
+    check_stored(0, array, array.tobytes(), 0)
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:
@@ -304,35 +313,115 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         ref.decode(frame, find, limit=44)
 
 
+HUGE = b"\x80\x80\x80\x80\x80\x80\x80\x80\x40"  # the varint of 2^62
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("first", "last", "value", "rule"),
     [
-        ("magic", b"\x88BS"),
-        ("version", b"\x02"),
-        ("codec", b"\x02"),
-        ("route", b"\x05"),
-        ("layout", b"\x02"),
-        ("dtype", b"\x03|O8"),
-        ("dtype", b"\x02u1"),
-        ("dtype", b"\x03[1]"),
-        ("ndim", b"\x41"),
-        ("ndim", b"\x81\x00"),
-        ("shape", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        (0, 3, b"\x88BS", "magic"),
+        (3, 4, b"\x02", "version"),
+        (4, 5, b"\x02", "codec"),
+        (5, 6, b"\x05", "route"),
+        (14, 15, b"\x02", "layout"),
+        (15, 19, b"\x02|O", "without objects"),
+        (15, 19, b"\x02u1", "numpy's own form"),
+        (15, 19, b"\x03[1]", "dtype"),
+        (15, 19, b'\x0e[["a", "|u1"]]', "numpy's own form"),
+        (15, 19, b"\x03|X1", "dtype"),
+        (19, 20, b"\x41", "ndim"),
+        (19, 20, b"\x81\x00", "shortest"),
+        (20, 21, b"\xff" * 9 + b"\x01", "9 bytes"),
+        (19, 26, b"\x03\x00\x02" + HUGE, "2\\^62"),
     ],
 )
-def test_fields_out_of_range_are_refused(field: str, value: bytes) -> None:
+def test_fields_out_of_range_are_refused(first: int, last: int, value: bytes, rule: str) -> None:
     array = np.arange(5, dtype=np.uint8)
     frame = build_frame(0, array, array.tobytes())
-    first, last = {
-        "magic": (0, 3),
-        "version": (3, 4),
-        "codec": (4, 5),
-        "route": (5, 6),
-        "layout": (14, 15),
-        "dtype": (15, 19),
-        "ndim": (19, 20),
-        "shape": (20, 21),
-    }[field]
     ref.decode(frame, lambda _: "")
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameError, match=rule):
         ref.decode(seal(frame[:first] + value + frame[last:]), lambda _: "")
+
+
+def test_lengths_of_zero_do_not_count_for_the_largest_product() -> None:
+    array = np.zeros((3, 0, 2**60), np.uint8)
+    assert ref.decode(build_frame(0, array, b""), lambda _: "").shape == array.shape
+
+
+def test_exactly_one_zstandard_frame_of_the_decoded_size() -> None:
+    data = bytes(range(256)) * 1200  # three blocks
+    packed = Zstd().encode(data)
+    no_size = b"\x28\xb5\x2f\xfd\x00\x58" + (5 << 3 | 1).to_bytes(3, "little") + bytes(5)
+    for payload, size, rule in [
+        (packed, len(data) - 1, "content size is"),
+        (packed[:-1], len(data), "all of its fields"),
+        (packed + b"\0", len(data), "nothing after"),
+        (packed + Zstd().encode(b""), len(data), "nothing after"),
+        (no_size, 5, "states"),
+        (b"\0" + packed, len(data), "a Zstandard frame"),
+    ]:
+        with pytest.raises(FrameError, match=rule):
+            ref.unpack(payload, size)
+    for size in (1, 255, 256, 65791, 65792, len(data)):
+        for start in (data[:size], bytes(size), np.random.default_rng(0).bytes(size)):
+            assert ref.unpack(Zstd(checksum=bool(size % 2)).encode(start), size) == start
+
+
+def test_groups_of_several_patches_are_bounded() -> None:
+    tiles = ref.tile(9, 256, 256, 256)
+    assert [len(group) for group, _ in ref.cut_into_groups(tiles, [(8, 0), (1, 1)])] == [8, 1]
+    with pytest.raises(FrameError, match="2\\^19"):
+        ref.cut_into_groups(tiles, [(9, 0)])
+    assert ref.cut_into_groups(ref.tile(1, 4096, 4096, 4096), [(1, 0)])
+
+
+def test_channel_networks_by_hand(tmp_path: Path) -> None:
+    path = random_model(tmp_path, channels=3)
+    model = Model(path, model_id(path))
+    rng = np.random.default_rng(0)
+    h, x, base = rng.integers(-127, 128, 5), rng.integers(0, 256, 2), rng.integers(0, 8161, 2)
+
+    def layer(name: str, u: list[int]) -> list[int]:
+        w, b, f = (values.tolist() for values in model.layers[f"stage1.phase10.2.{name}"])
+        sums = [sum(p * q for p, q in zip(row, u, strict=True)) for row in w]
+        return [math.floor(Fraction(s + d, 2**n) + Fraction(n > 0, 2)) for s, d, n in zip(sums, b, f, strict=True)]
+
+    e = [max(-127, min(127, int(v) - (int(own) + 16) // 32)) for v, own in zip(x, base, strict=True)]
+    v = [max(0, min(127, value)) for value in layer("in", [*h.tolist(), *e])]
+    assert ref.correction(model, "stage1.phase10.2", h, x, base).tolist() == layer("out", v)
+
+
+def test_broken_models_are_refused(tmp_path: Path) -> None:
+    path = random_model(tmp_path, channels=3)
+    tensors = load_file(path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    arch = json.loads(metadata["arch"])
+
+    def read(tensors: dict[str, Array], **changes: Any) -> Model:
+        altered = tmp_path / "altered.safetensors"
+        save_file(tensors, altered, {"arch": json.dumps(arch | changes)})
+        return Model(altered, model_id(altered))
+
+    name = "stage2.phase01.2.in"
+    w, b, f = (tensors[f"{name}.{part}"] for part in "wbf")
+    assert "more.w" not in read(tensors | {"more.w": np.zeros(3)}).layers
+    for altered, rule in [
+        ({f"{name}.w": np.full_like(w, -64)}, "weights and shifts"),
+        ({f"{name}.f": np.full_like(f, 25)}, "weights and shifts"),
+        ({f"{name}.b": np.full_like(b, -(2**24))}, "sums"),
+        ({f"{name}.b": b.astype(np.int64)}, "int32"),
+        ({f"{name}.b": b[1:]}, "sizes"),
+        ({f"{name}.w": w[:, 1:].copy()}, "sizes"),
+        ({"prior": tensors["prior"][:1]}, "prior"),
+    ]:
+        with pytest.raises(FrameError, match=rule):
+            read(tensors | altered)
+    for missing in (f"{name}.w", "stage2.b.head.f", "prior"):
+        with pytest.raises(FrameError, match="there is a tensor"):
+            read({other: tensor for other, tensor in tensors.items() if other != missing})
+    for changes in ({"channels": 2}, {"stages": 9}, {"mixtures": 0}, {"kind": "other"}, {"format": 2}):
+        with pytest.raises(FrameError):
+            read(tensors, **changes)
+    with pytest.raises(FrameError, match="model id"):
+        Model(path, bytes(16))
