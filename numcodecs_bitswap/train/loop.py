@@ -146,8 +146,9 @@ class Trainer:
         rate = schedule.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        # The data depend on the step alone, so a resumed run sees the same patches as one that was not stopped.
+        # Patches and latents depend on the step alone, so a resumed run goes on as if it had not been stopped.
         rng = np.random.default_rng((schedule.seed, self.step))
+        torch.manual_seed(int(rng.integers(1 << 62)))
         x = torch.from_numpy(self.source.sample(schedule.batch, rng)).to(self.device).float()
         bits = self.net.bits(x, True, self.dtype)
         elements = x[0].numel()
