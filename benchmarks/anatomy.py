@@ -1,0 +1,108 @@
+"""Where the bytes and the seconds of this codec go: total bits against the model's bound, and time by part."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from benchmarks.images import Chunk
+from numcodecs_bitswap import BitSwap, catalog, chunk, frame
+from numcodecs_bitswap.bitsback.bound import bound_bits
+from numcodecs_bitswap.nets import exact, stage, trunk
+from numcodecs_bitswap.rans.message import Message
+
+
+def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
+    """Bytes of the chunks that take the model route, apart, and the bound -log2 p of the integer model for the same.
+
+    Returns
+    -------
+    dict
+        `chunks`: how many; `frames`, `headers`, `bound`: bytes in all; `excess`: frames / bound - 1.
+    """
+    net = catalog.load(model, "cpu").net
+    total = Counter[str]()
+    for pixels in chunks:
+        encoded = BitSwap(model=model).encode(pixels)
+        header, payload = frame.parse(memoryview(encoded))
+        if header.route != frame.Route.MODEL:
+            continue
+        coded = frame.parse_model(header, payload)
+        patch = pixels.reshape(1, 1, *pixels.shape[:2], -1)
+        total["chunks"] += 1
+        total["frames"] += len(encoded)
+        total["headers"] += len(encoded) - 4 * coded.lanes - 2 * len(coded.tail)
+        total["bound"] += bound_bits(net, [patch], chunk.lanes(pixels.size))[0] / 8
+    return {**total, "excess": total["frames"] / total["bound"] - 1}
+
+
+def split(model: str, pixels: Chunk, repeats: int = 7) -> dict[str, dict[str, float]]:
+    """Share of the time of encode and decode by part, and MB/s, medians; one chunk at a time, all of torch's threads."""
+    codec = BitSwap(model=model)
+    encoded = codec.encode(pixels)
+    return {
+        "encode": _shares(lambda: codec.encode(pixels), pixels.nbytes, repeats),
+        "decode": _shares(lambda: codec.decode(encoded), pixels.nbytes, repeats),
+    }
+
+
+def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, float]:
+    work()
+    runs = []
+    for _ in range(repeats):
+        seconds = Counter[str]()
+        with _timed(seconds):
+            started = time.perf_counter()
+            work()
+            total = time.perf_counter() - started
+        networks = seconds["networks"] + seconds["windows"]
+        runs.append(
+            [
+                seconds["products"] / total,
+                (networks - seconds["products"]) / total,
+                seconds["message"] / total,
+                1 - (networks + seconds["message"]) / total,
+                n_bytes / total / 1e6,
+            ]
+        )
+    names = ("matrix products", "rest of the networks", "intervals and rANS", "everything else", "MB/s")
+    return dict(zip(names, np.median(runs, axis=0).tolist(), strict=True))
+
+
+@contextmanager
+def _timed(seconds: "Counter[str]") -> Iterator[None]:
+    """Add up the time spent in products (inside networks), networks, their windows, and pushes and pops."""
+
+    def timer(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                seconds[name] += time.perf_counter() - started  # type: ignore[assignment]
+
+        return run
+
+    places = [
+        (exact, "gemm", "products"),
+        (trunk.Trunk, "__call__", "networks"),
+        (trunk.ChannelNetwork, "__call__", "networks"),
+        (stage, "window_inputs", "windows"),
+        (stage, "shifted", "windows"),
+        (Message, "push", "message"),
+        (Message, "pop", "message"),
+    ]
+    patches = [mock.patch.object(place, name, timer(getattr(place, name), part)) for place, name, part in places]
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()
