@@ -42,7 +42,7 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
 
 
 def split(model: str, pixels: Chunk, repeats: int = 7) -> dict[str, dict[str, float]]:
-    """Share of the time of encode and decode by part, and MB/s, medians; one chunk at a time, all of torch's threads."""
+    """Share of the time of encode and decode by part, and MB/s: medians; one chunk at a time, all torch threads."""
     codec = BitSwap(model=model)
     encoded = codec.encode(pixels)
     return {
