@@ -1,7 +1,7 @@
 """Where the bytes and the seconds of this codec go: total bits against the model's bound, and time by part."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -24,9 +24,10 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
     -------
     dict
         `chunks`: how many; `frames`, `headers`, `bound`: bytes in all; `excess`: frames / bound - 1.
+        Empty if none does.
     """
     net = catalog.load(model, "cpu").net
-    total = Counter[str]()
+    total: dict[str, float] = defaultdict(float)
     for pixels in chunks:
         encoded = BitSwap(model=model).encode(pixels)
         header, payload = frame.parse(memoryview(encoded))
@@ -37,8 +38,8 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
         total["chunks"] += 1
         total["frames"] += len(encoded)
         total["headers"] += len(encoded) - 4 * coded.lanes - 2 * len(coded.tail)
-        total["bound"] += bound_bits(net, [patch], chunk.lanes(pixels.size))[0] / 8
-    return {**total, "excess": total["frames"] / total["bound"] - 1}
+        total["bound"] += bound_bits(net, [patch], chunk.lanes(pixels.size)).item() / 8
+    return {**total, "excess": total["frames"] / total["bound"] - 1} if total else {}
 
 
 def split(model: str, pixels: Chunk, repeats: int = 7) -> dict[str, dict[str, float]]:
@@ -55,7 +56,7 @@ def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, fl
     work()
     runs = []
     for _ in range(repeats):
-        seconds = Counter[str]()
+        seconds: dict[str, float] = defaultdict(float)
         with _timed(seconds):
             started = time.perf_counter()
             work()
@@ -75,7 +76,7 @@ def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, fl
 
 
 @contextmanager
-def _timed(seconds: "Counter[str]") -> Iterator[None]:
+def _timed(seconds: dict[str, float]) -> Iterator[None]:
     """Add up the time spent in products (inside networks), networks, their windows, and pushes and pops."""
 
     def timer(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -85,7 +86,7 @@ def _timed(seconds: "Counter[str]") -> Iterator[None]:
             try:
                 return function(*arguments)
             finally:
-                seconds[name] += time.perf_counter() - started  # type: ignore[assignment]
+                seconds[name] += time.perf_counter() - started
 
         return run
 

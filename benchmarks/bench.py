@@ -17,7 +17,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks import process
+from benchmarks import anatomy, process
 from benchmarks.images import chunks_of, image_sets
 from benchmarks.peers import THREADS, Measured, bitswap, classical, measure, table
 from numcodecs_bitswap.errors import BitswapError
@@ -43,6 +43,35 @@ def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> 
                 tables[title] = [measure(peer, chunks, repeats) for peer in peers]
                 print(table(tables[title], REFERENCE), flush=True)
     return tables
+
+
+def bounds(sets: dict[str, list[Path]], limit: int) -> dict[str, dict[str, float]]:
+    """Total bytes against -log2 p of the integer model, printed; a row per set, channels and size."""
+    print("\n## Total bits against the integer model's -log2 p\n")
+    print("| chunks | frames, bytes | of it headers | bound, bytes | excess |\n|---|---|---|---|---|")
+    rows = {}
+    for channels, model in MODELS.items():
+        for name, files in sets.items():
+            for size in (64, 256):
+                if row := anatomy.overhead(model, chunks_of(files, size, channels, limit)):
+                    title = f"{name}, {model}, {size} x {size}"
+                    rows[title] = row
+                    numbers = f"{row['frames']:.0f} | {row['headers']:.0f} | {row['bound']:.0f} | {row['excess']:+.2%}"
+                    print(f"| {row['chunks']:.0f} of {title} | {numbers} |", flush=True)
+    return rows
+
+
+def shares(sets: dict[str, list[Path]]) -> dict[str, dict[str, float]]:
+    """Where the time of one 256 x 256 x 3 chunk goes, printed."""
+    chunks = [chunk for files in sets.values() for chunk in chunks_of(files, 256, 3, 1)]
+    if not chunks:
+        return {}
+    print("\n## Time of one 256 x 256 x 3 chunk, alone\n")
+    split = anatomy.split(MODELS[3], chunks[0])
+    for way, parts in split.items():
+        *named, (_, speed) = parts.items()
+        print(f"- {way}: {', '.join(f'{name} {share:.0%}' for name, share in named)}; {speed:.1f} MB/s")
+    return split
 
 
 def costs() -> dict[str, dict[str, float]]:
@@ -80,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", type=Path, nargs="*", help="folders of images")
     parser.add_argument("--held-back", type=Path, nargs="*", default=[], help="training folders: their held-back tenth")
     parser.add_argument("--limit", type=int, default=1024, help="at most so many chunks a table: every k-th")
+    parser.add_argument("--bound-chunks", type=int, default=24, help="chunks a row of the table of bounds")
     parser.add_argument("--repeats", type=int, default=3, help="speeds are medians of so many runs over a whole set")
     parser.add_argument("--slow", action="store_true", help="also JPEG XL effort 9 and WebP quality 100")
     options = parser.parse_args(arguments)
@@ -98,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = {
         "machine": machine,
         "tables": {title: [asdict(m) for m in rows] for title, rows in tables.items()},
+        "bounds": bounds(sets, options.bound_chunks),
+        "shares": shares(sets),
         **costs(),
     }
     OUT.mkdir(exist_ok=True)
