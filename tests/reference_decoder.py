@@ -338,7 +338,7 @@ def trunk(model: "Model", name: str, u: Ints) -> tuple[Ints, Ints]:
     for k in range(model.blocks[name]):
         v = conv(model, f"{name}.{k}.conv", h).clip(0, 127)
         h = (h + linear(model, f"{name}.{k}.out", v)).clip(-127, 127)
-    return h, linear(model, f"{name}.head", np.concatenate([h, u], -1))
+    return h, linear(model, f"{name}.head", h) + linear(model, f"{name}.skip", u)
 
 
 class Phase(NamedTuple):
@@ -369,8 +369,8 @@ def distribution(model: "Model", phase: Phase, x: Ints, ch: int) -> Mixture:
 
 def correction(model: "Model", name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
     """What a channel network adds to the 3 K values (4.4), given the lower channels' values and bases."""
-    e = (lower - ((base + 16) >> 5)).clip(-127, 127)
-    v = linear(model, f"{name}.in", np.concatenate([h, e], -1)).clip(0, 127)
+    d = (lower - ((base + 16) >> 5)).clip(-127, 127)
+    v = linear(model, f"{name}.in", np.concatenate([h, d], -1)).clip(0, 127)
     return linear(model, f"{name}.out", v)
 
 
@@ -554,7 +554,8 @@ class Model:
         for k in range(blocks):
             inner = self.read_layer(f"{name}.{k}.conv", 9 * width)
             self.read_layer(f"{name}.{k}.out", inner, width)
-        self.read_layer(f"{name}.head", width + inputs, outputs)
+        self.read_layer(f"{name}.head", width, outputs)
+        self.read_layer(f"{name}.skip", inputs, outputs)
         return width
 
     def read_layer(self, name: str, inputs: int, outputs: int | None = None) -> int:

@@ -58,7 +58,8 @@ def random_model(
         for k in range(n_blocks):
             layer(f"{name}.{k}.conv", 9 * width, width + 1)
             layer(f"{name}.{k}.out", width + 1, width)
-        layer(f"{name}.head", width + inputs, outputs)
+        layer(f"{name}.head", width, outputs)
+        layer(f"{name}.skip", inputs, outputs)
 
     for t in range(1, stages + 2):
         n_blocks = blocks["stage" if t <= stages else "direct"]
@@ -375,20 +376,32 @@ def test_groups_of_several_patches_are_bounded() -> None:
     assert ref.cut_into_groups(ref.tile(1, 4096, 4096, 4096), [(1, 0)])
 
 
+def layer_by_hand(model: Model, name: str, u: list[int]) -> list[int]:
+    w, b, f = (values.tolist() for values in model.layers[name])
+    sums = [sum(p * q for p, q in zip(row, u, strict=True)) for row in w]
+    return [math.floor(Fraction(s + t, 2**n) + Fraction(n > 0, 2)) for s, t, n in zip(sums, b, f, strict=True)]
+
+
+def test_head_and_skip_by_hand(tmp_path: Path) -> None:
+    path = random_model(tmp_path)
+    model = Model(path, model_id(path))
+    u = np.random.default_rng(0).integers(-127, 128, (2, 3, 4, 17))
+    h, y = ref.trunk(model, "stage1.a", u)
+    for at in np.ndindex(2, 3, 4):
+        head = layer_by_hand(model, "stage1.a.head", h[at].tolist())
+        skip = layer_by_hand(model, "stage1.a.skip", u[at].tolist())
+        assert y[at].tolist() == [p + q for p, q in zip(head, skip, strict=True)]
+
+
 def test_channel_networks_by_hand(tmp_path: Path) -> None:
     path = random_model(tmp_path, channels=3)
     model = Model(path, model_id(path))
     rng = np.random.default_rng(0)
     h, x, base = rng.integers(-127, 128, 5), rng.integers(0, 256, 2), rng.integers(0, 8161, 2)
-
-    def layer(name: str, u: list[int]) -> list[int]:
-        w, b, f = (values.tolist() for values in model.layers[f"stage1.phase10.2.{name}"])
-        sums = [sum(p * q for p, q in zip(row, u, strict=True)) for row in w]
-        return [math.floor(Fraction(s + d, 2**n) + Fraction(n > 0, 2)) for s, d, n in zip(sums, b, f, strict=True)]
-
-    e = [max(-127, min(127, int(v) - (int(own) + 16) // 32)) for v, own in zip(x, base, strict=True)]
-    v = [max(0, min(127, value)) for value in layer("in", [*h.tolist(), *e])]
-    assert ref.correction(model, "stage1.phase10.2", h, x, base).tolist() == layer("out", v)
+    name = "stage1.phase10.2"
+    d = [max(-127, min(127, int(v) - (int(own) + 16) // 32)) for v, own in zip(x, base, strict=True)]
+    v = [max(0, min(127, value)) for value in layer_by_hand(model, f"{name}.in", [*h.tolist(), *d])]
+    assert ref.correction(model, name, h, x, base).tolist() == layer_by_hand(model, f"{name}.out", v)
 
 
 def test_broken_models_are_refused(tmp_path: Path) -> None:
@@ -417,7 +430,7 @@ def test_broken_models_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(FrameError, match=rule):
             read(tensors | altered)
-    for missing in (f"{name}.w", "stage2.b.head.f", "prior"):
+    for missing in (f"{name}.w", "stage2.b.head.f", "stage1.a.skip.w", "prior"):
         with pytest.raises(FrameError, match="there is a tensor"):
             read({other: tensor for other, tensor in tensors.items() if other != missing})
     for changes in ({"channels": 2}, {"stages": 9}, {"mixtures": 0}, {"kind": "other"}, {"format": 2}):
