@@ -47,10 +47,11 @@ class Trunk:
         for k in range(blocks):
             conv = Layer(tensors, f"{name}.{k}.conv", (width,) * 9, device)
             self.blocks.append((conv, Layer(tensors, f"{name}.{k}.out", (conv.n_out,), device)))
-        self.head = Layer(tensors, f"{name}.head", (width, n_in), device)
+        self.head = Layer(tensors, f"{name}.head", (width,), device)
+        self.skip = Layer(tensors, f"{name}.skip", (n_in,), device)
         self.n_in, self.n_out = n_in, n_out
         shapes = [self.blocks[k][1].n_out == width for k in range(blocks)]
-        if not all(shapes) or self.head.n_out != n_out:
+        if not all(shapes) or not self.head.n_out == self.skip.n_out == n_out:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +64,7 @@ class Trunk:
         for conv, out in self.blocks:
             v = conv(neighbours(h.view(n, height, width, -1))).clamp_(0, 127).to(torch.int8)
             h = out(v).add_(h).clamp_(-127, 127).to(torch.int8)
-        y = self.head(torch.cat([h, rows], dim=1))
+        y = self.head(h).add_(self.skip(rows))
         return h.view(n, height, width, -1), y.view(n, height, width, -1)[..., : self.n_out]
 
 

@@ -19,7 +19,8 @@ def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
 
 
 def _trunk(name: str, trunk: Trunk) -> dict[str, NDArray[np.generic]]:
-    tensors = _layer(f"{name}.in", trunk.first) | _layer(f"{name}.head", trunk.head)
+    tensors = _layer(f"{name}.in", trunk.first)
+    tensors |= _layer(f"{name}.head", trunk.head) | _layer(f"{name}.skip", trunk.skip)
     for k, (conv, out) in enumerate(zip(trunk.convs, trunk.outs, strict=True)):
         assert isinstance(conv, QuantLayer)
         assert isinstance(out, QuantLayer)

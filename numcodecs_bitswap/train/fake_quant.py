@@ -87,7 +87,9 @@ class QuantLayer(nn.Module):
         return w, b, shift
 
     def _real_weight(self) -> Tensor:
-        return self.weight * (self.out_gain[:, None, None, None] * self.in_gain / UNIT)
+        # Shifts are not negative, so the limit of the integers is also one of the real weights.
+        gain = self.out_gain[:, None, None, None] * self.in_gain / UNIT
+        return (self.weight * gain).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
     def forward(self, x: Tensor, quantised: bool = True) -> Tensor:
         """(n, n_in, h, w) integer-valued floats to (n, n_out, h, w), not yet rounded."""
@@ -108,13 +110,12 @@ class Trunk(nn.Module):
         self.first = QuantLayer(n_in, width, 1, in_std)
         self.convs = nn.ModuleList(QuantLayer(width, width, 3, 1.4) for _ in range(blocks))
         self.outs = nn.ModuleList(QuantLayer(width, width, 1, 0.7) for _ in range(blocks))
-        # The head sees the inputs directly; a learned linear predictor of a pixel needs weights about UNIT times those
-        # of features.
-        in_gain = torch.cat([torch.ones(width), torch.full((n_in,), UNIT)])
-        self.head = QuantLayer(width + n_in, len(out_gain), 1, 0.02, in_gain, out_gain)
+        # The inputs' part has shifts of its own: a linear predictor of a pixel needs weights about UNIT times those of
+        # features, and with common shifts the features' weights would round to zero.
+        self.head = QuantLayer(width, len(out_gain), 1, 0.02, out_gain=out_gain)
+        self.skip = QuantLayer(n_in, len(out_gain), 1, 0.0, torch.full((n_in,), UNIT / 4), out_gain)
         with torch.no_grad():
             self.head.bias.copy_(out_bias)
-            self.head.weight[:, width:] = 0
 
     def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns features (of `dtype`) and outputs y (n,
@@ -124,8 +125,8 @@ class Trunk(nn.Module):
         for conv, out in zip(self.convs, self.outs, strict=True):
             v = settle(conv(h, quantised), 0.0, quantised)
             h = settle(h + out(v, quantised), -127.0, quantised)
-        y: Tensor = self.head(torch.cat([h.float(), u], dim=1), quantised)
-        return h, settle(y, -1e9, quantised, 1e9)
+        y = settle(self.head(h.float(), quantised), -1e9, quantised, 1e9)
+        return h, y + settle(self.skip(u, quantised), -1e9, quantised, 1e9)
 
 
 class ChannelNetwork(nn.Module):
