@@ -43,9 +43,11 @@ def integer_tensors(net: BitSwapNet) -> dict[str, NDArray[np.generic]]:
                 name = f"stage{t}.phase{phase}.{ch}"
                 tensors |= _layer(f"{name}.in", network.first) | _layer(f"{name}.out", network.out)
     for number, q in enumerate(net.core.q, 1):
-        tensors |= _trunk(f"q{number}", q)  # type: ignore[arg-type]
+        assert isinstance(q, Trunk)
+        tensors |= _trunk(f"q{number}", q)
     for number, p in enumerate(net.core.p):
-        tensors |= _trunk(f"p{number}", p)  # type: ignore[arg-type]
+        assert isinstance(p, Trunk)
+        tensors |= _trunk(f"p{number}", p)
     return tensors
 
 
