@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.train.export import write_model
-from numcodecs_bitswap.train.loop import Trainer, evaluate
-from numcodecs_bitswap.train.recipe import read_recipe
+from ..errors import BitswapError
+from .export import write_model
+from .loop import Trainer, evaluate
+from .recipe import read_recipe
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from numcodecs_bitswap.errors import BitswapError
+from ..errors import BitswapError
 
 Pixels = NDArray[np.uint8]
 EXTENSIONS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}

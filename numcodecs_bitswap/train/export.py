@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from numcodecs_bitswap.train.fake_quant import ChannelNetwork, QuantLayer, Trunk
-from numcodecs_bitswap.train.networks import BitSwapNet, ChannelNetworks, Stage
+from .fake_quant import ChannelNetwork, QuantLayer, Trunk
+from .networks import BitSwapNet, ChannelNetworks, Stage
 
 
 def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from numcodecs_bitswap.train.data import PatchSource, held_back_patches, list_images, split_held_back
-from numcodecs_bitswap.train.networks import BitSwapNet
-from numcodecs_bitswap.train.recipe import Recipe, RecipeError
+from .data import PatchSource, held_back_patches, list_images, split_held_back
+from .networks import BitSwapNet
+from .recipe import Recipe, RecipeError
 
 SAVE_EVERY_S = 120.0
 EMA = 0.999

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from numcodecs_bitswap.train.fake_quant import ChannelNetwork, Trunk, round_clamp
+from .fake_quant import ChannelNetwork, Trunk, round_clamp
 
 LATENT_ALPHABET = 128
 MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0

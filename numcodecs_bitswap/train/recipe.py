@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.train.data import Augmentation
-from numcodecs_bitswap.train.networks import Architecture
+from ..errors import BitswapError
+from .data import Augmentation
+from .networks import Architecture
 
 
 class RecipeError(BitswapError, ValueError):
