@@ -9,7 +9,7 @@ from torch import Tensor
 from ..rans.message import Message
 from ..symbols.uniform import Uniform
 from . import stages
-from .coder import DATA_ALPHABET, Size
+from .coder import DATA_ALPHABET, Size, phase_sizes
 from .stages import Stage
 
 
@@ -26,8 +26,7 @@ def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, devic
     """Pop a grid (n, h, w, c)."""
     sizes = [size]
     while sizes[-1] != (1, 1):
-        h, w = sizes[-1]
-        sizes.append(((h + 1) // 2, (w + 1) // 2))
+        sizes.append(phase_sizes(sizes[-1])[0])
     grid = torch.empty(n, 1, 1, channels, dtype=torch.int16, device=device)
     for ch in range(channels):
         pixels = message.pop(Uniform(message.batch, n // message.batch, DATA_ALPHABET, str(grid.device)))

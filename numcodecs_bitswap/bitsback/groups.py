@@ -20,7 +20,7 @@ from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
 from . import bit_swap, direct, stages
 from .bit_swap import Hierarchy
-from .coder import Size
+from .coder import Size, phase_sizes
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -74,8 +74,7 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int) -> 
     """Pop patches (n, h, w, c): the core, then stages coarse to fine."""
     sizes = [size]
     for _ in model.stages:
-        h, w = sizes[-1]
-        sizes.append(((h + 1) // 2, (w + 1) // 2))
+        sizes.append(phase_sizes(sizes[-1])[0])
     if mode == BITS_BACK:
         x = bit_swap.pop(message, model, n, sizes[-1])
     else:

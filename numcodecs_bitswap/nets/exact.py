@@ -136,10 +136,6 @@ class Layer:
             raise ModelError(f"the model has no {dtype} tensor {name}")
         return tensors[name]
 
-    def products(self, rows: Tensor) -> Tensor:
-        """Bare accumulators, int32 (M, columns), of int8 rows (M, inputs)."""
-        return gemm(rows, self.weights)
-
     def __call__(self, rows: Tensor) -> Tensor:
-        """Outputs before clamping, int32 (M, columns)."""
-        return self.products(rows).add_(self.bias).bitwise_right_shift_(self.shift)
+        """Outputs before clamping, int32 (M, columns), of int8 rows (M, inputs)."""
+        return gemm(rows, self.weights).add_(self.bias).bitwise_right_shift_(self.shift)

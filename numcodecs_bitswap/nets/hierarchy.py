@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .exact import Tensors
-from .parameters import LATENT_CENTRE, LATENT_MEAN_LIMIT, Mixture, PhaseParameters, latent_mixture, phase_outputs
+from .parameters import Mixture, PhaseParameters, latent_mixture, phase_outputs
 from .stage import Stage
 from .trunk import Trunk, pad_channels
 
@@ -98,9 +98,7 @@ class BitSwapModel:
 
     def prior(self, n: int, height: int, width: int) -> Mixture:
         """p(z_L) for n grids of cells."""
-        mean, scale = self._prior[:, None, None, None, :, None].expand(2, n, height, width, self.latent_channels, 1)
-        means = LATENT_CENTRE + mean.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT)
-        return Mixture(None, means, scale.clamp(0, 127))
+        return latent_mixture(self._prior.flatten().expand(n, height, width, 2 * self.latent_channels))
 
     @staticmethod
     def data_input(phases: list[Tensor]) -> Tensor:

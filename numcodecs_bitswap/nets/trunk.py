@@ -50,8 +50,7 @@ class Trunk:
         self.head = Layer(tensors, f"{name}.head", (width,), device)
         self.skip = Layer(tensors, f"{name}.skip", (n_in,), device)
         self.n_in, self.n_out = n_in, n_out
-        shapes = [self.blocks[k][1].n_out == width for k in range(blocks)]
-        if not all(shapes) or not self.head.n_out == self.skip.n_out == n_out:
+        if any(out.n_out != width for _, out in self.blocks) or not self.head.n_out == self.skip.n_out == n_out:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +89,6 @@ class ChannelNetwork:
     def __init__(self, tensors: Tensors, name: str, width: int, n_earlier: int, n_out: int, device: str):
         self.first = Layer(tensors, f"{name}.in", (width, n_earlier), device)
         self.out = Layer(tensors, f"{name}.out", (self.first.n_out,), device)
-        self.n_earlier = n_earlier
         if self.out.n_out != n_out:
             raise ModelError(f"network {name} does not give {n_out} outputs")
 
