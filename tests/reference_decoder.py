@@ -511,7 +511,7 @@ RANGES = {
     "latent_layers": range(1, 17),
     "latent_channels": range(1, 257),
 }
-PARTS = {"w": "int8", "b": "int32", "f": "uint8"}
+PARTS = {"w": ("int8", "int16"), "b": ("int32",), "f": ("uint8",)}
 
 
 class Model:
@@ -521,7 +521,7 @@ class Model:
         require(hashlib.sha256(Path(path).read_bytes()).digest()[:16] == model_id, "the model file has the model id")
         with safe_open(path, "numpy") as self.file:
             arch = json.loads(self.file.metadata()["arch"])
-            require(arch["format"] == 1 and arch["kind"] == "bit_swap", "a Bit-Swap model of format 1")
+            require(arch["format"] in (1, 2) and arch["kind"] == "bit_swap", "a Bit-Swap model of format 1 or 2")
             require(all(arch[key] in allowed for key, allowed in RANGES.items()), "sizes of the model")
             require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
             self.channels, self.stages, self.mixtures, self.latent_layers, self.latent_channels = map(arch.get, RANGES)
@@ -560,17 +560,18 @@ class Model:
 
     def read_layer(self, name: str, inputs: int, outputs: int | None = None) -> int:
         """Returns the outputs; None: as many as there are."""
-        w, b, f = (self.read(f"{name}.{part}", dtype) for part, dtype in PARTS.items())
+        w, b, f = (self.read(f"{name}.{part}", *dtypes) for part, dtypes in PARTS.items())
+        wide = self.file.get_tensor(f"{name}.w").dtype == "int16"
         n = len(w) if outputs is None else outputs
         require((w.shape, b.shape, f.shape) == ((n, inputs), (n,), (n,)), f"sizes of {name}")
-        require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")
+        require(np.abs(w).max() <= (4032 if wide else 63) and f.max() <= 24, f"weights and shifts of {name}")
         sums = np.abs(w).sum(1) * 127 + np.abs(b) + (1 << f >> 1)
-        require(sums.max() < 2**24, f"sums of {name} below 2^24")
+        require(sums.max() < (2**29 if wide else 2**24), f"sums of {name}")
         self.layers[name] = w, b, f
         return n
 
-    def read(self, name: str, dtype: str) -> Ints:
+    def read(self, name: str, *dtypes: str) -> Ints:
         require(name in set(self.file.keys()), f"there is a tensor {name}")
         tensor: NDArray[Any] = self.file.get_tensor(name)
-        require(tensor.dtype == dtype, f"{name} is {dtype}")
+        require(str(tensor.dtype) in dtypes, f"{name} is {dtypes}")
         return tensor.astype(np.int64)

@@ -15,7 +15,8 @@ from numcodecs_bitswap.nets.trunk import neighbours
 
 
 def layer_tensors(w: np.ndarray, b: np.ndarray, f: np.ndarray) -> exact.Tensors:
-    return {"x.w": w.astype(np.int8), "x.b": b.astype(np.int32), "x.f": f.astype(np.uint8)}
+    wide = np.abs(w).max() > 64
+    return {"x.w": w.astype(np.int16 if wide else np.int8), "x.b": b.astype(np.int32), "x.f": f.astype(np.uint8)}
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 30), st.integers(0, 2**32), st.booleans())
@@ -41,10 +42,13 @@ def test_rows_that_overlap_in_memory() -> None:
         assert gemm(rows, w).tolist() == [[int(h.sum())] * 8] * 2
 
 
-@given(st.integers(1, 70), st.integers(1, 20), st.integers(0, 2**32))
-def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int) -> None:
+@given(st.integers(1, 70), st.integers(1, 20), st.integers(0, 2**32), st.sampled_from([63, 4032]))
+def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
-    w, b = rng.integers(-63, 64, (n_out, n_in)), rng.integers(-(2**20), 2**20, n_out)
+    w, b = (
+        rng.choice([-limit, limit, *rng.integers(-limit, limit + 1, 9)], (n_out, n_in)),
+        rng.integers(-(2**20), 2**20, n_out),
+    )
     f, u = rng.integers(0, 25, n_out), rng.integers(-127, 128, (5, n_in))
     layer = Layer(layer_tensors(w, np.where(f > 22, 0, b), f * (f <= 22)), "x", (n_in,), "cpu")
     f, b = f * (f <= 22), np.where(f > 22, 0, b)
@@ -61,6 +65,8 @@ def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int) ->
         (np.full((1, 8), -64), [0], [0]),
         (np.full((1, 8), 63), [1 << 24], [0]),  # a sum that float32 cannot hold
         (np.full((1, 2200), 63), [0], [0]),
+        (np.full((1, 8), 4033), [0], [0]),
+        (np.full((1, 8), 4032), [1 << 29], [0]),
         (np.full((1, 8), 63), [0], [25]),
         (np.full((1, 7), 63), [0], [0]),  # wrong shape
         (np.full((1, 8), 63), [0, 0], [0]),

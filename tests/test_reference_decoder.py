@@ -433,7 +433,7 @@ def test_broken_models_are_refused(tmp_path: Path) -> None:
     for missing in (f"{name}.w", "stage2.b.head.f", "stage1.a.skip.w", "prior"):
         with pytest.raises(FrameError, match="there is a tensor"):
             read({other: tensor for other, tensor in tensors.items() if other != missing})
-    for changes in ({"channels": 2}, {"stages": 9}, {"mixtures": 0}, {"kind": "other"}, {"format": 2}):
+    for changes in ({"channels": 2}, {"stages": 9}, {"mixtures": 0}, {"kind": "other"}, {"format": 3}):
         with pytest.raises(FrameError):
             read(tensors, **changes)
     with pytest.raises(FrameError, match="model id"):

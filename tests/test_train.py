@@ -41,6 +41,7 @@ latent_channels = 2
 steps = 6
 batch = 4
 patch = 16
+large_patch = 32
 learning_rate = 2e-3
 """
 
@@ -83,6 +84,7 @@ def test_every_shipped_model_has_a_card_with_its_checksum(name: str) -> None:
         ("mixtures", "mixture", "unknown entry mixture"),
         ("channels = 3", "channels = 4", "channels must be 1 or 3"),
         ("patch = 16", "patch = 20", "power of two"),
+        ("large_patch = 32", "large_patch = 48", "power of two"),
         ("patch = 16", "patch = 2", "power of two"),
         ("[training]", "[training", "recipe.toml"),
     ],
@@ -137,6 +139,20 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, folder: Path
     other = recipe(tmp_path, RECIPE.replace("mixtures = 2", "mixtures = 1"))
     with pytest.raises(RecipeError, match="another"):
         Trainer(other, [folder], tmp_path / "run", "cpu", False)
+    with pytest.raises(RecipeError, match="another"):
+        Trainer(other, [folder], tmp_path / "new", "cpu", False).start_from(tmp_path / "run")
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path, folder: Path) -> None:
+    first = trainer(tmp_path, folder, 2, "first")
+    first.run(minutes=10)
+    second = trainer(tmp_path, folder, 2, "second")
+    second.start_from(tmp_path / "first")
+    for a, b in zip(first.average.parameters(), second.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert second.step == 0
+    with pytest.raises(RecipeError, match="no run"):
+        second.start_from(tmp_path / "missing")
 
 
 def test_the_integers_are_the_network_that_was_trained(tmp_path: Path, folder: Path) -> None:

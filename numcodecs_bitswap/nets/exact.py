@@ -27,6 +27,8 @@ ALIGN = 8
 MIN_ROWS = 17
 """CUDA's int8 product takes more than 16 rows only."""
 WEIGHT_LIMIT, SHIFT_LIMIT, SUM_LIMIT = 63, 24, 1 << 24
+WIDE, WIDE_SUM_LIMIT = 64, 1 << 29
+"""A wide layer's weight is WIDE * high + low, two int8 weights."""
 
 
 def _int8(a: Tensor, w: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class Layer:
     Parameters
     ----------
     tensors : dict
-        Holds `{name}.w` int8 (out, in), `{name}.b` int32 (out,), `{name}.f` uint8 (out,).
+        Holds `{name}.w` int8 (out, in), int16 for a wide layer; `{name}.b` int32 (out,); `{name}.f` uint8 (out,).
     segments : tuple of int
         The inputs are these runs of channels, each padded to a multiple of ALIGN in the rows.
 
@@ -109,33 +111,45 @@ class Layer:
     """
 
     def __init__(self, tensors: Tensors, name: str, segments: tuple[int, ...], device: str):
-        w, b, f = (
-            self._take(tensors, f"{name}.{part}", dtype)
-            for part, dtype in (("w", "int8"), ("b", "int32"), ("f", "uint8"))
-        )
+        w = self._take(tensors, f"{name}.w", "int8", "int16")
+        b, f = self._take(tensors, f"{name}.b", "int32"), self._take(tensors, f"{name}.f", "uint8")
         if w.ndim != 2 or w.shape[1] != sum(segments) or b.shape != (len(w),) or f.shape != b.shape or not len(w):
             raise ModelError(f"layer {name}: shapes {w.shape}, {b.shape}, {f.shape} do not fit {sum(segments)} inputs")
+        self.wide = w.dtype == np.int16
+        limit, most = (WIDE * WEIGHT_LIMIT, WIDE_SUM_LIMIT) if self.wide else (WEIGHT_LIMIT, SUM_LIMIT)
         half = np.where(f > 0, np.int64(1) << np.maximum(f.astype(np.int64) - 1, 0), 0)
-        largest = np.abs(w.astype(np.int64)).sum(1) * 127 + np.abs(b.astype(np.int64)) + half
-        if np.abs(w.astype(np.int64)).max() > WEIGHT_LIMIT or f.max() > SHIFT_LIMIT or largest.max() >= SUM_LIMIT:
+        size = np.abs(w.astype(np.int64))
+        largest = size.sum(1) * 127 + np.abs(b.astype(np.int64)) + half
+        if size.max() > limit or f.max() > SHIFT_LIMIT or largest.max() >= most:
             raise ModelError(f"layer {name}: weights, shifts or sums out of range, results would not be exact")
         self.n_out = len(w)
         columns = aligned(self.n_out)
-        rows: list[NDArray[Any]] = []
-        for part in np.split(w.T, np.cumsum(segments)[:-1]):
-            rows += [part, np.zeros((aligned(len(part)) - len(part), self.n_out), np.int8)]
-        padded = np.zeros((sum(aligned(n) for n in segments), columns), np.int8)
-        padded[:, : self.n_out] = np.concatenate(rows)
-        self.weights = torch.from_numpy(padded).to(device)
+        high = (w + WIDE // 2) // WIDE
+        limbs = [high, w - WIDE * high] if self.wide else [w]
+        self.weights = torch.cat([_columns(limb, segments, columns) for limb in limbs], 1).to(device)
         self.bias = torch.from_numpy(np.pad(b + half, (0, columns - self.n_out)).astype(np.int32)).to(device)
         self.shift = torch.from_numpy(np.pad(f, (0, columns - self.n_out)).astype(np.int32)).to(device)
 
     @staticmethod
-    def _take(tensors: Tensors, name: str, dtype: str) -> NDArray[Any]:
-        if name not in tensors or tensors[name].dtype != dtype:
-            raise ModelError(f"the model has no {dtype} tensor {name}")
+    def _take(tensors: Tensors, name: str, *dtypes: str) -> NDArray[Any]:
+        if name not in tensors or tensors[name].dtype not in dtypes:
+            raise ModelError(f"the model has no {' or '.join(dtypes)} tensor {name}")
         return tensors[name]
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Outputs before clamping, int32 (M, columns), of int8 rows (M, inputs)."""
-        return gemm(rows, self.weights).add_(self.bias).bitwise_right_shift_(self.shift)
+        sums = gemm(rows, self.weights)
+        if self.wide:
+            high, low = sums.chunk(2, dim=1)
+            sums = low.add_(high, alpha=WIDE)
+        return sums.add_(self.bias).bitwise_right_shift_(self.shift)
+
+
+def _columns(w: NDArray[Any], segments: tuple[int, ...], columns: int) -> Tensor:
+    """Weights (out, in) as the int8 right side of `gemm`, (padded inputs, columns)."""
+    rows: list[NDArray[Any]] = []
+    for part in np.split(w.T, np.cumsum(segments)[:-1]):
+        rows += [part, np.zeros((aligned(len(part)) - len(part), len(w)), np.int8)]
+    padded = np.zeros((sum(aligned(n) for n in segments), columns), np.int8)
+    padded[:, : len(w)] = np.concatenate(rows)
+    return torch.from_numpy(padded)

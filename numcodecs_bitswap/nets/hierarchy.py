@@ -50,10 +50,10 @@ class BitSwapModel:
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
-        if arch.get("format") != 1 or arch.get("kind") != "bit_swap":
+        if arch.get("format") not in (1, 2) or arch.get("kind") != "bit_swap":
             raise ModelError(
                 f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}; "
-                "this version reads format 1, kind 'bit_swap'"
+                "this version reads formats 1 and 2, kind 'bit_swap'"
             )
         for key, (low, high) in LIMITS.items():
             if type(arch.get(key)) is not int or not low <= arch[key] <= high:

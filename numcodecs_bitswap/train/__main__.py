@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("recipe", type=Path, help="models/<name>/recipe.toml")
     parser.add_argument("--data", type=Path, action="append", required=True, help="folder of images; may be repeated")
     parser.add_argument("--run", type=Path, help="folder of the checkpoint and the log (default: runs/<name>)")
+    parser.add_argument("--start", type=Path, help="folder of another run of the same network: begin with its weights")
     parser.add_argument("--out", type=Path, help="model file to write (default: <run>/<name>.safetensors)")
     parser.add_argument("--minutes", type=float, default=60.0, help="time limit of the whole run, resumptions included")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -30,6 +31,8 @@ def main() -> int:
         recipe = read_recipe(arguments.recipe)
         run = arguments.run or Path("runs") / recipe.name
         trainer = Trainer(recipe, arguments.data, run, arguments.device, arguments.bf16)
+        if arguments.start and not trainer.step:
+            trainer.start_from(arguments.start)
         trainer.run(arguments.minutes)
         out = arguments.out or run / f"{recipe.name}.safetensors"
         provenance = (

@@ -15,7 +15,11 @@ from .networks import BitSwapNet, ChannelNetworks, Stage
 def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
     w, b, shift = (t.cpu().numpy() for t in layer.integers())
     w = w.transpose(0, 2, 3, 1).reshape(len(w), -1)  # (out, in, row, column) to (out, (row, column, in))
-    return {f"{name}.w": w.astype(np.int8), f"{name}.b": b.astype(np.int32), f"{name}.f": shift.astype(np.uint8)}
+    return {
+        f"{name}.w": w.astype(np.int16 if layer.wide else np.int8),
+        f"{name}.b": b.astype(np.int32),
+        f"{name}.f": shift.astype(np.uint8),
+    }
 
 
 def _trunk(name: str, trunk: Trunk) -> dict[str, NDArray[np.generic]]:
@@ -55,7 +59,7 @@ def architecture(net: BitSwapNet) -> dict[str, object]:
     """The `arch` of FORMAT.md section 7."""
     a = net.arch
     return {
-        "format": 1,
+        "format": 2,
         "kind": "bit_swap",
         "channels": a.channels,
         "stages": a.stages,

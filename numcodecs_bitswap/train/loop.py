@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,10 @@ class Trainer:
         torch.manual_seed(schedule.seed)
         splits = [split_held_back(list_images(folder)) for folder in folders]
         channels = recipe.model.channels
-        self.source = PatchSource([s[0] for s in splits], schedule.patch, channels, recipe.augmentation, schedule.seed)
+        self.batches = [
+            (PatchSource([s[0] for s in splits], side, channels, recipe.augmentation, schedule.seed), number)
+            for side, number in schedule.batches
+        ]
         held = held_back_patches([f for s in splits for f in s[1]], schedule.patch, channels, 64)
         self.held_back = torch.from_numpy(held).to(self.device)
         self.net = BitSwapNet(recipe.model).to(self.device)
@@ -82,10 +86,29 @@ class Trainer:
         """Where the state of the run is kept."""
         return self.run_folder / "checkpoint.pt"
 
-    def _load(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+    def _read(self, checkpoint: Path) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = torch.load(checkpoint, map_location=self.device, weights_only=True)
+        except OSError as error:
+            raise RecipeError(f"no run to begin with: {error}") from None
         if state["model"] != asdict(self.recipe.model):
-            raise RecipeError(f"{self.checkpoint} belongs to another [model]; choose another --run folder")
+            raise RecipeError(f"{checkpoint} belongs to another [model]; choose another folder")
+        return state
+
+    def start_from(self, folder: Path) -> None:
+        """Take the averaged weights of another run of the same [model]; steps, time and optimiser begin anew.
+
+        Raises
+        ------
+        RecipeError
+            There is no such run, or it is of another network.
+        """
+        state = self._read(folder / "checkpoint.pt")
+        self.net.load_state_dict(state["average"])
+        self.average.load_state_dict(state["average"])
+
+    def _load(self) -> None:
+        state = self._read(self.checkpoint)
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -149,7 +172,8 @@ class Trainer:
         # Patches and latents depend on the step alone, so a resumed run goes on as if it had not been stopped.
         rng = np.random.default_rng((schedule.seed, self.step))
         torch.manual_seed(int(rng.integers(1 << 62)))
-        x = torch.from_numpy(self.source.sample(schedule.batch, rng)).to(self.device).float()
+        source, number = self.batches[self.step % len(self.batches)]
+        x = torch.from_numpy(source.sample(number, rng)).to(self.device).float()
         bits = self.net.bits(x, True, self.dtype)
         elements = x[0].numel()
         loss = sum(value for name, value in bits.items() if name != "popped") / elements

@@ -20,13 +20,23 @@ class RecipeError(BitswapError, ValueError):
 class Schedule:
     """How long and how fast: `steps` batches at most, a cosine from `learning_rate` to its hundredth, whichever of
     steps and time ends first.
+
+    `patch` is the side of the patches; `large_patch`, if not 0, that of every other batch's, which has the same number
+    of pixels. Small patches show more images, large ones less of their own edges.
     """
 
     steps: int
     batch: int
     patch: int
     learning_rate: float
+    large_patch: int = 0
     seed: int = 0
+
+    @property
+    def batches(self) -> list[tuple[int, int]]:
+        """(side, number) of the patches of the batches, in turn."""
+        sides = [self.patch, *([self.large_patch] if self.large_patch else [])]
+        return [(side, max(1, self.batch * self.patch**2 // side**2)) for side in sides]
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,9 @@ def read_recipe(path: Path) -> Recipe:
     for key, cls in tables.items():
         values[key] = _table(cls, values.get(key, {}), f"{path} [{key}]")
     recipe: Recipe = _table(Recipe, values, str(path))
-    grid = recipe.training.patch >> recipe.model.stages
     if recipe.model.channels not in (1, 3):
         raise RecipeError(f"{path}: channels must be 1 or 3")
-    if recipe.training.patch & (recipe.training.patch - 1) or grid < 2:
-        raise RecipeError(f"{path}: patch must be a power of two of at least {2 << recipe.model.stages}")
+    for side, _ in recipe.training.batches:
+        if side & (side - 1) or side >> recipe.model.stages < 2:
+            raise RecipeError(f"{path}: patch must be a power of two of at least {2 << recipe.model.stages}")
     return recipe
