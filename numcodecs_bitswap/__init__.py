@@ -1,4 +1,4 @@
-"""Lossless learned compression of arrays: Bit-Swap for numcodecs and Zarr.
+"""Lossless learned compression of arrays: Bit-Swap and BB-ANS for numcodecs and Zarr.
 
 ::
 
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
 
 if TYPE_CHECKING:
-    from .codec import BitSwap
+    from .codec import BBANS, BitSwap
     from .scheduler import set_device
 
 __all__ = [
+    "BBANS",
     "BitSwap",
     "BitswapError",
     "DeviceError",
@@ -37,10 +38,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
-    if name == "BitSwap":
-        from .codec import BitSwap
+    if name in ("BBANS", "BitSwap"):
+        from . import codec
 
-        return BitSwap
+        return getattr(codec, name)
     if name == "set_device":
         from .scheduler import set_device
 

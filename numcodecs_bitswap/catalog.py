@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import MissingModel, ModelError
 
 if TYPE_CHECKING:
-    from .nets.hierarchy import BitSwapModel
+    from .bitsback.groups import Model
 
 WEIGHTS = Path(__file__).with_name("weights")
 GROUP = "numcodecs_bitswap.models"
@@ -45,7 +45,7 @@ class Loaded:
 
     id: bytes
     name: str
-    net: "BitSwapModel"
+    net: "Model"
     device: str
 
 
@@ -110,6 +110,7 @@ def _load(entry: Entry, device: str) -> Loaded:
     import safetensors.numpy
 
     from .nets.hierarchy import BitSwapModel
+    from .nets.vae import VaeModel
 
     data = entry.path.read_bytes()
     digest = hashlib.sha256(data)
@@ -121,7 +122,8 @@ def _load(entry: Entry, device: str) -> Loaded:
         arch = dict(json.loads(header["__metadata__"]["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
-    return Loaded(digest.digest()[:16], entry.name, BitSwapModel(arch, tensors, device), device)
+    kind = VaeModel if arch.get("kind") == "vae" else BitSwapModel
+    return Loaded(digest.digest()[:16], entry.name, kind(arch, tensors, device), device)
 
 
 def _search(key: str) -> Entry:

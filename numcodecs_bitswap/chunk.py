@@ -22,13 +22,14 @@ from .frame import Header, Route
 from .options import AUTO, Options
 from .patches import Axes
 
-PATCH_LOG2 = 8
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
 PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
 
 
-def lanes(samples: int) -> int:
-    """Number of lanes of a chunk's message (FORMAT.md 8)."""
+def lanes(samples: int, levels: int = 256) -> int:
+    """Number of lanes of a chunk's message (FORMAT.md 8): one for some kilobytes, since each costs bytes."""
+    if levels == 2:
+        samples //= 8
     return min(1 << max(samples // 4096, 1).bit_length() - 1, 512)
 
 
@@ -69,6 +70,8 @@ class Encoding:
     array : ndarray
         Any dtype without objects, any shape, order and strides.
     options : Options
+    codec : str
+        How the core is coded, one of `frame.CODECS`.
     layout : "C" or "F", optional
         The memory order to encode in and to come back in. Without it, the array's own.
 
@@ -82,9 +85,9 @@ class Encoding:
         The model is not there, or does not have the array's channels.
     """
 
-    def __init__(self, array: NDArray[Any], options: Options, layout: str | None = None) -> None:
+    def __init__(self, array: NDArray[Any], options: Options, codec: str, layout: str | None = None) -> None:
         layout = layout or _layout(array)
-        self.header = Header(Route.RAW, 0, layout, array.dtype, array.shape)
+        self.header = Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
         allow(self.header)
         dtype_text(array.dtype)  # before anything looks at the memory of an object array
         data = memory(array, layout)
@@ -95,7 +98,9 @@ class Encoding:
             return
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is not None and worth_a_model(array, axes, len(self.payload)):
-            self.job = EncodeJob(_model_for(array.shape, axes, options.model), array, axes)
+            model = _model_for(array.shape, axes, options.model)
+            if array.max() < model.net.levels:
+                self.job = EncodeJob(model, codec, array, axes)
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
@@ -105,7 +110,7 @@ class Encoding:
         coded = self.job.outcome()
         axes = (self.job.axes.y, self.job.axes.x, self.job.axes.channel)
         payload = frame.ModelPayload(
-            self.job.model.id, axes, PATCH_LOG2, coded.lanes, coded.schedule, coded.heads, coded.tail
+            self.job.model.id, axes, self.job.model.net.patch_log2, coded.lanes, coded.schedule, coded.heads, coded.tail
         )
         return min(best, frame.build(replace(self.header, route=Route.MODEL), frame.build_model(payload)), key=len)
 
@@ -134,7 +139,7 @@ class Decoding:
             check(self.header)
         self.job: DecodeJob | None = None
         if self.header.route == Route.MODEL:
-            self.job = DecodeJob(self.header.shape, frame.parse_model(self.header, payload))
+            self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         else:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
@@ -162,25 +167,26 @@ class Decoding:
 class EncodeJob(scheduler.Job):
     """Patches -> messages. The outcome is a `bitsback.groups.Coded`."""
 
-    def __init__(self, model: catalog.Loaded, array: NDArray[np.uint8], axes: Axes) -> None:
-        self.model, self.axes = model, axes
-        self.classes = patches.split(array, axes, 1 << PATCH_LOG2)
-        self.lanes = lanes(array.size)
+    def __init__(self, model: catalog.Loaded, codec: str, array: NDArray[np.uint8], axes: Axes) -> None:
+        self.model, self.codec, self.axes = model, codec, axes
+        self.classes = patches.split(array, axes, 1 << model.net.patch_log2)
+        self.lanes = lanes(array.size, model.net.levels)
         geometry = tuple(each.shape for each in self.classes)
-        super().__init__((model, geometry, self.lanes), _share(model, [shape[:3] for shape in geometry]))
+        super().__init__((model, codec, geometry, self.lanes), _share(model, [shape[:3] for shape in geometry]))
 
     @classmethod
     def run(cls, jobs: list["EncodeJob"]) -> list[Any]:
         from .bitsback import groups
 
         classes = [np.stack(each) for each in zip(*(job.classes for job in jobs), strict=True)]
-        return groups.encode(jobs[0].model.net, classes, jobs[0].lanes)
+        return groups.encode(jobs[0].model.net, classes, jobs[0].lanes, jobs[0].codec)
 
 
 class DecodeJob(scheduler.Job):
     """Messages -> patches. The outcome is a list of arrays, one per shape class."""
 
-    def __init__(self, shape: tuple[int, ...], payload: frame.ModelPayload) -> None:
+    def __init__(self, header: Header, payload: frame.ModelPayload) -> None:
+        shape, self.codec = header.shape, header.codec
         self.model = catalog.load(payload.model_id, scheduler.device())
         self.axes = Axes(*payload.axes)
         channels = 1 if self.axes.channel is None else shape[self.axes.channel]
@@ -189,7 +195,7 @@ class DecodeJob(scheduler.Job):
         self.payload = payload
         self.size = 1 << payload.patch_log2
         self.geometry = patches.geometry(shape, self.axes, self.size)
-        key = (self.model, tuple(self.geometry), payload.lanes, payload.schedule)
+        key = (self.model, self.codec, tuple(self.geometry), payload.lanes, payload.schedule)
         super().__init__(key, _share(self.model, self.geometry))
 
     @classmethod
@@ -198,7 +204,7 @@ class DecodeJob(scheduler.Job):
 
         payloads = [job.payload for job in jobs]
         coded = [groups.Coded(each.lanes, each.schedule, each.heads, each.tail) for each in payloads]
-        classes = groups.decode(jobs[0].model.net, coded, jobs[0].geometry)
+        classes = groups.decode(jobs[0].model.net, coded, jobs[0].geometry, jobs[0].codec)
         return list(zip(*classes, strict=True))
 
 

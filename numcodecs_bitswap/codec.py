@@ -1,11 +1,11 @@
-"""The numcodecs codec: any array or buffer -> frame bytes -> the same array. Also Zarr format 2.
+"""The numcodecs codecs: any array or buffer -> frame bytes -> the same array. Also Zarr format 2.
 
-Validation and wiring; the work is in `chunk.py`. Constructing a codec opens no file and imports no torch, because
+Validation and wiring; the work is in `chunk.py`. Constructing one opens no file and imports no torch, because
 opening a Zarr group constructs the codec of every array in it.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numcodecs.abc import Codec
@@ -18,45 +18,10 @@ from .frame import Header
 from .options import Options
 
 
-class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
-    """Lossless compression by a learned model, Bit-Swap coding and integers only.
+class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
+    """All of a codec but its name and how the core is coded."""
 
-    Images of uint8 with one or three channels are coded by the model; every other array, and everything that the model
-    cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model alone.
-
-    Parameters
-    ----------
-    model : str
-        "auto": photo-rgb8-v1 for three channels, photo-gray8-v1 for one. Otherwise a model's name, or its id in hex
-        digits. Decoding does not need it: every frame names its model.
-    channel_axis : "auto", int or None
-        "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
-        than 1 or 3 is a leading axis.
-    spatial_axes : "auto" or two ints
-        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one:
-        its items are independent images.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An option that is not of these kinds.
-
-    Notes
-    -----
-    `decode(encode(a))` has the bytes, dtype, shape and memory order of `a`. An array that is contiguous in neither
-    order comes back in C order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numcodecs_bitswap import BitSwap
-    >>> codec = BitSwap()
-    >>> array = np.arange(12, dtype=">i4").reshape(3, 4)
-    >>> bool((codec.decode(codec.encode(array)) == array).all())
-    True
-    """
-
-    codec_id = "bitswap"
+    core: ClassVar[str]
 
     def __init__(
         self,
@@ -94,7 +59,7 @@ class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
         """
         array = np.asarray(buf if isinstance(buf, np.ndarray) else ensure_ndarray(buf))
         options = Options(model=self.model, channel_axis=self.channel_axis, spatial_axes=self.spatial_axes)
-        work = Encoding(array, options)
+        work = Encoding(array, options, self.core)
         if work.job is not None:
             scheduler.run([work.job])
         return work.finish()
@@ -133,6 +98,68 @@ class BitSwap(Codec):  # type: ignore[misc]  # numcodecs has no types
 
         target[:] = memory(_decode(Decoding(data, fits)))
         return target
+
+
+class BitSwap(_LearnedCodec):
+    """Lossless compression by a learned model, Bit-Swap coding and integers only.
+
+    Images of uint8 with one or three channels are coded by the model; every other array, and everything that the model
+    cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model alone.
+
+    Parameters
+    ----------
+    model : str
+        "auto": photo-rgb8-v1 for three channels, photo-gray8-v1 for one. Otherwise a model's name, or its id in hex
+        digits. Decoding does not need it: every frame names its model.
+    channel_axis : "auto", int or None
+        "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
+        than 1 or 3 is a leading axis.
+    spatial_axes : "auto" or two ints
+        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one:
+        its items are independent images.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option that is not of these kinds.
+
+    Notes
+    -----
+    `decode(encode(a))` has the bytes, dtype, shape and memory order of `a`. An array that is contiguous in neither
+    order comes back in C order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numcodecs_bitswap import BitSwap
+    >>> codec = BitSwap()
+    >>> array = np.arange(12, dtype=">i4").reshape(3, 4)
+    >>> bool((codec.decode(codec.encode(array)) == array).all())
+    True
+    """
+
+    codec_id = "bitswap"
+    core = "bit_swap"
+
+
+class BBANS(_LearnedCodec):
+    """Lossless compression by a learned model, BB-ANS coding and integers only.
+
+    As `BitSwap`, with the same models and parameters, but all latents of a model are taken at once. Under a model with
+    one latent layer the two are the same; with more, Bit-Swap needs fewer bits to begin with.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numcodecs_bitswap import BBANS
+    >>> digits = np.zeros((10, 28, 28), np.uint8)
+    >>> codec = BBANS(model="mnist-v1")
+    >>> bool((codec.decode(codec.encode(digits)) == digits).all())
+    True
+    """
+
+    codec_id = "bbans"
+    core = "bb_ans"
 
 
 def _decode(work: Decoding) -> NDArray[Any]:

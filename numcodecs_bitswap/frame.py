@@ -22,7 +22,8 @@ BytesLike = bytes | memoryview
 
 MAGIC = b"\x89BS"
 VERSION = 1
-BIT_SWAP = 1
+CODECS = {1: "bit_swap", 2: "bb_ans"}
+"""The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
 LARGEST = 1 << 62
 HEAD_LOW = 1 << 16
@@ -51,6 +52,8 @@ class Header:
         "C" or "F".
     dtype : numpy.dtype
     shape : tuple of int
+    codec : str
+        One of the names in CODECS.
     """
 
     route: Route
@@ -58,6 +61,7 @@ class Header:
     layout: str
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
+    codec: str = "bit_swap"
 
     @property
     def nbytes(self) -> int:
@@ -102,7 +106,8 @@ def build(header: Header, payload: BytesLike) -> bytes:
         The dtype cannot be written in a frame.
     """
     text = dtype_text(header.dtype).encode()
-    start = MAGIC + bytes([VERSION, BIT_SWAP, header.route])
+    codec = {name: number for number, name in CODECS.items()}[header.codec]
+    start = MAGIC + bytes([VERSION, codec, header.route])
     fields = struct.pack("<IB", header.checksum, "CF".index(header.layout))
     rest = fields + _varints([len(text)]) + text + _varints([len(header.shape), *header.shape])
     checksum = zlib.crc32(payload, zlib.crc32(rest, zlib.crc32(start)))
@@ -127,7 +132,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
             f"the frame has format version {version}; this release reads {VERSION}: "
             "it was written by a newer version of numcodecs_bitswap, upgrade to read it"
         )
-    if (codec := reader.byte("codec")) != BIT_SWAP:
+    if (codec := reader.byte("codec")) not in CODECS:
         raise FormatError(f"codec {codec} is unknown: the frame was written by a newer version, upgrade to read it")
     route = reader.byte("route")
     (checksum,) = struct.unpack("<I", reader.take(4, "frame checksum"))
@@ -145,7 +150,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     # Lengths of zero are left out: numpy, too, takes no array whose other lengths overflow.
     if math.prod(n for n in (dtype.itemsize, *shape) if n) > LARGEST:
         raise FormatError(f"an array of shape {shape} is too large")
-    header = Header(Route(route), content, "CF"[layout], dtype, shape)
+    header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec])
     if header.nbytes == 0 and (route != Route.RAW or reader.left):
         raise FormatError("an empty array has route raw and no payload")
     return header, reader.rest()

@@ -1,4 +1,4 @@
-"""The Zarr format 3 serializer: the same frames as the numcodecs codec, without what the array's metadata knows better.
+"""The Zarr format 3 serializers: the frames of the numcodecs codecs, without what the array's metadata knows better.
 
 Format 3 keeps no byte order, so frames hold little-endian C-order arrays whatever the writer's memory looks like, and
 decode gives the byte order that Zarr asks for. Sibling chunks are submitted by sibling coroutines of one event loop:
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -27,23 +27,15 @@ from .frame import Header
 from .options import Options
 from .patches import image_axes
 
-NAME = "numcodecs_bitswap.bitswap"
-
 Work = Encoding | Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
-class BitSwapCodec(Options, ArrayBytesCodec):
-    """Lossless compression by a learned model, as the `serializer` of a Zarr format 3 array.
+class _LearnedCodec(Options, ArrayBytesCodec):
+    """All of a serializer but its name and how the core is coded."""
 
-    Give `compressors=None` with it: a compressor behind it only costs time.
-
-    Parameters
-    ----------
-    model, channel_axis, spatial_axes
-        As for `numcodecs_bitswap.BitSwap`. Axes are those of the array.
-    """
-
+    name: ClassVar[str]
+    core: ClassVar[str]
     is_fixed_size = False
 
     @classmethod
@@ -51,12 +43,12 @@ class BitSwapCodec(Options, ArrayBytesCodec):
         """From array metadata, `{"name": ..., "configuration": {...}}`."""
         configuration: Any = data.get("configuration") or {}
         if not isinstance(configuration, dict):
-            raise TypeError(f"the configuration of {NAME} must be an object, not {configuration!r}")
+            raise TypeError(f"the configuration of {cls.name} must be an object, not {configuration!r}")
         return cls(**configuration)
 
     def to_dict(self) -> dict[str, JSON]:
         """For array metadata."""
-        return {"name": NAME, "configuration": self.config()}
+        return {"name": self.name, "configuration": self.config()}
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
         """Itself: the metadata holds what the user said, and every chunk says the rest."""
@@ -77,7 +69,7 @@ class BitSwapCodec(Options, ArrayBytesCodec):
         raise NotImplementedError
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        frame = await _submit(partial(_encoding, chunk_data, self))
+        frame = await _submit(partial(_encoding, chunk_data, self, self.core))
         return chunk_spec.prototype.buffer.from_bytes(frame)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
@@ -94,13 +86,40 @@ class BitSwapCodec(Options, ArrayBytesCodec):
         return list(await asyncio.gather(*(_or_none(self._decode_single, *each) for each in chunks_and_specs)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class BitSwapCodec(_LearnedCodec):
+    """Lossless compression by a learned model, as the `serializer` of a Zarr format 3 array.
+
+    Give `compressors=None` with it: a compressor behind it only costs time.
+
+    Parameters
+    ----------
+    model, channel_axis, spatial_axes
+        As for `numcodecs_bitswap.BitSwap`. Axes are those of the array.
+    """
+
+    name = "numcodecs_bitswap.bitswap"
+    core = "bit_swap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BBANSCodec(_LearnedCodec):
+    """Lossless compression by a learned model and BB-ANS coding, as the `serializer` of a Zarr format 3 array.
+
+    Parameters as for `BitSwapCodec`; see `numcodecs_bitswap.BBANS`.
+    """
+
+    name = "numcodecs_bitswap.bbans"
+    core = "bb_ans"
+
+
 async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: ArraySpec) -> Any:
     return None if chunk is None else await single(chunk, spec)
 
 
-def _encoding(chunk_data: NDBuffer, options: Options) -> Encoding:
+def _encoding(chunk_data: NDBuffer, options: Options, core: str) -> Encoding:
     array = chunk_data.as_numpy_array()
-    return Encoding(array.astype(array.dtype.newbyteorder("<"), copy=False), options, layout="C")
+    return Encoding(array.astype(array.dtype.newbyteorder("<"), copy=False), options, core, layout="C")
 
 
 def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:

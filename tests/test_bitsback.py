@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from numcodecs_bitswap import catalog
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT, Coded
+from numcodecs_bitswap.bitsback.groups import BITS_BACK, CORES, DIRECT, Coded
 from numcodecs_bitswap.errors import FormatError, MessageExhausted, ModelError
 from numcodecs_bitswap.nets.hierarchy import BitSwapModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors
@@ -37,57 +37,61 @@ def model(name: str) -> BitSwapModel:
     return BitSwapModel(architecture(net), integer_tensors(net), "cpu")
 
 
-def check(name: str, classes: list[NDArray[np.uint8]], lanes: int) -> list[Coded]:
+def check(name: str, classes: list[NDArray[np.uint8]], lanes: int, core: str) -> list[Coded]:
     """Round trip of B chunks; `decode` itself checks that the message is empty at the end."""
-    coded = groups.encode(model(name), classes, lanes)
+    coded = groups.encode(model(name), classes, lanes, core)
     for b, each in enumerate(coded):
-        decoded = groups.decode(model(name), [each], [c.shape[1:4] for c in classes])
+        decoded = groups.decode(model(name), [each], [c.shape[1:4] for c in classes], core)
         for before, after in zip(classes, decoded, strict=True):
             assert after.dtype == np.uint8
             assert np.array_equal(before[b : b + 1], after)
     return coded
 
 
+@pytest.mark.parametrize("core", CORES)
 @given(
     st.sampled_from(MODELS),
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 19), st.integers(1, 19)), min_size=1, max_size=3),
     st.integers(1, 9),
     st.integers(0, 2**16),
 )
-def test_every_shape(name: str, geometry: list[tuple[int, int, int]], lanes: int, seed: int) -> None:
+def test_every_shape(core: str, name: str, geometry: list[tuple[int, int, int]], lanes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     c = model(name).channels
     top = int(rng.choice([2, 40, 256]))
-    check(name, [rng.integers(0, top, (1, *size, c), dtype=np.uint8) for size in geometry], lanes)
+    check(name, [rng.integers(0, top, (1, *size, c), dtype=np.uint8) for size in geometry], lanes, core)
 
 
+@pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("name", MODELS)
-def test_in_a_batch_as_alone(name: str) -> None:
+def test_in_a_batch_as_alone(name: str, core: str) -> None:
     c = model(name).channels
     image = photograph()[..., :c]
     chunks = np.stack([image[None, y : y + 41, x : x + 30] for y, x in ((0, 0), (99, 50), (200, 300))])
-    together = check(name, [chunks], 3)
+    together = check(name, [chunks], 3, core)
     for b, each in enumerate(together):
-        (alone,) = groups.encode(model(name), [chunks[b : b + 1]], 3)
+        (alone,) = groups.encode(model(name), [chunks[b : b + 1]], 3, core)
         assert alone.schedule == each.schedule
         assert np.array_equal(alone.heads, each.heads)
         assert np.array_equal(alone.tail, each.tail)
 
 
-def test_chunks_that_need_different_schedules_in_one_batch() -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_chunks_that_need_different_schedules_in_one_batch(core: str) -> None:
     """Of two tiny chunks the flat one cannot pay for its latents and the textured one can."""
     rng = np.random.default_rng(0)
     chunks = np.stack([np.full((1, 3, 3, 3), 130, np.uint8), rng.integers(0, 256, (1, 3, 3, 3), dtype=np.uint8)])
-    flat, textured = check("tiny-rgb8-v1", [chunks], 6)
+    flat, textured = check("tiny-rgb8-v1", [chunks], 6, core)
     assert flat.schedule == ((1, DIRECT),)
     assert textured.schedule == ((1, BITS_BACK),)
 
 
-def test_without_stages_batches_grow() -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_without_stages_batches_grow(core: str) -> None:
     """The first patch is coded direct and pays for the next ones: a logarithmic number of groups, one start only."""
     image = photograph()
     patches = np.stack([image[y : y + 16, x : x + 16] for y in range(0, 128, 16) for x in range(0, 128, 16)])[None]
-    (coded,) = check("no stages", [patches], 1)
+    (coded,) = check("no stages", [patches], 1, core)
     sizes = [size for size, _ in coded.schedule]
     assert sum(sizes) == 64
     assert coded.schedule[0] == (1, DIRECT)
@@ -99,11 +103,12 @@ def test_without_stages_batches_grow() -> None:
 @pytest.mark.parametrize(
     ("name", "lanes", "size", "excess"), [("tiny-rgb8-v1", 32, 256, 0.005), ("tiny-gray8-v1", 1, 64, 0.03)]
 )
-def test_total_is_close_to_the_bound(name: str, lanes: int, size: int, excess: float) -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_total_is_close_to_the_bound(core: str, name: str, lanes: int, size: int, excess: float) -> None:
     """Total bytes, heads included, against -log2 p of the integer model, at the latents popped."""
     x = photograph()[None, None, :size, :size, : model(name).channels]
-    (coded,) = groups.encode(model(name), [x], lanes)
-    bound = bound_bits(model(name), [x], lanes)[0]
+    (coded,) = groups.encode(model(name), [x], lanes, core)
+    bound = bound_bits(model(name), [x], lanes, core)[0]
     total = 32 * lanes + 16 * len(coded.tail)
     assert bound < total < bound * (1 + excess)
 
@@ -138,7 +143,7 @@ def test_a_schedule_that_does_not_fit_is_refused(schedule: tuple[tuple[int, int]
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"kind": "vae"},
         {"channels": 2},
         {"stages": -1},
@@ -153,3 +158,12 @@ def test_an_arch_that_breaks_the_rules_is_refused(change: dict[str, object]) -> 
     BitSwapModel(architecture(net), integer_tensors(net), "cpu")
     with pytest.raises(ModelError):
         BitSwapModel(json.loads(json.dumps(architecture(net) | change)), integer_tensors(net), "cpu")
+
+
+def test_the_cores_differ_with_several_layers_only() -> None:
+    """Bit-Swap needs the bits of one layer of latents to begin with, BB-ANS those of all."""
+    x = np.stack([photograph()[y : y + 16, x : x + 16] for y in (0, 40) for x in (0, 50)])[None]
+    one, other = (groups.encode(model("tiny-gray8-v1"), [x[..., :1]], 1, core)[0] for core in CORES)
+    assert not np.array_equal(one.tail, other.tail)
+    with pytest.raises((FormatError, MessageExhausted)):
+        groups.decode(model("tiny-gray8-v1"), [one], [x.shape[1:4]], "bb_ans")

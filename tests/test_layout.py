@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "rans": {"errors"},
     "symbols": {"errors", "rans"},
     "bitsback": {"errors", "rans", "symbols"},
-    "nets": {"errors"},
+    "nets": {"errors", "symbols"},
     "patches": {"errors"},
     "frame": {"errors", "dtypes"},
     "stored": {"errors", "frame"},

@@ -20,7 +20,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from numcodecs_bitswap import BitSwap, FormatError, MissingModel, scheduler
 from numcodecs_bitswap.frame import Route
-from numcodecs_bitswap.zarr3 import NAME, BitSwapCodec
+from numcodecs_bitswap.zarr3 import BitSwapCodec
 from strategies import arrays, picture
 
 CODEC = BitSwapCodec(model="tiny-rgb8-v1")
@@ -42,27 +42,27 @@ def frames(array: Any) -> list[bytes]:
 
 
 def test_discovery() -> None:
-    (ours,) = importlib.metadata.entry_points(group="zarr.codecs", name=NAME)
+    (ours,) = importlib.metadata.entry_points(group="zarr.codecs", name=BitSwapCodec.name)
     assert ours.load() is BitSwapCodec
-    assert zarr.registry.get_codec_class(NAME) is BitSwapCodec
+    assert zarr.registry.get_codec_class(BitSwapCodec.name) is BitSwapCodec
 
 
 @pytest.mark.parametrize("options", [{}, {"model": "a-model", "channel_axis": None, "spatial_axes": [0, 1]}])
 def test_configuration_survives_json(options: Any) -> None:
     codec = BitSwapCodec(**options)
     metadata = json.loads(json.dumps(codec.to_dict()))
-    assert metadata["name"] == NAME
+    assert metadata["name"] == BitSwapCodec.name
     assert BitSwapCodec.from_dict(metadata) == codec
     assert hash(BitSwapCodec.from_dict(metadata)) == hash(codec)
-    assert BitSwapCodec.from_dict({"name": NAME}) == BitSwapCodec()
+    assert BitSwapCodec.from_dict({"name": BitSwapCodec.name}) == BitSwapCodec()
     assert metadata["configuration"] == {k: v for k, v in BitSwap(**options).get_config().items() if k != "id"}
 
 
 def test_metadata_of_an_array_is_plain() -> None:
-    array = create(np.zeros((4, 4)), serializer={"name": NAME, "configuration": {"spatial_axes": [0, 1]}})
+    array = create(np.zeros((4, 4)), serializer={"name": BitSwapCodec.name, "configuration": {"spatial_axes": [0, 1]}})
     (codec,) = array.metadata.to_dict()["codecs"]
     assert codec == {
-        "name": NAME,
+        "name": BitSwapCodec.name,
         "configuration": {"model": "auto", "channel_axis": "auto", "spatial_axes": [0, 1]},
     }
 
@@ -70,7 +70,7 @@ def test_metadata_of_an_array_is_plain() -> None:
 @pytest.mark.parametrize("configuration", [{"level": 3}, {"model": 1}, "auto"])
 def test_wrong_metadata(configuration: Any) -> None:
     with pytest.raises(TypeError):
-        BitSwapCodec.from_dict({"name": NAME, "configuration": configuration})
+        BitSwapCodec.from_dict({"name": BitSwapCodec.name, "configuration": configuration})
 
 
 def test_axes_are_checked_when_the_array_is_created() -> None:

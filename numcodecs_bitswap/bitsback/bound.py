@@ -56,12 +56,12 @@ def information(distribution: Distribution, symbols: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int) -> NDArray[np.float64]:
+def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit_swap") -> NDArray[np.float64]:
     """-log2 p in bits of each of B chunks.
 
     Parameters
     ----------
-    model, classes, lanes
+    model, classes, lanes, core
         As for `groups.encode`; for a model without stages B must be 1.
 
     Returns
@@ -70,5 +70,5 @@ def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int) -> NDArray[n
     """
     message = CountingMessage(Message.empty(len(classes[0]), lanes, model.device)._stack)
     message.bits = torch.zeros(message.batch, dtype=torch.float64, device=model.device)
-    push_classes(message, model, classes)
+    push_classes(message, model, classes, core)
     return message.bits.cpu().numpy()

@@ -8,43 +8,58 @@ bits-back rests on that.
 Grids are int16 (N, h, w, c), N = B g: g patches for each of the B messages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..rans.distribution import Distribution
 from ..rans.message import Message
+from ..symbols.bernoulli import Bernoulli
+from ..symbols.beta_binomial import BetaBinomial
+from ..symbols.categorical import Categorical
+from ..symbols.gaussian_buckets import GaussianBuckets
 from ..symbols.logistic_mixture import LogisticMixture
+from ..symbols.uniform import Uniform
 
-DATA_ALPHABET, LATENT_ALPHABET = 256, 128
 Size = tuple[int, int]
 """Height and width of a grid."""
 
 
-class Mixture(Protocol):
-    """Parameters, int32 (N, ..., K); logits None for one component. See nets.parameters."""
+class Parameters(Protocol):
+    """Parameters of a family of distributions, int32 (N, ..., K) each. See nets.parameters."""
 
     @property
-    def logits(self) -> Tensor | None: ...
+    def family(self) -> str: ...
     @property
-    def means(self) -> Tensor: ...
+    def alphabet(self) -> int: ...
     @property
-    def scales(self) -> Tensor: ...
+    def tensors(self) -> tuple[Tensor, ...]: ...
 
 
 class PhaseParameters(Protocol):
     """Parameters of one phase, asked for channel by channel. See nets.parameters."""
 
     def crop(self, height: int, width: int, /) -> "PhaseParameters": ...
-    def channel(self, ch: int, pixels: Tensor, /) -> Mixture: ...
+    def channel(self, ch: int, pixels: Tensor, /) -> Parameters: ...
 
 
-def block(message: Message, mixture: Mixture, alphabet: int) -> LogisticMixture:
-    """The distribution of one block: grid positions in row-major order, split over the B messages."""
-    shape = (message.batch, -1, mixture.means.shape[-1])
-    logits = None if mixture.logits is None else mixture.logits.reshape(shape)
-    return LogisticMixture(logits, mixture.means.reshape(shape), mixture.scales.reshape(shape), alphabet)
+FAMILIES: dict[str, Callable[..., Distribution]] = {
+    "mixture": lambda alphabet, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
+    "logistic": lambda alphabet, means, scales: LogisticMixture(None, means, scales, alphabet),
+    "uniform": lambda alphabet, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
+    "buckets": lambda alphabet, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1),
+    "bernoulli": lambda _, logits: Bernoulli(logits),
+    "beta_binomial": lambda _, alpha, beta: BetaBinomial(alpha, beta),
+    "categorical": lambda _, logits: Categorical(logits),
+}
+
+
+def block(message: Message, parameters: Parameters) -> Distribution:
+    """The distributions of one block: grid positions in row-major order, split over the B messages."""
+    tensors = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
+    return FAMILIES[parameters.family](parameters.alphabet, *tensors)
 
 
 def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases: Sequence[Tensor]) -> None:
@@ -54,7 +69,7 @@ def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases:
         for p, x in reversed(list(zip(cropped, phases, strict=True))):
             if x.numel():
                 symbols = x[..., ch].int().reshape(message.batch, -1)
-                message.push(block(message, p.channel(ch, x), DATA_ALPHABET), symbols)
+                message.push(block(message, p.channel(ch, x)), symbols)
 
 
 def pop_phases(
@@ -66,36 +81,39 @@ def pop_phases(
     for ch in range(channels):
         for p, x in zip(cropped, phases, strict=True):
             if x.numel():
-                x[..., ch] = message.pop(block(message, p.channel(ch, x), DATA_ALPHABET)).reshape(x.shape[:-1])
+                x[..., ch] = message.pop(block(message, p.channel(ch, x))).reshape(x.shape[:-1])
     return phases
 
 
-def push_latents(message: Message, mixture: Mixture, z: Tensor) -> None:
+def push_latents(message: Message, parameters: Parameters, z: Tensor) -> None:
     """Push a latent layer z (N, h, w, Z), one block."""
-    message.push(block(message, mixture, LATENT_ALPHABET), z.int().reshape(message.batch, -1))
+    message.push(block(message, parameters), z.int().reshape(message.batch, -1))
 
 
-def pop_latents(message: Message, mixture: Mixture) -> Tensor:
+def pop_latents(message: Message, parameters: Parameters) -> Tensor:
     """Pop a latent layer (N, h, w, Z)."""
-    return message.pop(block(message, mixture, LATENT_ALPHABET)).reshape(mixture.means.shape[:-1]).short()
+    return message.pop(block(message, parameters)).reshape(parameters.tensors[0].shape[:-1]).short()
 
 
-def phase_sizes(size: Size) -> list[Size]:
-    """Sizes of the phases (0,0), (0,1), (1,0), (1,1) of a grid: pixels of odd rows or columns may be missing."""
+def phase_sizes(size: Size, cell: int = 2) -> list[Size]:
+    """Sizes of the phases (0,0), (0,1), (1,0), (1,1) of a grid: pixels of odd rows or columns may be missing.
+
+    With cells of another side than 2 there are cell^2 phases.
+    """
     h, w = size
-    return [((h + 1 - a) // 2, (w + 1 - b) // 2) for a in (0, 1) for b in (0, 1)]
+    return [((h - a - 1) // cell + 1, (w - b - 1) // cell + 1) for a in range(cell) for b in range(cell)]
 
 
-def split_phases(grid: Tensor) -> list[Tensor]:
-    """The phases (0,0), (0,1), (1,0), (1,1) of a grid, each without the pixels that do not exist."""
-    return [grid[:, a::2, b::2] for a in (0, 1) for b in (0, 1)]
+def split_phases(grid: Tensor, cell: int = 2) -> list[Tensor]:
+    """The phases of a grid, in the order of `phase_sizes`, each without the pixels that do not exist."""
+    return [grid[:, a::cell, b::cell] for a in range(cell) for b in range(cell)]
 
 
-def join_phases(phases: Sequence[Tensor], size: Size) -> Tensor:
+def join_phases(phases: Sequence[Tensor], size: Size, cell: int = 2) -> Tensor:
     """The inverse of `split_phases`."""
     first = phases[0]
     grid = torch.empty(len(first), *size, first.shape[-1], dtype=first.dtype, device=first.device)
-    for part, phase in zip(split_phases(grid), phases, strict=True):
+    for part, phase in zip(split_phases(grid, cell), phases, strict=True):
         part.copy_(phase)
     return grid
 

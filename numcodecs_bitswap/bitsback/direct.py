@@ -9,8 +9,11 @@ from torch import Tensor
 from ..rans.message import Message
 from ..symbols.uniform import Uniform
 from . import stages
-from .coder import DATA_ALPHABET, Size, phase_sizes
+from .coder import Size, phase_sizes
 from .stages import Stage
+
+LEVELS = 256
+"""Of the last pixel."""
 
 
 def push(message: Message, stage: Stage, grid: Tensor) -> None:
@@ -19,7 +22,7 @@ def push(message: Message, stage: Stage, grid: Tensor) -> None:
         grid = stages.push(message, stage, grid)
     for ch in reversed(range(grid.shape[-1])):
         symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
-        message.push(Uniform(message.batch, symbols.shape[1], DATA_ALPHABET, str(grid.device)), symbols)
+        message.push(Uniform(message.batch, symbols.shape[1], LEVELS, str(grid.device)), symbols)
 
 
 def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, device: str) -> Tensor:
@@ -29,7 +32,7 @@ def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, devic
         sizes.append(phase_sizes(sizes[-1])[0])
     grid = torch.empty(n, 1, 1, channels, dtype=torch.int16, device=device)
     for ch in range(channels):
-        pixels = message.pop(Uniform(message.batch, n // message.batch, DATA_ALPHABET, str(grid.device)))
+        pixels = message.pop(Uniform(message.batch, n // message.batch, LEVELS, str(grid.device)))
         grid[:, 0, 0, ch] = pixels.reshape(-1)
     for size in reversed(sizes[:-1]):
         grid = stages.pop(message, stage, grid, size)

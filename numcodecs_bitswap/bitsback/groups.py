@@ -9,7 +9,7 @@ get alone.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
-from . import bit_swap, direct, stages
-from .bit_swap import Hierarchy
+from . import bb_ans, bit_swap, direct, stages
 from .coder import Size, phase_sizes
+from .core import Networks
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
 """Core modes."""
+CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans}
+"""How core mode 0 is coded, by codec."""
 GROUP_PIXELS = 1 << 19
 Pixels = NDArray[np.uint8]
 Geometry = tuple[int, int, int]
@@ -33,13 +35,16 @@ Schedule = tuple[tuple[int, int], ...]
 """(patches, core mode) of each group in encoding order."""
 
 
-class Model(Hierarchy, Protocol):
+class Model(Networks, Protocol):
     """A model: stages 1 .. S, the direct stage, and the core's networks. See nets.hierarchy."""
 
     @property
     def stages(self) -> Sequence[Stage]: ...
     @property
     def direct(self) -> Stage: ...
+
+    levels: int
+    patch_log2: int
 
 
 @dataclass(frozen=True)
@@ -60,23 +65,25 @@ class Coded:
     tail: NDArray[np.uint16]
 
 
-def push_group(message: Message, model: Model, x: Tensor, mode: int) -> None:
+def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) -> None:
     """Push patches (N, h, w, c): stages fine to coarse, then the core."""
     for stage in model.stages:
         x = stages.push(message, stage, x)
     if mode == BITS_BACK:
-        bit_swap.push(message, model, x)
+        CORES[core].push(message, model, x)
     else:
         direct.push(message, model.direct, x)
 
 
-def pop_group(message: Message, model: Model, n: int, size: Size, mode: int) -> Tensor:
+def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, core: str) -> Tensor:
     """Pop patches (n, h, w, c): the core, then stages coarse to fine."""
     sizes = [size]
     for _ in model.stages:
         sizes.append(phase_sizes(sizes[-1])[0])
+    if mode == BITS_BACK and not model.fits(*size):
+        raise FormatError(f"the model's core does not code patches of {size}: the frame was altered")
     if mode == BITS_BACK:
-        x = bit_swap.pop(message, model, n, sizes[-1])
+        x: Tensor = CORES[core].pop(message, model, n, sizes[-1])
     else:
         x = direct.pop(message, model.direct, n, sizes[-1], model.channels, model.device)
     for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
@@ -85,7 +92,7 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int) -> 
 
 
 @torch.inference_mode()
-def encode(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
+def encode(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit_swap") -> list[Coded]:
     """Encode B chunks of one geometry.
 
     Parameters
@@ -94,20 +101,22 @@ def encode(model: Model, classes: Sequence[Pixels], lanes: int) -> list[Coded]:
     classes : sequence of uint8 ndarray, shape (B, n, h, w, c)
         The patches of the B chunks, by shape class.
     lanes : int
+    core : str
+        One of CORES.
 
     Returns
     -------
     list of Coded
-        One for each chunk; a pure function of (model, chunk, lanes), whatever the B.
+        One for each chunk; a pure function of (model, chunk, lanes, core), whatever the B.
     """
     batch = len(classes[0])
     message = Message.empty(batch, lanes, model.device)
     try:
         if batch > 1 and not model.stages:
             raise _Unequal  # each chunk grows its groups as fast as its own bits allow
-        schedule = push_classes(message, model, classes)
+        schedule = push_classes(message, model, classes, core)
     except _Unequal:
-        return [encode(model, [p[b : b + 1] for p in classes], lanes)[0] for b in range(batch)]
+        return [encode(model, [p[b : b + 1] for p in classes], lanes, core)[0] for b in range(batch)]
     return [Coded(lanes, schedule, heads, tail) for heads, tail in message.flatten()]
 
 
@@ -115,7 +124,7 @@ class _Unequal(Exception):
     """Chunks of a batch need different schedules."""
 
 
-def push_classes(message: Message, model: Model, classes: Sequence[Pixels]) -> Schedule:
+def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core: str) -> Schedule:
     """Push all patches of `encode`'s chunks and return the schedule that the bits at hand allowed."""
     schedule: list[tuple[int, int]] = []
     previous = 0
@@ -127,37 +136,38 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels]) -> S
             size = min(most, total - done)
             if not model.stages:
                 size = min(size, 2 * previous) if previous else 1
-            size, mode = _push_funded(message, model, x[:, done:], size)
+            size, mode = _push_funded(message, model, x[:, done:], size, core)
             schedule.append((size, mode))
             done, previous = done + size, size
     return tuple(schedule)
 
 
-def _push_funded(message: Message, model: Model, x: Tensor, size: int) -> tuple[int, int]:
-    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid; returns size
-    and mode.
+def _push_funded(message: Message, model: Model, x: Tensor, size: int, core: str) -> tuple[int, int]:
+    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid or the core does
+    not fit; returns size and mode.
 
     With stages, a group pays for itself or not at all. Without, the bits of earlier groups pay, and half as many
     patches ask half as much.
     """
-    while True:
+    while model.fits(*x.shape[2:4]):
         trial = message.copy()
         try:
-            push_group(trial, model, x[:, :size].flatten(0, 1), BITS_BACK)
+            push_group(trial, model, x[:, :size].flatten(0, 1), BITS_BACK, core)
         except MessageExhausted:
             if message.batch > 1:
                 raise _Unequal from None
-            if not model.stages and size > 1:
-                size //= 2
-                continue
-            push_group(message, model, x[:, :size].flatten(0, 1), DIRECT)
-            return size, DIRECT
-        message.replace(trial)
-        return size, BITS_BACK
+            if model.stages or size == 1:
+                break
+            size //= 2
+        else:
+            message.replace(trial)
+            return size, BITS_BACK
+    push_group(message, model, x[:, :size].flatten(0, 1), DIRECT, core)
+    return size, DIRECT
 
 
 @torch.inference_mode()
-def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry]) -> list[Pixels]:
+def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], core: str = "bit_swap") -> list[Pixels]:
     """Decode B chunks of one geometry, lanes and schedule; the inverse of `encode`.
 
     Returns
@@ -176,7 +186,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry]) ->
     message = Message.unflatten([(c.heads, c.tail) for c in coded], model.device)
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
-        x = pop_group(message, model, len(coded) * n, (h, w), mode)
+        x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
         parts[number].append(x.to(torch.uint8).reshape(len(coded), n, *x.shape[1:]).cpu().numpy())
     if not message.is_empty():
         raise FormatError(

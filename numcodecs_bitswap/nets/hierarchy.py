@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from .arch import check_integers, check_kind
 from .exact import Tensors
-from .parameters import Mixture, PhaseParameters, latent_mixture, phase_outputs
+from .parameters import DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
 from .stage import Stage
 from .trunk import Trunk, pad_channels
 
@@ -20,13 +21,14 @@ LIMITS = {
     "mixtures": (1, 16),
     "latent_layers": (1, 16),
     "latent_channels": (1, 256),
+    "patch_log2": (3, 12),
 }
 LATENT_ZERO = 64
 DATA_BASE = 4096
 
 
 class BitSwapModel:
-    """The networks of one model file on one device.
+    """The networks of one model file of kind `bit_swap` on one device.
 
     Parameters
     ----------
@@ -41,6 +43,12 @@ class BitSwapModel:
         Stages 1 .. S.
     direct : Stage
         Stage S + 1, for the direct core mode.
+    cell : int
+        Side of the cells of the core's grid: its data are their cell^2 phases.
+    levels : int
+        Values of pixels are 0 .. levels - 1.
+    patch_log2 : int
+        Chunks are cut into patches of at most 2^patch_log2 pixels a side.
 
     Raises
     ------
@@ -48,24 +56,15 @@ class BitSwapModel:
         `arch` or a tensor breaks the format's rules.
     """
 
+    cell, levels = 2, DATA_LEVELS
+
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
-        if arch.get("format") not in (1, 2) or arch.get("kind") != "bit_swap":
-            raise ModelError(
-                f"a model of format {arch.get('format')}, kind {arch.get('kind')!r}; "
-                "this version reads formats 1 and 2, kind 'bit_swap'"
-            )
-        for key, (low, high) in LIMITS.items():
-            if type(arch.get(key)) is not int or not low <= arch[key] <= high:
-                raise ModelError(f"the model's arch has {key} = {arch.get(key)!r}, not an integer from {low} to {high}")
-        blocks = arch.get("blocks")
-        if not isinstance(blocks, dict) or any(
-            type(blocks.get(k)) is not int or not 0 <= blocks[k] <= 64 for k in ("stage", "core", "direct")
-        ):
-            raise ModelError("the model's arch needs blocks = {stage, core, direct}, integers from 0 to 64")
+        check_kind(arch, "bit_swap", (1, 2))
+        check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
-        if self.channels == 2:
-            raise ModelError("a model has 1 or 3 channels")
+        self.patch_log2: int = arch.get("patch_log2", 8)
+        blocks = arch["blocks"]
         c, k, z, layers = self.channels, arch["mixtures"], arch["latent_channels"], arch["latent_layers"]
         depth = [blocks["stage"]] * arch["stages"] + [blocks["direct"]]
         stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
@@ -80,11 +79,15 @@ class BitSwapModel:
         self._prior = torch.from_numpy(np.array(prior)).to(device)
         self.latent_layers, self.latent_channels = layers, z
 
-    def posterior(self, layer: int, below: Tensor) -> Mixture:
+    def fits(self, height: int, width: int) -> bool:
+        """Whether the core can code patches of this size: any."""
+        return True
+
+    def posterior(self, layer: int, below: Tensor) -> Parameters:
         """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of
         z_(layer-1).
         """
-        return latent_mixture(self._q[layer - 1](below)[1])
+        return latent_logistic(self._q[layer - 1](below)[1])
 
     def likelihood(self, z: Tensor) -> list[PhaseParameters]:
         """p(x | z_1): the four phases of the cells. z as a network input."""
@@ -92,13 +95,13 @@ class BitSwapModel:
         base = torch.full((*y.shape[:3], self.channels), DATA_BASE, dtype=torch.int16, device=y.device)
         return [PhaseParameters(part, base, self.arch["mixtures"]) for part in y.chunk(4, dim=-1)]
 
-    def conditional(self, layer: int, z: Tensor) -> Mixture:
+    def conditional(self, layer: int, z: Tensor) -> Parameters:
         """p(z_layer | z_(layer+1)), layer from 1; z as a network input."""
-        return latent_mixture(self._p[layer](z)[1])
+        return latent_logistic(self._p[layer](z)[1])
 
-    def prior(self, n: int, height: int, width: int) -> Mixture:
+    def prior(self, n: int, height: int, width: int) -> Parameters:
         """p(z_L) for n grids of cells."""
-        return latent_mixture(self._prior.flatten().expand(n, height, width, 2 * self.latent_channels))
+        return latent_logistic(self._prior.flatten().expand(n, height, width, 2 * self.latent_channels))
 
     @staticmethod
     def data_input(phases: list[Tensor]) -> Tensor:

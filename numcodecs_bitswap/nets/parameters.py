@@ -8,17 +8,27 @@ from torch import Tensor
 
 MEAN_LIMIT, LATENT_MEAN_LIMIT, COEFFICIENT_LIMIT = 8160, 4096, 127
 LATENT_CENTRE = 2048
+DATA_LEVELS, LATENT_LEVELS = 256, 128
 SYMBOL = 32
 """Units of a mean per level."""
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Parameters of logistic mixtures, int32 (N, h, w, K) each; logits None for one component."""
+class Parameters:
+    """Parameters of distributions, one for each symbol of a grid.
 
-    logits: Tensor | None
-    means: Tensor
-    scales: Tensor
+    Attributes
+    ----------
+    family : str
+        "mixture" (logits, means, scales), "logistic" (means, scales), "buckets" (means, scales), "uniform" (any
+        tensor), "bernoulli" (logits), "beta_binomial" (alpha, beta) or "categorical" (logits): FORMAT.md section 3.
+    alphabet : int
+    tensors : tuple of int32 tensors, shape (N, h, w, K) or, of latents, (N, h, w, Z, K)
+    """
+
+    family: str
+    alphabet: int
+    tensors: tuple[Tensor, ...]
 
 
 def phase_outputs(channels: int, mixtures: int) -> int:
@@ -52,8 +62,8 @@ class PhaseParameters:
         features = None if self.features is None else self.features[:, :height, :width]
         return replace(self, y=self.y[:, :height, :width], base=self.base[:, :height, :width], features=features)
 
-    def channel(self, ch: int, pixels: Tensor) -> Mixture:
-        """The mixture of channel `ch`, given pixels (N, h, w, c) that are known in the channels before `ch`."""
+    def channel(self, ch: int, pixels: Tensor) -> Parameters:
+        """The mixtures of channel `ch`, given pixels (N, h, w, c) that are known in the channels before `ch`."""
         k, c = self.mixtures, self.base.shape[-1]
         y = self.y[..., 3 * k * ch : 3 * k * (ch + 1)]
         if ch and self.corrections and self.features is not None:
@@ -67,14 +77,17 @@ class PhaseParameters:
             )
             residual = SYMBOL * pixels[..., earlier].int() - self.base[..., earlier]
             means = means + (coefficient * residual >> 6)
-        return Mixture(
-            logits.clamp(-127, 127),
-            offsets.clamp(-MEAN_LIMIT, MEAN_LIMIT).add_(means.unsqueeze(-1)),
-            scales.clamp(0, 127),
-        )
+        return mixture(logits, offsets, scales, means.unsqueeze(-1))
 
 
-def latent_mixture(y: Tensor) -> Mixture:
-    """Latent parameters of y (N, h, w, 2 Z): one component, on a last axis of length one: (N, h, w, Z, 1)."""
+def mixture(logits: Tensor, offsets: Tensor, scales: Tensor, base: Tensor | int) -> Parameters:
+    """Mixtures of pixels; means are `base` plus the offsets."""
+    means = offsets.clamp(-MEAN_LIMIT, MEAN_LIMIT).add_(base)
+    return Parameters("mixture", DATA_LEVELS, (logits.clamp(-127, 127), means, scales.clamp(0, 127)))
+
+
+def latent_logistic(y: Tensor) -> Parameters:
+    """Latent parameters of y (N, h, w, 2 Z), on a last axis of length one."""
     means, scales = y.unsqueeze(-1).chunk(2, dim=-2)
-    return Mixture(None, means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT).add_(LATENT_CENTRE), scales.clamp(0, 127))
+    means = means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT).add_(LATENT_CENTRE)
+    return Parameters("logistic", LATENT_LEVELS, (means, scales.clamp(0, 127)))

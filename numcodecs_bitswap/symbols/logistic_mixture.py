@@ -1,7 +1,7 @@
 """Mixtures of discretised logistics (FORMAT.md section 3.2): the parameters of the networks -> intervals.
 
 The same integer function twice: in torch, vectorised, and as plain functions for the compiled backend.
-Imports `rans.distribution` and the tables.
+Imports `rans.distribution`, the checks and the tables.
 """
 
 from functools import cache
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..rans.distribution import Functions, Native
+from .checks import check_range
 from .tables import tables
 
 
@@ -46,8 +47,8 @@ class LogisticMixture:
             raise ValueError(f"no mixture has shapes {self._logits.shape}, {means.shape}, {scales.shape}")
         if not 2 <= alphabet <= 1 << 12:
             raise ValueError(f"an alphabet of {alphabet} symbols is not in 2 .. 4096")
-        _check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
-        _check_range("scales", scales, 0, 127)
+        check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
+        check_range("scales", scales, 0, 127)
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, k, K)."""
@@ -75,13 +76,6 @@ class LogisticMixture:
         prepared = self.prepare(0, self.n)
         s = symbols.long()
         return 16 - torch.log2((self.cum(prepared, s + 1) - self.cum(prepared, s)).double())
-
-
-def _check_range(name: str, values: Tensor, low: int, high: int) -> None:
-    if values.numel():
-        least, most = values.aminmax()
-        if least < low or most > high:
-            raise ValueError(f"{name} {int(least)} .. {int(most)} are not all in {low} .. {high}")
 
 
 @cache

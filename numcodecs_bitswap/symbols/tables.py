@@ -1,11 +1,12 @@
 """The constants of FORMAT.md section 3.1, loaded once, when first asked for. Imports numpy only.
 
-They are data of the byte format (`tables.npz`), never computed at run time: exp and powers differ between machines.
+They are data of the byte format (`tables.npz`, `vae_tables.npz`), never computed at run time: exp, powers and
+logarithms differ between machines.
 """
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,34 @@ class Tables(NamedTuple):
     weight: NDArray[np.uint16]
 
 
+class VaeTables(NamedTuple):
+    """Read-only int32 arrays: `normal` (8192,), `edge` (1024,) with `edge[0]` = 0 unused, `invsigma` (128,), `rise`
+    (96, 256), `choose` (256,), `power` (4096,).
+    """
+
+    normal: NDArray[np.int32]
+    edge: NDArray[np.int32]
+    invsigma: NDArray[np.int32]
+    rise: NDArray[np.int32]
+    choose: NDArray[np.int32]
+    power: NDArray[np.int32]
+
+
 @cache
 def tables() -> Tables:
-    """Return the tables. Source: FORMAT.md section 3.1."""
-    with np.load(Path(__file__).with_name("tables.npz")) as stored:
-        arrays = Tables(stored["sigmoid"], stored["invscale"], stored["weight"])
-    for array in arrays:
+    """Return the tables of mixtures and of Bernoulli distributions. Source: FORMAT.md section 3.1."""
+    return Tables(**_stored("tables.npz"))
+
+
+@cache
+def vae_tables() -> VaeTables:
+    """Return the tables of the models of kind `vae`. Source: FORMAT.md section 3.1."""
+    return VaeTables(**_stored("vae_tables.npz"))
+
+
+def _stored(name: str) -> dict[str, NDArray[Any]]:
+    with np.load(Path(__file__).with_name(name)) as stored:
+        arrays = dict(stored)
+    for array in arrays.values():
         array.flags.writeable = False
     return arrays

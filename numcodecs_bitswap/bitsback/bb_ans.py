@@ -1,0 +1,55 @@
+"""BB-ANS: bits-back coding with asymmetric numeral systems (Townsend, Bird, Barber 2019, arXiv:1901.04866; FORMAT.md
+section 6.2).
+
+All latents are popped before anything is pushed: posterior.pop, likelihood.push, prior.push. Several layers are treated
+as one vector, so the message has to hold the bits of all of them, which grow with depth; Bit-Swap asks for those of one
+layer.
+"""
+
+from torch import Tensor
+
+from ..rans.message import Message
+from .coder import (
+    Size,
+    join_phases,
+    phase_sizes,
+    pop_latents,
+    pop_phases,
+    push_latents,
+    push_phases,
+    split_phases,
+)
+from .core import Networks, data_posterior
+
+
+def push(message: Message, model: Networks, grid: Tensor) -> None:
+    """Push a grid x (N, h, w, c): pop z_1, ..., z_L; push x, z_1, ..., z_L.
+
+    Raises
+    ------
+    MessageExhausted
+        The message holds too few bits for the posteriors; it is then spoilt (copy it before).
+    """
+    x = split_phases(grid, model.cell)
+    z = [pop_latents(message, data_posterior(model, x))]
+    for layer in range(1, model.latent_layers):
+        z.append(pop_latents(message, model.posterior(layer + 1, model.latent_input(z[-1]))))
+    push_phases(message, model.likelihood(model.latent_input(z[0])), x)
+    for layer in range(1, model.latent_layers):
+        push_latents(message, model.conditional(layer, model.latent_input(z[layer])), z[layer - 1])
+    push_latents(message, model.prior(*z[-1].shape[:3]), z[-1])
+
+
+def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
+    """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L, ..., z_1, x; push z_L, ...,
+    z_1.
+    """
+    sizes = phase_sizes(size, model.cell)
+    z = [pop_latents(message, model.prior(n, *sizes[0]))]
+    for layer in reversed(range(1, model.latent_layers)):
+        z.insert(0, pop_latents(message, model.conditional(layer, model.latent_input(z[0]))))
+    x = pop_phases(message, model.likelihood(model.latent_input(z[0])), sizes, n, model.channels, model.device)
+    for layer in reversed(range(1, model.latent_layers)):
+        push_latents(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
+    push_latents(message, data_posterior(model, x), z[0])
+    return join_phases(x, size, model.cell)

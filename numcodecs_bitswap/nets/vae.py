@@ -1,0 +1,131 @@
+"""A fully connected variational autoencoder of whole patches (FORMAT.md section 6.3), as of Townsend et al. 2019: one
+vector of latents for each patch.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from ..symbols.tables import vae_tables
+from .arch import check_integers, check_kind
+from .exact import Tensors
+from .parameters import DATA_LEVELS, Parameters, mixture
+from .stage import Stage
+from .trunk import Trunk, pad_channels
+
+LIMITS = {
+    "channels": (1, 3),
+    "height": (1, 4096),
+    "width": (1, 4096),
+    "latent_channels": (1, 256),
+    "latent_bits": (1, 9),
+    "mixtures": (1, 16),
+    "levels": (2, DATA_LEVELS),
+}
+DATA_BASE = 4096
+LOGIT_LIMIT, INDEX_LIMIT, LATENT_MEAN_LIMIT = 341, 95, 256
+
+
+@dataclass(frozen=True)
+class ElementParameters:
+    """Network outputs y (N, h, w, c, K) of a likelihood; nothing depends on channels before."""
+
+    y: Tensor
+    likelihood: str
+
+    def crop(self, height: int, width: int) -> "ElementParameters":
+        """Keep the pixels that exist."""
+        return replace(self, y=self.y[:, :height, :width])
+
+    def channel(self, ch: int, pixels: Tensor) -> Parameters:
+        """The distributions of channel `ch`."""
+        y = self.y[..., ch, :]
+        if self.likelihood == "logistic":
+            logits, offsets, scales = y.chunk(3, dim=-1)
+            return mixture(logits, offsets, scales, DATA_BASE)
+        if self.likelihood == "bernoulli":
+            return Parameters("bernoulli", 2, (y.clamp(-LOGIT_LIMIT, LOGIT_LIMIT),))
+        if self.likelihood == "beta_binomial":
+            alpha, beta = y.clamp(0, INDEX_LIMIT).chunk(2, dim=-1)
+            return Parameters("beta_binomial", DATA_LEVELS, (alpha, beta))
+        return Parameters("categorical", y.shape[-1], (y.clamp(-127, 127),))
+
+
+class VaeModel:
+    """The networks of one model file of kind `vae` on one device; attributes and methods as of `BitSwapModel`.
+
+    Raises
+    ------
+    ModelError
+        `arch` or a tensor breaks the format's rules.
+    """
+
+    cell, latent_layers = 1, 1
+
+    def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
+        self.arch, self.device = arch, device
+        check_kind(arch, "vae", (2,))
+        check_integers(arch, LIMITS, ("direct",))
+        c, k, z, levels = arch["channels"], arch["mixtures"], arch["latent_channels"], arch["levels"]
+        kinds = {
+            "bernoulli": (1, levels == 2),
+            "beta_binomial": (2, levels == DATA_LEVELS),
+            "logistic": (3 * k, levels == DATA_LEVELS),
+            "categorical": (levels, levels <= 128),
+        }
+        outputs, possible = kinds.get(arch.get("likelihood", ""), (0, False))
+        if not possible:
+            raise ModelError(f"the model's arch has likelihood {arch.get('likelihood')!r} with {levels} levels")
+        self.channels: int = c
+        self.levels: int = levels
+        self.shape = (arch["height"], arch["width"], c)
+        self.patch_log2 = max(3, (max(self.shape[:2]) - 1).bit_length())
+        n = math.prod(self.shape)
+        self.stages: list[Stage] = []
+        self.direct = Stage(tensors, "stage1", c, k, arch["blocks"]["direct"], device)
+        self._q = Trunk(tensors, "q", n, 2 * z, 0, device)
+        self._p = Trunk(tensors, "p", z, n * outputs, 0, device)
+        bits = arch["latent_bits"]
+        centres = vae_tables().edge[(2 * np.arange(1 << bits) + 1) << (9 - bits)]
+        self._values = torch.from_numpy((centres + 64 >> 7).astype(np.int8)).to(device)
+
+    def fits(self, height: int, width: int) -> bool:
+        """Whether the core can code patches of this size: of one only."""
+        return (height, width) == self.shape[:2]
+
+    def posterior(self, layer: int, below: Tensor) -> Parameters:
+        """q(z | x), of the data's network input."""
+        y = self._q(below)[1].unsqueeze(-1)
+        means, scales = y.chunk(2, dim=-2)
+        means = means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT) * 64
+        return Parameters("buckets", len(self._values), (means, scales.clamp(0, 127)))
+
+    def likelihood(self, z: Tensor) -> list[ElementParameters]:
+        """p(x | z), z as a network input."""
+        y = self._p(z)[1].view(len(z), -1, *self.shape).movedim(1, -1)
+        return [ElementParameters(y, self.arch["likelihood"])]
+
+    def conditional(self, layer: int, z: Tensor) -> Parameters:
+        """There is one layer."""
+        raise IndexError(layer)
+
+    def prior(self, n: int, height: int, width: int) -> Parameters:
+        """p(z) for n patches: every bucket has the same mass."""
+        like = torch.zeros(1, 1, 1, 1, 1, dtype=torch.int32, device=self.device)
+        return Parameters("uniform", len(self._values), (like.expand(n, 1, 1, self.arch["latent_channels"], 1),))
+
+    def data_input(self, phases: list[Tensor]) -> Tensor:
+        """Network input of patches (N, h, w, c), the one phase."""
+        x = phases[0].reshape(len(phases[0]), 1, 1, -1)
+        if self.levels == DATA_LEVELS:
+            return pad_channels((x - 128).clamp(-127, 127))
+        return pad_channels(x * (127 // (self.levels - 1)))
+
+    def latent_input(self, z: Tensor) -> Tensor:
+        """Network input of latents z (N, 1, 1, Z), bucket numbers."""
+        return pad_channels(self._values[z.long()])

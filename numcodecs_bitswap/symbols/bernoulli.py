@@ -1,0 +1,78 @@
+"""Bernoulli distributions (FORMAT.md section 3.5). Imports `rans.distribution`, the checks and the tables."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..rans.distribution import Functions, Native
+from .checks import block_shape
+from .tables import tables
+
+
+class Bernoulli:
+    """0 or 1 for every symbol of a block.
+
+    Parameters
+    ----------
+    logits : int32 tensor, shape (B, n, 1)
+        log(p(1) / p(0)) in units of 1/32; beyond +-341 they have no further effect.
+
+    Raises
+    ------
+    ValueError
+        Another shape.
+    """
+
+    alphabet, components = 2, 1
+
+    def __init__(self, logits: Tensor) -> None:
+        self.batch, self.n = block_shape(logits)
+        self._logits = logits
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """See `Distribution.prepare`: cum(1), int64 (B, k)."""
+        t = (4096 - 12 * self._logits[:, first:last, 0].long()).clamp(0, 8191)
+        return (1 + (((1 << 16) - 2) * _tensor(t.device).take(t) >> 16),)
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """See `Distribution.cum`."""
+        (one,) = prepared
+        return torch.where(symbols >= 2, 1 << 16, torch.where(symbols <= 0, 0, one))
+
+    def native(self) -> Native:
+        """See `Distribution.native`; each field is the logits."""
+        logits = self._logits.int().contiguous().numpy()
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants())
+
+
+@cache
+def _tensor(device: torch.device) -> Tensor:
+    """SIGMOID as an int64 tensor."""
+    return torch.from_numpy(_constants()).long().to(device)
+
+
+@cache
+def _constants() -> NDArray[np.int32]:
+    """SIGMOID."""
+    return tables().sigmoid.astype(np.int32)
+
+
+# The native form. local: cum(0), cum(1), cum(2).
+
+
+def _load(b: int, i: int, local: Any, logits: Any, second: Any, third: Any, constants: Any, components: int) -> None:
+    local[0] = 0
+    local[1] = 1 + (((1 << 16) - 2) * constants[min(max(4096 - 12 * logits[b, i, 0], 0), 8191)] >> 16)
+    local[2] = 1 << 16
+
+
+def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
+    return local[s]
+
+
+def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
+    return 1 if r >= local[1] else 0

@@ -1,0 +1,19 @@
+"""Checks of a distribution's parameters, each raising ValueError. Imports torch only."""
+
+from torch import Tensor
+
+
+def block_shape(*parameters: Tensor) -> tuple[int, int]:
+    """Return (B, n) of parameters that must all have shape (B, n, 1)."""
+    first = parameters[0].shape
+    if len(first) != 3 or first[2] != 1 or any(p.shape != first for p in parameters):
+        raise ValueError(f"parameters of a block all have shape (B, n, 1), not {[tuple(p.shape) for p in parameters]}")
+    return first[0], first[1]
+
+
+def check_range(name: str, values: Tensor, low: int, high: int) -> None:
+    """Raise unless low <= values <= high."""
+    if values.numel():
+        least, most = values.aminmax()
+        if least < low or most > high:
+            raise ValueError(f"{name} {int(least)} .. {int(most)} are not all in {low} .. {high}")

@@ -1,0 +1,117 @@
+"""Gaussians over buckets of equal prior mass (FORMAT.md section 3.4).
+
+The same integer function twice: in torch, vectorised, and as plain functions for the compiled backend.
+Imports `rans.distribution`, the checks and the tables.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..rans.distribution import Functions, Native
+from .checks import block_shape, check_range
+from .tables import vae_tables
+
+FAR = 1 << 20
+"""Edges 0 and A, beyond every Gaussian: NORMAL is 0 and 2^16 at the ends, so cum(0) = 0 and cum(A) = 2^16 follow."""
+
+
+class GaussianBuckets:
+    """A Gaussian for every symbol of a block; a symbol is a bucket, and all have mass 2^-bits under N(0, 1).
+
+    Parameters
+    ----------
+    means : int32 tensor, shape (B, n, 1)
+        Units of 2^-12, |means| < 2^17.
+    scales : int32 tensor, shape (B, n, 1)
+        0 .. 127; index j is a standard deviation of 2^(j/12 - 8).
+    bits : int
+        1 .. 9; the alphabet is 2^bits.
+
+    Raises
+    ------
+    ValueError
+        Other shapes, or a value outside its range.
+    """
+
+    components = 1
+
+    def __init__(self, means: Tensor, scales: Tensor, bits: int) -> None:
+        self.batch, self.n = block_shape(means, scales)
+        if not 1 <= bits <= 9:
+            raise ValueError(f"2^{bits} buckets are not 2^1 .. 2^9")
+        check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
+        check_range("scales", scales, 0, 127)
+        self.alphabet = 1 << bits
+        self._means, self._scales, self._bits = means, scales, bits
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """See `Distribution.prepare`: means and INVSIGMA[j], each int64 (B, k)."""
+        means, scales = (p[:, first:last, 0].long() for p in (self._means, self._scales))
+        return means, _tensors(self._bits, means.device)[2].take(scales)
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """See `Distribution.cum`."""
+        mean, inverse = prepared
+        normal, edge, _ = _tensors(self._bits, symbols.device)
+        t = (((edge.take(symbols) - mean) * inverse >> 12) + 4096).clamp(0, 8191)
+        return symbols + (((1 << 16) - self.alphabet) * normal.take(t) >> 16)
+
+    def native(self) -> Native:
+        """See `Distribution.native`; the fields are means, scales and scales again."""
+        means, scales = (p.int().contiguous().numpy() for p in (self._means, self._scales))
+        return Native(Functions(_load, _guess, _cum), (means, scales, scales), _constants(self._bits))
+
+
+def _edges(bits: int) -> NDArray[np.int32]:
+    """Edges 0 .. 2^bits of the buckets, in units of 2^-12."""
+    edges = np.append(vae_tables().edge[:: 1 << (10 - bits)], FAR)
+    edges[0] = -FAR
+    return edges.astype(np.int32)
+
+
+@cache
+def _tensors(bits: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """NORMAL, the edges and INVSIGMA as int64 tensors."""
+    arrays = vae_tables().normal, _edges(bits), vae_tables().invsigma
+    normal, edge, invsigma = (torch.from_numpy(a.astype(np.int64)).to(device) for a in arrays)
+    return normal, edge, invsigma
+
+
+# The native form. local: the mean, INVSIGMA[j], and for guesses the standard deviation and the mean's bucket.
+NORMAL, INVSIGMA, POSITION, SIGMA, ALPHABET, EDGE = 0, 8192, 8320, 12416, 12544, 12545  # places in the constants
+
+
+@cache
+def _constants(bits: int) -> NDArray[np.int32]:
+    """The tables; their inverses, for guesses (i - 4096 with cum of about 16 u at NORMAL[i], less the 1 of every bucket
+    below; and 2^28 / INVSIGMA); A; the edges.
+    """
+    normal, invsigma = vae_tables().normal.astype(np.int64), vae_tables().invsigma
+    position = np.searchsorted(((1 << 16) - (1 << bits)) * normal >> 16, 16 * np.arange(4096) + 8) - 4096
+    scale = (1 << 28) // invsigma
+    return np.concatenate([normal, invsigma, position, scale, [1 << bits], _edges(bits)]).astype(np.int32)
+
+
+def _load(b: int, i: int, local: Any, means: Any, scales: Any, third: Any, constants: Any, components: int) -> None:
+    local[0] = means[b, i, 0]
+    local[1] = constants[INVSIGMA + scales[b, i, 0]]
+    local[2] = constants[SIGMA + scales[b, i, 0]]
+
+
+def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
+    t = ((constants[EDGE + s] - local[0]) * local[1] >> 12) + 4096
+    return s + (((1 << 16) - constants[ALPHABET]) * constants[NORMAL + min(max(t, 0), 8191)] >> 16)
+
+
+def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
+    # The bucket of the mean tells how much of r is the 1 of every bucket below; the rest is a quantile of the Gaussian.
+    bucket = constants[NORMAL + min(max((local[0] * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
+    mass = min(max(r - bucket, 0), 65535)
+    place = local[0] + (constants[POSITION + (mass >> 4)] * local[2] >> 16)
+    bucket = constants[NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
+    return min(bucket, constants[ALPHABET] - 1)
