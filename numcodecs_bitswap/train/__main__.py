@@ -17,7 +17,13 @@ def main() -> int:
     """Train by a recipe and write the model file; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m numcodecs_bitswap.train", description=__doc__)
     parser.add_argument("recipe", type=Path, help="models/<name>/recipe.toml")
-    parser.add_argument("--data", type=Path, action="append", required=True, help="folder of images; may be repeated")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="folder of images, or array file (.npy, .npz, idx); may be repeated",
+    )
     parser.add_argument("--run", type=Path, help="folder of the checkpoint and the log (default: runs/<name>)")
     parser.add_argument("--start", type=Path, help="folder of another run of the same network: begin with its weights")
     parser.add_argument("--out", type=Path, help="model file to write (default: <run>/<name>.safetensors)")

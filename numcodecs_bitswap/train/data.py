@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,20 @@ from tqdm import tqdm
 from ..errors import BitswapError
 
 Pixels = NDArray[np.uint8]
+Item = TypeVar("Item")
 EXTENSIONS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}
 
 
 class DataError(BitswapError, ValueError):
-    """The training folder holds nothing that can be trained on."""
+    """The training data hold nothing that can be trained on."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Shares of the variants (they need not sum to one) and chances of what is done to a patch."""
+    """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
+    flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
+    Bernoulli(x / 255) anew each time.
+    """
 
     plain: float = 0.45
     reduced: float = 0.2
@@ -34,6 +39,8 @@ class Augmentation:
     enlarged_jpeg: float = 0.15
     permute_channels: float = 0.1
     noise: float = 0.05
+    flip: bool = False
+    binarise: bool = False
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -52,9 +59,9 @@ def list_images(folder: Path) -> list[Path]:
     return files
 
 
-def split_held_back(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Training files and a held-back tenth: every tenth name, from the fifth on, so that the split needs no state."""
-    return [f for i, f in enumerate(files) if i % 10 != 4], [f for i, f in enumerate(files) if i % 10 == 4]
+def split_held_back(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Training items and a held-back tenth: every tenth, from the fifth on, so that the split needs no state."""
+    return [f for i, f in enumerate(items) if i % 10 != 4], [f for i, f in enumerate(items) if i % 10 == 4]
 
 
 def read_image(path: Path) -> Pixels:
@@ -120,9 +127,7 @@ class PatchSource:
         images = pool[rng.choice(len(pool), p=weights / weights.sum())][1]
         patch = random_crop(images[rng.integers(len(images))], self.size, rng)
         patch = self._colour(patch, rng)
-        if rng.random() < 0.5:
-            patch = patch.transpose(0, 2, 1)
-        patch = patch[:, :: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        patch = turned(patch, rng)
         if rng.random() < self.augmentation.noise:
             noisy = patch + rng.normal(0, rng.uniform(0.5, 4), patch.shape)
             patch = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -136,6 +141,13 @@ class PatchSource:
         return to_gray(patch, int(rng.integers(-3, 3)))
 
 
+def turned(patch: Pixels, rng: np.random.Generator) -> Pixels:
+    """One of the eight symmetries of a square patch (channels, side, side)."""
+    if rng.random() < 0.5:
+        patch = patch.transpose(0, 2, 1)
+    return patch[:, :: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+
+
 def to_gray(patch: Pixels, channel: int = -1) -> Pixels:
     """(h, w, 3) to (1, h, w): one channel if `channel` >= 0, else luminance (Rec. 601)."""
     if channel >= 0:
@@ -144,7 +156,7 @@ def to_gray(patch: Pixels, channel: int = -1) -> Pixels:
 
 
 def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
-    """A (size, size, 3) view of an image at least that large."""
+    """A (size, size, channels) view of an image at least that large."""
     y = rng.integers(image.shape[0] - size + 1)
     x = rng.integers(image.shape[1] - size + 1)
     return image[y : y + size, x : x + size]

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from .fake_quant import ChannelNetwork, QuantLayer, Trunk
 from .networks import BitSwapNet, ChannelNetworks, Stage
+from .recipe import Net
 
 
 def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:
@@ -32,11 +33,11 @@ def _trunk(name: str, trunk: Trunk) -> dict[str, NDArray[np.generic]]:
     return tensors
 
 
-def integer_tensors(net: BitSwapNet) -> dict[str, NDArray[np.generic]]:
+def integer_tensors(net: Net) -> dict[str, NDArray[np.generic]]:
     """Every tensor of FORMAT.md section 7 by name."""
-    tensors: dict[str, NDArray[np.generic]] = {
-        "prior": net.core.prior_integers().detach().cpu().numpy().astype(np.int32)
-    }
+    tensors: dict[str, NDArray[np.generic]] = {}
+    if isinstance(net, BitSwapNet):
+        tensors["prior"] = net.core.prior_integers().detach().cpu().numpy().astype(np.int32)
     for t, stage in enumerate(net.stages, 1):
         assert isinstance(stage, Stage)
         tensors |= _trunk(f"stage{t}.a", stage.a) | _trunk(f"stage{t}.b", stage.b)
@@ -46,31 +47,18 @@ def integer_tensors(net: BitSwapNet) -> dict[str, NDArray[np.generic]]:
                 assert isinstance(network, ChannelNetwork)
                 name = f"stage{t}.phase{phase}.{ch}"
                 tensors |= _layer(f"{name}.in", network.first) | _layer(f"{name}.out", network.out)
-    for number, q in enumerate(net.core.q, 1):
-        assert isinstance(q, Trunk)
-        tensors |= _trunk(f"q{number}", q)
-    for number, p in enumerate(net.core.p):
-        assert isinstance(p, Trunk)
-        tensors |= _trunk(f"p{number}", p)
+    for name, trunk in net.trunks().items():
+        assert isinstance(trunk, Trunk)
+        tensors |= _trunk(name, trunk)
     return tensors
 
 
-def architecture(net: BitSwapNet) -> dict[str, object]:
+def architecture(net: Net) -> dict[str, object]:
     """The `arch` of FORMAT.md section 7."""
-    a = net.arch
-    return {
-        "format": 2,
-        "kind": "bit_swap",
-        "channels": a.channels,
-        "stages": a.stages,
-        "mixtures": a.mixtures,
-        "latent_layers": a.latent_layers,
-        "latent_channels": a.latent_channels,
-        "blocks": {"stage": a.blocks, "core": a.core_blocks, "direct": a.direct_blocks},
-    }
+    return {"format": 2, "kind": net.arch.kind} | net.arch.header()
 
 
-def write_model(net: BitSwapNet, path: Path, name: str, licence: str, provenance: str) -> str:
+def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) -> str:
     """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id."""
     metadata = {
         "arch": json.dumps(architecture(net), sort_keys=True),

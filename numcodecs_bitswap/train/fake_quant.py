@@ -16,6 +16,8 @@ WEIGHT_LIMIT, WIDE_LIMIT = 63, 4032
 """Largest magnitude of an integer weight, of an ordinary and of a wide layer (FORMAT.md section 4.1)."""
 MAX_SHIFT, BIAS_LIMIT, WIDE_BIAS_LIMIT = 12, 2**22, 2**26
 """Keep biases far below the bounds of FORMAT.md section 4.1."""
+SUM_LIMIT, WIDE_SUM_LIMIT = 2**23, 2**28
+"""Keep sum |w| * 127 at half the bound of FORMAT.md section 4.1, which leaves the other half to biases."""
 UNIT = 32.0
 """Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates
 fit.
@@ -56,6 +58,9 @@ class QuantLayer(nn.Module):
         Standard deviation of the initial parameters times sqrt(fan in).
     wide : bool
         Integer weights of 13 bits instead of 7. Where outputs are means of pixels, 7 bits cost 1 % of the rate.
+    zero : int
+        Input that counts as zero (kernel 1 only): the bias takes the difference. With inputs that are mostly
+        background every change of a weight would otherwise move the output everywhere.
     """
 
     def __init__(
@@ -67,9 +72,10 @@ class QuantLayer(nn.Module):
         in_gain: Tensor | None = None,
         out_gain: Tensor | None = None,
         wide: bool = False,
+        zero: int = 0,
     ):
         super().__init__()
-        self.wide = wide
+        self.wide, self.zero = wide, zero
         self.limit = WIDE_LIMIT if wide else WEIGHT_LIMIT
         fan_in = n_in * kernel * kernel
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel) * std / math.sqrt(fan_in))
@@ -81,11 +87,19 @@ class QuantLayer(nn.Module):
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Integer weights (n_out, n_in, k, k), biases and shifts (n_out,), all as float tensors."""
+        w, b, shift = self._rounded()
+        return w, b - self.zero * w.sum(dim=(1, 2, 3)), shift
+
+    def _rounded(self) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
             w = self._real_weight()
-            largest = w.abs().amax(dim=(1, 2, 3)).clamp_min(1e-9)
-            most = WIDE_BIAS_LIMIT if self.wide else BIAS_LIMIT
-            shift = torch.floor(torch.log2(self.limit / largest)).clamp_(0, MAX_SHIFT)
+            size = w.abs()
+            most, most_sum = (WIDE_BIAS_LIMIT, WIDE_SUM_LIMIT) if self.wide else (BIAS_LIMIT, SUM_LIMIT)
+            room = torch.minimum(
+                self.limit / size.amax(dim=(1, 2, 3)).clamp_min(1e-9),
+                most_sum / (127 * size.sum(dim=(1, 2, 3))).clamp_min(1e-9),
+            )
+            shift = torch.floor(torch.log2(room)).clamp_(0, MAX_SHIFT)
             scale = torch.exp2(shift)
             w = (w * scale[:, None, None, None]).round_().clamp_(-self.limit, self.limit)
             b = (self.bias * self.out_gain * scale).round_().clamp_(-most, most)
@@ -100,25 +114,36 @@ class QuantLayer(nn.Module):
         """(n, n_in, h, w) integer-valued floats to (n, n_out, h, w), not yet rounded."""
         w, b = self._real_weight(), self.bias * self.out_gain
         if quantised:
-            w_int, b_int, shift = self.integers()
+            w_int, b_int, shift = self._rounded()
             scale = torch.exp2(-shift)
             w = w + (w_int * scale[:, None, None, None] - w).detach()
             b = b + (b_int * scale - b).detach()
-        return F.conv2d(x, w.to(x.dtype), b.to(x.dtype), padding=w.shape[-1] // 2)
+        return F.conv2d(x - self.zero if self.zero else x, w.to(x.dtype), b.to(x.dtype), padding=w.shape[-1] // 2)
 
 
 class Trunk(nn.Module):
     """The trunk of FORMAT.md section 4.2. `head` runs in float32 so that means keep their fraction bits under bf16."""
 
-    def __init__(self, n_in: int, width: int, blocks: int, out_gain: Tensor, out_bias: Tensor, in_std: float = 3.0):
+    def __init__(
+        self,
+        n_in: int,
+        width: int,
+        blocks: int,
+        out_gain: Tensor,
+        out_bias: Tensor,
+        in_std: float = 3.0,
+        in_gain: Tensor | None = None,
+        zero: int = 0,
+    ):
         super().__init__()
-        self.first = QuantLayer(n_in, width, 1, in_std)
+        self.first = QuantLayer(n_in, width, 1, in_std, in_gain, zero=zero)
         self.convs = nn.ModuleList(QuantLayer(width, width, 3, 1.4) for _ in range(blocks))
         self.outs = nn.ModuleList(QuantLayer(width, width, 1, 0.7) for _ in range(blocks))
         # The inputs' part has shifts of its own: a linear predictor of a pixel needs weights about UNIT times those of
         # features, and with common shifts the features' weights would round to zero.
         self.head = QuantLayer(width, len(out_gain), 1, 0.02, out_gain=out_gain, wide=True)
-        self.skip = QuantLayer(n_in, len(out_gain), 1, 0.0, torch.full((n_in,), UNIT / 4), out_gain, wide=True)
+        skip_gain = torch.full((n_in,), UNIT / 4) if in_gain is None else in_gain
+        self.skip = QuantLayer(n_in, len(out_gain), 1, 0.0, skip_gain, out_gain, wide=True, zero=zero)
         with torch.no_grad():
             self.head.bias.copy_(out_bias)
 

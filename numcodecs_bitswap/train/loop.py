@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .data import PatchSource, held_back_patches, list_images, split_held_back
-from .networks import BitSwapNet
-from .recipe import Recipe, RecipeError
+from .networks import Architecture
+from .recipe import Net, Recipe, RecipeError
+from .sources import open_data
+from .vae import VaeArchitecture
 
 SAVE_EVERY_S = 120.0
 EMA = 0.999
+EVALUATE_PIXELS = 1 << 16
+"""Pixels that are evaluated at once."""
 
 
 def per_element(bits: dict[str, Tensor], elements: int) -> dict[str, float]:
@@ -31,13 +34,19 @@ def per_element(bits: dict[str, Tensor], elements: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def evaluate(net: BitSwapNet, patches: Tensor, quantised: bool = True) -> dict[str, float]:
+def evaluate(net: Net, patches: Tensor, quantised: bool = True) -> dict[str, float]:
     """Rates in bits per element on patches (n, c, h, w), in float32."""
     net.eval()
-    parts = [net.bits(batch.float(), quantised) for batch in torch.split(patches, 16)]
+    batches = torch.split(patches, max(1, EVALUATE_PIXELS // patches[0, 0].numel()))
+    parts = [(len(batch) / len(patches), net.bits(batch.float(), quantised)) for batch in batches]
     net.train()
-    mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+    mean = {name: sum((share * part[name] for share, part in parts), torch.zeros(())) for name in parts[0][1]}
     return per_element(mean, patches[0].numel())
+
+
+def _description(model: Architecture | VaeArchitecture) -> dict[str, object]:
+    """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
+    return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
 
 
 class Trainer:
@@ -47,8 +56,8 @@ class Trainer:
     Parameters
     ----------
     recipe : Recipe
-    folders : sequence of Path
-        Folders of images; a tenth of each is held back.
+    data : sequence of Path
+        Folders of images or array files; a tenth of each is held back.
     run_folder : Path
         Where the checkpoint and the log of rates are kept.
     device : str
@@ -56,23 +65,16 @@ class Trainer:
         Convolutions in bfloat16; the heads and the loss stay in float32.
     """
 
-    def __init__(self, recipe: Recipe, folders: Sequence[Path], run_folder: Path, device: str, bf16: bool):
+    def __init__(self, recipe: Recipe, data: Sequence[Path], run_folder: Path, device: str, bf16: bool):
         self.recipe, self.device = recipe, torch.device(device)
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.run_folder = run_folder
         run_folder.mkdir(parents=True, exist_ok=True)
         schedule = recipe.training
         torch.manual_seed(schedule.seed)
-        splits = [split_held_back(list_images(folder)) for folder in folders]
-        channels = recipe.model.channels
-        self.batches = [
-            (PatchSource([s[0] for s in splits], side, channels, recipe.augmentation, schedule.seed), number)
-            for side, number in schedule.batches
-        ]
-        held = held_back_patches([f for s in splits for f in s[1]], schedule.patch, channels, 64)
-        self.held_back = torch.from_numpy(held).to(self.device)
-        self.net = BitSwapNet(recipe.model).to(self.device)
-        self.average = BitSwapNet(recipe.model).to(self.device)
+        self.batches, held_back = open_data(data, recipe)
+        self.held_back = torch.from_numpy(held_back).to(self.device)
+        self.net, self.average = (recipe.model.network().to(self.device) for _ in range(2))
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
@@ -91,7 +93,7 @@ class Trainer:
             state: dict[str, Any] = torch.load(checkpoint, map_location=self.device, weights_only=True)
         except OSError as error:
             raise RecipeError(f"no run to begin with: {error}") from None
-        if state["model"] != asdict(self.recipe.model):
+        if state["model"] != _description(self.recipe.model):
             raise RecipeError(f"{checkpoint} belongs to another [model]; choose another folder")
         return state
 
@@ -117,7 +119,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint; a killed run leaves the old one whole."""
         state = {
-            "model": asdict(self.recipe.model),
+            "model": _description(self.recipe.model),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),

@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,15 @@ LATENT_ALPHABET = 128
 MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0
 """Units per level (means), per octave (scales, logits) and per one (chain coefficients)."""
 
+DIRECT_PATCHES = 8
+"""Patches of a batch from which the direct stage learns, in a model without stages."""
+
 
 @dataclass(frozen=True)
 class Architecture:
     """What a recipe says about the networks; names as in FORMAT.md section 7."""
 
+    kind: ClassVar[str] = "bit_swap"
     channels: int
     stages: int
     mixtures: int
@@ -33,6 +38,27 @@ class Architecture:
     core_blocks: int
     latent_layers: int
     latent_channels: int
+    patch_log2: int = 8
+
+    def network(self) -> "BitSwapNet":
+        """The network, with random weights."""
+        return BitSwapNet(self)
+
+    def misfit(self, patch: int) -> str:
+        """What is wrong with this model or a patch side, or nothing."""
+        if not 3 <= self.patch_log2 <= 12:
+            return "patch_log2 must be 3 .. 12"
+        if self.stages == 0:
+            return "patch must be even" if patch % 2 else ""
+        fits = patch & (patch - 1) == 0 and patch >> self.stages >= 2
+        return "" if fits else f"patch must be a power of two of at least {2 << self.stages}"
+
+    def header(self) -> dict[str, object]:
+        """The `arch` of FORMAT.md section 7."""
+        names = ("channels", "stages", "mixtures", "latent_layers", "latent_channels")
+        blocks = {"stage": self.blocks, "core": self.core_blocks, "direct": self.direct_blocks}
+        patch = {} if self.patch_log2 == 8 else {"patch_log2": self.patch_log2}
+        return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch
 
 
 def phase_gains(channels: int, mixtures: int, octave: float) -> tuple[Tensor, Tensor]:
@@ -51,6 +77,11 @@ def latent_gains(latent_channels: int, octave: float) -> tuple[Tensor, Tensor]:
     return torch.tensor([MEAN_GAIN] * z + [SCALE_GAIN] * z), torch.tensor([0.0] * z + [4 + octave] * z)
 
 
+def floored(p: Tensor, alphabet: int) -> Tensor:
+    """Bits of probability p when every symbol of the alphabet gets 2^-16 first (FORMAT.md section 3)."""
+    return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
+
+
 def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:
     """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on
     dim 1.
@@ -67,7 +98,7 @@ def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor
         p = mass.squeeze(1)
     else:
         p = (mass * torch.softmax(logits * (torch.log(torch.tensor(2.0)) / LOGIT_GAIN), dim=1)).sum(1)
-    return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
+    return floored(p, alphabet)
 
 
 class ChannelNetworks(nn.ModuleList):
@@ -155,6 +186,22 @@ class Stage(nn.Module):
         return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
 
 
+def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype) -> Tensor:
+    """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
+    6.4).
+
+    The twin of a stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad, and
+    pays a little more at the edges and nothing for the zeros.
+    """
+    side = 1 << (max(grid.shape[2:]) - 1).bit_length()
+    grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))
+    total = torch.full((len(grid),), 8.0 * grid.shape[1], device=grid.device)
+    while grid.shape[-1] > 1:
+        grid, bits = stage(grid, quantised, dtype)
+        total = total + bits
+    return total.mean()
+
+
 class Core(nn.Module):
     """The Bit-Swap core of FORMAT.md section 6.1: L Markov layers of discretised logistic latents."""
 
@@ -228,9 +275,14 @@ class BitSwapNet(nn.Module):
         self.stages = nn.ModuleList(Stage(arch.channels, arch.mixtures, *shape, arch.channel_width) for shape in shapes)
         self.core = Core(arch)
 
+    def trunks(self) -> dict[str, nn.Module]:
+        """The trunks besides the stages, by their names in the model file."""
+        named = {f"q{number}": q for number, q in enumerate(self.core.q, 1)}
+        return named | {f"p{number}": p for number, p in enumerate(self.core.p)}
+
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Mean bits per patch of x (n, c, h, w), integer-valued floats, h = w a power of two: `stage1`.., `core`,
-        `popped`, `direct`.
+        """Mean bits per patch of x (n, c, h, w), integer-valued floats: `stage1`.., `core`, `popped`, `direct`; h = w
+        even, a power of two if there are stages.
         """
         result: dict[str, Tensor] = {}
         grid = x
@@ -239,9 +291,7 @@ class BitSwapNet(nn.Module):
             result[f"stage{number}"] = bits.mean()
         net, popped = self.core(grid, quantised, dtype)
         result["core"], result["popped"] = net.mean(), popped.mean()
-        direct = torch.full((len(x),), 8.0 * x.shape[1], device=x.device)
-        while grid.shape[-1] > 1:
-            grid, bits = self.stages[-1](grid, quantised, dtype)
-            direct = direct + bits
-        result["direct"] = direct.mean()
+        # Without stages the direct stage sees whole patches, and only the first patches of a chunk are coded by it.
+        few = grid if self.arch.stages else grid[:DIRECT_PATCHES]
+        result["direct"] = direct_bits(self.stages[-1], few, quantised, dtype)
         return result

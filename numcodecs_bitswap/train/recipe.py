@@ -9,7 +9,11 @@ from typing import Any
 
 from ..errors import BitswapError
 from .data import Augmentation
-from .networks import Architecture
+from .networks import Architecture, BitSwapNet
+from .vae import VaeArchitecture, VaeNet
+
+Net = BitSwapNet | VaeNet
+KINDS: dict[str, type[Architecture] | type[VaeArchitecture]] = {a.kind: a for a in (Architecture, VaeArchitecture)}
 
 
 class RecipeError(BitswapError, ValueError):
@@ -41,11 +45,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top."""
+    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top. `kind` in [model] is
+    "vae" or, if not given, "bit_swap" (FORMAT.md section 7).
+    """
 
     name: str
     licence: str
-    model: Architecture
+    model: Architecture | VaeArchitecture
     training: Schedule
     augmentation: Augmentation
 
@@ -72,13 +78,16 @@ def read_recipe(path: Path) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
-    tables = {"model": Architecture, "training": Schedule, "augmentation": Augmentation}
+    kind = values.get("model", {}).pop("kind", "bit_swap")
+    if kind not in KINDS:
+        raise RecipeError(f"{path} [model]: kind is {kind!r}, not one of {', '.join(KINDS)}")
+    tables: dict[str, type] = {"model": KINDS[kind], "training": Schedule, "augmentation": Augmentation}
     for key, cls in tables.items():
         values[key] = _table(cls, values.get(key, {}), f"{path} [{key}]")
     recipe: Recipe = _table(Recipe, values, str(path))
     if recipe.model.channels not in (1, 3):
         raise RecipeError(f"{path}: channels must be 1 or 3")
     for side, _ in recipe.training.batches:
-        if side & (side - 1) or side >> recipe.model.stages < 2:
-            raise RecipeError(f"{path}: patch must be a power of two of at least {2 << recipe.model.stages}")
+        if problem := recipe.model.misfit(side):
+            raise RecipeError(f"{path}: {problem}")
     return recipe
