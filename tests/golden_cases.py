@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numcodecs_bitswap import BBANS, BitSwap
 from pictures import photograph
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -18,11 +19,12 @@ GOLDEN = Path(__file__).with_name("golden")
 
 @dataclass(frozen=True)
 class Case:
-    """`options` of BitSwap, the array, and the route (FORMAT.md section 1) that its frame takes."""
+    """The route (FORMAT.md section 1) that its frame takes, the array, the codec and its options."""
 
     route: int
     make: Callable[[], NDArray[Any]]
     options: dict[str, Any]
+    codec: Any = BitSwap
 
 
 def _crop(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
@@ -55,5 +57,8 @@ CASES = {
     "tiny_gray": Case(4, lambda: _crop(61, 47, 1), {"model": "tiny-gray8-v1"}),
     "tiny_gray_stack": Case(4, lambda: _crop(34, 40, 1).reshape(2, 17, 40), {"model": "tiny-gray8-v1"}),
     "photo_rgb": Case(4, lambda: _crop(64, 64), {"model": "photo-rgb8-v1"}),
+    "bbans_stored": Case(2, lambda: _ramp(">i4"), {}, BBANS),
+    "bbans_tiny_rgb": Case(4, lambda: _crop(40, 50), {"model": "tiny-rgb8-v1"}, BBANS),
+    "bbans_tiny_gray_stack": Case(4, lambda: _crop(34, 40, 1).reshape(2, 17, 40), {"model": "tiny-gray8-v1"}, BBANS),
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }

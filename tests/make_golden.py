@@ -6,7 +6,6 @@ Beside each frame lies the array it must decode to, as written by numpy.
 import numpy as np
 
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BitSwap
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
         if path.exists():
             continue
         array = case.make()
-        frame = BitSwap(**case.options).encode(array)
+        frame = case.codec(**case.options).encode(array)
         if frame[5] != case.route:
             raise SystemExit(f"{name} took route {frame[5]}, not {case.route}")
         with path.with_suffix(".npy").open("xb") as file:

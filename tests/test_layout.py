@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import numcodecs_bitswap
-from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.zarr3 import NAME, BitSwapCodec
+from numcodecs_bitswap import BBANS, BitSwap
+from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec
 
 PACKAGE = Path(numcodecs_bitswap.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -138,7 +138,7 @@ def test_entry_points_are_named_as_the_codecs_are() -> None:
         if entry.group != "numcodecs_bitswap.models"
     ]
     assert {(entry.group, entry.name) for entry in ours} == {
-        ("numcodecs.codecs", BitSwap.codec_id),
-        ("zarr.codecs", NAME),
+        *(("numcodecs.codecs", codec.codec_id) for codec in (BitSwap, BBANS)),
+        *(("zarr.codecs", serializer.name) for serializer in (BitSwapCodec, BBANSCodec)),
     }
-    assert {entry.load() for entry in ours} == {BitSwap, BitSwapCodec}
+    assert {entry.load() for entry in ours} == {BitSwap, BBANS, BitSwapCodec, BBANSCodec}

@@ -9,16 +9,16 @@ import pytest
 import zarr
 from numcodecs import Delta
 
-from numcodecs_bitswap import BitSwap, FormatError
+from numcodecs_bitswap import FormatError
 from numcodecs_bitswap.frame import Route
 from strategies import picture
 
-CODEC = BitSwap(model="tiny-rgb8-v1")
+TINY = "tiny-rgb8-v1"
 
 
-def create(data: np.ndarray[Any, Any], store: Any = None, **options: Any) -> Any:
+def create(codec_class: Any, data: np.ndarray[Any, Any], store: Any = None, **options: Any) -> Any:
     store = {} if store is None else store
-    options = {"compressors": CODEC, "zarr_format": 2} | options
+    options = {"compressors": codec_class(model=TINY), "zarr_format": 2} | options
     return zarr.create_array(store, data=data, **options)
 
 
@@ -35,7 +35,7 @@ DTYPES = ["?", "i1", "u1", "<i2", ">u2", ">i8", "<f2", ">f4", "f8", ">c16", "M8[
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [*DTYPES, [("a", "<i4"), ("b", ">f8"), ("c", "S3")]], ids=str)
-def test_every_dtype_and_order(dtype: Any, order: str) -> None:
+def test_every_dtype_and_order(codec_class: Any, dtype: Any, order: str) -> None:
     dtype = np.dtype(dtype)
     rng = np.random.default_rng(0)
     if dtype.kind in "SU" or dtype.names:
@@ -43,7 +43,7 @@ def test_every_dtype_and_order(dtype: Any, order: str) -> None:
         data = data.astype(dtype).reshape(5, 7)
     else:
         data = rng.integers(0, 100, (5, 7)).astype("<i8").astype(dtype)
-    array = create(data, chunks=(3, 3), order=order)
+    array = create(codec_class, data, chunks=(3, 3), order=order)
     np.testing.assert_array_equal(array[:], data)
     np.testing.assert_array_equal(array[1:4, 2], data[1:4, 2])
     assert array[:].dtype == dtype
@@ -54,65 +54,69 @@ def test_every_dtype_and_order(dtype: Any, order: str) -> None:
     ("shape", "chunks"),
     [((100, 90, 3), (40, 40, 3)), ((3, 70, 64, 3), (2, 64, 32, 3)), ((64, 64, 3), (64, 64, 3))],
 )
-def test_images_with_edge_chunks(shape: Any, chunks: Any, order: str) -> None:
+def test_images_with_edge_chunks(codec_class: Any, shape: Any, chunks: Any, order: str) -> None:
     planes = [picture(shape[-3:], seed) for seed in range(int(np.prod(shape[:-3])))]
     data = np.stack(planes).reshape(shape)
-    array = create(data, chunks=chunks, order=order)
+    array = create(codec_class, data, chunks=chunks, order=order)
     np.testing.assert_array_equal(array[:], data)
     np.testing.assert_array_equal(array[..., 10:50, 5, 1], data[..., 10:50, 5, 1])
     assert Route.MODEL in routes(array)
 
 
-def test_a_part_of_a_chunk_is_written() -> None:
+def test_a_part_of_a_chunk_is_written(codec_class: Any) -> None:
     data = picture((80, 80, 3))
-    array = create(data, chunks=(64, 64, 3))
+    array = create(codec_class, data, chunks=(64, 64, 3))
     array[10:20, 30:70, 1] = data[10:20, 30:70, 1] = 9
     np.testing.assert_array_equal(array[:], data)
 
 
-def test_strided_and_read_only_data() -> None:
+def test_strided_and_read_only_data(codec_class: Any) -> None:
     data = np.repeat(picture((64, 64, 3)), 2, axis=1)[::-1, ::2]
     data.flags.writeable = False
-    np.testing.assert_array_equal(create(data, chunks=(32, 64, 3))[:], data)
+    np.testing.assert_array_equal(create(codec_class, data, chunks=(32, 64, 3))[:], data)
 
 
-def test_no_dimensions_and_no_items() -> None:
-    assert create(np.array(7, "u1"))[()] == 7
-    assert create(np.zeros((0, 4), "u1"), chunks=(1, 4))[:].shape == (0, 4)
+def test_no_dimensions_and_no_items(codec_class: Any) -> None:
+    assert create(codec_class, np.array(7, "u1"))[()] == 7
+    assert create(codec_class, np.zeros((0, 4), "u1"), chunks=(1, 4))[:].shape == (0, 4)
 
 
-def test_behind_a_filter() -> None:
+def test_behind_a_filter(codec_class: Any) -> None:
     data = np.cumsum(np.ones((40, 50), "<u2"), axis=0, dtype="<u2")
-    np.testing.assert_array_equal(create(data, chunks=(40, 50), filters=[Delta("<u2")])[:], data)
+    np.testing.assert_array_equal(create(codec_class, data, chunks=(40, 50), filters=[Delta("<u2")])[:], data)
 
 
-def test_as_a_filter() -> None:
+def test_as_a_filter(codec_class: Any) -> None:
     data = picture((64, 64, 3))
-    np.testing.assert_array_equal(create(data, chunks=(64, 64, 3), filters=[CODEC], compressors=None)[:], data)
+    np.testing.assert_array_equal(
+        create(codec_class, data, chunks=(64, 64, 3), filters=[codec_class(model=TINY)], compressors=None)[:], data
+    )
 
 
-def test_reopened_from_a_folder(tmp_path: Path) -> None:
+def test_reopened_from_a_folder(codec_class: Any, tmp_path: Path) -> None:
     data = picture((64, 70, 3))
-    create(data, tmp_path / "a.zarr", chunks=(64, 64, 3))
+    create(codec_class, data, tmp_path / "a.zarr", chunks=(64, 64, 3))
     array = zarr.open_array(tmp_path / "a.zarr", mode="r")
     np.testing.assert_array_equal(array[:], data)
-    assert array.compressors == (CODEC,)
+    assert array.compressors == (codec_class(model=TINY),)
 
 
-def test_a_consolidated_group(tmp_path: Path) -> None:
+def test_a_consolidated_group(codec_class: Any, tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=2)
     data = {name: picture((40, 40, 3), seed) for seed, name in enumerate("abc")}
     for name, image in data.items():
-        group.create_array(name, data=image, chunks=(32, 32, 3), compressors=CODEC)
+        group.create_array(name, data=image, chunks=(32, 32, 3), compressors=codec_class(model=TINY))
     zarr.consolidate_metadata(tmp_path / "g.zarr")
     reopened = zarr.open_consolidated(tmp_path / "g.zarr")
     for name, image in data.items():
         np.testing.assert_array_equal(reopened[name][:], image)
 
 
-def test_many_threads_on_one_array() -> None:
+def test_many_threads_on_one_array(codec_class: Any) -> None:
     data = picture((128, 128, 3))
-    array = zarr.create_array({}, shape=data.shape, dtype="u1", chunks=(32, 32, 3), compressors=CODEC, zarr_format=2)
+    array = zarr.create_array(
+        {}, shape=data.shape, dtype="u1", chunks=(32, 32, 3), compressors=codec_class(model=TINY), zarr_format=2
+    )
     corners = [(y, x) for y in range(0, 128, 32) for x in range(0, 128, 32)]
 
     def write(corner: tuple[int, int]) -> None:
@@ -125,8 +129,8 @@ def test_many_threads_on_one_array() -> None:
             np.testing.assert_array_equal(read, data)
 
 
-def test_altered_chunks_are_an_error() -> None:
-    array = create(picture((64, 64, 3)), chunks=(64, 64, 3))
+def test_altered_chunks_are_an_error(codec_class: Any) -> None:
+    array = create(codec_class, picture((64, 64, 3)), chunks=(64, 64, 3))
     (key,) = [key for key in array.store._store_dict if key.endswith("0.0.0")]
     frame = bytearray(array.store._store_dict[key].to_bytes())
     frame[len(frame) // 2] ^= 1

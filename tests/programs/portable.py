@@ -10,6 +10,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 if sys.argv[1:] == ["torch"]:
     sys.modules["numba"] = None  # type: ignore[assignment]
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap import BBANS, BitSwap
 from pictures import photograph
 
 for name, case in CASES.items():
@@ -28,9 +29,11 @@ for name, case in CASES.items():
         assert np.array_equal(decoded, np.load(GOLDEN / f"{name}.npy")), name
 
 image = photograph()
+jobs: list[tuple[Any, np.ndarray[Any, Any]]]
 rgb = [image[y : y + 40, x : x + 48] for y in (0, 90, 180) for x in (10, 300)]
 jobs = [(BitSwap(model="tiny-rgb8-v1"), tile) for tile in rgb]
 jobs += [(BitSwap(model="tiny-gray8-v1"), tile[..., 1]) for tile in rgb]
+jobs += [(BBANS(model="tiny-rgb8-v1"), tile) for tile in rgb[:3]]
 jobs += [(BitSwap(model="photo-rgb8-v1"), rgb[0]), (BitSwap(model="photo-gray8-v1"), rgb[0][..., 0])]
 
 alone = [codec.encode(tile) for codec, tile in jobs]
