@@ -1,35 +1,37 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. It imports neither torch nor anything of the package, so that the package can be held against the page.
+with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`. None of the three imports torch or
+anything of the package, so that the package can be held against the page.
 """
 
-import hashlib
 import json
 import math
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
-from safetensors import safe_open
 
-Ints = NDArray[np.int64]
+from reference_model import FrameError, Model, require
+from reference_symbols import (
+    Block,
+    GaussianBuckets,
+    Ints,
+    Listed,
+    Mixture,
+    Uniform,
+    bernoulli,
+    beta_binomial,
+    categorical,
+    edge,
+)
+
 FindModel = Callable[[bytes], str | Path]
-
-
-class FrameError(ValueError):
-    """The frame or the model file breaks a rule of FORMAT.md."""
-
-
-def require(kept: bool, rule: str) -> None:
-    if not kept:
-        raise FrameError(f"broken rule: {rule}")
 
 
 # ---- Conventions
@@ -72,7 +74,8 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     reader = Reader(frame)
     require(reader.take(3) == b"\x89BS", "magic")
     require(reader.integer(1) == 1, "version 1")
-    require(reader.integer(1) == 1, "codec 1")
+    codec = reader.integer(1)
+    require(codec in CODECS, "codec 1..2")
     route = reader.integer(1)
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
@@ -91,7 +94,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     order: Any = "CF"[layout]
     if route == 4:
         require(dtype.str == "|u1", "a model payload is of |u1")
-        array = np.asarray(model_payload(reader, shape, find_model), order=order)
+        array = np.asarray(model_payload(reader, codec, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -168,7 +171,7 @@ def unpack(payload: bytes, size: int) -> bytes:
 # ---- 1.2 Model payload
 
 
-def model_payload(reader: Reader, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
+def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
     model_id = reader.take(16)
     y, x, channel = reader.take(3)
     require(len({y, x, channel}) == 3, "the three axes differ")
@@ -197,7 +200,7 @@ def model_payload(reader: Reader, shape: tuple[int, ...], find_model: FindModel)
     message = Message(heads, tail)
     for tiles, mode in reversed(cut_into_groups(tile(*images.shape[:3], 1 << patch_log2), schedule)):
         h, w = tiles[0][3:]
-        field = decode_field(model, message, mode, len(tiles), h, w)
+        field = decode_field(model, message, CODECS[codec][mode], len(tiles), h, w)
         for (n, top, left, _, _), pixels in zip(tiles, field, strict=True):
             images[n, top : top + h, left : left + w] = pixels
     require(message.is_empty(), "the message is empty after the last group")
@@ -239,15 +242,13 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
 
 
 class Message:
-    """A block is a `Mixture` or a `Uniform` (section 3): a cum, of the same alphabet, for each of its symbols."""
-
     def __init__(self, heads: list[int], tail: list[int]) -> None:
         self.heads, self.tail = heads, tail
 
     def is_empty(self) -> bool:
         return not self.tail and all(head == 2**16 for head in self.heads)
 
-    def push(self, block: "Mixture | Uniform", symbols: Ints) -> None:
+    def push(self, block: Block, symbols: Ints) -> None:
         """Push symbols of any shape, flattened in C order."""
         flat = symbols.reshape(-1).tolist()
         for i in reversed(range(len(block))):
@@ -259,7 +260,7 @@ class Message:
                 head //= 2**16
             self.heads[lane] = ((head // freq) << 16) + head % freq + start
 
-    def pop(self, block: "Mixture | Uniform") -> Ints:
+    def pop(self, block: Block) -> Ints:
         symbols = []
         for i in range(len(block)):
             lane = i % len(self.heads)
@@ -276,63 +277,26 @@ class Message:
         return np.array(symbols, np.int64)
 
 
-# ---- 3. Distributions
-
-SIGMOID = [round(2**16 / (1 + (Decimal(4096 - i) / 384).exp())) for i in range(8192)]
-INVSCALE = np.array([round(49152 / Decimal(2) ** (Decimal(j) / 12 - 4)) for j in range(128)])
-WEIGHT = np.array([round(2**14 * Decimal(2) ** (-Decimal(d) / 12)) for d in range(128)])
-
-
-class Mixture:
-    """Mixtures of discretised logistics; logits, means and scale indices are of shape (n, K)."""
-
-    def __init__(self, logits: Ints, means: Ints, scales: Ints, alphabet: int) -> None:
-        self.alphabet = alphabet
-        weights = WEIGHT[np.minimum(logits.max(1, keepdims=True) - logits, 127)]
-        self.ratios: list[int] = (((2**16 - alphabet) << 28) // weights.sum(1)).tolist()
-        self.components: list[list[list[int]]] = np.stack([weights, means, INVSCALE[scales]], 2).tolist()
-
-    def __len__(self) -> int:
-        return len(self.ratios)
-
-    def cum(self, i: int, s: int) -> int:
-        if s == 0 or s == self.alphabet:
-            return 2**16 if s else 0
-        total = 0
-        for weight, mean, invscale in self.components[i]:
-            t = ((32 * s - 16 - mean) * invscale >> 12) + 4096
-            total += weight * SIGMOID[min(max(t, 0), 8191)]
-        return s + (self.ratios[i] * total >> 44)
-
-
-class Uniform:
-    def __init__(self, n: int, alphabet: int) -> None:
-        self.n, self.alphabet = n, alphabet
-
-    def __len__(self) -> int:
-        return self.n
-
-    def cum(self, i: int, s: int) -> int:
-        return (s << 16) // self.alphabet
+# ---- 3. Distributions: reference_symbols.py
 
 
 # ---- 4. Integer networks. A grid of activations is (g, rows, columns, channels).
 
 
-def linear(model: "Model", name: str, u: Ints) -> Ints:
+def linear(model: Model, name: str, u: Ints) -> Ints:
     w, b, f = model.layers[name]
     sums: Ints = u.reshape(-1, u.shape[-1]) @ w.T + b + (1 << f >> 1)
     return (sums >> f).reshape(*u.shape[:-1], len(b))
 
 
-def conv(model: "Model", name: str, u: Ints) -> Ints:
+def conv(model: Model, name: str, u: Ints) -> Ints:
     rows, columns = u.shape[1:3]
     padded = np.pad(u, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [padded[:, m : m + rows, n : n + columns] for m in range(3) for n in range(3)]
     return linear(model, name, np.concatenate(taps, -1))
 
 
-def trunk(model: "Model", name: str, u: Ints) -> tuple[Ints, Ints]:
+def trunk(model: Model, name: str, u: Ints) -> tuple[Ints, Ints]:
     """The last h, and y."""
     h = linear(model, f"{name}.in", u).clip(0, 127)
     for k in range(model.blocks[name]):
@@ -352,7 +316,7 @@ class Phase(NamedTuple):
     channel_networks: str = ""  # their name without the channel; the core has none
 
 
-def distribution(model: "Model", phase: Phase, x: Ints, ch: int) -> Mixture:
+def distribution(model: Model, phase: Phase, x: Ints, ch: int) -> Mixture:
     """Channel `ch` of the pixels x (g, rows, columns, c) that exist, given their lower channels (4.3)."""
     h, y, base = (values[:, : x.shape[1], : x.shape[2]] for values in (phase.h, phase.y, phase.base))
     k, c = model.mixtures, model.channels
@@ -367,7 +331,7 @@ def distribution(model: "Model", phase: Phase, x: Ints, ch: int) -> Mixture:
     return Mixture(logits.clip(-127, 127), means, scales.clip(0, 127), 256)
 
 
-def correction(model: "Model", name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
+def correction(model: Model, name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
     """What a channel network adds to the 3 K values (4.4), given the lower channels' values and bases."""
     d = (lower - ((base + 16) >> 5)).clip(-127, 127)
     v = linear(model, f"{name}.in", np.concatenate([h, d], -1)).clip(0, 127)
@@ -404,7 +368,7 @@ def window(grid: Ints, r: Ints, first: int) -> list[Ints]:
     return [(at(grid, m, n) - r).clip(-127, 127) for m in steps for n in steps]
 
 
-def pass_a(model: "Model", stage: str, c: Ints) -> list[Phase]:
+def pass_a(model: Model, stage: str, c: Ints) -> list[Phase]:
     s = c + at(c, 0, 1) + at(c, 1, 0) + at(c, 1, 1)
     r = (s + 2) >> 2
     u = np.concatenate([*window(c, r, -1), (r - 128).clip(-127, 127)], -1)
@@ -412,7 +376,7 @@ def pass_a(model: "Model", stage: str, c: Ints) -> list[Phase]:
     return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11")]
 
 
-def pass_b(model: "Model", stage: str, c: Ints, d: Ints) -> list[Phase]:
+def pass_b(model: Model, stage: str, c: Ints, d: Ints) -> list[Phase]:
     s01 = c + at(c, 0, 1) + at(d, -1, 0) + d
     s10 = c + at(c, 1, 0) + at(d, 0, -1) + d
     r = (s01 + s10 + 4) >> 3
@@ -422,37 +386,94 @@ def pass_b(model: "Model", stage: str, c: Ints, d: Ints) -> list[Phase]:
     return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01"), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10")]
 
 
-def blocks(model: "Model", phases: list[Phase], cells: Ints, h: int, w: int) -> Iterator[tuple[Mixture, Ints]]:
-    """Each block in pop order with the view of its pixels in `cells`; a block is computed when it is asked for."""
+def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Block, Ints]]:
+    """Each block in pop order with the view of its pixels; a block is computed when it is asked for."""
     for ch in range(model.channels):
         for phase in phases:
-            x = cells[:, phase.a : h : 2, phase.b : w : 2]  # the pixels that exist
+            x = field[:, phase.a :: 2, phase.b :: 2]  # the pixels that exist
             yield distribution(model, phase, x, ch), x[..., ch]
 
 
-def pop_phases(model: "Model", message: Message, phases: list[Phase], cells: Ints, h: int, w: int) -> None:
-    for block, pixels in blocks(model, phases, cells, h, w):
-        pixels[...] = message.pop(block).reshape(pixels.shape)
+def pop_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
+    for block, values in blocks:
+        values[...] = message.pop(block).reshape(values.shape)
 
 
-def decode_stage(model: "Model", stage: str, message: Message, coarse: Ints, h: int, w: int) -> Ints:
+def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: int, w: int) -> Ints:
     cells = cells_from(coarse)
-    pop_phases(model, message, pass_a(model, stage, coarse), cells, h, w)
-    pop_phases(model, message, pass_b(model, stage, coarse, cells[:, 1::2, 1::2]), cells, h, w)
-    return cells[:, :h, :w]
+    field = cells[:, :h, :w]
+    pop_all(message, blocks(model, pass_a(model, stage, coarse), field))
+    pop_all(message, blocks(model, pass_b(model, stage, coarse, cells[:, 1::2, 1::2]), field))
+    return field
 
 
-def decode_field(model: "Model", message: Message, mode: int, g: int, h: int, w: int, number: int = 1) -> Ints:
+DecodeCore = Callable[[Model, Message, int, int, int], Ints]
+
+
+def decode_field(
+    model: Model, message: Message, decode_core: DecodeCore, g: int, h: int, w: int, number: int = 1
+) -> Ints:
     """The grid that stage `number` codes; after the last stage it is the core's."""
     if number > model.stages:
-        return (decode_bit_swap, decode_direct)[mode](model, message, g, h, w)
-    coarse = decode_field(model, message, mode, g, *halve(h, w), number + 1)
+        return decode_core(model, message, g, h, w)
+    coarse = decode_field(model, message, decode_core, g, *halve(h, w), number + 1)
     return decode_stage(model, f"stage{number}", message, coarse, h, w)
 
 
 # ---- 6. Core
 
-CORE = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+class Core(Protocol):
+    """The distributions of the chain x, z_1, ..., z_M for one group; x is number 0 of it."""
+
+    def chain(self) -> list[Ints]:
+        """Zeros of the shapes of x, z_1, ..., z_M."""
+        ...
+
+    def prior(self) -> Block: ...
+
+    def q(self, n: int, below: Ints) -> Block:
+        """q_n, given number n - 1."""
+        ...
+
+    def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
+        """The blocks of p_n, given number n + 1, in pop order with the views of their symbols in number n."""
+        ...
+
+
+# ---- 6.1 The core of kind bit_swap
+
+PHASES = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+class BitSwapCore:
+    def __init__(self, model: Model, g: int, h: int, w: int) -> None:
+        self.model = model
+        self.data, self.grid = (g, h, w, model.channels), (g, *halve(h, w))
+
+    def chain(self) -> list[Ints]:
+        layer = (*self.grid, self.model.latent_channels)
+        return [np.zeros(shape, np.int64) for shape in (self.data, *[layer] * self.model.latent_layers)]
+
+    def prior(self) -> Block:
+        return latents(np.tile(self.model.prior.reshape(-1), (*self.grid, 1)))
+
+    def q(self, n: int, below: Ints) -> Block:
+        u = below - 64 if n > 1 else vectors_of_cells(complete(below))
+        return latents(trunk(self.model, f"q{n}", u)[1])
+
+    def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
+        h, y = trunk(self.model, f"p{n}", above - 64)
+        if n > 0:
+            yield latents(y), own
+        else:
+            base = np.full((*self.grid, self.model.channels), 4096)
+            phases = [Phase(a, b, h, part, base) for (a, b), part in zip(PHASES, np.split(y, 4, -1), strict=True)]
+            yield from blocks(self.model, phases, own)
+
+
+def vectors_of_cells(cells: Ints) -> Ints:
+    return (np.concatenate([cells[:, a::2, b::2] for a, b in PHASES], -1) - 128).clip(-127, 127)
 
 
 def latents(y: Ints) -> Mixture:
@@ -461,117 +482,89 @@ def latents(y: Ints) -> Mixture:
     return Mixture(np.zeros_like(mean), 2048 + mean.clip(-4096, 4096), scale.clip(0, 127), 128)
 
 
-def prior(model: "Model", g: int, rows: int, columns: int) -> Mixture:
-    return latents(np.tile(model.prior.reshape(-1), (g, rows, columns, 1)))
+# ---- 6.2 Order
 
 
-def latents_given(model: "Model", name: str, u: Ints) -> Mixture:
-    return latents(trunk(model, name, u)[1])
+def decode_bit_swap(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
+    """The loop's last round pops x."""
+    core = core_of(model, g, h, w)
+    chain = core.chain()
+    pop_all(message, [(core.prior(), chain[-1])])
+    for n in reversed(range(model.latent_layers)):
+        pop_all(message, core.p(n, chain[n + 1], chain[n]))
+        message.push(core.q(n + 1, chain[n]), chain[n + 1])
+    return chain[0]
 
 
-def data_of_cells(cells: Ints) -> Ints:
-    """The input of q1."""
-    return (np.concatenate([cells[:, a::2, b::2] for a, b in CORE], -1) - 128).clip(-127, 127)
+def decode_bb_ans(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
+    core = core_of(model, g, h, w)
+    chain = core.chain()
+    pop_all(message, [(core.prior(), chain[-1])])
+    for n in reversed(range(model.latent_layers)):
+        pop_all(message, core.p(n, chain[n + 1], chain[n]))
+    for n in reversed(range(model.latent_layers)):
+        message.push(core.q(n + 1, chain[n]), chain[n + 1])
+    return chain[0]
 
 
-def data_phases(model: "Model", z: Ints) -> list[Phase]:
-    """p_0."""
-    h, y = trunk(model, "p0", z - 64)
-    base = np.full((*y.shape[:3], model.channels), 4096)
-    return [Phase(a, b, h, values, base) for (a, b), values in zip(CORE, np.split(y, 4, -1), strict=True)]
+def core_of(model: Model, g: int, h: int, w: int) -> Core:
+    return BitSwapCore(model, g, h, w) if model.kind == "bit_swap" else VaeCore(model, g, h, w)
 
 
-def decode_bit_swap(model: "Model", message: Message, g: int, h: int, w: int) -> Ints:
-    rows, columns = halve(h, w)
-    shape = (g, rows, columns, model.latent_channels)
-    z = message.pop(prior(model, g, rows, columns)).reshape(shape)
-    for n in range(model.latent_layers - 1, 0, -1):
-        upper, z = z, message.pop(latents_given(model, f"p{n}", z - 64)).reshape(shape)
-        message.push(latents_given(model, f"q{n + 1}", z - 64), upper)
-    cells = np.zeros((g, 2 * rows, 2 * columns, model.channels), np.int64)
-    pop_phases(model, message, data_phases(model, z), cells, h, w)
-    x = cells[:, :h, :w]
-    message.push(latents_given(model, "q1", data_of_cells(complete(x))), z)
-    return x
+# ---- 6.3 The core of kind vae
 
 
-def decode_direct(model: "Model", message: Message, g: int, h: int, w: int) -> Ints:
+class VaeCore:
+    def __init__(self, model: Model, g: int, h: int, w: int) -> None:
+        require((h, w) == (model.height, model.width), "the core codes patches of its own shape")
+        self.model, self.g, self.buckets = model, g, 2**model.latent_bits
+
+    def chain(self) -> list[Ints]:
+        data = (self.g, self.model.height, self.model.width, self.model.channels)
+        return [np.zeros(shape, np.int64) for shape in (data, (self.g, self.model.latent_channels))]
+
+    def prior(self) -> Block:
+        return Uniform(self.g * self.model.latent_channels, self.buckets)
+
+    def q(self, n: int, below: Ints) -> Block:
+        x = below.reshape(self.g, -1)
+        levels = self.model.levels
+        u = (x - 128).clip(-127, 127) if levels == 256 else x * (127 // (levels - 1))
+        mean, scale = (values.reshape(-1) for values in np.split(trunk(self.model, "q", u)[1], 2, -1))
+        return GaussianBuckets(64 * mean.clip(-256, 256), scale.clip(0, 127), self.model.latent_bits)
+
+    def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
+        middle = [(edge((2 * z + 1) * 2 ** (9 - self.model.latent_bits)) + 64) >> 7 for z in range(self.buckets)]
+        _, y = trunk(self.model, "p", np.array(middle)[above])
+        parameters = np.moveaxis(y.reshape(self.g, -1, *own.shape[1:]), 1, -1)  # (g, h, w, c, parameters)
+        for ch in range(self.model.channels):
+            values = parameters[:, :, :, ch]
+            yield likelihood(self.model, values.reshape(-1, values.shape[-1])), own[..., ch]
+
+
+def likelihood(model: Model, y: Ints) -> Block:
+    """p(x | z) of samples whose parameters are the rows of y."""
+    if model.likelihood == "bernoulli":
+        return Listed(bernoulli, y.clip(-341, 341), 2)
+    if model.likelihood == "beta_binomial":
+        return Listed(beta_binomial, y.clip(0, 95), 256)
+    if model.likelihood == "categorical":
+        return Listed(categorical, y.clip(-127, 127), model.levels)
+    logits, means, scales = np.split(y, 3, -1)
+    return Mixture(logits.clip(-127, 127), 4096 + means.clip(-8160, 8160), scales.clip(0, 127), 256)
+
+
+# ---- 6.4 Direct
+
+
+def decode_direct(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
     if (h, w) == (1, 1):
         return np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
     coarse = decode_direct(model, message, g, *halve(h, w))
     return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w)
 
 
-# ---- 7. Model file
-
-RANGES = {
-    "channels": (1, 3),
-    "stages": range(9),
-    "mixtures": range(1, 17),
-    "latent_layers": range(1, 17),
-    "latent_channels": range(1, 257),
+CODECS: dict[int, tuple[DecodeCore, DecodeCore]] = {  # by core mode
+    1: (decode_bit_swap, decode_direct),
+    2: (decode_bb_ans, decode_direct),
 }
-PARTS = {"w": ("int8", "int16"), "b": ("int32",), "f": ("uint8",)}
-
-
-class Model:
-    """A model file: the sizes of `arch` and the tensors named there, all checked; further tensors are not looked at."""
-
-    def __init__(self, path: str | Path, model_id: bytes) -> None:
-        require(hashlib.sha256(Path(path).read_bytes()).digest()[:16] == model_id, "the model file has the model id")
-        with safe_open(path, "numpy") as self.file:
-            arch = json.loads(self.file.metadata()["arch"])
-            require(arch["format"] in (1, 2) and arch["kind"] == "bit_swap", "a Bit-Swap model of format 1 or 2")
-            require(all(arch[key] in allowed for key, allowed in RANGES.items()), "sizes of the model")
-            require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
-            self.channels, self.stages, self.mixtures, self.latent_layers, self.latent_channels = map(arch.get, RANGES)
-            self.blocks: dict[str, int] = {}  # of each trunk
-            self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}  # w, b and f of each layer
-            self.read_networks(arch["blocks"])
-            self.prior = self.read("prior", "int32")
-        require(self.prior.shape == (2, self.latent_channels), "sizes of the prior")
-
-    def read_networks(self, blocks: dict[str, int]) -> None:
-        """Every network with its input and output sizes (sections 4.3, 4.4, 5 and 6)."""
-        c, k, z = self.channels, self.mixtures, self.latent_channels
-        phase = 3 * k * c + c * (c - 1) // 2
-        for t in range(1, self.stages + 2):
-            count = blocks["stage" if t <= self.stages else "direct"]
-            width_a = self.read_trunk(f"stage{t}.a", count, 17 * c, phase)
-            width_b = self.read_trunk(f"stage{t}.b", count, 33 * c, 2 * phase)
-            for name, width in (("phase11", width_a), ("phase01", width_b), ("phase10", width_b)):
-                for ch in range(1, c):
-                    inner = self.read_layer(f"stage{t}.{name}.{ch}.in", width + ch)
-                    self.read_layer(f"stage{t}.{name}.{ch}.out", inner, 3 * k)
-        for n in range(self.latent_layers):
-            self.read_trunk(f"q{n + 1}", blocks["core"], z if n else 4 * c, 2 * z)
-            self.read_trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase)
-
-    def read_trunk(self, name: str, blocks: int, inputs: int, outputs: int) -> int:
-        """Returns the width of h."""
-        self.blocks[name] = blocks
-        width = self.read_layer(f"{name}.in", inputs)
-        for k in range(blocks):
-            inner = self.read_layer(f"{name}.{k}.conv", 9 * width)
-            self.read_layer(f"{name}.{k}.out", inner, width)
-        self.read_layer(f"{name}.head", width, outputs)
-        self.read_layer(f"{name}.skip", inputs, outputs)
-        return width
-
-    def read_layer(self, name: str, inputs: int, outputs: int | None = None) -> int:
-        """Returns the outputs; None: as many as there are."""
-        w, b, f = (self.read(f"{name}.{part}", *dtypes) for part, dtypes in PARTS.items())
-        wide = self.file.get_tensor(f"{name}.w").dtype == "int16"
-        n = len(w) if outputs is None else outputs
-        require((w.shape, b.shape, f.shape) == ((n, inputs), (n,), (n,)), f"sizes of {name}")
-        require(np.abs(w).max() <= (4032 if wide else 63) and f.max() <= 24, f"weights and shifts of {name}")
-        sums = np.abs(w).sum(1) * 127 + np.abs(b) + (1 << f >> 1)
-        require(sums.max() < (2**29 if wide else 2**24), f"sums of {name}")
-        self.layers[name] = w, b, f
-        return n
-
-    def read(self, name: str, *dtypes: str) -> Ints:
-        require(name in set(self.file.keys()), f"there is a tensor {name}")
-        tensor: NDArray[Any] = self.file.get_tensor(name)
-        require(str(tensor.dtype) in dtypes, f"{name} is {dtypes}")
-        return tensor.astype(np.int64)

@@ -5,11 +5,10 @@ can be inverted, and that the decoder refuses what the page forbids. They do not
 """
 
 import copy
-import hashlib
 import json
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -22,73 +21,13 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import reference_decoder as ref
-from reference_decoder import FrameError, Ints, Message, Model, Uniform
+import reference_symbols as symbols
+from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
+from reference_decoder import Message
+from reference_model import FrameError, Model
+from reference_symbols import Block, Ints, Uniform
 
 Array = np.ndarray[Any, Any]
-
-# ---- A random model
-
-
-def random_model(
-    folder: Path,
-    *,
-    seed: int = 0,
-    channels: int = 1,
-    stages: int = 1,
-    mixtures: int = 2,
-    layers: int = 2,
-    width: int = 5,
-) -> Path:
-    """A model file of small widths; its networks have two blocks in the stages, one elsewhere."""
-    rng = np.random.default_rng(seed)
-    c, z = channels, 3
-    phase = 3 * mixtures * c + c * (c - 1) // 2
-    blocks = {"stage": 2, "core": 1, "direct": 1}
-    tensors: dict[str, Any] = {
-        "prior": np.stack([rng.integers(-2000, 2000, z), rng.integers(0, 128, z)]).astype(np.int32)
-    }
-
-    def layer(name: str, inputs: int, outputs: int) -> None:
-        tensors[f"{name}.w"] = rng.integers(-63, 64, (outputs, inputs), np.int8)
-        tensors[f"{name}.b"] = rng.integers(-30000, 30001, outputs, np.int32)
-        tensors[f"{name}.f"] = rng.choice(np.array([0, 4, 6, 8, 10], np.uint8), outputs)
-
-    def trunk(name: str, n_blocks: int, inputs: int, outputs: int) -> None:
-        layer(f"{name}.in", inputs, width)
-        for k in range(n_blocks):
-            layer(f"{name}.{k}.conv", 9 * width, width + 1)
-            layer(f"{name}.{k}.out", width + 1, width)
-        layer(f"{name}.head", width, outputs)
-        layer(f"{name}.skip", inputs, outputs)
-
-    for t in range(1, stages + 2):
-        n_blocks = blocks["stage" if t <= stages else "direct"]
-        trunk(f"stage{t}.a", n_blocks, 17 * c, phase)
-        trunk(f"stage{t}.b", n_blocks, 33 * c, 2 * phase)
-        for network in (f"stage{t}.phase{ab}.{ch}" for ab in ("11", "01", "10") for ch in range(1, c)):
-            layer(f"{network}.in", width + int(network[-1]), width + 2)
-            layer(f"{network}.out", width + 2, 3 * mixtures)
-    for n in range(layers):
-        trunk(f"q{n + 1}", blocks["core"], z if n else 4 * c, 2 * z)
-        trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase)
-    arch = {
-        "format": 1,
-        "kind": "bit_swap",
-        "channels": channels,
-        "stages": stages,
-        "mixtures": mixtures,
-        "latent_layers": layers,
-        "latent_channels": z,
-        "blocks": blocks,
-    }
-    path = folder / f"{seed}-{channels}-{stages}-{mixtures}-{layers}-{width}.safetensors"
-    save_file(tensors, path, {"arch": json.dumps(arch), "name": "random"})
-    return path
-
-
-def model_id(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()[:16]
-
 
 # ---- The mirror-image encoder
 
@@ -97,13 +36,13 @@ def varint(value: int) -> bytes:
     return (bytes([value & 127 | 128]) + varint(value >> 7)) if value > 127 else bytes([value])
 
 
-def build_frame(route: int, array: Array, payload: bytes, layout: int = 0) -> bytes:
+def build_frame(route: int, array: Array, payload: bytes, layout: int = 0, codec: int = 1) -> bytes:
     dtype = array.dtype
     text = (json.dumps(dtype.descr, separators=(",", ":")) if dtype.names else dtype.str).encode()
     fields = b"".join(varint(n) for n in (array.ndim, *array.shape))
     order: Any = "CF"[layout]
     rest = zlib.crc32(array.tobytes(order)).to_bytes(4, "little") + bytes([layout]) + varint(len(text)) + text
-    return seal(b"\x89BS\x01\x01" + bytes([route]) + bytes(4) + rest + fields + payload)
+    return seal(b"\x89BS\x01" + bytes([codec, route]) + bytes(4) + rest + fields + payload)
 
 
 def seal(frame: bytes) -> bytes:
@@ -111,30 +50,36 @@ def seal(frame: bytes) -> bytes:
     return frame[:6] + zlib.crc32(frame[:6] + frame[10:]).to_bytes(4, "little") + frame[10:]
 
 
-def push_phases(model: Model, message: Message, phases: list[ref.Phase], cells: Ints, h: int, w: int) -> None:
-    for block, pixels in reversed(list(ref.blocks(model, phases, cells, h, w))):
-        message.push(block, pixels)
+def push_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
+    for block, values in reversed(list(blocks)):
+        message.push(block, values)
 
 
 def encode_stage(model: Model, stage: str, message: Message, field: Ints) -> Ints:
-    h, w = field.shape[1:3]
     cells = ref.complete(field)
     c, d = cells[:, ::2, ::2], cells[:, 1::2, 1::2]
-    push_phases(model, message, ref.pass_b(model, stage, c, d), cells, h, w)
-    push_phases(model, message, ref.pass_a(model, stage, c), cells, h, w)
+    push_all(message, ref.blocks(model, ref.pass_b(model, stage, c, d), field))
+    push_all(message, ref.blocks(model, ref.pass_a(model, stage, c), field))
     return c
 
 
 def encode_bit_swap(model: Model, message: Message, x: Ints) -> None:
-    cells = ref.complete(x)
-    g, rows, columns = cells[:, ::2, ::2].shape[:3]
-    shape = (g, rows, columns, model.latent_channels)
-    z = message.pop(ref.latents_given(model, "q1", ref.data_of_cells(cells))).reshape(shape)
-    push_phases(model, message, ref.data_phases(model, z), cells, *x.shape[1:3])
-    for n in range(1, model.latent_layers):
-        lower, z = z, message.pop(ref.latents_given(model, f"q{n + 1}", z - 64)).reshape(shape)
-        message.push(ref.latents_given(model, f"p{n}", z - 64), lower)
-    message.push(ref.prior(model, g, rows, columns), z)
+    core = ref.core_of(model, *x.shape[:3])
+    chain = [x, *core.chain()[1:]]
+    for n in range(model.latent_layers):
+        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
+        push_all(message, core.p(n, chain[n + 1], chain[n]))
+    message.push(core.prior(), chain[-1])
+
+
+def encode_bb_ans(model: Model, message: Message, x: Ints) -> None:
+    core = ref.core_of(model, *x.shape[:3])
+    chain = [x, *core.chain()[1:]]
+    for n in range(model.latent_layers):
+        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
+    for n in range(model.latent_layers):
+        push_all(message, core.p(n, chain[n + 1], chain[n]))
+    message.push(core.prior(), chain[-1])
 
 
 def encode_direct(model: Model, message: Message, x: Ints) -> None:
@@ -144,10 +89,13 @@ def encode_direct(model: Model, message: Message, x: Ints) -> None:
         message.push(Uniform(len(x), 256), x[..., ch])
 
 
-def encode_field(model: Model, message: Message, mode: int, x: Ints) -> None:
+CODECS = {1: (encode_bit_swap, encode_direct), 2: (encode_bb_ans, encode_direct)}
+
+
+def encode_field(model: Model, message: Message, codec: int, mode: int, x: Ints) -> None:
     for number in range(1, model.stages + 1):
         x = encode_stage(model, f"stage{number}", message, x)
-    (encode_bit_swap, encode_direct)[mode](model, message, x)
+    CODECS[codec][mode](model, message, x)
 
 
 def encode(
@@ -155,13 +103,17 @@ def encode(
     path: Path,
     axes: tuple[int, int, int],
     *,
+    codec: int = 1,
     lanes: int = 1,
     patch_log2: int = 3,
     most: int = 3,
     direct: Callable[[int], bool] = lambda group: False,
     layout: int = 0,
 ) -> tuple[bytes, list[int]]:
-    """The frame and the core modes of its groups, of `most` patches; direct where asked or where bits are missing."""
+    """The frame and the core modes of its groups, of `most` patches each.
+
+    Direct where asked, where bits are missing and where the core does not fit.
+    """
     model = Model(path, model_id(path))
     y, x, channel = axes
     last = (y, x) if channel == 255 else axes
@@ -177,22 +129,22 @@ def encode(
         field = np.stack([images[n, top : top + h, left : left + w] for n, top, left, _, _ in group])
         before, mode = copy.deepcopy(message), int(direct(len(schedule)))
         try:
-            encode_field(model, message, mode, field)
+            encode_field(model, message, codec, mode, field)
         except FrameError:
             message, mode = before, 1
-            encode_field(model, message, mode, field)
+            encode_field(model, message, codec, mode, field)
         schedule.append((size, mode))
     numbers = [lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
     payload = model_id(path) + bytes([*axes, patch_log2]) + b"".join(varint(n) for n in numbers)
     payload += np.array(message.heads, "<u4").tobytes() + np.array(message.tail, "<u2").tobytes()
-    return build_frame(4, array, payload, layout), [mode for _, mode in schedule]
+    return build_frame(4, array, payload, layout, codec), [mode for _, mode in schedule]
 
 
-def smooth(shape: tuple[int, ...], seed: int = 0) -> Array:
+def smooth(shape: tuple[int, ...], levels: int = 256) -> Array:
     """Samples with small differences between neighbours, and every value somewhere."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     ramp = sum(np.ix_(*(np.arange(n) * 3 for n in shape)), np.zeros(shape, np.int64))
-    return ((ramp + rng.integers(-6, 7, shape)) % 256).astype(np.uint8)
+    return ((ramp + rng.integers(-6, 7, shape)) % levels).astype(np.uint8)
 
 
 def check(array: Array, path: Path, axes: tuple[int, int, int], **options: Any) -> list[int]:
@@ -207,47 +159,120 @@ def check(array: Array, path: Path, axes: tuple[int, int, int], **options: Any) 
 
 
 def test_tables() -> None:
-    assert [ref.SIGMOID[i] for i in (0, 4096, 8191)] == [2, 32768, 65534]
-    assert [int(ref.INVSCALE[j]) for j in (0, 48, 96)] == [49152 * 16, 49152, 3072]
-    assert [int(ref.WEIGHT[d]) for d in (0, 12, 127)] == [16384, 8192, 11]
+    assert [symbols.SIGMOID[i] for i in (0, 4096, 8191)] == [2, 32768, 65534]
+    assert [int(symbols.INVSCALE[j]) for j in (0, 48, 96)] == [49152 * 16, 49152, 3072]
+    assert [int(symbols.WEIGHT[d]) for d in (0, 12, 127)] == [16384, 8192, 11]
+    assert [symbols.normal(i) for i in (0, 4096 - 768, 4096, 8191)] == [0, 10398, 32768, 65536]
+    assert [symbols.edge(k) for k in (1, 256, 512, 768, 1023)] == [-12686, -2763, 0, 2763, 12686]
+    assert [symbols.INVSIGMA[j] for j in (0, 96, 108)] == [768 * 256, 768, 384]
+    assert [symbols.rise(a)[x] for a, x in ((48, 0), (48, 3), (54, 2), (0, 1))] == [0, 10588, 10588, -32768]
+    assert [symbols.CHOOSE[x] for x in (0, 1, 254, 255)] == [0, 32745, 32745, 0]
+    assert [symbols.POWER[f] for f in (0, 2048)] == [2**28, 189812531]
     exact = [2**16 / (1 + (Decimal(4096 - i) / 384).exp()) for i in range(8192)]
     assert min(abs(v % 1 - Decimal("0.5")) for v in exact) > Decimal("1e-5")
 
 
-def test_push_and_pop_are_inverse_on_any_message() -> None:
+def some_blocks(n: int) -> Iterator[Block]:
     rng = np.random.default_rng(1)
-    n, k, alphabet = 50, 3, 128
-    logits, means, scales = (rng.integers(lo, hi, (n, k)) for lo, hi in ((-127, 128), (-131071, 131072), (0, 128)))
-    for block in (ref.Mixture(logits, means, scales, alphabet), Uniform(n, alphabet)):
+    logits, means, scales = (rng.integers(lo, hi, (n, 3)) for lo, hi in ((-127, 128), (-131071, 131072), (0, 128)))
+    yield symbols.Mixture(logits, means, scales, 128)
+    yield Uniform(n, 128)
+    for p in (1, 5, 9):
+        yield symbols.GaussianBuckets(rng.integers(-16384, 16385, n), rng.integers(0, 128, n), p)
+    yield symbols.Listed(symbols.bernoulli, rng.integers(-341, 342, (n, 1)), 2)
+    yield symbols.Listed(symbols.beta_binomial, rng.integers(0, 96, (n, 2)), 256)
+    for alphabet in (2, 128, 256):
+        yield symbols.Listed(symbols.categorical, rng.integers(-127, 128, (n, alphabet)), alphabet)
+
+
+def test_push_and_pop_are_inverse_on_any_message() -> None:
+    n = 20
+    rng = np.random.default_rng(1)
+    for block in some_blocks(n):
         for i in range(n):
-            cum = [block.cum(i, s) for s in range(alphabet + 1)]
+            cum = [block.cum(i, s) for s in range(block.alphabet + 1)]
             assert (cum[0], cum[-1]) == (0, 2**16)
             assert min(np.diff(cum)) >= 1
         start = Message(rng.integers(2**16, 2**32, 7).tolist(), rng.integers(0, 2**16, 200).tolist())
-        symbols = rng.integers(0, alphabet, n)
+        values = rng.integers(0, block.alphabet, n)
         message = copy.deepcopy(start)
-        message.push(block, symbols)
-        assert message.pop(block).tolist() == symbols.tolist()
+        message.push(block, values)
+        assert message.pop(block).tolist() == values.tolist()
         assert (message.heads, message.tail) == (start.heads, start.tail)
         message.push(block, message.pop(block))
         assert (message.heads, message.tail) == (start.heads, start.tail)
 
 
+def check_masses(block: Block, expected: Any) -> None:
+    masses = np.diff([block.cum(0, s) for s in range(block.alphabet + 1)]) / 2**16
+    assert np.allclose(masses, expected, atol=5e-4)
+
+
+def test_distributions_are_what_they_are_called() -> None:
+    """Against closed forms of the real distributions."""
+    for logit in range(-341, 342, 31):
+        one = 1 / (1 + math.exp(-logit / 32))
+        check_masses(symbols.Listed(symbols.bernoulli, np.array([[logit]]), 2), [1 - one, one])
+    alpha, beta = 4, 2  # indices 60 and 54
+    counts = [math.comb(x + alpha - 1, x) * math.comb(255 - x + beta - 1, 255 - x) for x in range(256)]
+    masses = np.array(counts) / sum(counts)
+    check_masses(symbols.Listed(symbols.beta_binomial, np.array([[60, 54]]), 256), masses)
+    check_masses(symbols.Listed(symbols.categorical, np.array([[0, 12, -12, 24]]), 4), np.array([2, 4, 1, 8]) / 15)
+    standard, narrow = (0, 96), (symbols.edge(768), 0)
+    for (mean, scale), expected in [(standard, [0.25] * 4), (narrow, [0, 0, 0.5, 0.5])]:
+        check_masses(symbols.GaussianBuckets(np.array([mean]), np.array([scale]), 2), expected)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("stages", "mixtures", "layers"), [(0, 1, 1), (0, 2, 2), (1, 2, 1), (2, 1, 2), (2, 2, 3)])
 def test_model_frames(tmp_path: Path, channels: int, stages: int, mixtures: int, layers: int) -> None:
-    path = random_model(tmp_path, channels=channels, stages=stages, mixtures=mixtures, layers=layers)
+    path = random_hierarchy(tmp_path, channels=channels, stages=stages, mixtures=mixtures, layers=layers)
     seen = set()
     for size in [(1, 1), (1, 7), (5, 5), (13, 9), (8, 17), (16, 16)]:
-        for lanes in (1, 5):
-            array = smooth((*size, channels))
-            seen |= set(check(array, path, (0, 1, 2), lanes=lanes))
-            check(array, path, (0, 1, 2), lanes=lanes, direct=lambda group: group % 2 == 0)
+        array = smooth((*size, channels))
+        for codec, lanes in [(1, 1), (1, 5), (2, 5)]:
+            seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes))
+        check(array, path, (0, 1, 2), direct=lambda group: group % 2 == 0)
     assert seen == {0, 1}
 
 
+@pytest.mark.parametrize("latent_bits", [1, 5, 9])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_vae_frames(tmp_path: Path, likelihood: str, latent_bits: int) -> None:
+    """Patches that the core fits, and edges of the images that it does not."""
+    for channels in (1, 3):
+        path = random_vae(tmp_path, likelihood, channels=channels, latent_bits=latent_bits)
+        seen = set()
+        for shape in [(4, 5, 7), (3, 5, 9), (1, 13, 7), (2, 8, 8)]:
+            array = smooth((*shape, channels), LIKELIHOODS[likelihood])
+            for codec, lanes in [(1, 1), (2, 5)]:
+                seen |= set(check(array, path, (1, 2, 3), codec=codec, lanes=lanes, most=2))
+        assert seen == {0, 1}
+
+
+def test_the_codec_is_the_order_of_the_latents(tmp_path: Path) -> None:
+    """With one layer there is one order only."""
+    array = smooth((10, 14))
+    for path in (random_hierarchy(tmp_path, layers=1), random_vae(tmp_path, "logistic")):
+        bit_swap, bb_ans = (encode(array, path, (0, 1, 255), codec=codec)[0] for codec in (1, 2))
+        assert seal(bb_ans[:4] + b"\x01" + bb_ans[5:]) == bit_swap
+    two_layers = random_hierarchy(tmp_path, layers=2)
+    frame, modes = encode(array, two_layers, (0, 1, 255), codec=2)
+    assert 0 in modes
+    with pytest.raises(FrameError):
+        ref.decode(seal(frame[:4] + b"\x01" + frame[5:]), lambda _: two_layers)
+
+
+def test_a_core_refuses_patches_that_it_does_not_fit(tmp_path: Path) -> None:
+    path = random_vae(tmp_path, "bernoulli")
+    model = Model(path, model_id(path))
+    for decode_core in (ref.decode_bit_swap, ref.decode_bb_ans):
+        with pytest.raises(FrameError, match="own shape"):
+            decode_core(model, Message([2**16], []), 1, 7, 5)
+
+
 def test_axes_and_layouts(tmp_path: Path) -> None:
-    grey, colour = random_model(tmp_path), random_model(tmp_path, channels=3)
+    grey, colour = random_hierarchy(tmp_path), random_hierarchy(tmp_path, channels=3)
     for layout in (0, 1):
         assert 0 in check(smooth((2, 3, 13, 9)), grey, (2, 3, 255), layout=layout)
         assert 0 in check(smooth((9, 2, 13, 1)), grey, (2, 0, 3), layout=layout)
@@ -291,7 +316,7 @@ def test_descr_with_titles_and_padding() -> None:
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:
-    path = random_model(tmp_path)
+    path = random_hierarchy(tmp_path)
     frame, modes = encode(smooth((9, 5)), path, (0, 1, 255))
     assert 0 in modes
 
@@ -322,7 +347,7 @@ HUGE = b"\x80\x80\x80\x80\x80\x80\x80\x80\x40"  # the varint of 2^62
     [
         (0, 3, b"\x88BS", "magic"),
         (3, 4, b"\x02", "version"),
-        (4, 5, b"\x02", "codec"),
+        (4, 5, b"\x03", "codec"),
         (5, 6, b"\x05", "route"),
         (14, 15, b"\x02", "layout"),
         (15, 19, b"\x02|O", "without objects"),
@@ -383,7 +408,7 @@ def layer_by_hand(model: Model, name: str, u: list[int]) -> list[int]:
 
 
 def test_head_and_skip_by_hand(tmp_path: Path) -> None:
-    path = random_model(tmp_path)
+    path = random_hierarchy(tmp_path)
     model = Model(path, model_id(path))
     u = np.random.default_rng(0).integers(-127, 128, (2, 3, 4, 17))
     h, y = ref.trunk(model, "stage1.a", u)
@@ -394,7 +419,7 @@ def test_head_and_skip_by_hand(tmp_path: Path) -> None:
 
 
 def test_channel_networks_by_hand(tmp_path: Path) -> None:
-    path = random_model(tmp_path, channels=3)
+    path = random_hierarchy(tmp_path, channels=3)
     model = Model(path, model_id(path))
     rng = np.random.default_rng(0)
     h, x, base = rng.integers(-127, 128, 5), rng.integers(0, 256, 2), rng.integers(0, 8161, 2)
@@ -405,17 +430,8 @@ def test_channel_networks_by_hand(tmp_path: Path) -> None:
 
 
 def test_broken_models_are_refused(tmp_path: Path) -> None:
-    path = random_model(tmp_path, channels=3)
-    tensors = load_file(path)
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata()
-    arch = json.loads(metadata["arch"])
-
-    def read(tensors: dict[str, Array], **changes: Any) -> Model:
-        altered = tmp_path / "altered.safetensors"
-        save_file(tensors, altered, {"arch": json.dumps(arch | changes)})
-        return Model(altered, model_id(altered))
-
+    path = random_hierarchy(tmp_path, channels=3)
+    tensors, read = load_file(path), reader_of_changed(path)
     name = "stage2.phase01.2.in"
     w, b, f = (tensors[f"{name}.{part}"] for part in "wbf")
     assert "more.w" not in read(tensors | {"more.w": np.zeros(3)}).layers
@@ -433,8 +449,52 @@ def test_broken_models_are_refused(tmp_path: Path) -> None:
     for missing in (f"{name}.w", "stage2.b.head.f", "stage1.a.skip.w", "prior"):
         with pytest.raises(FrameError, match="there is a tensor"):
             read({other: tensor for other, tensor in tensors.items() if other != missing})
-    for changes in ({"channels": 2}, {"stages": 9}, {"mixtures": 0}, {"kind": "other"}, {"format": 3}):
+    for changes in (
+        {"channels": 2},
+        {"stages": 9},
+        {"mixtures": 0},
+        {"kind": "other"},
+        {"format": 3},
+        {"patch_log2": 13},
+    ):
         with pytest.raises(FrameError):
             read(tensors, **changes)
     with pytest.raises(FrameError, match="model id"):
         Model(path, bytes(16))
+
+
+def reader_of_changed(path: Path) -> Callable[..., Model]:
+    """Reads the model file with other tensors and other values in `arch`."""
+    with safe_open(path, "numpy") as file:
+        arch = json.loads(file.metadata()["arch"])
+
+    def read(tensors: dict[str, Array], **changes: Any) -> Model:
+        altered = path.with_name("altered.safetensors")
+        save_file(tensors, altered, {"arch": json.dumps(arch | changes)})
+        return Model(altered, model_id(altered))
+
+    return read
+
+
+def test_broken_vae_models_are_refused(tmp_path: Path) -> None:
+    path = random_vae(tmp_path, "categorical")
+    tensors, read = load_file(path), reader_of_changed(path)
+    read(tensors, stages=3, patch_log2=20)  # no keys of this kind
+    for name in ("q.in.w", "p.head.b", "p.skip.f", "stage1.b.0.conv.w"):
+        with pytest.raises(FrameError, match="there is a tensor"):
+            read({other: tensor for other, tensor in tensors.items() if other != name})
+    for changes in (
+        {"channels": 3},
+        {"height": 6},
+        {"width": 4097},
+        {"latent_channels": 4},
+        {"latent_bits": 10},
+        {"likelihood": "normal"},
+        {"likelihood": "bernoulli"},
+        {"levels": 6},
+        {"levels": 129},
+        {"format": 1},
+        {"blocks": {"direct": 65}},
+    ):
+        with pytest.raises(FrameError):
+            read(tensors, **changes)

@@ -1,0 +1,121 @@
+"""Model files of FORMAT.md section 7 with small random networks."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+LIKELIHOODS = {"bernoulli": 2, "beta_binomial": 256, "logistic": 256, "categorical": 5}
+"""And how many levels each has here."""
+
+
+def model_id(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()[:16]
+
+
+class Networks:
+    """`tensors` of the networks added so far, whose h is `width` wide."""
+
+    def __init__(self, seed: int, width: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.width = width
+        self.tensors: dict[str, Any] = {}
+
+    def layer(self, name: str, inputs: int, outputs: int) -> None:
+        self.tensors[f"{name}.w"] = self.rng.integers(-63, 64, (outputs, inputs), np.int8)
+        self.tensors[f"{name}.b"] = self.rng.integers(-30000, 30001, outputs, np.int32)
+        self.tensors[f"{name}.f"] = self.rng.choice(np.array([0, 4, 6, 8, 10], np.uint8), outputs)
+
+    def trunk(self, name: str, blocks: int, inputs: int, outputs: int) -> None:
+        self.layer(f"{name}.in", inputs, self.width)
+        for k in range(blocks):
+            self.layer(f"{name}.{k}.conv", 9 * self.width, self.width + 1)
+            self.layer(f"{name}.{k}.out", self.width + 1, self.width)
+        self.layer(f"{name}.head", self.width, outputs)
+        self.layer(f"{name}.skip", inputs, outputs)
+
+    def stage(self, t: int, blocks: int, channels: int, mixtures: int) -> None:
+        self.trunk(f"stage{t}.a", blocks, 17 * channels, phase(channels, mixtures))
+        self.trunk(f"stage{t}.b", blocks, 33 * channels, 2 * phase(channels, mixtures))
+        for ab in ("11", "01", "10"):
+            for ch in range(1, channels):
+                self.layer(f"stage{t}.phase{ab}.{ch}.in", self.width + ch, self.width + 2)
+                self.layer(f"stage{t}.phase{ab}.{ch}.out", self.width + 2, 3 * mixtures)
+
+    def save(self, path: Path, arch: dict[str, Any]) -> Path:
+        save_file(self.tensors, path, {"arch": json.dumps(arch), "name": "random"})
+        return path
+
+
+def phase(channels: int, mixtures: int) -> int:
+    """The values of y that one phase takes."""
+    return 3 * mixtures * channels + channels * (channels - 1) // 2
+
+
+def random_hierarchy(
+    folder: Path,
+    *,
+    seed: int = 0,
+    channels: int = 1,
+    stages: int = 1,
+    mixtures: int = 2,
+    layers: int = 2,
+    width: int = 5,
+) -> Path:
+    """A model of kind `bit_swap`; its networks have two blocks in the stages, one elsewhere."""
+    networks, z = Networks(seed, width), 3
+    blocks = {"stage": 2, "core": 1, "direct": 1}
+    means, scales = networks.rng.integers(-2000, 2000, z), networks.rng.integers(0, 128, z)
+    networks.tensors["prior"] = np.stack([means, scales]).astype(np.int32)
+    for t in range(1, stages + 2):
+        networks.stage(t, blocks["stage" if t <= stages else "direct"], channels, mixtures)
+    for n in range(layers):
+        networks.trunk(f"q{n + 1}", blocks["core"], z if n else 4 * channels, 2 * z)
+        networks.trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase(channels, mixtures))
+    arch = {
+        "format": 1,
+        "kind": "bit_swap",
+        "channels": channels,
+        "stages": stages,
+        "mixtures": mixtures,
+        "latent_layers": layers,
+        "latent_channels": z,
+        "blocks": blocks,
+    }
+    return networks.save(folder / f"{seed}-{channels}-{stages}-{mixtures}-{layers}-{width}.safetensors", arch)
+
+
+def random_vae(
+    folder: Path,
+    likelihood: str,
+    *,
+    seed: int = 0,
+    channels: int = 1,
+    latent_bits: int = 5,
+    height: int = 5,
+    width: int = 7,
+) -> Path:
+    """A model of kind `vae` for patches of (height, width)."""
+    networks, mixtures, z, n = Networks(seed, 5), 2, 3, height * width * channels
+    levels = LIKELIHOODS[likelihood]
+    parameters = {"bernoulli": 1, "beta_binomial": 2, "logistic": 3 * mixtures, "categorical": levels}
+    networks.trunk("q", 0, n, 2 * z)
+    networks.trunk("p", 0, z, n * parameters[likelihood])
+    networks.stage(1, 1, channels, mixtures)
+    arch = {
+        "format": 2,
+        "kind": "vae",
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "latent_channels": z,
+        "latent_bits": latent_bits,
+        "likelihood": likelihood,
+        "levels": levels,
+        "mixtures": mixtures,
+        "blocks": {"direct": 1},
+    }
+    return networks.save(folder / f"{likelihood}-{seed}-{channels}-{latent_bits}-{height}-{width}.safetensors", arch)

@@ -1,0 +1,102 @@
+"""The package against the decoder written from FORMAT.md alone, on models with random weights: messages that the
+package makes decode there, and frames made there decode in the package.
+"""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import reference_decoder
+import reference_symbols
+from numcodecs_bitswap import BBANS, catalog, patches
+from numcodecs_bitswap.bitsback import groups
+from numcodecs_bitswap.frame import CODECS, Header, ModelPayload, Route, build, build_model
+from numcodecs_bitswap.symbols.tables import tables, vae_tables
+from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
+from strategies import assert_identical
+from test_reference_decoder import encode, smooth
+
+SIDES = (5, 7)  # of the patches of every vae
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the package finds models."""
+    path = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMCODECS_BITSWAP_MODELS", str(path))
+        yield path
+
+
+def frame_of(path: Path, array: NDArray[np.uint8], codec: str, lanes: int) -> tuple[bytes, set[int]]:
+    """The package's frame of images (n, h, w, c), also where storing them is smaller, and the core modes in it."""
+    model = catalog.load(model_id(path), "cpu")
+    axes = patches.Axes(1, 2, 3)
+    classes = patches.split(array, axes, 1 << model.net.patch_log2)
+    (coded,) = groups.encode(model.net, [each[None] for each in classes], lanes, codec)
+    payload = ModelPayload(model.id, (1, 2, 3), model.net.patch_log2, lanes, coded.schedule, coded.heads, coded.tail)
+    header = Header(Route.MODEL, zlib.crc32(array.tobytes()), "C", array.dtype, array.shape, codec)
+    return build(header, build_model(payload)), {mode for _, mode in coded.schedule}
+
+
+def check(path: Path, array: NDArray[np.uint8], codec: str, lanes: int) -> set[int]:
+    frame, modes = frame_of(path, array, codec, lanes)
+    assert_identical(reference_decoder.decode(frame, {model_id(path): path}.__getitem__), array)
+    return modes
+
+
+def test_tables() -> None:
+    sigmoid, invscale, weight = (table.tolist() for table in tables())
+    assert sigmoid == reference_symbols.SIGMOID
+    assert invscale == reference_symbols.INVSCALE.tolist()
+    assert weight == reference_symbols.WEIGHT.tolist()
+    normal, edge, invsigma, rise, choose, power = (table.tolist() for table in vae_tables())
+    assert normal == [reference_symbols.normal(i) for i in range(8192)]
+    assert edge[1:] == [reference_symbols.edge(k) for k in range(1, 1024)]
+    assert invsigma == reference_symbols.INVSIGMA
+    assert rise == [reference_symbols.rise(a) for a in range(96)]
+    assert choose == reference_symbols.CHOOSE
+    assert power == reference_symbols.POWER
+
+
+@pytest.mark.parametrize("codec", CODECS.values())
+@pytest.mark.parametrize("latent_bits", [1, 5, 9])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_vae_messages(folder: Path, likelihood: str, latent_bits: int, codec: str) -> None:
+    """Of patches that the core fits, whether the message can fund them or not, and of others."""
+    for channels in (1, 3):
+        path = random_vae(folder, likelihood, channels=channels, latent_bits=latent_bits)
+        for shape, modes in [((9, *SIDES), {0, 1}), ((4, 5, 15), {0, 1}), ((3, *SIDES[::-1]), {1})]:
+            array = smooth((*shape, channels), LIKELIHOODS[likelihood])
+            assert check(path, array, codec, lanes=3) == modes
+
+
+images = st.tuples(st.integers(1, 5), st.integers(1, 19), st.integers(1, 19))
+
+
+@pytest.mark.parametrize("codec", CODECS.values())
+@pytest.mark.parametrize(("channels", "stages", "layers"), [(1, 0, 3), (3, 0, 2), (1, 2, 2), (3, 1, 3)])
+@settings(max_examples=10)
+@given(shape=images, lanes=st.integers(1, 9))
+def test_hierarchy_messages(
+    folder: Path, codec: str, channels: int, stages: int, layers: int, shape: tuple[int, int, int], lanes: int
+) -> None:
+    path = random_hierarchy(folder, channels=channels, stages=stages, layers=layers)
+    check(path, smooth((*shape, channels)), codec, lanes)
+
+
+@pytest.mark.parametrize("number", CODECS)
+def test_frames_with_other_choices_of_the_encoder(folder: Path, number: int) -> None:
+    """The package decodes what it would not write: smaller patches and groups, direct groups in between."""
+    paths = [random_vae(folder, likelihood) for likelihood in LIKELIHOODS]
+    for path in (*paths, random_hierarchy(folder, stages=0), random_hierarchy(folder, stages=1, layers=3)):
+        array = smooth((7, 5, 15), 2)
+        frame, modes = encode(array, path, (1, 2, 255), codec=number, most=2, lanes=5, direct=lambda group: group == 3)
+        assert set(modes) == {0, 1}
+        assert_identical(BBANS().decode(frame), array)
