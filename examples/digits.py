@@ -1,0 +1,40 @@
+"""Handwriting for the other examples: MNIST if its file is given, else digits drawn here.
+
+python examples/digits.py [t10k-images-idx3-ubyte.gz]
+"""
+
+import gzip
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+
+def mnist(path: str) -> NDArray[np.uint8]:
+    """(n, 28, 28) of an idx3 file, gzipped, as on the MNIST page."""
+    with gzip.open(path) as file:
+        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+def drawn(n: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(n, 28, 28): digits of different sizes, places and slopes, white on black."""
+    rng = np.random.default_rng(seed)
+    sheets = np.empty((n, 28, 28), np.uint8)
+    for sheet in sheets:
+        image = Image.new("L", (28, 28))
+        font = ImageFont.load_default(size=int(rng.integers(20, 25)))
+        ImageDraw.Draw(image).text(rng.integers(5, 9, 2).tolist(), str(rng.integers(10)), 255, font)
+        image = image.rotate(float(rng.uniform(-15, 15)), Image.Resampling.BILINEAR)
+        sheet[...] = np.asarray(image.filter(ImageFilter.GaussianBlur(0.6)))
+    return sheets
+
+
+def digits(n: int) -> NDArray[np.uint8]:
+    """n digits of the MNIST file named on the command line, or drawn ones."""
+    return mnist(sys.argv[1])[:n] if len(sys.argv) > 1 else drawn(n)
+
+
+if __name__ == "__main__":
+    for row in digits(3)[:, 2:26:2].reshape(-1, 28):
+        print("".join(" .:#"[value // 64] for value in row))
