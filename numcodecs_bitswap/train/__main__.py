@@ -25,7 +25,7 @@ def main() -> int:
         help="folder of images, or array file (.npy, .npz, idx); may be repeated",
     )
     parser.add_argument("--run", type=Path, help="folder of the checkpoint and the log (default: runs/<name>)")
-    parser.add_argument("--start", type=Path, help="folder of another run of the same network: begin with its weights")
+    parser.add_argument("--start", type=Path, help="folder of another run: begin with those of its weights that fit")
     parser.add_argument("--out", type=Path, help="model file to write (default: <run>/<name>.safetensors)")
     parser.add_argument("--minutes", type=float, default=60.0, help="time limit of the whole run, resumptions included")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

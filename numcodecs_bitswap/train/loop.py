@@ -93,24 +93,28 @@ class Trainer:
             state: dict[str, Any] = torch.load(checkpoint, map_location=self.device, weights_only=True)
         except OSError as error:
             raise RecipeError(f"no run to begin with: {error}") from None
-        if state["model"] != _description(self.recipe.model):
-            raise RecipeError(f"{checkpoint} belongs to another [model]; choose another folder")
         return state
 
     def start_from(self, folder: Path) -> None:
-        """Take the averaged weights of another run of the same [model]; steps, time and optimiser begin anew.
+        """Take the averaged weights of another run: all of the same name and shape. Steps, time and optimiser begin
+        anew.
 
         Raises
         ------
         RecipeError
-            There is no such run, or it is of another network.
+            There is no such run, or it has nothing in common with this network.
         """
-        state = self._read(folder / "checkpoint.pt")
-        self.net.load_state_dict(state["average"])
-        self.average.load_state_dict(state["average"])
+        own, theirs = self.net.state_dict(), self._read(folder / "checkpoint.pt")["average"]
+        shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
+        if not shared:
+            raise RecipeError(f"the run in {folder} has nothing in common with this network")
+        self.net.load_state_dict(own | shared)
+        self.average.load_state_dict(own | shared)
 
     def _load(self) -> None:
         state = self._read(self.checkpoint)
+        if state["model"] != _description(self.recipe.model):
+            raise RecipeError(f"{self.checkpoint} belongs to another [model]; choose another folder")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
