@@ -57,7 +57,8 @@ def _table(report: Report, title: str, images: Chunk, model: str, papers: Papers
         f"{title}: test set, {len(images):,} images of 28 x 28",
         [
             "All images are one array, unless said otherwise; totals, headers included. Image by image: each coded on "
-            "its own, on several threads. Bits/dim are per pixel of 28 x 28.",
+            "its own, on several threads. Bits/dim are per pixel of 28 x 28. PNG: whole files; the authors of Bit-Swap "
+            "counted the compressed pixels in them only.",
         ],
     )
     raw = images.size * (1 if binary else 8)

@@ -77,12 +77,13 @@ class Table:
 
 
 class Report:
-    """The tables of one run, printed as they come, and what had to be skipped."""
+    """The tables of one run, printed as they come, the ids of their models, and what had to be skipped."""
 
     def __init__(self, heading: str) -> None:
         self.heading = heading
         self.tables: list[Table] = []
         self.skipped: list[str] = []
+        self.models: dict[str, str] = {}
         print(f"# {heading}\n", flush=True)
 
     def add(self, table: Table) -> None:
@@ -100,19 +101,23 @@ class Report:
     def model(self, name: str) -> catalog.Loaded | None:
         """A model, or None where it is not installed, which is said."""
         try:
-            return catalog.load(name, scheduler.device())
+            loaded = catalog.load(name, scheduler.device())
         except MissingModel:
             self.skip(f"model {name} is not installed")
             return None
+        self.models[name] = loaded.id.hex()
+        return loaded
 
     def write(self, path: Path) -> None:
         """Write `path` with the suffixes .md and .json."""
-        skipped = [f"- skipped: {what}" for what in self.skipped]
-        parts = [f"# {self.heading}", *(table.markdown() for table in self.tables), NOTE, *skipped]
+        lines = [f"- model {name}: {model_id}" for name, model_id in self.models.items()]
+        lines += [f"- skipped: {what}" for what in self.skipped]
+        parts = [f"# {self.heading}", *(table.markdown() for table in self.tables), NOTE, "\n".join(lines)]
         path.with_suffix(".md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         tables = [table.plain() for table in self.tables]
-        values = {"heading": self.heading, "tables": tables, "skipped": self.skipped, "note": NOTE}
-        path.with_suffix(".json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+        values = {"heading": self.heading, "tables": tables, "note": NOTE, "models": self.models}
+        text = json.dumps(values | {"skipped": self.skipped}, indent=1, ensure_ascii=False)
+        path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def _aligned(row: list[str], widths: list[int], left: list[bool]) -> list[str]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import paper_figures
-from benchmarks.paper_colour import cifar, photographs
+from benchmarks.paper_cifar import cifar
 from benchmarks.paper_mnist import BINARY, bb_ans, binary_set, bit_swap
+from benchmarks.paper_photographs import photographs
 from benchmarks.paper_report import NOTE, Report
 from numcodecs_bitswap import BBANS, catalog, scheduler
 from numcodecs_bitswap.train.data import DataError

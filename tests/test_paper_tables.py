@@ -175,7 +175,9 @@ def test_tables_of_a_few_images(models: Path, tmp_path: Path, capsys: pytest.Cap
     assert "1.41†" in text
     assert "16,192" not in text, "no model of eight layers"
     assert (tmp_path / "bench-out" / "paper_tables.md").read_text().count("\n## ") == 7
-    tables = json.loads((tmp_path / "bench-out" / "paper_tables.json").read_text())["tables"]
+    result = json.loads((tmp_path / "bench-out" / "paper_tables.json").read_text())
+    tables = result["tables"]
+    assert result["models"].keys() == {path.stem for path in models.iterdir()}
     by_title = {table["title"].split(":")[0]: table["rows"] for table in tables}
     binary = {row["codec"]: row for row in by_title["Binarised MNIST"]}
     assert binary["raw"]["bytes"] == 12 * 28 * 28 // 8
