@@ -1,5 +1,6 @@
 """Training: recipes are checked, a stopped run goes on as if it had not been, the integers are the network trained."""
 
+import gzip
 import hashlib
 import subprocess
 import sys
@@ -11,14 +12,21 @@ import torch
 from PIL import Image
 
 from numcodecs_bitswap import BitSwap, catalog
-from numcodecs_bitswap.bitsback.bound import bound_bits
+from numcodecs_bitswap.bitsback import bit_swap
+from numcodecs_bitswap.bitsback.bound import CountingMessage, bound_bits
 from numcodecs_bitswap.nets.hierarchy import BitSwapModel
-from numcodecs_bitswap.train import data, loop
+from numcodecs_bitswap.nets.vae import VaeModel
+from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.train import data, loop, sources
+from numcodecs_bitswap.train.arrays import ArraySource, binarised, read_items
 from numcodecs_bitswap.train.data import DataError, list_images, split_held_back
 from numcodecs_bitswap.train.export import architecture, integer_tensors
 from numcodecs_bitswap.train.loop import Trainer, evaluate
+from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.recipe import Recipe, RecipeError, read_recipe
+from numcodecs_bitswap.train.vae import VaeArchitecture
 from pictures import photograph
+from random_models import LIKELIHOODS
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """
@@ -44,6 +52,32 @@ patch = 16
 large_patch = 32
 learning_rate = 2e-3
 """
+VAE_RECIPE = """
+name = "mine"
+licence = "none"
+[model]
+kind = "vae"
+channels = 1
+height = 10
+width = 10
+latent_channels = 3
+latent_bits = 5
+likelihood = "bernoulli"
+levels = 2
+mixtures = 1
+hidden = 8
+direct_width = 4
+direct_blocks = 0
+channel_width = 1
+[training]
+steps = 20
+batch = 4
+patch = 10
+learning_rate = 5e-2
+[augmentation]
+binarise = true
+"""
+WITHOUT_STAGES = RECIPE.replace("stages = 1", "stages = 0").replace("patch = 16", "patch = 10")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +121,139 @@ def test_every_shipped_model_has_a_card_with_its_checksum(name: str) -> None:
         ("large_patch = 32", "large_patch = 48", "power of two"),
         ("patch = 16", "patch = 2", "power of two"),
         ("[training]", "[training", "recipe.toml"),
+        ("channels = 3", 'kind = "flow"\nchannels = 3', "kind is 'flow'"),
+        ("channels = 3", "channels = 3\npatch_log2 = 2", "patch_log2 must be 3 .. 12"),
     ],
 )
 def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe(tmp_path, RECIPE.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "message"),
+    [
+        (WITHOUT_STAGES, "patch = 10", "patch = 9", "even"),
+        (VAE_RECIPE, "patch = 10", "patch = 12", "height and width"),
+        (VAE_RECIPE, '"bernoulli"', '"gaussian"', "likelihood must be one of"),
+        (VAE_RECIPE, "levels = 2", "levels = 256", "levels must be 2 .. 2"),
+        (VAE_RECIPE, "latent_bits = 5", "latent_bits = 10", "latent_bits must be 1 .. 9"),
+        (VAE_RECIPE, "hidden", "stages", "unknown entry stages"),
+    ],
+)
+def test_a_wrong_recipe_of_another_kind_says_what_is_wrong(
+    tmp_path: Path, text: str, old: str, new: str, message: str
+) -> None:
+    recipe(tmp_path, text)
+    with pytest.raises(RecipeError, match=message):
+        recipe(tmp_path, text.replace(old, new, 1))
+
+
+ITEMS = np.random.default_rng(0).integers(0, 256, (20, 10, 10), np.uint8)
+
+
+def write(path: Path, items: np.ndarray) -> Path:
+    """An array file of the format that its suffix names."""
+    if path.suffix == ".npz":
+        np.savez_compressed(path, images=items)
+    elif path.suffix == ".npy":
+        np.save(path, items)
+    else:
+        raw = bytes([0, 0, 8, items.ndim]) + np.array(items.shape, ">u4").tobytes() + items.tobytes()
+        path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a-idx3-ubyte", "a-idx3-ubyte.gz"])
+def test_array_files(tmp_path: Path, name: str) -> None:
+    assert np.array_equal(read_items(write(tmp_path / name, ITEMS), 1)[..., 0], ITEMS)
+    colour = np.stack([ITEMS] * 3, 3)
+    assert np.array_equal(read_items(write(tmp_path / name, colour), 3), colour)
+    with pytest.raises(DataError, match=r"not uint8 \(n, h, w\) or \(n, h, w, 1\)"):
+        read_items(tmp_path / name, 1)
+
+
+def test_array_files_that_cannot_be_trained_on(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(DataError, match="float64"):
+        read_items(write(tmp_path / "a.npy", np.zeros((2, 4, 4))), 1)
+    (tmp_path / "b.npy").write_bytes(b"what")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_items(tmp_path / "b.npy", 1)
+    with pytest.raises(DataError, match="smaller ones than patches of 12"):
+        ArraySource([list(ITEMS[..., None])], 12, data.Augmentation())
+    with pytest.raises(DataError, match="array files"):
+        Trainer(recipe(tmp_path, VAE_RECIPE), [folder], tmp_path / "run", "cpu", False)
+
+
+def test_items_are_whole_patches_or_cropped_and_flipped_only_if_asked() -> None:
+    items, rng = list(ITEMS[..., None]), np.random.default_rng(0)
+    known = {item.tobytes() for item in items}
+    whole = ArraySource([items], 10, data.Augmentation()).sample(50, rng)
+    assert whole.shape == (50, 1, 10, 10)
+    assert {patch.tobytes() for patch in whole} <= known
+    assert len({patch.tobytes() for patch in whole}) > 10
+    flipped = ArraySource([items], 10, data.Augmentation(flip=True)).sample(50, rng)
+    assert not {patch.tobytes() for patch in flipped} <= known
+    crops = ArraySource([items], 4, data.Augmentation()).sample(50, rng)[:, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(ITEMS, (4, 4), axis=(1, 2)).reshape(-1, 4, 4)
+    assert all((crop == windows).all((1, 2)).any() for crop in crops)
+
+
+def test_binarised_items_are_drawn_anew_with_the_mean_of_the_item() -> None:
+    x, rng = np.repeat(np.arange(256, dtype=np.uint8), 2000).reshape(256, 1, 2000), np.random.default_rng(0)
+    drawn = binarised(x, rng)
+    assert drawn.max() == 1
+    assert not drawn[0].any()
+    assert drawn[255].all()
+    assert np.abs(drawn.mean((1, 2)) - np.arange(256) / 255).max() < 0.05
+    assert not np.array_equal(drawn, binarised(x, rng))
+
+
+@pytest.fixture(scope="module", params=[*LIKELIHOODS, "bit_swap"])
+def architecture_without_stages(request: pytest.FixtureRequest) -> Architecture | VaeArchitecture:
+    """Of patches of 6 x 6, for every kind of core."""
+    if request.param == "bit_swap":
+        return Architecture(3, 0, 2, 4, 0, 4, 4, 0, 6, 1, 2, 2, 5)
+    return VaeArchitecture(3, 6, 6, 5, 4, request.param, LIKELIHOODS[request.param], 2, 12, 4, 0, 4)
+
+
+@torch.no_grad()
+def test_the_twin_of_a_core_reports_what_the_coder_pays(
+    architecture_without_stages: Architecture | VaeArchitecture,
+) -> None:
+    """The same bits, to the sampling of the latents, for networks that make use of all of their parts."""
+    torch.manual_seed(0)
+    net = architecture_without_stages.network().eval()
+    for parameter in net.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    kind = VaeModel if isinstance(architecture_without_stages, VaeArchitecture) else BitSwapModel
+    model = kind(architecture(net), integer_tensors(net), "cpu")
+    levels = getattr(architecture_without_stages, "levels", 256)
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.integers(0, levels, (400, 6, 6, 3), np.uint8))
+    words = np.full(1, 1 << 16, np.uint32), rng.integers(0, 1 << 16, 100_000, dtype=np.uint16)
+    message = CountingMessage(Message.unflatten([words])._stack)
+    message.bits = torch.zeros(1, dtype=torch.float64)
+    bit_swap.push(message, model, x.short())
+    rates = net.bits(x.permute(0, 3, 1, 2).float())
+    assert rates["core"].item() * len(x) == pytest.approx(message.bits.item(), rel=0.01)
+    assert 0 < rates["popped"] < rates["core"]
+
+
+@pytest.mark.parametrize("text", [VAE_RECIPE, WITHOUT_STAGES], ids=["vae", "bit_swap"])
+def test_a_model_without_stages_is_trained_on_an_array_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The loop does not know which net it trains."""
+    monkeypatch.setattr(sources, "HELD_BACK_ITEMS", 50)
+    path = write(tmp_path / "a.npy", np.repeat(ITEMS // 16 * 16, 3, 0))
+    for old, new in (("channels = 3", "channels = 1"), ("large_patch = 32\n", ""), ("2e-3", "5e-2")):
+        text = text.replace(old, new)
+    run = Trainer(recipe(tmp_path, text.replace("steps = 6", "steps = 20")), [path], tmp_path / "run", "cpu", False)
+    before = evaluate(run.average, run.held_back)["total"]
+    run.run(minutes=10)
+    assert evaluate(run.average, run.held_back)["total"] < before - 0.01
+    assert architecture(run.average)["kind"] == run.recipe.model.kind
 
 
 def test_folders_that_cannot_be_trained_on(tmp_path: Path, folder: Path) -> None:

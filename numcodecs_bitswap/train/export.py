@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from .fake_quant import ChannelNetwork, QuantLayer, Trunk
-from .networks import BitSwapNet, ChannelNetworks, Stage
+from .networks import BitSwapNet
 from .recipe import Net
+from .stages import ChannelNetworks, Stage
 
 
 def _layer(name: str, layer: QuantLayer) -> dict[str, NDArray[np.generic]]:

@@ -14,13 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .distributions import LOGIT_GAIN, PIXEL_MEANS, floored, mixture_bits, phase_gains
 from .fake_quant import round_clamp
-from .networks import LOGIT_GAIN, SCALE_GAIN, floored, mixture_bits
 
 SHARPNESS = 95
 """Largest index of a beta-binomial parameter; index a stands for 2^(a/6 - 8)."""
-PIXEL_GAIN = 2048.0
-"""Units of a mean per natural unit: 64 levels, as features of about one have to reach every level."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,8 @@ def likelihood(name: str, levels: int, mixtures: int) -> Likelihood:
     if name == "beta_binomial":
         return Likelihood([12.0, 12.0], [2.0, 3.5], beta_binomial_bits)
     if name == "logistic":
-        means = torch.linspace(-1.5, 1.5, k).tolist() if k > 1 else [0.0]
-        gains = [LOGIT_GAIN] * k + [PIXEL_GAIN] * k + [SCALE_GAIN] * k
-        return Likelihood(gains, [0.0] * k + means + [9.0] * k, logistic_bits)
+        gains, biases = phase_gains(1, k, 5.0, *PIXEL_MEANS)
+        return Likelihood(gains.tolist(), biases.tolist(), logistic_bits)
     return Likelihood([LOGIT_GAIN] * levels, [0.0] * levels, categorical_bits)
 
 

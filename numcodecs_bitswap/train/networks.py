@@ -1,5 +1,5 @@
 """The differentiable twin of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to
-6, in floats.
+6.2, in floats.
 
 `BitSwapNet.bits` returns the bits that the integer model would spend on a batch of patches, part by part.
 """
@@ -9,16 +9,19 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .fake_quant import ChannelNetwork, Trunk, round_clamp
-
-LATENT_ALPHABET = 128
-MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0
-"""Units per level (means), per octave (scales, logits) and per one (chain coefficients)."""
-
-DIRECT_PATCHES = 8
-"""Patches of a batch from which the direct stage learns, in a model without stages."""
+from .distributions import (
+    LATENT_ALPHABET,
+    MEAN_GAIN,
+    PIXEL_MEANS,
+    SCALE_GAIN,
+    latent_gains,
+    mixture_bits,
+    phase_bits,
+    phase_gains,
+)
+from .fake_quant import Trunk, round_clamp
+from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 
 
 @dataclass(frozen=True)
@@ -61,147 +64,6 @@ class Architecture:
         return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch
 
 
-def phase_gains(channels: int, mixtures: int, octave: float) -> tuple[Tensor, Tensor]:
-    """Output gains and initial biases (natural units) of one phase; scales start at 2**octave levels."""
-    k = mixtures
-    spread = torch.linspace(-1, 1, k) if k > 1 else torch.zeros(1)
-    gain = [LOGIT_GAIN] * k + [MEAN_GAIN] * k + [SCALE_GAIN] * k
-    bias = [0.0] * k + [0.0] * k + (4 + octave + spread).tolist()
-    chain = {1: [], 3: [0.8, 0.0, 0.8]}[channels]
-    return torch.tensor(gain * channels + [CHAIN_GAIN] * len(chain)), torch.tensor(bias * channels + chain)
-
-
-def latent_gains(latent_channels: int, octave: float) -> tuple[Tensor, Tensor]:
-    """The same for Z means and Z scales of a latent layer."""
-    z = latent_channels
-    return torch.tensor([MEAN_GAIN] * z + [SCALE_GAIN] * z), torch.tensor([0.0] * z + [4 + octave] * z)
-
-
-def floored(p: Tensor, alphabet: int) -> Tensor:
-    """Bits of probability p when every symbol of the alphabet gets 2^-16 first (FORMAT.md section 3)."""
-    return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
-
-
-def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:
-    """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on
-    dim 1.
-
-    x : (n, ...); the others (n, K, ...). Returns (n, ...).
-    """
-    x = x.unsqueeze(1)
-    inverse = torch.exp2(4 - scales / SCALE_GAIN)
-    centred = (x - means / MEAN_GAIN) * inverse
-    upper = torch.where(x >= alphabet - 1, 1.0, torch.sigmoid(centred + 0.5 * inverse))
-    lower = torch.where(x <= 0, 0.0, torch.sigmoid(centred - 0.5 * inverse))
-    mass = upper - lower
-    if logits is None:
-        p = mass.squeeze(1)
-    else:
-        p = (mass * torch.softmax(logits * (torch.log(torch.tensor(2.0)) / LOGIT_GAIN), dim=1)).sum(1)
-    return floored(p, alphabet)
-
-
-class ChannelNetworks(nn.ModuleList):
-    """The channel networks of one phase, for channels 1 .. c-1."""
-
-    def __init__(self, channels: int, mixtures: int, width: int, inner: int):
-        gain = phase_gains(1, mixtures, 0.0)[0]
-        super().__init__(ChannelNetwork(width, ch, inner, gain) for ch in range(1, channels))
-
-    def correct(self, y: Tensor, features: Tensor, x: Tensor, base: Tensor, quantised: bool) -> Tensor:
-        """Outputs y of the phase, every channel corrected by the channels before it. x, base : (n, c, h, w)."""
-        if not len(self):
-            return y
-        deviations = (x - torch.floor((base + 16) / 32)).clamp(-127, 127)
-        added = [net(features, deviations[:, :ch], quantised) for ch, net in enumerate(self, 1)]
-        size = added[0].shape[1]
-        return torch.cat(
-            [y[:, :size], y[:, size : size * (len(added) + 1)] + torch.cat(added, 1), y[:, size * (len(added) + 1) :]],
-            1,
-        )
-
-
-def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:
-    """Bits (n, c, h, w) of one phase, FORMAT.md section 4.3. x, base : (n, c, h, w); y : (n, outputs, h, w)."""
-    c, k = x.shape[1], mixtures
-    chain, pair, bits = y[:, 3 * k * c :].clamp(-127, 127), 0, []
-    for ch in range(c):
-        logits, offset, scale = torch.split(y[:, 3 * k * ch : 3 * k * (ch + 1)], k, dim=1)
-        mean = base[:, ch : ch + 1] + offset.clamp(-8160, 8160)
-        for earlier in range(ch):
-            residual = 32 * x[:, earlier] - base[:, earlier]
-            mean = mean + (chain[:, pair] * residual / CHAIN_GAIN).unsqueeze(1)
-            pair += 1
-        bits.append(mixture_bits(x[:, ch], logits.clamp(-127, 127), mean, scale.clamp(0, 127), 256))
-    return torch.stack(bits, dim=1)
-
-
-def window(grid: Tensor, low: int, high: int) -> Tensor:
-    """Neighbours low..high of every cell, edges repeated: (n, c, h, w) to (n, (rows, columns, c), h, w)."""
-    h, w = grid.shape[2:]
-    padded = F.pad(grid, (-low, high, -low, high), mode="replicate")
-    size = high - low + 1
-    return torch.cat([padded[:, :, m : m + h, n : n + w] for m in range(size) for n in range(size)], dim=1)
-
-
-def _inputs(windows: Tensor, reference: Tensor) -> Tensor:
-    repeat = windows.shape[1] // reference.shape[1]
-    differences = (windows - reference.repeat(1, repeat, 1, 1)).clamp(-127, 127)
-    return torch.cat([differences, (reference - 128).clamp(-127, 127)], dim=1)
-
-
-class Stage(nn.Module):
-    """One context stage: passes a and b of FORMAT.md section 5, on grids of even size."""
-
-    def __init__(self, channels: int, mixtures: int, width: int, blocks: int, channel_width: int):
-        super().__init__()
-        self.mixtures = mixtures
-        gain, bias = phase_gains(channels, mixtures, 3.0)
-        self.a = Trunk(17 * channels, width, blocks, gain, bias)
-        self.b = Trunk(33 * channels, width, blocks, gain.repeat(2), bias.repeat(2))
-        self.phases = nn.ModuleList(ChannelNetworks(channels, mixtures, width, channel_width) for _ in range(3))
-
-    def _bits(self, phase: int, x: Tensor, y: Tensor, features: Tensor, base: Tensor, quantised: bool) -> Tensor:
-        networks = self.phases[phase]
-        assert isinstance(networks, ChannelNetworks)
-        return phase_bits(x, networks.correct(y, features, x, base, quantised), base, self.mixtures)
-
-    def forward(self, x: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """x : (n, c, h, w). Returns the coarser grid and the bits per patch, shape (n,)."""
-        c, d = x[:, :, ::2, ::2], x[:, :, 1::2, 1::2]
-        square = torch.unflatten(window(c, 0, 1), 1, (4, -1))
-        s = square.sum(1)
-        u = _inputs(window(c, -1, 2), torch.floor((s + 2) / 4))
-        features, y = self.a(u, quantised, dtype)
-        bits_a = self._bits(0, d, y, features, 8 * s, quantised)
-
-        right, below = square[:, 1], square[:, 2]
-        up = torch.unflatten(window(d, -1, 0), 1, (4, -1))
-        s01, s10 = c + right + up[:, 1] + d, c + below + up[:, 2] + d
-        u = _inputs(torch.cat([window(c, -1, 2), window(d, -2, 1)], dim=1), torch.floor((s01 + s10 + 4) / 8))
-        features, y = self.b(u, quantised, dtype)
-        y01, y10 = y.chunk(2, dim=1)
-        bits_01 = self._bits(1, x[:, :, ::2, 1::2], y01, features, 8 * s01, quantised)
-        bits_10 = self._bits(2, x[:, :, 1::2, ::2], y10, features, 8 * s10, quantised)
-        return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
-
-
-def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype) -> Tensor:
-    """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
-    6.4).
-
-    The twin of a stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad, and
-    pays a little more at the edges and nothing for the zeros.
-    """
-    side = 1 << (max(grid.shape[2:]) - 1).bit_length()
-    grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))
-    total = torch.full((len(grid),), 8.0 * grid.shape[1], device=grid.device)
-    while grid.shape[-1] > 1:
-        grid, bits = stage(grid, quantised, dtype)
-        total = total + bits
-    return total.mean()
-
-
 class Core(nn.Module):
     """The Bit-Swap core of FORMAT.md section 6.1: L Markov layers of discretised logistic latents."""
 
@@ -209,7 +71,7 @@ class Core(nn.Module):
         super().__init__()
         c, z, k = arch.channels, arch.latent_channels, arch.mixtures
         self.mixtures = k
-        data_gain, data_bias = phase_gains(c, k, 5.0)
+        data_gain, data_bias = phase_gains(c, k, 5.0, *(() if arch.stages else PIXEL_MEANS))
         sizes = [4 * c] + [z] * arch.latent_layers
         self.q = nn.ModuleList(
             Trunk(n, arch.core_width, arch.core_blocks, *latent_gains(z, 1.0), in_std=1.4) for n in sizes[:-1]
@@ -282,7 +144,7 @@ class BitSwapNet(nn.Module):
 
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Mean bits per patch of x (n, c, h, w), integer-valued floats: `stage1`.., `core`, `popped`, `direct`; h = w
-        even, a power of two if there are stages.
+        even, a power of two if there are stages. Without stages `direct` is left out of most training batches.
         """
         result: dict[str, Tensor] = {}
         grid = x
@@ -291,7 +153,8 @@ class BitSwapNet(nn.Module):
             result[f"stage{number}"] = bits.mean()
         net, popped = self.core(grid, quantised, dtype)
         result["core"], result["popped"] = net.mean(), popped.mean()
-        # Without stages the direct stage sees whole patches, and only the first patches of a chunk are coded by it.
-        few = grid if self.arch.stages else grid[:DIRECT_PATCHES]
-        result["direct"] = direct_bits(self.stages[-1], few, quantised, dtype)
+        if self.arch.stages:
+            result["direct"] = direct_bits(self.stages[-1], grid, quantised, dtype)
+        elif direct_learns(self.training):
+            result["direct"] = direct_bits(self.stages[-1], grid[:DIRECT_PATCHES], quantised, dtype)
         return result

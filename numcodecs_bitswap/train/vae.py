@@ -2,22 +2,20 @@
 with a uniform prior over equal-mass buckets of the normal distribution.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .distributions import SCALE_GAIN
 from .fake_quant import UNIT, Trunk
 from .likelihoods import likelihood
-from .networks import DIRECT_PATCHES, SCALE_GAIN, Stage, direct_bits, floored
+from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 
 POSTERIOR_GAIN = 64.0
 """Units of a posterior mean per standard deviation of the prior."""
-DIRECT_SHARE = 4
-"""The direct stage learns from one training batch in this many: it costs more than all the rest and is used for few
-patches.
-"""
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,10 @@ class Buckets(nn.Module):
 
     def entropy(self, mean: Tensor, sigma: Tensor) -> Tensor:
         """Entropy in bits of the Gaussian over the buckets (FORMAT.md section 3.4): the expected bits of a pop."""
-        below = torch.special.ndtr((self.edges - mean.unsqueeze(-1)) / sigma.unsqueeze(-1))
-        p = below[..., 1:] - below[..., :-1]
-        bits: Tensor = (p * floored(p, self.n)).sum(-1)
-        return bits
+        below = torch.erf((self.edges - mean.unsqueeze(-1)) * (math.sqrt(0.5) / sigma.unsqueeze(-1)))
+        p = below.diff(dim=-1) * (0.5 * (1 - self.n / 65536)) + 1 / 65536
+        nats: Tensor = torch.special.entr(p).sum(-1)
+        return nats / math.log(2)
 
 
 class VaeNet(nn.Module):
@@ -131,7 +129,7 @@ class VaeNet(nn.Module):
         data = self.model.bits(values, y.reshape(len(x), -1, values.shape[1])).sum(1)
         prior = self.arch.latent_channels * self.arch.latent_bits
         result = {"core": (data + prior - popped).mean(), "popped": popped.mean()}
-        if not self.training or int(torch.randint(DIRECT_SHARE, ())) == 0:
+        if direct_learns(self.training):
             result["direct"] = direct_bits(self.stages[0], x[:DIRECT_PATCHES], quantised, dtype)
         return result
 
