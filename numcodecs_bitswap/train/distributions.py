@@ -1,5 +1,7 @@
 """What network outputs mean and what coding with them costs: FORMAT.md sections 3.2, 4.3 and 6.1 in floats."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,16 @@ def latent_gains(latent_channels: int, octave: float) -> tuple[Tensor, Tensor]:
 def floored(p: Tensor, alphabet: int) -> Tensor:
     """Bits of probability p when every symbol of the alphabet gets 2^-16 first (FORMAT.md section 3)."""
     return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
+
+
+def with_outliers(sample: Tensor, alphabet: int, quantile: Callable[[Tensor], Tensor]) -> Tensor:
+    """Samples of a posterior, a few replaced by ones whose symbol is any with the same chance: the 2^-16 of every
+    symbol (`floored`) are drawn as well, and the networks have to live with what comes of it.
+
+    `quantile` maps numbers in 0 .. 1 to samples whose symbols are uniform.
+    """
+    u = torch.rand_like(sample) * (65536 / alphabet)
+    return torch.where(u < 1, quantile(u.clamp(1e-6, 1 - 1e-6)), sample)
 
 
 def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:

@@ -19,6 +19,7 @@ from .distributions import (
     mixture_bits,
     phase_bits,
     phase_gains,
+    with_outliers,
 )
 from .fake_quant import Trunk, round_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
@@ -100,6 +101,7 @@ class Core(nn.Module):
             means, scales = _latent(q(below, quantised, dtype)[1])
             noise = torch.rand_like(means).clamp(1e-6, 1 - 1e-6)
             sample = means / MEAN_GAIN + torch.exp2(scales / SCALE_GAIN - 4) * torch.logit(noise)
+            sample = with_outliers(sample, LATENT_ALPHABET, lambda u: u * LATENT_ALPHABET - 0.5)
             z = round_clamp(sample, 0, LATENT_ALPHABET - 1)
             posterior = _latent_bits(z, means, scales)
             popped = popped + posterior if layer == 0 else popped

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .distributions import SCALE_GAIN
+from .distributions import SCALE_GAIN, with_outliers
 from .fake_quant import UNIT, Trunk
 from .likelihoods import likelihood
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
@@ -75,7 +75,7 @@ class Buckets(nn.Module):
 
     def sample(self, mean: Tensor, sigma: Tensor) -> Tensor:
         """Network input of the bucket in which a sample of a Gaussian falls; its gradient is the sample's."""
-        sample = mean + sigma * torch.randn_like(mean)
+        sample = with_outliers(mean + sigma * torch.randn_like(mean), self.n, torch.special.ndtri)
         bucket = (torch.special.ndtr(sample.detach()) * self.n).long().clamp(0, self.n - 1)
         value = sample.clamp(*(self.inputs[[0, -1]] / UNIT).tolist()) * UNIT
         return value + (self.inputs[bucket] - value).detach()
