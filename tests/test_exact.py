@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numcodecs_bitswap.errors import DeviceError, ModelError
 from numcodecs_bitswap.nets import exact
 from numcodecs_bitswap.nets.exact import GEMMS, Layer, choose_gemm
-from numcodecs_bitswap.nets.trunk import neighbours
+from numcodecs_bitswap.nets.torch_ops import aligned, neighbours, settle
 
 
 def layer_tensors(w: np.ndarray, b: np.ndarray, f: np.ndarray) -> exact.Tensors:
@@ -52,10 +52,10 @@ def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int, li
     f, u = rng.integers(0, 25, n_out), rng.integers(-127, 128, (5, n_in))
     layer = Layer(layer_tensors(w, np.where(f > 22, 0, b), f * (f <= 22)), "x", (n_in,), "cpu")
     f, b = f * (f <= 22), np.where(f > 22, 0, b)
-    rows = torch.zeros(5, exact.aligned(n_in), dtype=torch.int8)
+    rows = torch.zeros(5, aligned(n_in), dtype=torch.int8)
     rows[:, :n_in] = torch.from_numpy(u.astype(np.int8))
     half = np.where(f > 0, 1 << np.maximum(f - 1, 0), 0)
-    assert np.array_equal(layer(rows)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
+    assert np.array_equal(settle(layer.sums(rows), layer)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ class Parameters(Protocol):
 class PhaseParameters(Protocol):
     """Parameters of one phase, asked for channel by channel. See nets.parameters."""
 
-    def crop(self, height: int, width: int, /) -> "PhaseParameters": ...
     def channel(self, ch: int, pixels: Tensor, /) -> Parameters: ...
 
 
@@ -64,9 +63,8 @@ def block(message: Message, parameters: Parameters) -> Distribution:
 
 def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases: Sequence[Tensor]) -> None:
     """Push the pixels (N, h, w, c) of each phase; pixels that do not exist are not in them (FORMAT.md section 5)."""
-    cropped = [p.crop(x.shape[1], x.shape[2]) for p, x in zip(parameters, phases, strict=True)]
     for ch in reversed(range(phases[0].shape[-1])):
-        for p, x in reversed(list(zip(cropped, phases, strict=True))):
+        for p, x in reversed(list(zip(parameters, phases, strict=True))):
             if x.numel():
                 symbols = x[..., ch].int().reshape(message.batch, -1)
                 message.push(block(message, p.channel(ch, x)), symbols)
@@ -76,10 +74,9 @@ def pop_phases(
     message: Message, parameters: Sequence[PhaseParameters], sizes: Sequence[Size], n: int, channels: int, device: str
 ) -> list[Tensor]:
     """Pop the pixels of each phase, given the phases' sizes."""
-    cropped = [p.crop(*size) for p, size in zip(parameters, sizes, strict=True)]
     phases = [torch.zeros(n, *size, channels, dtype=torch.int16, device=device) for size in sizes]
     for ch in range(channels):
-        for p, x in zip(cropped, phases, strict=True):
+        for p, x in zip(parameters, phases, strict=True):
             if x.numel():
                 x[..., ch] = message.pop(block(message, p.channel(ch, x))).reshape(x.shape[:-1])
     return phases

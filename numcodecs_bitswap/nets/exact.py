@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DeviceError, ModelError
+from .torch_ops import WIDE, aligned
 
 Tensors = Mapping[str, NDArray[Any]]
 Gemm = Callable[[Tensor, Tensor], Tensor]
 """(M, K) int8, (K, N) int8 -> (M, N) int32, exact."""
 
-ALIGN = 8
-"""K and N are padded to multiples of this: tensor-core kernels want it."""
 MIN_ROWS = 17
 """CUDA's int8 product takes more than 16 rows only."""
 WEIGHT_LIMIT, SHIFT_LIMIT, SUM_LIMIT = 63, 24, 1 << 24
-WIDE, WIDE_SUM_LIMIT = 64, 1 << 29
-"""A wide layer's weight is WIDE * high + low, two int8 weights."""
+WIDE_SUM_LIMIT = 1 << 29
 
 
 def _int8(a: Tensor, w: Tensor) -> Tensor:
@@ -89,13 +87,16 @@ def gemm(a: Tensor, w: Tensor) -> Tensor:
     return choose_gemm(a.device, os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))(a, w)
 
 
-def aligned(n: int) -> int:
-    """n rounded up to a multiple of ALIGN."""
-    return -(-n // ALIGN) * ALIGN
-
-
 class Layer:
-    """One integer layer: rows of int8 activations -> int32 outputs, columns padded with zeros to multiples of ALIGN.
+    """One integer layer: rows of int8 activations -> int32 sums, columns padded with zeros to multiples of ALIGN.
+
+    Attributes
+    ----------
+    wide : bool
+    bias, shift : int32 tensors, shape (columns,)
+        Half the last bit that the shift drops is in the bias.
+    n_out : int
+        Outputs, the first of the columns.
 
     Parameters
     ----------
@@ -136,13 +137,9 @@ class Layer:
             raise ModelError(f"the model has no {' or '.join(dtypes)} tensor {name}")
         return tensors[name]
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Outputs before clamping, int32 (M, columns), of int8 rows (M, inputs)."""
-        sums = gemm(rows, self.weights)
-        if self.wide:
-            high, low = sums.chunk(2, dim=1)
-            sums = low.add_(high, alpha=WIDE)
-        return sums.add_(self.bias).bitwise_right_shift_(self.shift)
+    def sums(self, rows: Tensor) -> Tensor:
+        """Matrix products of int8 rows (M, inputs), to be settled: int32 (M, columns), see `torch_ops`."""
+        return gemm(rows, self.weights)
 
 
 def _columns(w: NDArray[Any], segments: tuple[int, ...], columns: int) -> Tensor:

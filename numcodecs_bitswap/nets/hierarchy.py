@@ -87,17 +87,18 @@ class BitSwapModel:
         """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of
         z_(layer-1).
         """
-        return latent_logistic(self._q[layer - 1](below)[1])
+        return latent_logistic(self._q[layer - 1].outputs(below))
 
     def likelihood(self, z: Tensor) -> list[PhaseParameters]:
         """p(x | z_1): the four phases of the cells. z as a network input."""
         _, y = self._p[0](z)
         base = torch.full((*y.shape[:3], self.channels), DATA_BASE, dtype=torch.int16, device=y.device)
-        return [PhaseParameters(part, base, self.arch["mixtures"]) for part in y.chunk(4, dim=-1)]
+        phases = range(0, self._p[0].n_out, self._p[0].n_out // 4)
+        return [PhaseParameters(y, first, base, self.arch["mixtures"]) for first in phases]
 
     def conditional(self, layer: int, z: Tensor) -> Parameters:
         """p(z_layer | z_(layer+1)), layer from 1; z as a network input."""
-        return latent_logistic(self._p[layer](z)[1])
+        return latent_logistic(self._p[layer].outputs(z))
 
     def prior(self, n: int, height: int, width: int) -> Parameters:
         """p(z_L) for n grids of cells."""

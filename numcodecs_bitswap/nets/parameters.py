@@ -1,16 +1,16 @@
 """What network outputs mean: parameters of pixels (FORMAT.md sections 4.3, 4.4) and of latents (section 6.1)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-MEAN_LIMIT, LATENT_MEAN_LIMIT, COEFFICIENT_LIMIT = 8160, 4096, 127
+from .elementwise import operations
+from .torch_ops import MEAN_LIMIT
+
+LATENT_MEAN_LIMIT = 4096
 LATENT_CENTRE = 2048
 DATA_LEVELS, LATENT_LEVELS = 256, 128
-SYMBOL = 32
-"""Units of a mean per level."""
 
 
 @dataclass(frozen=True)
@@ -37,47 +37,41 @@ def phase_outputs(channels: int, mixtures: int) -> int:
 
 
 class Correction(Protocol):
-    """A channel network: (features, deviations of the channels before) -> what is added to the channel's outputs."""
+    """A channel network: (features, pixels, base) -> what is added to a channel's outputs."""
 
-    def __call__(self, features: Tensor, deviations: Tensor, /) -> Tensor: ...
+    def __call__(self, features: Tensor, pixels: Tensor, base: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class PhaseParameters:
-    """Network outputs y (N, h, w, outputs) int32 and base (N, h, w, c) of one phase; its mixtures come channel by
-    channel.
+    """Outputs of a network for one phase; its mixtures come channel by channel.
 
-    A channel's parameters depend on the channels before it, so a decoder asks again after each. `corrections` are the
-    channel networks of channels 1 .. c-1, on `features` (N, h, w, width); the core has none.
+    A channel's parameters depend on the channels before it, so a decoder asks again after each.
+
+    Attributes
+    ----------
+    y : int32 tensor, shape (N, h, w, outputs)
+        The phase's own are those from `first` on.
+    base : int16 tensor, shape (N, h, w, c)
+    corrections : tuple of Correction
+        The channel networks of channels 1 .. c-1, on `features` int8 (N, h, w, width); the core has none.
     """
 
     y: Tensor
+    first: int
     base: Tensor
     mixtures: int
     features: Tensor | None = None
     corrections: tuple[Correction, ...] = ()
 
-    def crop(self, height: int, width: int) -> "PhaseParameters":
-        """Keep the cells whose pixel exists."""
-        features = None if self.features is None else self.features[:, :height, :width]
-        return replace(self, y=self.y[:, :height, :width], base=self.base[:, :height, :width], features=features)
-
     def channel(self, ch: int, pixels: Tensor) -> Parameters:
-        """The mixtures of channel `ch`, given pixels (N, h, w, c) that are known in the channels before `ch`."""
-        k, c = self.mixtures, self.base.shape[-1]
-        y = self.y[..., 3 * k * ch : 3 * k * (ch + 1)]
+        """The mixtures of channel `ch` of the pixels that exist (N, h', w', c), known in the channels before `ch`."""
+        ops = operations(self.y.device.type)
+        added = None
         if ch and self.corrections and self.features is not None:
-            level = (self.base[..., :ch] + SYMBOL // 2) >> 5
-            y = y + self.corrections[ch - 1](self.features, (pixels[..., :ch] - level).clamp_(-127, 127))
-        logits, offsets, scales = torch.split(y, k, dim=-1)
-        means = self.base[..., ch].int()
-        for earlier in range(ch):
-            coefficient = self.y[..., 3 * k * c + ch * (ch - 1) // 2 + earlier].clamp(
-                -COEFFICIENT_LIMIT, COEFFICIENT_LIMIT
-            )
-            residual = SYMBOL * pixels[..., earlier].int() - self.base[..., earlier]
-            means = means + (coefficient * residual >> 6)
-        return mixture(logits, offsets, scales, means.unsqueeze(-1))
+            added = self.corrections[ch - 1](self.features, pixels, self.base)
+        tensors = ops.mixtures(self.y, self.first, added, self.base, pixels, ch, self.mixtures)
+        return Parameters("mixture", DATA_LEVELS, tensors)
 
 
 def mixture(logits: Tensor, offsets: Tensor, scales: Tensor, base: Tensor | int) -> Parameters:

@@ -1,5 +1,5 @@
 """The one network shape of the format (FORMAT.md section 4.2), channels last: int8 inputs (N, h, w, U) -> int32 outputs
-(N, h, w, P).
+(N, h, w, P), padded to a multiple of 8.
 """
 
 import torch
@@ -7,18 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .exact import Layer, Tensors, aligned
-
-
-def neighbours(h: Tensor) -> Tensor:
-    """3 x 3 neighbourhoods, zeros outside: (N, h, w, C) to rows (N h w, 9 C) in the order row, column, channel."""
-    n, height, width, c = h.shape
-    padded = h.new_zeros(n, height + 2, width + 2, c)
-    padded[:, 1:-1, 1:-1] = h
-    # Three pixels side by side are 3 C consecutive values, so the copy below moves long runs.
-    row = (width + 2) * c
-    view = padded.as_strided((n, height, width, 3, 3 * c), ((height + 2) * row, row, c, row, 1))
-    return view.reshape(-1, 9 * c)
+from .elementwise import operations
+from .exact import Layer, Tensors
+from .torch_ops import aligned
 
 
 class Trunk:
@@ -55,16 +46,21 @@ class Trunk:
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
-        n_out).
+        aligned(n_out)).
         """
-        n, height, width, _ = u.shape
-        rows = u.reshape(-1, aligned(self.n_in))
-        h = self.first(rows).clamp_(0, 127).to(torch.int8)
+        ops = operations(u.device.type)
+        shape = u.shape[:3]
+        rows = u.flatten(0, 2)
+        h = ops.rectify(self.first.sums(rows), self.first)
         for conv, out in self.blocks:
-            v = conv(neighbours(h.view(n, height, width, -1))).clamp_(0, 127).to(torch.int8)
-            h = out(v).add_(h).clamp_(-127, 127).to(torch.int8)
-        y = self.head(h).add_(self.skip(rows))
-        return h.view(n, height, width, -1), y.view(n, height, width, -1)[..., : self.n_out]
+            v = ops.rectify(conv.sums(ops.neighbours(h.view(*shape, -1))), conv)
+            h = ops.residual(out.sums(v), out, h)
+        y = ops.settle(self.skip.sums(rows), self.skip, ops.settle(self.head.sums(h), self.head))
+        return h.view(*shape, -1), y.view(*shape, -1)
+
+    def outputs(self, u: Tensor) -> Tensor:
+        """y alone, without the padding: int32 (N, h, w, n_out)."""
+        return self(u)[1][..., : self.n_out]
 
 
 class ChannelNetwork:
@@ -89,16 +85,19 @@ class ChannelNetwork:
     def __init__(self, tensors: Tensors, name: str, width: int, n_earlier: int, n_out: int, device: str):
         self.first = Layer(tensors, f"{name}.in", (width, n_earlier), device)
         self.out = Layer(tensors, f"{name}.out", (self.first.n_out,), device)
+        self.n_earlier = n_earlier
         if self.out.n_out != n_out:
             raise ModelError(f"network {name} does not give {n_out} outputs")
 
-    def __call__(self, features: Tensor, deviations: Tensor) -> Tensor:
-        """features int8 (N, h, w, width), deviations int (N, h, w, n_earlier) in [-127, 127]. Returns int32 (N, h, w,
-        n_out).
+    def __call__(self, features: Tensor, pixels: Tensor, base: Tensor) -> Tensor:
+        """features int8 (N, h, w, width), pixels int16 (N, h', w', c), base int16 (N, h, w, c). Returns int32 (N, h, w,
+        aligned(n_out)).
         """
-        rows = torch.cat([features, pad_channels(deviations)], dim=3).flatten(0, 2)
-        v = self.first(rows).clamp_(0, 127).to(torch.int8)
-        return self.out(v).view(*features.shape[:3], -1)[..., : self.out.n_out]
+        ops = operations(features.device.type)
+        rows = ops.with_deviations(features, pixels, base, self.n_earlier)
+        v = ops.rectify(self.first.sums(rows), self.first)
+        y: Tensor = ops.settle(self.out.sums(v), self.out)
+        return y.view(*features.shape[:3], -1)
 
 
 def pad_channels(values: Tensor) -> Tensor:

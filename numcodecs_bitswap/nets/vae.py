@@ -3,7 +3,7 @@ vector of latents for each patch.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,6 @@ class ElementParameters:
 
     y: Tensor
     likelihood: str
-
-    def crop(self, height: int, width: int) -> "ElementParameters":
-        """Keep the pixels that exist."""
-        return replace(self, y=self.y[:, :height, :width])
 
     def channel(self, ch: int, pixels: Tensor) -> Parameters:
         """The distributions of channel `ch`."""
@@ -100,14 +96,14 @@ class VaeModel:
 
     def posterior(self, layer: int, below: Tensor) -> Parameters:
         """q(z | x), of the data's network input."""
-        y = self._q(below)[1].unsqueeze(-1)
+        y = self._q.outputs(below).unsqueeze(-1)
         means, scales = y.chunk(2, dim=-2)
         means = means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT) * 64
         return Parameters("buckets", len(self._values), (means, scales.clamp(0, 127)))
 
     def likelihood(self, z: Tensor) -> list[ElementParameters]:
         """p(x | z), z as a network input."""
-        y = self._p(z)[1].view(len(z), -1, *self.shape).movedim(1, -1)
+        y = self._p.outputs(z).reshape(len(z), -1, *self.shape).movedim(1, -1)
         return [ElementParameters(y, self.arch["likelihood"])]
 
     def conditional(self, layer: int, z: Tensor) -> Parameters:

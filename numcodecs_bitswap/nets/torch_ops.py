@@ -1,0 +1,132 @@
+"""What networks do between matrix products, in torch: on any device, and the reference of `numba_ops`.
+
+Sums are int32 (M, columns); of a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
+(N, h, w, c), activations int8, all channels last.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .exact import Layer
+
+WIDE = 64
+"""A wide layer's weight is WIDE * high + low, two int8 weights."""
+ALIGN = 8
+"""Rows are padded to multiples of this: tensor-core kernels want it."""
+SYMBOL = 32
+"""Units of a mean per level."""
+MEAN_LIMIT = 8160
+
+
+def aligned(n: int) -> int:
+    """n rounded up to a multiple of ALIGN."""
+    return -(-n // ALIGN) * ALIGN
+
+
+def settle(sums: Tensor, layer: "Layer", add: Tensor | None = None) -> Tensor:
+    """(sums + bias) >> shift, plus `add`: int32 (M, columns). Both arguments may be spoilt."""
+    if layer.wide:
+        high, low = sums.chunk(2, dim=1)
+        sums = low.add_(high, alpha=WIDE)
+    sums.add_(layer.bias).bitwise_right_shift_(layer.shift)
+    return sums if add is None else sums.add_(add)
+
+
+def rectify(sums: Tensor, layer: "Layer") -> Tensor:
+    """Settled and clamped to [0, 127]: int8 (M, columns)."""
+    return settle(sums, layer).clamp_(0, 127).to(torch.int8)
+
+
+def residual(sums: Tensor, layer: "Layer", h: Tensor) -> Tensor:
+    """h plus the settled sums, clamped to [-127, 127]: int8 (M, columns). h may be spoilt."""
+    return settle(sums, layer).add_(h).clamp_(-127, 127).to(torch.int8)
+
+
+def neighbours(h: Tensor) -> Tensor:
+    """3 x 3 neighbourhoods, zeros outside: (N, h, w, C) to rows (N h w, 9 C) in the order row, column, channel."""
+    n, height, width, c = h.shape
+    padded = h.new_zeros(n, height + 2, width + 2, c)
+    padded[:, 1:-1, 1:-1] = h
+    # Three pixels side by side are 3 C consecutive values, so the copy below moves long runs.
+    row = (width + 2) * c
+    view = padded.as_strided((n, height, width, 3, 3 * c), ((height + 2) * row, row, c, row, 1))
+    return view.reshape(-1, 9 * c)
+
+
+def inputs_a(c: Tensor) -> tuple[Tensor, Tensor]:
+    """Input u of pass a (FORMAT.md section 5), int8 (N, h, w, aligned(17 c)), and the base of phase (1, 1)."""
+    around = _shifted(c, -1, 2)
+    total = around[5] + around[6] + around[9] + around[10]
+    return _differences(around, (total + 2) >> 2), 8 * total
+
+
+def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Input u of pass b, int8 (N, h, w, aligned(33 c)), and the bases of phases (0, 1) and (1, 0)."""
+    around, diagonal = _shifted(c, -1, 2), _shifted(d, -2, 1)
+    right, below, above, left = around[6], around[9], diagonal[6], diagonal[9]
+    s01, s10 = c + right + above + d, c + below + left + d
+    return _differences(around + diagonal, (s01 + s10 + 4) >> 3), 8 * s01, 8 * s10
+
+
+def _shifted(grid: Tensor, low: int, high: int) -> list[Tensor]:
+    """Neighbours low..high in both axes, edges repeated, row offset outermost: views of (N, h, w, c)."""
+    h, w = grid.shape[1:3]
+    steps = [torch.arange(low, size + high, device=grid.device).clamp_(0, size - 1) for size in (h, w)]
+    padded = grid[:, steps[0]][:, :, steps[1]]
+    side = range(high - low + 1)
+    return [padded[:, m : m + h, n : n + w] for m in side for n in side]
+
+
+def _differences(windows: list[Tensor], reference: Tensor) -> Tensor:
+    """Differences of the windows to the reference, then the reference's own level."""
+    c = reference.shape[-1]
+    u = torch.zeros(*reference.shape[:3], aligned(c * (len(windows) + 1)), dtype=torch.int8, device=reference.device)
+    for k, view in enumerate(windows):
+        u[..., c * k : c * (k + 1)] = (view - reference).clamp_(-127, 127)
+    u[..., c * len(windows) : c * (len(windows) + 1)] = (reference - 128).clamp_(-127, 127)
+    return u
+
+
+def with_deviations(features: Tensor, pixels: Tensor, base: Tensor, earlier: int) -> Tensor:
+    """Rows of a channel network (FORMAT.md section 4.4): features (N, h, w, C), then by how much the `earlier` first
+    channels of the pixels (N, h', w', c), which may be fewer, are off their base: int8 (N h w, C + aligned(earlier)).
+    """
+    n, h, w, width = features.shape
+    rows = features.new_zeros(n, h, w, width + aligned(earlier))
+    rows[..., :width] = features
+    h, w = pixels.shape[1:3]
+    level = base[:, :h, :w, :earlier] + SYMBOL // 2 >> 5
+    rows[:, :h, :w, width : width + earlier] = (pixels[..., :earlier] - level).clamp_(-127, 127)
+    return rows.flatten(0, 2)
+
+
+def mixtures(
+    y: Tensor, first: int, added: Tensor | None, base: Tensor, pixels: Tensor, ch: int, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, means and scales of channel `ch` of a phase (FORMAT.md section 4.3), int32 (N, h', w', k) each.
+
+    Parameters
+    ----------
+    y : int32 tensor, shape (N, h, w, outputs)
+        The phase's outputs are those from `first` on.
+    added : int32 tensor, shape (N, h, w, columns), or None
+        What a channel network adds to the channel's outputs.
+    base : int16 tensor, shape (N, h, w, c)
+    pixels : int16 tensor, shape (N, h', w', c)
+        Known in the channels before `ch`; h' and w' may be smaller than h and w.
+    """
+    h, w, c = pixels.shape[1:]
+    y, base = y[:, :h, :w], base[:, :h, :w]
+    own = y[..., first + 3 * k * ch : first + 3 * k * (ch + 1)]
+    if added is not None:
+        own = own + added[:, :h, :w, : 3 * k]
+    logits, offsets, scales = torch.split(own, k, dim=-1)
+    mean = base[..., ch].int()
+    for earlier in range(ch):
+        coefficient = y[..., first + 3 * k * c + ch * (ch - 1) // 2 + earlier].clamp(-127, 127)
+        mean = mean + (coefficient * (SYMBOL * pixels[..., earlier].int() - base[..., earlier]) >> 6)
+    means = offsets.clamp(-MEAN_LIMIT, MEAN_LIMIT).add_(mean.unsqueeze(-1))
+    return logits.clamp(-127, 127), means, scales.clamp(0, 127)
