@@ -21,16 +21,16 @@ from benchmarks import anatomy, process
 from benchmarks.images import chunks_of, image_sets
 from benchmarks.peers import THREADS, Measured, bitswap, classical, measure, table
 from numcodecs_bitswap.errors import BitswapError
+from numcodecs_bitswap.options import AUTO
 
 OUT = Path("bench-out")
 REFERENCE = "JPEG XL effort 7"
-MODELS = {3: "photo-rgb8-v1", 1: "photo-gray8-v1"}
 
 
 def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> dict[str, list[Measured]]:
     """A table per set of images, number of channels and size of chunk."""
     tables = {}
-    for channels, model in MODELS.items():
+    for channels, model in AUTO.items():
         for name, files in sets.items():
             for size in (64, 256):
                 chunks = chunks_of(files, size, channels, limit)
@@ -50,7 +50,7 @@ def bounds(sets: dict[str, list[Path]], limit: int) -> dict[str, dict[str, float
     print("\n## Total bits against the integer model's -log2 p\n")
     print("| chunks | frames, bytes | of it headers | bound, bytes | excess |\n|---|---|---|---|---|")
     rows = {}
-    for channels, model in MODELS.items():
+    for channels, model in AUTO.items():
         for name, files in sets.items():
             for size in (64, 256):
                 if row := anatomy.overhead(model, chunks_of(files, size, channels, limit)):
@@ -67,7 +67,7 @@ def shares(sets: dict[str, list[Path]]) -> dict[str, dict[str, float]]:
     if not chunks:
         return {}
     print("\n## Time of one 256 x 256 x 3 chunk, alone\n")
-    split = anatomy.split(MODELS[3], chunks[0])
+    split = anatomy.split(AUTO[3], chunks[0])
     for way, parts in split.items():
         *named, (_, speed) = parts.items()
         print(f"- {way}: {', '.join(f'{name} {share:.0%}' for name, share in named)}; {speed:.1f} MB/s")

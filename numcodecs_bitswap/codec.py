@@ -109,7 +109,7 @@ class BitSwap(_LearnedCodec):
     Parameters
     ----------
     model : str
-        "auto": photo-rgb8-v1 for three channels, photo-gray8-v1 for one. Otherwise a model's name, or its id in hex
+        "auto": photo-rgb8-v2 for three channels, photo-gray8-v2 for one. Otherwise a model's name, or its id in hex
         digits. Decoding does not need it: every frame names its model.
     channel_axis : "auto", int or None
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size

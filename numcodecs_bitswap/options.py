@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ModelError
 
-AUTO = {3: "photo-rgb8-v1", 1: "photo-gray8-v1"}
+AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
 """The model that "auto" means, by the number of channels."""
 
 
@@ -25,7 +25,7 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-rgb8-v1 for three channels, photo-gray8-v1 for one), a model's name, or its id in hex digits.
+        "auto" (photo-rgb8-v2 for three channels, photo-gray8-v2 for one), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `patches.image_axes`.

@@ -60,5 +60,7 @@ CASES = {
     "bbans_stored": Case(2, lambda: _ramp(">i4"), {}, BBANS),
     "bbans_tiny_rgb": Case(4, lambda: _crop(40, 50), {"model": "tiny-rgb8-v1"}, BBANS),
     "bbans_tiny_gray_stack": Case(4, lambda: _crop(34, 40, 1).reshape(2, 17, 40), {"model": "tiny-gray8-v1"}, BBANS),
+    "photo_rgb_v2": Case(4, lambda: _crop(64, 64), {"model": "photo-rgb8-v2"}),
+    "photo_gray_v2": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v2"}),
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }

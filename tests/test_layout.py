@@ -120,7 +120,7 @@ import numpy as np
 import numcodecs_bitswap
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.zarr3 import BitSwapCodec
-codec = BitSwap(model="photo-rgb8-v1", channel_axis=0)
+codec = BitSwap(model="photo-rgb8-v2", channel_axis=0)
 BitSwapCodec.from_dict(BitSwapCodec().to_dict())
 assert numcodecs.get_codec(codec.get_config()) == codec
 for array in (np.arange(500.0), np.zeros((64, 64), np.uint8), np.arange(100, dtype=np.uint8).reshape(10, 10)):

@@ -34,7 +34,7 @@ rgb = [image[y : y + 40, x : x + 48] for y in (0, 90, 180) for x in (10, 300)]
 jobs = [(BitSwap(model="tiny-rgb8-v1"), tile) for tile in rgb]
 jobs += [(BitSwap(model="tiny-gray8-v1"), tile[..., 1]) for tile in rgb]
 jobs += [(BBANS(model="tiny-rgb8-v1"), tile) for tile in rgb[:3]]
-jobs += [(BitSwap(model="photo-rgb8-v1"), rgb[0]), (BitSwap(model="photo-gray8-v1"), rgb[0][..., 0])]
+jobs += [(BitSwap(model="photo-rgb8-v2"), rgb[0]), (BitSwap(model="photo-gray8-v2"), rgb[0][..., 0])]
 
 alone = [codec.encode(tile) for codec, tile in jobs]
 with ThreadPoolExecutor(len(jobs)) as pool:
