@@ -29,7 +29,7 @@ PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more
 def lanes(samples: int, levels: int = 256) -> int:
     """Number of lanes of a chunk's message (FORMAT.md 8): one for some kilobytes, since each costs bytes."""
     if levels == 2:
-        samples //= 8
+        samples //= 32
     return min(1 << max(samples // 4096, 1).bit_length() - 1, 512)
 
 

@@ -311,6 +311,7 @@ def test_when_a_model_is_tried(array: NDArray[np.uint8], worth: bool) -> None:
 def test_lanes() -> None:
     sizes = [1, 4095, 4096, 8191, 8192, 64 * 64 * 3, 256 * 256 * 3, 2**21, 2**21 * 3, 2**30]
     assert [chunk.lanes(n) for n in sizes] == [1, 1, 1, 1, 2, 2, 32, 512, 512, 512]
+    assert [chunk.lanes(n, levels=2) for n in (28 * 28, 28 * 28 * 10000)] == [1, 32]
 
 
 # Bad bytes
