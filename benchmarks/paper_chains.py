@@ -138,12 +138,14 @@ def measure_chains(model: Model, core: str, images: NDArray[np.uint8]) -> Chains
     return chains
 
 
-def runs_of(images: NDArray[np.uint8], length: int = 100) -> NDArray[np.uint8]:
-    """Images (n, h, w[, c]) as runs (R, length, h, w, c) as in the papers; what does not fill a run is left out."""
+def runs_of(images: NDArray[np.uint8], length: int = 100, seed: int = 0) -> NDArray[np.uint8]:
+    """Images (n, h, w[, c]) as runs (R, length, h, w, c) as in the papers, in an order drawn once: a set may be sorted
+    in parts. What does not fill a run is left out.
+    """
     length = min(length, len(images))
-    runs = images[: len(images) // length * length]
+    order = np.random.default_rng(seed).permutation(len(images))[: len(images) // length * length]
     shape = (*images.shape[1:3], images.shape[3] if images.ndim == 4 else 1)
-    return runs.reshape(-1, length, *shape)
+    return images[order].reshape(-1, length, *shape)
 
 
 def _state(message: PaidMessage) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
