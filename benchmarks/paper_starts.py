@@ -49,8 +49,9 @@ def start_table(
     runs, dims = runs_of(images), images[0].size
     images = runs.reshape(-1, *images.shape[1:])
     notes = [
-        f"Total bits/dim of the first n images in an order drawn once, means over {runs.shape[0]} runs of {runs.shape[1]} images; after "
-        f"{len(images):,}: all runs end to end, or one frame. In brackets the paper's, where it has that depth.",
+        f"Total bits/dim of the first n images, in an order drawn once; means over {runs.shape[0]} runs of "
+        f"{runs.shape[1]} images; after {len(images):,}: all runs end to end, or one frame. In brackets the paper's, "
+        "where it has that depth.",
         "Paid start, as in the papers: images are pushed one after the other; the initial bits (the deepest that the "
         "chain ever ate into its start) and the final head are counted. This library: a frame of the first n images, "
         "header counted, stored where that is smaller; nothing is paid in advance. ELBO and net rate are without start "
