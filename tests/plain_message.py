@@ -1,6 +1,7 @@
 """For the tests of the message: FORMAT.md section 2 in plain integers, random messages and distributions."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,10 @@ from torch import Tensor
 
 from numcodecs_bitswap.rans.distribution import Distribution, Functions, Native
 from numcodecs_bitswap.rans.message import Message, Words
+from numcodecs_bitswap.symbols.bernoulli import Bernoulli
+from numcodecs_bitswap.symbols.beta_binomial import BetaBinomial
+from numcodecs_bitswap.symbols.categorical import Categorical
+from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
 from numcodecs_bitswap.symbols.uniform import Uniform
 
@@ -36,8 +41,8 @@ class Table:
         return torch.tensor(self.ends)[symbols]
 
     def native(self) -> Native:
-        none = np.empty((self.batch, self.n, 0), np.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array(self.ends, np.int32))
+        none = torch.empty(self.batch, self.n, 0, dtype=torch.int32)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), torch.tensor(self.ends, dtype=torch.int32))
 
 
 def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -116,6 +121,24 @@ def random_mixture(rng: np.random.Generator, batch: int, n: int, components: int
 def random_table(rng: np.random.Generator, batch: int, n: int, alphabet: int) -> Table:
     inner = rng.choice(np.arange(1, 1 << 16), alphabet - 1, replace=False)
     return Table(batch, n, (0, *sorted(inner.tolist()), 1 << 16))
+
+
+def integers(rng: np.random.Generator, low: int, high: int, *shape: int) -> Tensor:
+    return torch.from_numpy(rng.integers(low, high, shape)).int()
+
+
+BLOCKS: dict[str, Callable[[np.random.Generator, int, int], Distribution]] = {
+    "logistic": lambda rng, b, n: random_mixture(rng, b, n, 1, 128),
+    "mixture": lambda rng, b, n: random_mixture(rng, b, n, 3, 256),
+    "uniform": lambda rng, b, n: Uniform(b, n, int(rng.integers(1, 301))),
+    "gaussian": lambda rng, b, n: GaussianBuckets(
+        integers(rng, -20_000, 20_001, b, n, 1), integers(rng, 0, 128, b, n, 1), 9
+    ),
+    "bernoulli": lambda rng, b, n: Bernoulli(integers(rng, -350, 351, b, n, 1)),
+    "beta-binomial": lambda rng, b, n: BetaBinomial(integers(rng, 0, 96, b, n, 1), integers(rng, 0, 96, b, n, 1)),
+    "categorical": lambda rng, b, n: Categorical(integers(rng, -127, 128, b, n, 11)),
+}
+"""Every symbol with its own parameters, for b messages of n symbols."""
 
 
 @st.composite

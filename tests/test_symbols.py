@@ -26,7 +26,7 @@ from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
 from numcodecs_bitswap.symbols.tables import tables, vae_tables
 from numcodecs_bitswap.symbols.uniform import Uniform
-from plain_message import Plain, cums, random_words, same
+from plain_message import BLOCKS, Plain, cums, random_words, same
 
 Component = tuple[int, int, int]
 """(logit, mean, scale)"""
@@ -105,7 +105,8 @@ def compiled_loop(functions: Functions) -> Callable[..., None]:
 def native_cum(distribution: Distribution, symbols: list[int]) -> list[int]:
     native = distribution.native()
     out = np.empty(len(symbols), np.int64)
-    compiled_loop(native.functions)(np.array(symbols), out, *native.fields, native.constants, distribution.components)
+    arrays = [each.numpy() for each in (*native.fields, native.constants)]
+    compiled_loop(native.functions)(np.array(symbols), out, *arrays, distribution.components)
     return out.tolist()
 
 
@@ -259,23 +260,11 @@ def test_categorical(logits: list[int]) -> None:
     check_every_symbol(Categorical(same_for_all(logits, len(logits) + 1)), plain_categorical(logits))
 
 
-BLOCKS: dict[str, Callable[[Callable[..., torch.Tensor]], Distribution]] = {
-    "gaussian": lambda draw: GaussianBuckets(draw(-20_000, 20_001), draw(0, 128), 9),
-    "bernoulli": lambda draw: Bernoulli(draw(-350, 351)),
-    "beta-binomial": lambda draw: BetaBinomial(draw(0, 96), draw(0, 96)),
-    "categorical": lambda draw: Categorical(draw(-127, 128, 11)),
-}
-
-
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_both_backends_pop_as_the_format_says_and_push_back(kind: str) -> None:
     """Every symbol with its own parameters, two messages, a last row that is short."""
     rng, batch, n, lanes = np.random.default_rng(6), 2, 1000, 7
-
-    def draw(low: int, high: int, components: int = 1) -> torch.Tensor:
-        return torch.from_numpy(rng.integers(low, high, (batch, n, components))).int()
-
-    distribution = BLOCKS[kind](draw)
+    distribution = BLOCKS[kind](rng, batch, n)
     words = [random_words(rng, lanes, n) for _ in range(batch)]
     plain = [Plain(pair) for pair in words]
     expected = [one.pop(cum) for one, cum in zip(plain, cums(distribution), strict=True)]

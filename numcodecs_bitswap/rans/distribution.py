@@ -1,15 +1,13 @@
 """What a distribution hands to the backends. Imports nothing of this package.
 
-Both forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, strictly
+All forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, strictly
 increasing. The torch form is vectorised; the native form is plain Python functions of integers and arrays, for a
-just-in-time compiler.
+just-in-time compiler; the Triton form has functions of many lanes, on the fields and constants of the native form.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -27,14 +25,28 @@ class Functions(NamedTuple):
     """cum(s, local, constants, K) for 0 <= s <= alphabet."""
 
 
+class TritonFunctions(NamedTuple):
+    """Functions compiled by Triton that work on many lanes at once: s and `at` are tensors with one axis."""
+
+    load: Any
+    """load(at, here, *fields, constants, alphabet, K): what symbols at = n b + i need, three tensors or tuples of them.
+
+    Lanes outside the mask `here` have no symbol: nothing is read for them, and the parameters of any will do.
+    """
+    cum: Any
+    """cum(s, *loaded, constants, alphabet, K): int32, for 0 <= s <= alphabet."""
+
+
 class Native(NamedTuple):
-    """The native form of one block: functions, and C-contiguous int32 arrays for them."""
+    """The native form of one block: functions, and contiguous int32 tensors for them, on the block's device."""
 
     functions: Functions
-    fields: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+    fields: tuple[Tensor, Tensor, Tensor]
     """Parameters, (B, n, K) each; K may be 0. Always three: compiled code handles a tuple of arrays slowly."""
-    constants: NDArray[np.int32]
+    constants: Tensor
     """What is the same for all symbols, one axis."""
+    triton: Callable[[], TritonFunctions] | None = None
+    """Makes the Triton form, or None if there is none. Called by who has Triton: nothing else needs it."""
 
 
 class Distribution(Protocol):
@@ -66,4 +78,4 @@ class Distribution(Protocol):
         """
 
     def native(self) -> Native:
-        """The native form."""
+        """The native form, which leads to the Triton form too."""

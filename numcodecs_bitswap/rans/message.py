@@ -3,6 +3,7 @@
 Imports `errors` and, when a message is made, one backend. Every backend gives the same words.
 """
 
+import os
 from importlib.util import find_spec
 from typing import Protocol, Self
 
@@ -72,8 +73,9 @@ class Message:
             One pair for each message; L is the same for all, T need not be.
         device : str
             Where the lanes live, and the symbols and distributions they are coded with.
-        backend : {"auto", "numba", "torch"}
-            "auto" is numba where it is installed and the device is the CPU, else torch.
+        backend : {"auto", "numba", "triton", "torch"}
+            "auto" is numba on the CPU and Triton on a CUDA device where they are installed, else torch. Triton codes on
+            the CPU only in its interpreter: with TRITON_INTERPRET=1 in the environment, for tests.
 
         Raises
         ------
@@ -85,13 +87,18 @@ class Message:
             raise ValueError("a batch needs at least one message, and messages the same number of lanes, at least one")
         if any(heads.min() < HEAD_MIN for heads, _ in words):
             raise ValueError("heads must be in [2^16, 2^32)")
-        on_cpu = torch.device(device).type == "cpu"
+        kind = torch.device(device).type
         if backend == "auto":
-            backend = "numba" if on_cpu and find_spec("numba") else "torch"
-        if backend == "numba" and on_cpu:
+            fast = {"cpu": "numba", "cuda": "triton"}.get(kind)
+            backend = fast if fast and find_spec(fast) else "torch"
+        if backend == "numba" and kind == "cpu":
             from .numba_backend import NumbaStack
 
             return cls(NumbaStack.unflatten(words))
+        if backend == "triton" and (kind == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"):
+            from .triton_backend import TritonStack
+
+            return cls(TritonStack.unflatten(words, device))
         if backend == "torch":
             from .torch_backend import TorchStack
 

@@ -81,7 +81,7 @@ class NumbaStack:
         native = distribution.native()
         with _COMPILING:
             kernel = kernels(native.functions, distribution.components)[which]
-        arguments = (distribution.alphabet, *native.fields, native.constants)
+        arguments = (distribution.alphabet, *(each.numpy() for each in (*native.fields, native.constants)))
 
         def work(first: int, last: int) -> None:
             kernel(self.heads, self.tail, self.size, symbols.numpy(), *arguments, first, last)

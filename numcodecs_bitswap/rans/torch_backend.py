@@ -88,8 +88,7 @@ class TorchStack:
                 symbols[:, first + i : min(first + i + lanes, last)] = self._pop_row(
                     distribution, row, min(lanes, last - first - i)
                 )
-        if (self.size < 0).any():  # asked once a block, since asking waits for the device
-            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+        self._check()
         return symbols
 
     def _pop_row(self, distribution: Distribution, prepared: tuple[Tensor, ...], k: int) -> Tensor:
@@ -105,6 +104,11 @@ class TorchStack:
         self.size -= rank[:, -1]
         head.copy_(torch.where(short, (rest << 16) + word, rest))
         return symbol
+
+    def _check(self) -> None:
+        """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
+        if (self.size < 0).any():
+            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
 
     def _reserve(self, words: int) -> None:
         """Make room for `words` more words: a push adds at most one per symbol."""

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape
 from .tables import tables
 
@@ -36,7 +35,7 @@ class Bernoulli:
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: cum(1), int64 (B, k)."""
         t = (4096 - 12 * self._logits[:, first:last, 0].long()).clamp(0, 8191)
-        return (1 + (((1 << 16) - 2) * _tensor(t.device).take(t) >> 16),)
+        return (1 + (((1 << 16) - 2) * _constants(t.device).take(t).long() >> 16),)
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
         """See `Distribution.cum`."""
@@ -45,20 +44,14 @@ class Bernoulli:
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
-        logits = self._logits.int().contiguous().numpy()
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants())
+        logits = self._logits.int().contiguous()
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), _triton)
 
 
 @cache
-def _tensor(device: torch.device) -> Tensor:
-    """SIGMOID as an int64 tensor."""
-    return torch.from_numpy(_constants()).long().to(device)
-
-
-@cache
-def _constants() -> NDArray[np.int32]:
-    """SIGMOID."""
-    return tables().sigmoid.astype(np.int32)
+def _constants(device: torch.device) -> Tensor:
+    """SIGMOID, int32."""
+    return torch.from_numpy(tables().sigmoid.astype(np.int32)).to(device)
 
 
 # The native form. local: cum(0), cum(1), cum(2).
@@ -76,3 +69,9 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return 1 if r >= local[1] else 0
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import BERNOULLI
+
+    return BERNOULLI

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
 from .tables import vae_tables
 
@@ -51,22 +51,22 @@ class BetaBinomial:
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
         """See `Distribution.cum`."""
         (row,) = prepared
-        return _tensor(symbols.device).take(row + symbols).long()
+        return _constants(symbols.device).take(row + symbols).long()
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are alpha, beta and beta again."""
-        alpha, beta = (p.int().contiguous().numpy() for p in (self._alpha, self._beta))
-        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), _constants())
+        alpha, beta = (p.int().contiguous() for p in (self._alpha, self._beta))
+        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), _constants(alpha.device), _triton)
 
 
 @cache
-def _tensor(device: torch.device) -> Tensor:
+def _constants(device: torch.device) -> Tensor:
     """The table on a device, int32."""
-    return torch.from_numpy(_constants()).to(device)
+    return torch.from_numpy(_table()).to(device)
 
 
 @cache
-def _constants() -> NDArray[np.int32]:
+def _table() -> NDArray[np.int32]:
     """The rows of all pairs (a, b), a outermost, one after the other."""
     rise, choose, power = (table.astype(np.int64) for table in vae_tables()[3:])
     e = choose + rise[:, None] + rise[None, :, ::-1]
@@ -95,3 +95,9 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return constants[local[0] + ALPHABET + 1 + (r * GUIDE >> 16)]
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import BETA_BINOMIAL
+
+    return BETA_BINOMIAL

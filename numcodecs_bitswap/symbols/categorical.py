@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -37,7 +36,7 @@ class Categorical:
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: cum(0), ..., cum(A), int64 (B, k, A + 1)."""
         logits = self._logits[:, first:last].long()
-        w = _tensor(logits.device)[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
+        w = _constants(logits.device)[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
         below = pad(w.cumsum(2), (1, 0))
         s = torch.arange(self.alphabet + 1, device=logits.device)
         return (s + ((1 << 16) - self.alphabet) * below // below[..., -1:],)
@@ -49,20 +48,14 @@ class Categorical:
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
-        logits = self._logits.int().contiguous().numpy()
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants())
+        logits = self._logits.int().contiguous()
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device))
 
 
 @cache
-def _tensor(device: torch.device) -> Tensor:
-    """WEIGHT as an int64 tensor."""
-    return torch.from_numpy(_constants()).long().to(device)
-
-
-@cache
-def _constants() -> NDArray[np.int32]:
-    """WEIGHT."""
-    return tables().weight.astype(np.int32)
+def _constants(device: torch.device) -> Tensor:
+    """WEIGHT, int32."""
+    return torch.from_numpy(tables().weight.astype(np.int32)).to(device)
 
 
 # The native form. local: the sums of w_i over i < s for s = 0 .. A, so that local[A] is the sum of all.

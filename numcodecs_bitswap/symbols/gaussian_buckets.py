@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
 from .tables import vae_tables
 
@@ -63,8 +63,9 @@ class GaussianBuckets:
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are means, scales and scales again."""
-        means, scales = (p.int().contiguous().numpy() for p in (self._means, self._scales))
-        return Native(Functions(_load, _guess, _cum), (means, scales, scales), _constants(self._bits))
+        means, scales = (p.int().contiguous() for p in (self._means, self._scales))
+        constants = _constants(self._bits, means.device)
+        return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants, _triton)
 
 
 def _edges(bits: int) -> NDArray[np.int32]:
@@ -87,14 +88,15 @@ NORMAL, INVSIGMA, POSITION, SIGMA, ALPHABET, EDGE = 0, 8192, 8320, 12416, 12544,
 
 
 @cache
-def _constants(bits: int) -> NDArray[np.int32]:
+def _constants(bits: int, device: torch.device) -> Tensor:
     """The tables; their inverses, for guesses (i - 4096 with cum of about 16 u at NORMAL[i], less the 1 of every bucket
     below; and 2^28 / INVSIGMA); A; the edges.
     """
     normal, invsigma = vae_tables().normal.astype(np.int64), vae_tables().invsigma
     position = np.searchsorted(((1 << 16) - (1 << bits)) * normal >> 16, 16 * np.arange(4096) + 8) - 4096
     scale = (1 << 28) // invsigma
-    return np.concatenate([normal, invsigma, position, scale, [1 << bits], _edges(bits)]).astype(np.int32)
+    constants = np.concatenate([normal, invsigma, position, scale, [1 << bits], _edges(bits)])
+    return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
 def _load(b: int, i: int, local: Any, means: Any, scales: Any, third: Any, constants: Any, components: int) -> None:
@@ -115,3 +117,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     place = local[0] + (constants[POSITION + (mass >> 4)] * local[2] >> 16)
     bucket = constants[NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
     return min(bucket, constants[ALPHABET] - 1)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import GAUSSIAN
+
+    return GAUSSIAN

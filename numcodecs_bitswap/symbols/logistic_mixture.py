@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import check_range
 from .tables import tables
 
@@ -68,8 +67,9 @@ class LogisticMixture:
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are logits, means and scales."""
-        logits, means, scales = (p.int().contiguous().numpy() for p in (self._logits, self._means, self._scales))
-        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(self.alphabet))
+        logits, means, scales = (p.int().contiguous() for p in (self._logits, self._means, self._scales))
+        constants = _constants(self.alphabet, means.device)
+        return Native(Functions(_load, _guess, _cum), (logits, means, scales), constants, _triton)
 
     def bits(self, symbols: Tensor) -> Tensor:
         """-log2 p of each symbol, float64 (B, n): for reports of rates, not used in coding."""
@@ -90,11 +90,12 @@ SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE, ALPHABET = 0, 8192, 8320, 8448, 1254
 
 
 @cache
-def _constants(alphabet: int) -> NDArray[np.int32]:
+def _constants(alphabet: int, device: torch.device) -> Tensor:
     """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A."""
     sigmoid, invscale, weight = tables()
     position = np.searchsorted(sigmoid, 16 * np.arange(4096) + 8) - 4096
-    return np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet]]).astype(np.int32)
+    constants = np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet]])
+    return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
 def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
@@ -136,3 +137,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
         quantile = local[k] + (position * local[3 * components + k] >> 16)
         place += quantile * (local[2 * components + k] >> 20)
     return min(max(place >> 29, 0), constants[ALPHABET] - 1)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import MIXTURE
+
+    return MIXTURE

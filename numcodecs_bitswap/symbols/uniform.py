@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Uniform:
     alphabet : int
         1 .. 2^16; cum(s) = (s * 2^16) // alphabet.
     device : str
-        Where the symbols are; they need no tensor from here, so it has no effect.
+        Where the symbols are.
     """
 
     batch: int
@@ -44,8 +44,9 @@ class Uniform:
 
     def native(self) -> Native:
         """See `Distribution.native`."""
-        none = np.empty((self.batch, self.n, 0), np.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), np.array([self.alphabet], np.int32))
+        none = torch.empty(self.batch, self.n, 0, dtype=torch.int32, device=self.device)
+        constants = torch.full((1,), self.alphabet, dtype=torch.int32, device=self.device)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), constants, _triton)
 
 
 def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -58,3 +59,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return (s << 16) // constants[0]
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import UNIFORM
+
+    return UNIFORM

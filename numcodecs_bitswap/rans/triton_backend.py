@@ -1,0 +1,117 @@
+"""The message on a GPU: push and pop of FORMAT.md section 2 as Triton kernels, one program for each message.
+
+A program holds the heads of its message's lanes and goes row by row (see `torch_backend`) through a block: loop, search
+and tail inside the kernel, nothing returns to the host between rows. Heads are unsigned 32-bit numbers there. The
+messages at rest are those of the torch backend, which codes what has no Triton form, and all on a device where the
+kernels do not give its words. Imports no distribution.
+"""
+
+import warnings
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .distribution import Distribution, Native
+from .message import HEAD_MIN
+from .torch_backend import TorchStack
+from .triton_kernels import pop_kernel, push_kernel
+
+LANES = 1024
+"""Messages of more lanes are left to the torch backend: a program's heads are to stay in registers."""
+WARP = 32
+"""Threads that a GPU runs together at the least; so no program has fewer lanes, in use or not."""
+ENOUGH = 10_000
+"""Symbols of each kind that are coded twice, by the torch backend too, before the kernels are trusted with it."""
+
+_agreed: dict[Any, float] = {}
+"""Symbols that both backends coded alike so far, for each kind of kernel; minus infinity after the first difference."""
+_AGREEING = Lock()
+
+
+class TritonStack(TorchStack):
+    """B messages on a CUDA device, or on the CPU under Triton's interpreter."""
+
+    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+        """See `Message.push`."""
+        native = self._trusted(distribution)
+        if native is None:
+            super().push(distribution, symbols)
+        else:
+            self._push(distribution, native, symbols)
+
+    def pop(self, distribution: Distribution) -> Tensor:
+        """See `Message.pop`."""
+        native = self._trusted(distribution)
+        if native is None:
+            return super().pop(distribution)
+        symbols = self._pop(distribution, native)
+        self._check()
+        return symbols
+
+    def _push(self, distribution: Distribution, native: Native, symbols: Tensor) -> None:
+        self._reserve(distribution.n)
+        self._run(push_kernel, distribution, native, symbols.int().contiguous())
+
+    def _pop(self, distribution: Distribution, native: Native) -> Tensor:
+        symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32, device=self.heads.device)
+        self._run(pop_kernel, distribution, native, symbols, DIGITS=(distribution.alphabet - 1).bit_length())
+        return symbols
+
+    def _run(self, kernel: Any, distribution: Distribution, native: Native, symbols: Tensor, **sizes: int) -> None:
+        assert native.triton is not None
+        lanes = self.heads.shape[1]
+        block = _block(lanes)
+        with torch.cuda.device_of(symbols):  # type: ignore[no-untyped-call]  # Triton launches on the current device
+            kernel[(distribution.batch,)](
+                *(self.heads, self.tail, self.size, symbols, *native.fields, native.constants),
+                *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *native.triton()),
+                K=distribution.components,
+                BLOCK=block,
+                **sizes,
+                num_warps=min(block // WARP, 16),
+                enable_fp_fusion=False,  # there is no float; unset, Triton 3.9 warns of it
+            )
+
+    def _trusted(self, distribution: Distribution) -> Native | None:
+        """The native form of a block, if kernels for it are there and agree with the torch backend on this device."""
+        native, lanes = distribution.native(), self.heads.shape[1]
+        if native.triton is None or lanes > LANES or distribution.n == 0:
+            return None
+        kind = (native.triton, distribution.components, distribution.alphabet, _block(lanes), self.heads.device)
+        with _AGREEING:
+            agreed = _agreed.setdefault(kind, 0)
+            if 0 <= agreed < ENOUGH:
+                count = distribution.batch * distribution.n
+                _agreed[kind] = agreed + count if self._agrees(distribution, native) else -np.inf
+            return native if _agreed[kind] >= 0 else None
+
+    def _agrees(self, distribution: Distribution, native: Native) -> bool:
+        """Code a block of random symbols with both backends, from random messages."""
+        rng, (batch, lanes) = np.random.default_rng(0), self.heads.shape
+        heads = rng.integers(HEAD_MIN, 1 << 32, (batch, lanes), np.uint32)
+        tails = rng.integers(0, 1 << 16, (batch, distribution.n), np.uint16)
+        words, device = list(zip(heads, tails, strict=True)), str(self.heads.device)
+        expected, stack = TorchStack.unflatten(words, device), TritonStack.unflatten(words, device)
+        symbols = expected.pop(distribution)
+        try:
+            same = torch.equal(stack._pop(distribution, native), symbols) and _equal(stack, expected)
+            stack._push(distribution, native, symbols)
+            expected.push(distribution, symbols)
+            problem = None if same and _equal(stack, expected) else "it gives other words"
+        except Exception as error:  # what keeps Triton from compiling raises errors of many kinds
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            warnings.warn(f"the torch backend, which is slower, replaces Triton on {device}: {problem}", stacklevel=2)
+        return problem is None
+
+
+def _block(lanes: int) -> int:
+    return max(1 << (lanes - 1).bit_length(), WARP)
+
+
+def _equal(one: TorchStack, other: TorchStack) -> bool:
+    pairs = zip(one.flatten(), other.flatten(), strict=True)
+    return all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in pairs)

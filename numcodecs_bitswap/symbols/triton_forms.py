@@ -1,0 +1,98 @@
+"""The Triton form of the distributions: `load` and `cum` of each family, which its own file has in torch and natively.
+
+On the fields and constants of the native form. Needs Triton, so nothing imports this file but a distribution that a
+Triton backend asks. Integers are as wide as FORMAT.md section 3 needs them.
+"""
+
+import triton
+import triton.language as tl
+
+from ..rans.distribution import TritonFunctions
+from . import beta_binomial, gaussian_buckets, logistic_mixture
+
+# Places in the constants. Triton takes global numbers as constants only.
+INVSCALE, WEIGHT = tl.constexpr(logistic_mixture.INVSCALE), tl.constexpr(logistic_mixture.WEIGHT)
+INVSIGMA, EDGE = tl.constexpr(gaussian_buckets.INVSIGMA), tl.constexpr(gaussian_buckets.EDGE)
+INDICES, ROW = tl.constexpr(beta_binomial.INDICES), tl.constexpr(beta_binomial.ROW)
+
+
+@triton.jit
+def _uniform_load(at, here, first, second, third, constants, alphabet, K: tl.constexpr):
+    return at, at, at
+
+
+@triton.jit
+def _uniform_cum(s, first, second, third, constants, alphabet, K: tl.constexpr):
+    return ((s.to(tl.int64) << 16) // alphabet).to(tl.int32)
+
+
+@triton.jit
+def _mixture_load(at, here, logits, means, scales, constants, alphabet, K: tl.constexpr):
+    top = tl.load(logits + at * K, here, other=0).to(tl.int64)
+    for k in tl.static_range(1, K):
+        top = tl.maximum(top, tl.load(logits + at * K + k, here, other=0))
+    total = tl.zeros_like(top)
+    zero, inverse, w, weight = (), (), (), ()
+    for k in tl.static_range(K):
+        zero += (tl.load(means + at * K + k, here, other=0) + 16,)
+        inverse += (tl.load(constants + INVSCALE + tl.load(scales + at * K + k, here, other=0)),)
+        distance = tl.minimum(top - tl.load(logits + at * K + k, here, other=0), 127)
+        w += (tl.load(constants + WEIGHT + distance),)
+        total += w[k]
+    r = ((65536 - alphabet).to(tl.int64) << 28) // total
+    for k in tl.static_range(K):
+        weight += (r * w[k],)
+    return zero, inverse, weight
+
+
+@triton.jit
+def _mixture_cum(s, zero, inverse, weight, constants, alphabet, K: tl.constexpr):
+    mass = tl.zeros_like(s).to(tl.int64)
+    for k in tl.static_range(K):
+        t = ((32 * s - zero[k]).to(tl.int64) * inverse[k] >> 12) + 4096
+        mass += weight[k] * tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191))
+    value = s + (mass >> 44).to(tl.int32)
+    return tl.where(s >= alphabet, 65536, tl.where(s <= 0, 0, value))
+
+
+@triton.jit
+def _gaussian_load(at, here, means, scales, third, constants, alphabet, K: tl.constexpr):
+    inverse = tl.load(constants + INVSIGMA + tl.load(scales + at, here, other=0))
+    return tl.load(means + at, here, other=0), inverse, at
+
+
+@triton.jit
+def _gaussian_cum(s, mean, inverse, third, constants, alphabet, K: tl.constexpr):
+    t = ((tl.load(constants + EDGE + s) - mean).to(tl.int64) * inverse >> 12) + 4096
+    normal = tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191)).to(tl.int64)
+    return s + ((65536 - alphabet) * normal >> 16).to(tl.int32)
+
+
+@triton.jit
+def _bernoulli_load(at, here, logits, second, third, constants, alphabet, K: tl.constexpr):
+    t = 4096 - 12 * tl.load(logits + at, here, other=0).to(tl.int64)
+    sigmoid = tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191)).to(tl.int64)
+    return 1 + (65534 * sigmoid >> 16).to(tl.int32), at, at
+
+
+@triton.jit
+def _bernoulli_cum(s, one, second, third, constants, alphabet, K: tl.constexpr):
+    return tl.where(s >= 2, 65536, tl.where(s <= 0, 0, one))
+
+
+@triton.jit
+def _beta_binomial_load(at, here, alpha, beta, third, constants, alphabet, K: tl.constexpr):
+    row = INDICES * tl.load(alpha + at, here, other=0) + tl.load(beta + at, here, other=0)
+    return row * ROW, at, at
+
+
+@triton.jit
+def _beta_binomial_cum(s, row, second, third, constants, alphabet, K: tl.constexpr):
+    return tl.load(constants + row + s)
+
+
+UNIFORM = TritonFunctions(_uniform_load, _uniform_cum)
+MIXTURE = TritonFunctions(_mixture_load, _mixture_cum)
+GAUSSIAN = TritonFunctions(_gaussian_load, _gaussian_cum)
+BERNOULLI = TritonFunctions(_bernoulli_load, _bernoulli_cum)
+BETA_BINOMIAL = TritonFunctions(_beta_binomial_load, _beta_binomial_cum)
