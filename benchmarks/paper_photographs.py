@@ -9,14 +9,13 @@ from benchmarks.paper_peers import GENERAL, IMAGE, OURS, Papers, general, image,
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
 from benchmarks.peers import Chunk, measure
 from numcodecs_bitswap import catalog, patches
-from numcodecs_bitswap.errors import MissingModel
 from numcodecs_bitswap.patches import Axes
 from numcodecs_bitswap.train.data import list_images, read_image
 
 PATCH = 32
 PATCH_MODELS = tuple(f"patch32-rgb8-l{layers}-v1" for layers in (1, 2, 4))
-STAGED_MODELS = ("photo-rgb8-v2", "photo-rgb8-v1")
-"""The first that is installed."""
+STAGED_MODELS = ("photo-rgb8-s2-v1", "photo-rgb8-v2")
+"""With two and three stages under the same cores."""
 PAPERS: Papers = {"Bit-Swap paper": ("bit_swap", "unscaled")}
 RATIOS = {"bb_ans": "BB-ANS", "png": "PNG", "webp": "WebP"}
 
@@ -48,7 +47,7 @@ def photographs(report: Report, folder: Path, limit: int) -> None:
         result = measure(peer, images)
         rates[key] = result.bits_per_dim
         table.rows.append(timed(result, peer.name, theirs(PAPERS, key)))
-    for model in (*PATCH_MODELS, _first_installed(STAGED_MODELS)):
+    for model in (*PATCH_MODELS, *STAGED_MODELS):
         if (loaded := report.model(model)) is None:
             continue
         if not loaded.net.stages:
@@ -88,12 +87,3 @@ def _ratios(name: str, rates: dict[str, float]) -> dict[str, Cell]:
         ratio = rates["bit_swap"] / rates[key]
         row[f"Bit-Swap / {label}"] = Beside(ratio, published("bit_swap", "unscaled", "ratios", key))
     return row
-
-
-def _first_installed(names: tuple[str, ...]) -> str:
-    for name in names[:-1]:
-        try:
-            return catalog.find(name).name
-        except MissingModel:
-            continue
-    return names[-1]
