@@ -5,6 +5,7 @@ A case is never changed or removed after a release: it is the promise that its b
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ class Case:
 def _crop(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     image = photograph()[60 : 60 + height, 200 : 200 + width]
     return np.ascontiguousarray(image if channels == 3 else image[..., 1])
+
+
+def _digits(n: int) -> NDArray[np.uint8]:
+    """(n, 28, 28): strokes of three points each, white on black, with uneven edges."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:28, :28]
+    images = np.zeros((n, 28, 28))
+    for image in images:
+        points = rng.uniform(6, 22, (3, 2))
+        for share in np.linspace(0, 1, 30):
+            for start, end in pairwise(points):
+                at = start + share * (end - start)
+                np.maximum(image, 1000 * np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / 1.5), out=image)
+    images = np.where(images > 20, images * rng.uniform(0.5, 1.5, images.shape), 0)
+    return (np.clip(images, 0, 255) * rng.uniform(0.97, 1, images.shape)).astype(np.uint8)
 
 
 def _ramp(dtype: str) -> NDArray[Any]:
@@ -62,5 +78,9 @@ CASES = {
     "bbans_tiny_gray_stack": Case(4, lambda: _crop(34, 40, 1).reshape(2, 17, 40), {"model": "tiny-gray8-v1"}, BBANS),
     "photo_rgb_v2": Case(4, lambda: _crop(64, 64), {"model": "photo-rgb8-v2"}),
     "photo_gray_v2": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v2"}),
+    "mnist": Case(4, lambda: _digits(80), {"model": "mnist-v1"}, BBANS),
+    "mnist_binary": Case(4, lambda: (_digits(60) > 127).astype(np.uint8), {"model": "mnist-binary-v1"}, BBANS),
+    **{f"mnist_bitswap{n}": Case(4, lambda: _digits(40), {"model": f"mnist-bitswap{n}-v1"}) for n in (1, 2)},
+    "mnist_bbans2": Case(4, lambda: _digits(40), {"model": "mnist-bitswap2-v1"}, BBANS),
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }
