@@ -24,9 +24,6 @@ from .distributions import (
 from .fake_quant import Trunk, round_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 
-LATENT_STEP = 0.2
-"""Levels of a latent per level of the data where a core starts as a linear transform."""
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -68,17 +65,6 @@ class Architecture:
         return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch
 
 
-def cell_basis() -> Tensor:
-    """Orthonormal basis of a cell of 2 x 2 colour pixels, shape (12, 12): rows from what varies most in photographs to
-    what varies least, columns as the cell's vector in FORMAT.md section 6.1.
-    """
-    pair = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
-    place = torch.kron(pair, pair)
-    colour = torch.nn.functional.normalize(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))
-    order = sorted(range(12), key=lambda i: i // 3 + 2 * (i % 3))
-    return torch.kron(place, colour)[order]
-
-
 class Core(nn.Module):
     """The Bit-Swap core of FORMAT.md section 6.1: L Markov layers of discretised logistic latents."""
 
@@ -97,25 +83,6 @@ class Core(nn.Module):
             + [latent_gains(z, 3.0)] * (arch.latent_layers - 1)
         )
         self.prior = nn.Parameter(torch.tensor([[0.0], [7.0]]).repeat(1, z))
-        if arch.stages == 0 and c == 3:
-            self._start_linear()
-
-    @torch.no_grad()
-    def _start_linear(self) -> None:
-        """Start as a linear transform of a cell and its inverse, by the skip layers of q1 and p0. Colour pictures gain
-        half a bit per value within the first hundreds of steps, digits nothing.
-        """
-        q, p = self.q[0], self.p[0]
-        assert isinstance(q, Trunk)
-        assert isinstance(p, Trunk)
-        basis = cell_basis()[: self.prior.shape[1]]
-        n = len(basis)
-        # A skip layer's weight is 4 / out_gain times the integer's value: in units of levels on both sides below.
-        q.skip.weight[:n, :, 0, 0] = 4 * LATENT_STEP * basis
-        # As (phase, output of a phase, latent), and the outputs as (channel, which parameter, component).
-        outputs = p.skip.weight[:, :, 0, 0].view(4, -1, self.prior.shape[1])[:, : 9 * self.mixtures]
-        means = outputs.view(4, 3, 3, self.mixtures, -1)[:, :, 1]
-        means[..., :n] = basis.t().reshape(4, 3, 1, n) * (4 * MEAN_GAIN / PIXEL_MEANS[0] / LATENT_STEP)
 
     def prior_integers(self) -> Tensor:
         """The `prior` tensor of FORMAT.md section 6.1, straight-through rounded: (2, Z)."""
