@@ -5,8 +5,8 @@ python examples/mnist_zarr.py [t10k-images-idx3-ubyte.gz]
 
 import numpy as np
 import zarr
-
 from digits import digits
+
 from numcodecs_bitswap import BBANS
 from numcodecs_bitswap.zarr3 import BBANSCodec
 

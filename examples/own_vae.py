@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
 from digits import digits
+
 from numcodecs_bitswap import BBANS
 from numcodecs_bitswap.catalog import register_folder
 
@@ -49,7 +49,7 @@ with tempfile.TemporaryDirectory() as name:
     command = [sys.executable, "-m", "numcodecs_bitswap.train", "recipe.toml", "--data", "digits.npy", "--run", "run"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
 
-    # One file is the model. Keep it for ever: whoever decodes needs it, in a folder that NUMCODECS_BITSWAP_MODELS names.
+    # One file is the model. Keep it for ever: readers need it, in a folder that NUMCODECS_BITSWAP_MODELS names.
     register_folder(folder / "run")
     codec = BBANS(model="my-digits-v1")
     encoded = codec.encode(images[:1000])

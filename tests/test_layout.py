@@ -17,11 +17,12 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
 MAY_IMPORT = {
     "errors": set(),
+    "jit": set(),
     "dtypes": {"errors"},
-    "rans": {"errors"},
+    "rans": {"errors", "jit"},
     "symbols": {"errors", "rans"},
     "bitsback": {"errors", "rans", "symbols"},
-    "nets": {"errors", "symbols"},
+    "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},
     "frame": {"errors", "dtypes"},
     "stored": {"errors", "frame"},

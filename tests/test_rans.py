@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numcodecs_bitswap import jit
 from numcodecs_bitswap.errors import MessageExhausted
 from numcodecs_bitswap.rans import numba_backend
 from numcodecs_bitswap.rans.distribution import Distribution
@@ -203,7 +204,7 @@ def test_no_place_for_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    monkeypatch.setattr(numba_backend, "njit", njit)
+    monkeypatch.setattr(jit, "njit", njit)
     numba_backend.kernels.cache_clear()
     words = [random_words(np.random.default_rng(3), 2, 50)]
     message = Message.unflatten(words, backend="numba")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import ModelError
 from .arch import check_integers, check_kind
 from .exact import Tensors
-from .parameters import DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
+from .parameters import DATA_BASE, DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
 from .stage import Stage
 from .trunk import Trunk, pad_channels
 
@@ -24,7 +24,6 @@ LIMITS = {
     "patch_log2": (3, 12),
 }
 LATENT_ZERO = 64
-DATA_BASE = 4096
 
 
 class BitSwapModel:

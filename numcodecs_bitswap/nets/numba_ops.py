@@ -5,12 +5,13 @@ interpreter lock and is kept on disk.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from numba import njit
 from torch import Tensor
 
+from ..jit import compiled
 from .torch_ops import MEAN_LIMIT, SYMBOL, WIDE, aligned
 
 if TYPE_CHECKING:
@@ -81,15 +82,7 @@ def mixtures(
 
 def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
     """Compile for one signature, so that arrays of other layouts do not make another version."""
-
-    def compiled(kernel: Callable[..., None]) -> Any:
-        options: Any = {"nogil": True, "error_model": "numpy"}
-        try:
-            return njit(signature, cache=True, **options)(kernel)
-        except RuntimeError:  # nowhere to keep compiled code: neither beside this file nor in the user's cache folder
-            return njit(signature, **options)(kernel)
-
-    return compiled
+    return partial(compiled, signature=signature)
 
 
 @_compile("void(int32[:,::1], b1, int32[::1], int32[::1], int32[:,::1])")

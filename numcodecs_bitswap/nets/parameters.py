@@ -11,6 +11,8 @@ from .torch_ops import MEAN_LIMIT
 LATENT_MEAN_LIMIT = 4096
 LATENT_CENTRE = 2048
 DATA_LEVELS, LATENT_LEVELS = 256, 128
+DATA_BASE = 4096
+"""Base of the means of pixels that have no neighbours to go by: level 128."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..symbols.tables import vae_tables
 from .arch import check_integers, check_kind
 from .exact import Tensors
-from .parameters import DATA_LEVELS, Parameters, mixture
+from .parameters import DATA_BASE, DATA_LEVELS, Parameters, mixture
 from .stage import Stage
 from .trunk import Trunk, pad_channels
 
@@ -27,7 +27,6 @@ LIMITS = {
     "mixtures": (1, 16),
     "levels": (2, DATA_LEVELS),
 }
-DATA_BASE = 4096
 LOGIT_LIMIT, INDEX_LIMIT, LATENT_MEAN_LIMIT = 341, 95, 256
 
 

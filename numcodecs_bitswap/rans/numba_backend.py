@@ -10,16 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import MessageExhausted
+from ..jit import compiled
 from .distribution import Distribution, Functions
 from .message import Words
 
@@ -179,12 +179,4 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
                 lane = lane + 1 if lane + 1 < lanes else 0
             sizes[m] = size
 
-    return _compile(push), _compile(pop)
-
-
-def _compile(kernel: Callable[..., None]) -> Any:
-    options: Any = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(kernel)
-    except RuntimeError:  # nowhere to keep compiled code: neither beside this file nor in the user's cache folder
-        return njit(**options)(kernel)
+    return compiled(push), compiled(pop)
