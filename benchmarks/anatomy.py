@@ -37,7 +37,7 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
         patch = pixels.reshape(1, 1, *pixels.shape[:2], -1)
         total["chunks"] += 1
         total["frames"] += len(encoded)
-        total["headers"] += len(encoded) - 4 * coded.lanes - 2 * len(coded.tail)
+        total["headers"] += len(encoded) - 4 * coded.lanes - coded.tail.nbytes
         total["bound"] += bound_bits(net, [patch], chunk.lanes(pixels.size)).item() / 8
     return {**total, "excess": total["frames"] / total["bound"] - 1} if total else {}
 

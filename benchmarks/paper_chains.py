@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from numcodecs_bitswap.bitsback.groups import CORES, Model
 from numcodecs_bitswap.rans.distribution import Distribution
-from numcodecs_bitswap.rans.message import HEAD_MIN, Message, Words
+from numcodecs_bitswap.rans.message import Message, Words, head_min
 
-WORDS = 1 << 16
+WORDS = 1 << 17
 """Random words that a chain begins with; `MessageExhausted` says so if a model eats more."""
-HEAD_BITS, WORD_BITS = 32, 16
+HEAD_BITS, WORD_BITS = 32, 8
 
 
 class PaidMessage(Message):
@@ -92,8 +92,8 @@ class Chains:
 def start(runs: int, seed: int = 0) -> list[Words]:
     """The random messages that chains begin with, one lane each."""
     rng = np.random.default_rng(seed)
-    heads = rng.integers(HEAD_MIN, HEAD_MIN << 16, (runs, 1), dtype=np.uint32)
-    return list(zip(heads, rng.integers(0, 1 << 16, (runs, WORDS), dtype=np.uint16), strict=True))
+    heads = rng.integers(head_min(WORD_BITS), 1 << 32, (runs, 1), dtype=np.uint32)
+    return list(zip(heads, rng.integers(0, 1 << WORD_BITS, (runs, WORDS), dtype=np.uint8), strict=True))
 
 
 @torch.inference_mode()

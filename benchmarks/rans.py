@@ -38,11 +38,11 @@ def mixture(batch: int, n: int, components: int, device: str, spread: int = 200)
     return LogisticMixture(draw(-30, 30), means, draw(36, 84), 256)
 
 
-def random_messages(batch: int, lanes: int, words: int) -> list[Words]:
+def random_messages(batch: int, lanes: int, size: int) -> list[Words]:
     """Messages full of random bits."""
     rng = np.random.default_rng(0)
-    heads = rng.integers(1 << 16, 1 << 32, (batch, lanes), np.uint32)
-    return list(zip(heads, rng.integers(0, 1 << 16, (batch, words), np.uint16), strict=True))
+    heads = rng.integers(1 << 24, 1 << 32, (batch, lanes), np.uint32)
+    return list(zip(heads, rng.integers(0, 1 << 8, (batch, size), np.uint8), strict=True))
 
 
 def same(one: list[Words], other: list[Words]) -> bool:
@@ -53,7 +53,7 @@ def same(one: list[Words], other: list[Words]) -> bool:
 def exact(backend: str, device: str, batch: int, lanes: int, components: int) -> bool:
     """Whether a backend pops the symbols and leaves the words that the CPU does, and pushes them back."""
     n = 9 * lanes - 1
-    block, words = mixture(batch, n, components, device), random_messages(batch, lanes, n)
+    block, words = mixture(batch, n, components, device), random_messages(batch, lanes, 2 * n)
     message, reference = Message.unflatten(words, device, backend), Message.unflatten(words)
     symbols = message.pop(block)
     expected = reference.pop(mixture(batch, n, components, "cpu"))
@@ -83,7 +83,7 @@ def main(device: str = "cpu") -> None:
             is_exact = exact(backend, device, batch, lanes, components)
             block = mixture(batch, n, components, device)
             # Popping from random lanes, one for each symbol, draws from the distribution.
-            drawn = Message.unflatten(random_messages(batch, n, n)).pop(mixture(batch, n, components, "cpu"))
+            drawn = Message.unflatten(random_messages(batch, n, 2 * n)).pop(mixture(batch, n, components, "cpu"))
             symbols = drawn.to(device)
             times = []
             for _ in range(5):
@@ -96,7 +96,7 @@ def main(device: str = "cpu") -> None:
                 assert torch.equal(message.pop(block), symbols)
                 times.append((pushed - start, clock(device) - before))
             push, pop = (batch * n / 1e6 / min(column) for column in zip(*times, strict=True))
-            rate = np.mean([16 * tail.size + 32 * lanes for _, tail in words]) / n
+            rate = np.mean([8 * tail.nbytes + 32 * lanes for _, tail in words]) / n
             loss = rate - float(block.bits(symbols).mean())
             speeds = f"{is_exact!s:>6} {push:9.2f} {pop:9.2f}   {rate:.3f} ({loss:.4f})"
             print(f"{backend:8} {components:2} {batch:3} {lanes:6} {n:8} {speeds}")

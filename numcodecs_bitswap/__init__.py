@@ -8,7 +8,7 @@
        | bitsback.groups.encode   / .decode     asks nets for parameters, symbols for intervals
     message  (heads, tail)                      rans push / pop
        | message.flatten          / message.unflatten
-    uint16 words
+    heads and bytes
        | frame.build              / frame.parse
     frame bytes
 

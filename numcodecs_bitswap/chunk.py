@@ -112,7 +112,8 @@ class Encoding:
         payload = frame.ModelPayload(
             self.job.model.id, axes, self.job.model.net.patch_log2, coded.lanes, coded.schedule, coded.heads, coded.tail
         )
-        return min(best, frame.build(replace(self.header, route=Route.MODEL), frame.build_model(payload)), key=len)
+        header = replace(self.header, route=Route.MODEL, version=max(frame.WORDS))
+        return min(best, frame.build(header, frame.build_model(payload)), key=len)
 
 
 class Decoding:
@@ -195,7 +196,7 @@ class DecodeJob(scheduler.Job):
         self.payload = payload
         self.size = 1 << payload.patch_log2
         self.geometry = patches.geometry(shape, self.axes, self.size)
-        key = (self.model, self.codec, tuple(self.geometry), payload.lanes, payload.schedule)
+        key = (self.model, self.codec, tuple(self.geometry), header.version, payload.lanes, payload.schedule)
         super().__init__(key, _share(self.model, self.geometry))
 
     @classmethod

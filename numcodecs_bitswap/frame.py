@@ -21,12 +21,12 @@ from .errors import FormatError
 BytesLike = bytes | memoryview
 
 MAGIC = b"\x89BS"
-VERSION = 1
+WORDS: dict[int, type[np.uint8] | type[np.uint16]] = {1: np.uint16, 2: np.uint8}
+"""Words of a message's tail, by format version (FORMAT.md 2)."""
 CODECS = {1: "bit_swap", 2: "bb_ans"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
 LARGEST = 1 << 62
-HEAD_LOW = 1 << 16
 
 
 class Route(IntEnum):
@@ -54,6 +54,8 @@ class Header:
     shape : tuple of int
     codec : str
         One of the names in CODECS.
+    version : int
+        Of the format; stored routes have version 1 only.
     """
 
     route: Route
@@ -62,6 +64,7 @@ class Header:
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     codec: str = "bit_swap"
+    version: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +88,7 @@ class ModelPayload:
     schedule : tuple of (patches, core mode)
         One pair per group, in encoding order.
     heads : uint32 array, shape (lanes,)
-    tail : uint16 array, shape (words,), bottom of the stack first
+    tail : uint8 array (version 1: uint16), shape (words,), bottom of the stack first
     """
 
     model_id: bytes
@@ -94,7 +97,7 @@ class ModelPayload:
     lanes: int
     schedule: tuple[tuple[int, int], ...]
     heads: NDArray[np.uint32]
-    tail: NDArray[np.uint16]
+    tail: NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def build(header: Header, payload: BytesLike) -> bytes:
@@ -107,7 +110,7 @@ def build(header: Header, payload: BytesLike) -> bytes:
     """
     text = dtype_text(header.dtype).encode()
     codec = {name: number for number, name in CODECS.items()}[header.codec]
-    start = MAGIC + bytes([VERSION, codec, header.route])
+    start = MAGIC + bytes([header.version, codec, header.route])
     fields = struct.pack("<IB", header.checksum, "CF".index(header.layout))
     rest = fields + _varints([len(text)]) + text + _varints([len(header.shape), *header.shape])
     checksum = zlib.crc32(payload, zlib.crc32(rest, zlib.crc32(start)))
@@ -127,9 +130,9 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     reader = _Reader(data)
     if bytes(reader.take(3, "magic")) != MAGIC:
         raise FormatError("not a frame of numcodecs_bitswap: the magic bytes differ")
-    if (version := reader.byte("version")) != VERSION:
+    if (version := reader.byte("version")) not in WORDS:
         raise FormatError(
-            f"the frame has format version {version}; this release reads {VERSION}: "
+            f"the frame has format version {version}; this release reads 1 to {max(WORDS)}: "
             "it was written by a newer version of numcodecs_bitswap, upgrade to read it"
         )
     if (codec := reader.byte("codec")) not in CODECS:
@@ -140,6 +143,8 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
         raise FormatError("the frame checksum does not match: the bytes were truncated or altered")
     if route not in Route.__members__.values():
         raise FormatError(f"route {route} is out of range")
+    if version != 1 and route != Route.MODEL:
+        raise FormatError(f"route {route} has version 1, not {version}")
     (content,) = struct.unpack("<I", reader.take(4, "content checksum"))
     if (layout := reader.byte("layout")) > 1:
         raise FormatError(f"layout {layout} is out of range")
@@ -150,7 +155,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     # Lengths of zero are left out: numpy, too, takes no array whose other lengths overflow.
     if math.prod(n for n in (dtype.itemsize, *shape) if n) > LARGEST:
         raise FormatError(f"an array of shape {shape} is too large")
-    header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec])
+    header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec], version)
     if header.nbytes == 0 and (route != Route.RAW or reader.left):
         raise FormatError("an empty array has route raw and no payload")
     return header, reader.rest()
@@ -162,8 +167,8 @@ def build_model(payload: ModelPayload) -> bytes:
     axes = bytes([y, x, NO_CHANNEL if channel is None else channel, payload.patch_log2])
     schedule = [2 * patches + mode for patches, mode in payload.schedule]
     counts = _varints([payload.lanes, len(schedule), *schedule, len(payload.tail)])
-    words = payload.heads.astype("<u4").tobytes() + payload.tail.astype("<u2").tobytes()
-    return payload.model_id + axes + counts + words
+    tail = payload.tail.astype(payload.tail.dtype.newbyteorder("<"))
+    return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + tail.tobytes()
 
 
 def parse_model(header: Header, data: memoryview) -> ModelPayload:
@@ -194,13 +199,13 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     schedule = tuple((code >> 1, code & 1) for code in (reader.varint("schedule") for _ in range(groups)))
     if any(patches == 0 for patches, _ in schedule):
         raise FormatError("a group has no patches")
-    words = reader.varint("words")
-    if reader.left != 4 * lanes + 2 * words:
+    words, word = reader.varint("words"), np.dtype(WORDS[header.version])
+    if reader.left != 4 * lanes + word.itemsize * words:
         raise FormatError(f"{lanes} lanes and {words} words do not fill the {reader.left} bytes that are left")
     heads = np.frombuffer(reader.take(4 * lanes, "heads"), "<u4").astype(np.uint32)
-    if int(heads.min()) < HEAD_LOW:
+    if int(heads.min()) < 1 << (32 - 8 * word.itemsize):
         raise FormatError("a head is out of range")
-    tail = np.frombuffer(reader.rest(), "<u2").astype(np.uint16)
+    tail = np.frombuffer(reader.rest(), word.newbyteorder("<")).astype(word)
     return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail)
 
 

@@ -61,19 +61,20 @@ class Plain:
     """FORMAT.md section 2 for one message, as written there."""
 
     def __init__(self, words: Words) -> None:
-        self.heads, self.tail = words[0].tolist(), words[1].tolist()
+        self.heads, self.tail, self.dtype = words[0].tolist(), words[1].tolist(), words[1].dtype
+        self.word = 2 ** (8 * self.dtype.itemsize)
 
     def words(self) -> Words:
-        return np.array(self.heads, np.uint32), np.array(self.tail, np.uint16)
+        return np.array(self.heads, np.uint32), np.array(self.tail, self.dtype)
 
     def push(self, cums: list[list[int]], symbols: list[int]) -> None:
         for i in reversed(range(len(symbols))):
             start, end = cums[i][symbols[i]], cums[i][symbols[i] + 1]
             freq, lane = end - start, i % len(self.heads)
             head = self.heads[lane]
-            if head >= freq * 2**16:
-                self.tail.append(head % 2**16)
-                head //= 2**16
+            while head >= freq * 2**16:
+                self.tail.append(head % self.word)
+                head //= self.word
             self.heads[lane] = (head // freq) * 2**16 + head % freq + start
 
     def pop(self, cums: list[list[int]]) -> list[int]:
@@ -83,8 +84,8 @@ class Plain:
             r = self.heads[lane] % 2**16
             symbol = bisect_right(cum, r) - 1
             head = (cum[symbol + 1] - cum[symbol]) * (self.heads[lane] // 2**16) + r - cum[symbol]
-            if head < 2**16:
-                head = head * 2**16 + self.tail.pop()
+            while head < 2**32 // self.word:
+                head = head * self.word + self.tail.pop()
             self.heads[lane] = head
             symbols.append(symbol)
         return symbols
@@ -101,14 +102,15 @@ def cums(distribution: Distribution) -> list[list[list[int]]]:
 def same(message: Message, expected: list[Words]) -> bool:
     words = message.flatten()
     return len(words) == len(expected) and all(
-        np.array_equal(heads, other[0]) and np.array_equal(tail, other[1]) and heads.dtype == other[0].dtype
+        all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in ((heads, other[0]), (tail, other[1])))
         for (heads, tail), other in zip(words, expected, strict=True)
     )
 
 
-def random_words(rng: np.random.Generator, lanes: int, words: int) -> Words:
-    heads = rng.integers(1 << 16, 1 << 32, lanes, np.uint32)
-    return heads, rng.integers(0, 1 << 16, words, np.uint16)
+def random_words(rng: np.random.Generator, lanes: int, n: int, bits: int = 8) -> Words:
+    """A message of 16 n bits in words of `bits` bits, and its heads."""
+    heads = rng.integers(1 << (32 - bits), 1 << 32, lanes, np.uint32)
+    return heads, rng.integers(0, 1 << bits, n * 16 // bits, np.dtype(f"u{bits // 8}"))
 
 
 def random_mixture(rng: np.random.Generator, batch: int, n: int, components: int, alphabet: int) -> LogisticMixture:
@@ -136,6 +138,12 @@ BLOCKS: dict[str, Callable[[np.random.Generator, int, int], Distribution]] = {
     ),
     "bernoulli": lambda rng, b, n: Bernoulli(integers(rng, -350, 351, b, n, 1)),
     "beta-binomial": lambda rng, b, n: BetaBinomial(integers(rng, 0, 96, b, n, 1), integers(rng, 0, 96, b, n, 1)),
+    "posterior": lambda rng, b, n: LogisticMixture(
+        None, integers(rng, -2000, 6000, b, n, 1), integers(rng, 0, 128, b, n, 1), 128, floor=0
+    ),
+    "Gaussian posterior": lambda rng, b, n: GaussianBuckets(
+        integers(rng, -20_000, 20_001, b, n, 1), integers(rng, 0, 128, b, n, 1), 7, floor=0
+    ),
     "categorical": lambda rng, b, n: Categorical(integers(rng, -127, 128, b, n, 11)),
 }
 """Every symbol with its own parameters, for b messages of n symbols."""
@@ -146,7 +154,7 @@ def messages(draw: st.DrawFn) -> tuple[list[Words], Distribution]:
     """Random messages with words enough, and the distributions of a block."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     batch, lanes, n = draw(st.integers(1, 4)), draw(st.integers(1, 67)), draw(st.integers(0, 150))
-    kind = draw(st.sampled_from(["mixture", "table", "uniform"]))
+    kind, bits = draw(st.sampled_from(["mixture", "table", "uniform"])), draw(st.sampled_from([8, 16]))
     distribution: Distribution
     if kind == "mixture":
         distribution = random_mixture(
@@ -156,4 +164,4 @@ def messages(draw: st.DrawFn) -> tuple[list[Words], Distribution]:
         distribution = random_table(rng, batch, n, draw(st.integers(2, 9)))
     else:
         distribution = Uniform(batch, n, draw(st.integers(1, 300)))
-    return [random_words(rng, lanes, n + draw(st.integers(0, 9))) for _ in range(batch)], distribution
+    return [random_words(rng, lanes, n + draw(st.integers(0, 9)), bits) for _ in range(batch)], distribution

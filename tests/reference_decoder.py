@@ -73,7 +73,8 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     """
     reader = Reader(frame)
     require(reader.take(3) == b"\x89BS", "magic")
-    require(reader.integer(1) == 1, "version 1")
+    version = reader.integer(1)
+    require(version in WORD_BITS, "version 1..2")
     codec = reader.integer(1)
     require(codec in CODECS, "codec 1..2")
     route = reader.integer(1)
@@ -82,6 +83,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     layout = reader.integer(1)
     require(route <= 4, "route 0..4")
     require(layout <= 1, "layout 0..1")
+    require(version == 1 or route == 4, "frames of version 2 are of route 4")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
     require(ndim <= 64, "ndim 0..64")
@@ -94,7 +96,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     order: Any = "CF"[layout]
     if route == 4:
         require(dtype.str == "|u1", "a model payload is of |u1")
-        array = np.asarray(model_payload(reader, codec, shape, find_model), order=order)
+        array = np.asarray(model_payload(reader, version, codec, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -171,7 +173,9 @@ def unpack(payload: bytes, size: int) -> bytes:
 # ---- 1.2 Model payload
 
 
-def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
+def model_payload(
+    reader: Reader, version: int, codec: int, shape: tuple[int, ...], find_model: FindModel
+) -> NDArray[np.uint8]:
     model_id = reader.take(16)
     y, x, channel = reader.take(3)
     require(len({y, x, channel}) == 3, "the three axes differ")
@@ -186,8 +190,9 @@ def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model
     require(min(schedule)[0] >= 1, "a group has one patch or more")
     words = reader.varint()
     heads = np.frombuffer(reader.take(4 * lanes), "<u4").tolist()
-    tail = np.frombuffer(reader.take(2 * words), "<u2").tolist()
-    require(min(heads) >= 2**16, "heads in [2^16, 2^32)")
+    size = WORD_BITS[version] // 8
+    tail = np.frombuffer(reader.take(size * words), f"<u{size}").tolist()
+    require(min(heads) >= 2 ** (32 - WORD_BITS[version]), "heads in [2^(32 - W), 2^32)")
     require(not reader.rest, "the payload ends after the tail")
 
     model = Model(find_model(model_id), model_id)
@@ -197,7 +202,7 @@ def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model
     # 1.3 From patches to the array
     leading = [n for axis, n in enumerate(shape) if axis not in (y, x, channel)]
     images = np.zeros((math.prod(leading), shape[y], shape[x], channels), np.uint8)
-    message = Message(heads, tail)
+    message = Message(heads, tail, version)
     for tiles, mode in reversed(cut_into_groups(tile(*images.shape[:3], 1 << patch_log2), schedule)):
         h, w = tiles[0][3:]
         field = decode_field(model, message, CODECS[codec][mode], len(tiles), h, w)
@@ -240,13 +245,22 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
 
 # ---- 2. Message
 
+WORD_BITS = {1: 16, 2: 8}
+
+
+def empty_heads(lanes: int, version: int) -> list[int]:
+    if version == 1:
+        return [2**16] * lanes
+    return [2**24 + (lane + 1) * 2654435761 % 2**32 // 2**8 for lane in range(lanes)]
+
 
 class Message:
-    def __init__(self, heads: list[int], tail: list[int]) -> None:
-        self.heads, self.tail = heads, tail
+    def __init__(self, heads: list[int], tail: list[int], version: int) -> None:
+        self.heads, self.tail, self.version = heads, tail, version
+        self.word, self.posterior_floor = 2 ** WORD_BITS[version], int(version == 1)
 
     def is_empty(self) -> bool:
-        return not self.tail and all(head == 2**16 for head in self.heads)
+        return not self.tail and self.heads == empty_heads(len(self.heads), self.version)
 
     def push(self, block: Block, symbols: Ints) -> None:
         """Push symbols of any shape, flattened in C order."""
@@ -255,9 +269,10 @@ class Message:
             lane = i % len(self.heads)
             head, start = self.heads[lane], block.cum(i, flat[i])
             freq = block.cum(i, flat[i] + 1) - start
-            if head >= freq << 16:
-                self.tail.append(head % 2**16)
-                head //= 2**16
+            require(freq > 0, "a symbol that is pushed has a frequency")
+            while head >= freq << 16:
+                self.tail.append(head % self.word)
+                head //= self.word
             self.heads[lane] = ((head // freq) << 16) + head % freq + start
 
     def pop(self, block: Block) -> Ints:
@@ -269,9 +284,9 @@ class Message:
             s = bisect_right(range(1, block.alphabet), r, key=lambda s: block.cum(i, s))
             start = block.cum(i, s)
             head = (block.cum(i, s + 1) - start) * (head // 2**16) + r - start
-            if head < 2**16:
+            while head < 2**32 // self.word:
                 require(len(self.tail) > 0, "no word is taken from an empty tail")
-                head = (head << 16) + self.tail.pop()
+                head = head * self.word + self.tail.pop()
             self.heads[lane] = head
             symbols.append(s)
         return np.array(symbols, np.int64)
@@ -432,8 +447,8 @@ class Core(Protocol):
 
     def prior(self) -> Block: ...
 
-    def q(self, n: int, below: Ints) -> Block:
-        """q_n, given number n - 1."""
+    def q(self, n: int, below: Ints, floor: int) -> Block:
+        """q_n, given number n - 1, with F = floor."""
         ...
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
@@ -458,9 +473,9 @@ class BitSwapCore:
     def prior(self) -> Block:
         return latents(np.tile(self.model.prior.reshape(-1), (*self.grid, 1)))
 
-    def q(self, n: int, below: Ints) -> Block:
+    def q(self, n: int, below: Ints, floor: int) -> Block:
         u = below - 64 if n > 1 else vectors_of_cells(complete(below))
-        return latents(trunk(self.model, f"q{n}", u)[1])
+        return latents(trunk(self.model, f"q{n}", u)[1], floor)
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
         h, y = trunk(self.model, f"p{n}", above - 64)
@@ -476,10 +491,10 @@ def vectors_of_cells(cells: Ints) -> Ints:
     return (np.concatenate([cells[:, a::2, b::2] for a, b in PHASES], -1) - 128).clip(-127, 127)
 
 
-def latents(y: Ints) -> Mixture:
+def latents(y: Ints, floor: int = 1) -> Mixture:
     """A latent layer: one block over (patch, i, j, channel)."""
     mean, scale = (values.reshape(-1, 1) for values in np.split(y, 2, -1))
-    return Mixture(np.zeros_like(mean), 2048 + mean.clip(-4096, 4096), scale.clip(0, 127), 128)
+    return Mixture(np.zeros_like(mean), 2048 + mean.clip(-4096, 4096), scale.clip(0, 127), 128, floor)
 
 
 # ---- 6.2 Order
@@ -492,7 +507,7 @@ def decode_bit_swap(model: Model, message: Message, g: int, h: int, w: int) -> I
     pop_all(message, [(core.prior(), chain[-1])])
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
-        message.push(core.q(n + 1, chain[n]), chain[n + 1])
+        message.push(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])
     return chain[0]
 
 
@@ -503,7 +518,7 @@ def decode_bb_ans(model: Model, message: Message, g: int, h: int, w: int) -> Int
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
     for n in reversed(range(model.latent_layers)):
-        message.push(core.q(n + 1, chain[n]), chain[n + 1])
+        message.push(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])
     return chain[0]
 
 
@@ -526,12 +541,12 @@ class VaeCore:
     def prior(self) -> Block:
         return Uniform(self.g * self.model.latent_channels, self.buckets)
 
-    def q(self, n: int, below: Ints) -> Block:
+    def q(self, n: int, below: Ints, floor: int) -> Block:
         x = below.reshape(self.g, -1)
         levels = self.model.levels
         u = (x - 128).clip(-127, 127) if levels == 256 else x * (127 // (levels - 1))
         mean, scale = (values.reshape(-1) for values in np.split(trunk(self.model, "q", u)[1], 2, -1))
-        return GaussianBuckets(64 * mean.clip(-256, 256), scale.clip(0, 127), self.model.latent_bits)
+        return GaussianBuckets(64 * mean.clip(-256, 256), scale.clip(0, 127), self.model.latent_bits, floor)
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
         middle = [(edge((2 * z + 1) * 2 ** (9 - self.model.latent_bits)) + 64) >> 7 for z in range(self.buckets)]

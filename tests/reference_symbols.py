@@ -87,10 +87,10 @@ POWER = [round(2**28 * Decimal(2) ** (-Decimal(f) / 4096)) for f in range(4096)]
 class Mixture:
     """Logits, means and scale indices are of shape (n, K)."""
 
-    def __init__(self, logits: Ints, means: Ints, scales: Ints, alphabet: int) -> None:
-        self.alphabet = alphabet
+    def __init__(self, logits: Ints, means: Ints, scales: Ints, alphabet: int, floor: int = 1) -> None:
+        self.alphabet, self.floor = alphabet, floor
         weights = WEIGHT[np.minimum(logits.max(1, keepdims=True) - logits, 127)]
-        self.ratios: list[int] = (((2**16 - alphabet) << 28) // weights.sum(1)).tolist()
+        self.ratios: list[int] = (((2**16 - floor * alphabet) << 28) // weights.sum(1)).tolist()
         self.components: list[list[list[int]]] = np.stack([weights, means, INVSCALE[scales]], 2).tolist()
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Mixture:
         for weight, mean, invscale in self.components[i]:
             t = ((32 * s - 16 - mean) * invscale >> 12) + 4096
             total += weight * SIGMOID[min(max(t, 0), 8191)]
-        return s + (self.ratios[i] * total >> 44)
+        return self.floor * s + (self.ratios[i] * total >> 44)
 
 
 # ---- 3.3 Uniform
@@ -126,8 +126,8 @@ class Uniform:
 class GaussianBuckets:
     """Means and scale indices are of shape (n,); there are 2^p buckets."""
 
-    def __init__(self, means: Ints, scales: Ints, p: int) -> None:
-        self.alphabet, self.step = 1 << p, 1 << 10 - p
+    def __init__(self, means: Ints, scales: Ints, p: int, floor: int = 1) -> None:
+        self.alphabet, self.step, self.floor = 1 << p, 1 << 10 - p, floor
         self.parameters: list[tuple[int, int]] = list(zip(means.tolist(), scales.tolist(), strict=True))
 
     def __len__(self) -> int:
@@ -138,7 +138,8 @@ class GaussianBuckets:
             return 2**16 if k else 0
         m, j = self.parameters[i]
         t = ((edge(k * self.step) - m) * INVSIGMA[j] >> 12) + 4096
-        return k + ((2**16 - self.alphabet) * normal(min(max(t, 0), 8191)) >> 16)
+        mass = 2**16 - self.floor * self.alphabet
+        return self.floor * k + (mass * normal(min(max(t, 0), 8191)) >> 16)
 
 
 # ---- 3.5 to 3.7: all of cum(0) .. cum(A) as a function of a symbol's parameters

@@ -76,12 +76,11 @@ def test_in_a_batch_as_alone(name: str, core: str) -> None:
         assert np.array_equal(alone.tail, each.tail)
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_chunks_that_need_different_schedules_in_one_batch(core: str) -> None:
+def test_chunks_that_need_different_schedules_in_one_batch() -> None:
     """Of two tiny chunks the flat one cannot pay for its latents and the textured one can."""
     rng = np.random.default_rng(0)
-    chunks = np.stack([np.full((1, 3, 3, 3), 130, np.uint8), rng.integers(0, 256, (1, 3, 3, 3), dtype=np.uint8)])
-    flat, textured = check("tiny-rgb8-v1", [chunks], 6, core)
+    chunks = np.stack([np.full((1, 2, 2, 3), 130, np.uint8), rng.integers(0, 256, (1, 2, 2, 3), dtype=np.uint8)])
+    flat, textured = check("tiny-rgb8-v1", [chunks], 6, "bb_ans")
     assert flat.schedule == ((1, DIRECT),)
     assert textured.schedule == ((1, BITS_BACK),)
 
@@ -101,7 +100,7 @@ def test_without_stages_batches_grow(core: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "lanes", "size", "excess"), [("tiny-rgb8-v1", 32, 256, 0.005), ("tiny-gray8-v1", 1, 64, 0.03)]
+    ("name", "lanes", "size", "excess"), [("tiny-rgb8-v1", 32, 256, 0.002), ("tiny-gray8-v1", 1, 64, 0.003)]
 )
 @pytest.mark.parametrize("core", CORES)
 def test_total_is_close_to_the_bound(core: str, name: str, lanes: int, size: int, excess: float) -> None:
@@ -109,7 +108,7 @@ def test_total_is_close_to_the_bound(core: str, name: str, lanes: int, size: int
     x = photograph()[None, None, :size, :size, : model(name).channels]
     (coded,) = groups.encode(model(name), [x], lanes, core)
     bound = bound_bits(model(name), [x], lanes, core)[0]
-    total = 32 * lanes + 16 * len(coded.tail)
+    total = 32 * lanes + 8 * coded.tail.nbytes
     assert bound < total < bound * (1 + excess)
 
 
@@ -128,14 +127,14 @@ def test_an_altered_message_is_refused() -> None:
     geometry = [(1, 24, 24)]
     with pytest.raises(MessageExhausted):
         groups.decode(model("tiny-rgb8-v1"), [Coded(2, coded.schedule, coded.heads, coded.tail[40:])], geometry)
-    longer = np.concatenate([np.zeros(2, np.uint16), coded.tail])
+    longer = np.concatenate([np.zeros(4, np.uint8), coded.tail])
     with pytest.raises(FormatError, match="not empty"):
         groups.decode(model("tiny-rgb8-v1"), [Coded(2, coded.schedule, coded.heads, longer)], geometry)
 
 
 @pytest.mark.parametrize("schedule", [(), ((2, 0),), ((1, 0), (1, 0)), ((1, 2),), ((0, 0), (1, 0))])
 def test_a_schedule_that_does_not_fit_is_refused(schedule: tuple[tuple[int, int], ...]) -> None:
-    coded = Coded(1, schedule, np.full(1, 1 << 16, np.uint32), np.zeros(0, np.uint16))
+    coded = Coded(1, schedule, np.full(1, 1 << 24, np.uint32), np.zeros(0, np.uint8))
     with pytest.raises(FormatError):
         groups.group_geometry(coded.schedule, [(1, 8, 8)])
 

@@ -138,15 +138,15 @@ def test_dtypes_without_a_text(dtype: Any) -> None:
         dtype_text(np.dtype(dtype))
 
 
-MODEL_HEADER = Header(Route.MODEL, 0, "C", np.dtype("u1"), (5, 16, 3, 24))
+MODEL_HEADER = Header(Route.MODEL, 0, "C", np.dtype("u1"), (5, 16, 3, 24), version=2)
 MODEL_PAYLOAD = ModelPayload(
     bytes(range(16)),
     (1, 3, 2),
     8,
     2,
     ((300, 0), (1, 1)),
-    np.array([2**16, 2**32 - 1], np.uint32),
-    np.array([1, 2, 65535], np.uint16),
+    np.array([2**24, 2**32 - 1], np.uint32),
+    np.array([1, 2, 255], np.uint8),
 )
 
 
@@ -155,7 +155,7 @@ def test_model_payload_in_bytes() -> None:
     data = build_model(MODEL_PAYLOAD)
     assert data[:20] == bytes(range(16)) + bytes([1, 3, 2, 8])
     assert data[20:26] == bytes([2, 2]) + b"\xd8\x04" + bytes([3, 3])
-    assert data[26:] == struct.pack("<2I3H", 2**16, 2**32 - 1, 1, 2, 65535)
+    assert data[26:] == struct.pack("<2I3B", 2**24, 2**32 - 1, 1, 2, 255)
     parsed = parse_model(MODEL_HEADER, memoryview(data))
     np.testing.assert_equal(vars(parsed), vars(MODEL_PAYLOAD))
 
@@ -182,7 +182,7 @@ def test_every_prefix_of_a_model_payload_raises() -> None:
         (21, 100, "groups"),
         (24, 1, "no patches"),
         (25, 4, "fill"),
-        (28, 0, "head"),
+        (29, 0, "head"),
     ],
 )
 def test_model_fields_out_of_range(at: int, byte: int, what: str) -> None:

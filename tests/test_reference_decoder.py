@@ -36,13 +36,13 @@ def varint(value: int) -> bytes:
     return (bytes([value & 127 | 128]) + varint(value >> 7)) if value > 127 else bytes([value])
 
 
-def build_frame(route: int, array: Array, payload: bytes, layout: int = 0, codec: int = 1) -> bytes:
+def build_frame(route: int, array: Array, payload: bytes, layout: int = 0, codec: int = 1, version: int = 1) -> bytes:
     dtype = array.dtype
     text = (json.dumps(dtype.descr, separators=(",", ":")) if dtype.names else dtype.str).encode()
     fields = b"".join(varint(n) for n in (array.ndim, *array.shape))
     order: Any = "CF"[layout]
     rest = zlib.crc32(array.tobytes(order)).to_bytes(4, "little") + bytes([layout]) + varint(len(text)) + text
-    return seal(b"\x89BS\x01" + bytes([codec, route]) + bytes(4) + rest + fields + payload)
+    return seal(b"\x89BS" + bytes([version, codec, route]) + bytes(4) + rest + fields + payload)
 
 
 def seal(frame: bytes) -> bytes:
@@ -67,7 +67,7 @@ def encode_bit_swap(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
     for n in range(model.latent_layers):
-        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
+        ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
 
@@ -76,7 +76,7 @@ def encode_bb_ans(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
     for n in range(model.latent_layers):
-        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
+        ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
     for n in range(model.latent_layers):
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
@@ -109,6 +109,7 @@ def encode(
     most: int = 3,
     direct: Callable[[int], bool] = lambda group: False,
     layout: int = 0,
+    version: int = 2,
 ) -> tuple[bytes, list[int]]:
     """The frame and the core modes of its groups, of `most` patches each.
 
@@ -119,7 +120,7 @@ def encode(
     last = (y, x) if channel == 255 else axes
     images = np.moveaxis(array, last, tuple(range(-len(last), 0)))
     images = images.reshape(-1, array.shape[y], array.shape[x], model.channels).astype(np.int64)
-    message = Message([2**16] * lanes, [])
+    message = Message(ref.empty_heads(lanes, version), [], version)
     tiles = ref.tile(*images.shape[:3], 1 << patch_log2)
     schedule: list[tuple[int, int]] = []
     while tiles:
@@ -136,8 +137,8 @@ def encode(
         schedule.append((size, mode))
     numbers = [lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
     payload = model_id(path) + bytes([*axes, patch_log2]) + b"".join(varint(n) for n in numbers)
-    payload += np.array(message.heads, "<u4").tobytes() + np.array(message.tail, "<u2").tobytes()
-    return build_frame(4, array, payload, layout, codec), [mode for _, mode in schedule]
+    payload += np.array(message.heads, "<u4").tobytes() + np.array(message.tail, {1: "<u2", 2: "u1"}[version]).tobytes()
+    return build_frame(4, array, payload, layout, codec, version), [mode for _, mode in schedule]
 
 
 def smooth(shape: tuple[int, ...], levels: int = 256) -> Array:
@@ -193,7 +194,7 @@ def test_push_and_pop_are_inverse_on_any_message() -> None:
             cum = [block.cum(i, s) for s in range(block.alphabet + 1)]
             assert (cum[0], cum[-1]) == (0, 2**16)
             assert min(np.diff(cum)) >= 1
-        start = Message(rng.integers(2**16, 2**32, 7).tolist(), rng.integers(0, 2**16, 200).tolist())
+        start = Message(rng.integers(2**24, 2**32, 7).tolist(), rng.integers(0, 2**8, 400).tolist(), 2)
         values = rng.integers(0, block.alphabet, n)
         message = copy.deepcopy(start)
         message.push(block, values)
@@ -230,8 +231,8 @@ def test_model_frames(tmp_path: Path, channels: int, stages: int, mixtures: int,
     seen = set()
     for size in [(1, 1), (1, 7), (5, 5), (13, 9), (8, 17), (16, 16)]:
         array = smooth((*size, channels))
-        for codec, lanes in [(1, 1), (1, 5), (2, 5)]:
-            seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes))
+        for codec, lanes, version in [(1, 1, 1), (1, 5, 2), (2, 5, 1), (2, 1, 2)]:
+            seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes, version=version))
         check(array, path, (0, 1, 2), direct=lambda group: group % 2 == 0)
     assert seen == {0, 1}
 
@@ -245,8 +246,8 @@ def test_vae_frames(tmp_path: Path, likelihood: str, latent_bits: int) -> None:
         seen = set()
         for shape in [(4, 5, 7), (3, 5, 9), (1, 13, 7), (2, 8, 8)]:
             array = smooth((*shape, channels), LIKELIHOODS[likelihood])
-            for codec, lanes in [(1, 1), (2, 5)]:
-                seen |= set(check(array, path, (1, 2, 3), codec=codec, lanes=lanes, most=2))
+            for codec, lanes, version in [(1, 1, 1), (2, 5, 2)]:
+                seen |= set(check(array, path, (1, 2, 3), codec=codec, lanes=lanes, most=2, version=version))
         assert seen == {0, 1}
 
 
@@ -268,7 +269,7 @@ def test_a_core_refuses_patches_that_it_does_not_fit(tmp_path: Path) -> None:
     model = Model(path, model_id(path))
     for decode_core in (ref.decode_bit_swap, ref.decode_bb_ans):
         with pytest.raises(FrameError, match="own shape"):
-            decode_core(model, Message([2**16], []), 1, 7, 5)
+            decode_core(model, Message([2**16], [], 1), 1, 7, 5)
 
 
 def test_axes_and_layouts(tmp_path: Path) -> None:

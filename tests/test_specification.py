@@ -41,7 +41,7 @@ def frame_of(path: Path, array: NDArray[np.uint8], codec: str, lanes: int) -> tu
     classes = patches.split(array, axes, 1 << model.net.patch_log2)
     (coded,) = groups.encode(model.net, [each[None] for each in classes], lanes, codec)
     payload = ModelPayload(model.id, (1, 2, 3), model.net.patch_log2, lanes, coded.schedule, coded.heads, coded.tail)
-    header = Header(Route.MODEL, zlib.crc32(array.tobytes()), "C", array.dtype, array.shape, codec)
+    header = Header(Route.MODEL, zlib.crc32(array.tobytes()), "C", array.dtype, array.shape, codec, 2)
     return build(header, build_model(payload)), {mode for _, mode in coded.schedule}
 
 

@@ -231,7 +231,7 @@ def test_the_twin_of_a_core_reports_what_the_coder_pays(
     levels = getattr(architecture_without_stages, "levels", 256)
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.integers(0, levels, (400, 6, 6, 3), np.uint8))
-    words = np.full(1, 1 << 16, np.uint32), rng.integers(0, 1 << 16, 100_000, dtype=np.uint16)
+    words = np.full(1, 1 << 24, np.uint32), rng.integers(0, 1 << 8, 200_000, dtype=np.uint8)
     message = CountingMessage(Message.unflatten([words])._stack)
     message.bits = torch.zeros(1, dtype=torch.float64)
     bit_swap.push(message, model, x.short())

@@ -39,6 +39,7 @@ def test_kernels_compile_for_gpus(tmp_path: Path) -> None:
     made = json.loads(run(str(PROGRAMS / "triton_compiled.py"), TRITON_CACHE_DIR=str(tmp_path)))
     assert {name for name, *_ in made} == {"sm_80", "sm_90", "gfx942"}
     assert {kind for _, kind, *_ in made} == {
-        *("logistic", "mixture", "uniform", "gaussian", "bernoulli", "beta-binomial"),
+        *("logistic", "mixture", "posterior", "uniform"),
+        *("gaussian", "Gaussian posterior", "bernoulli", "beta-binomial"),
     }
     assert all(len(sizes) == 2 and min(sizes) > 1000 for *_, sizes in made)

@@ -15,8 +15,10 @@ from .coder import (
     phase_sizes,
     pop_latents,
     pop_phases,
+    pop_posterior,
     push_latents,
     push_phases,
+    push_posterior,
     split_phases,
 )
 from .core import Networks, data_posterior
@@ -31,9 +33,9 @@ def push(message: Message, model: Networks, grid: Tensor) -> None:
         The message holds too few bits for the posteriors; it is then spoilt (copy it before).
     """
     x = split_phases(grid, model.cell)
-    z = [pop_latents(message, data_posterior(model, x))]
+    z = [pop_posterior(message, data_posterior(model, x))]
     for layer in range(1, model.latent_layers):
-        z.append(pop_latents(message, model.posterior(layer + 1, model.latent_input(z[-1]))))
+        z.append(pop_posterior(message, model.posterior(layer + 1, model.latent_input(z[-1]))))
     push_phases(message, model.likelihood(model.latent_input(z[0])), x)
     for layer in range(1, model.latent_layers):
         push_latents(message, model.conditional(layer, model.latent_input(z[layer])), z[layer - 1])
@@ -50,6 +52,6 @@ def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
         z.insert(0, pop_latents(message, model.conditional(layer, model.latent_input(z[0]))))
     x = pop_phases(message, model.likelihood(model.latent_input(z[0])), sizes, n, model.channels, model.device)
     for layer in reversed(range(1, model.latent_layers)):
-        push_latents(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
-    push_latents(message, data_posterior(model, x), z[0])
+        push_posterior(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
+    push_posterior(message, data_posterior(model, x), z[0])
     return join_phases(x, size, model.cell)

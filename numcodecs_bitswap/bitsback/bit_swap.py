@@ -15,8 +15,10 @@ from .coder import (
     phase_sizes,
     pop_latents,
     pop_phases,
+    pop_posterior,
     push_latents,
     push_phases,
+    push_posterior,
     split_phases,
 )
 from .core import Networks, data_posterior
@@ -31,10 +33,10 @@ def push(message: Message, model: Networks, grid: Tensor) -> None:
         The message holds too few bits for a posterior; it is then spoilt (copy it before).
     """
     x = split_phases(grid, model.cell)
-    z = pop_latents(message, data_posterior(model, x))
+    z = pop_posterior(message, data_posterior(model, x))
     push_phases(message, model.likelihood(model.latent_input(z)), x)
     for layer in range(1, model.latent_layers):
-        above = pop_latents(message, model.posterior(layer + 1, model.latent_input(z)))
+        above = pop_posterior(message, model.posterior(layer + 1, model.latent_input(z)))
         push_latents(message, model.conditional(layer, model.latent_input(above)), z)
         z = above
     push_latents(message, model.prior(*z.shape[:3]), z)
@@ -48,7 +50,7 @@ def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
     z = pop_latents(message, model.prior(n, *sizes[0]))
     for layer in reversed(range(1, model.latent_layers)):
         above, z = z, pop_latents(message, model.conditional(layer, model.latent_input(z)))
-        push_latents(message, model.posterior(layer + 1, model.latent_input(z)), above)
+        push_posterior(message, model.posterior(layer + 1, model.latent_input(z)), above)
     x = pop_phases(message, model.likelihood(model.latent_input(z)), sizes, n, model.channels, model.device)
-    push_latents(message, data_posterior(model, x), z)
+    push_posterior(message, data_posterior(model, x), z)
     return join_phases(x, size, model.cell)

@@ -45,20 +45,25 @@ class PhaseParameters(Protocol):
 
 
 FAMILIES: dict[str, Callable[..., Distribution]] = {
-    "mixture": lambda alphabet, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
-    "logistic": lambda alphabet, means, scales: LogisticMixture(None, means, scales, alphabet),
-    "uniform": lambda alphabet, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
-    "buckets": lambda alphabet, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1),
-    "bernoulli": lambda _, logits: Bernoulli(logits),
-    "beta_binomial": lambda _, alpha, beta: BetaBinomial(alpha, beta),
-    "categorical": lambda _, logits: Categorical(logits),
+    "mixture": lambda alphabet, _, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
+    "logistic": lambda alphabet, floor, means, scales: LogisticMixture(None, means, scales, alphabet, floor),
+    "uniform": lambda alphabet, _, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
+    "buckets": lambda alphabet, floor, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1, floor),
+    "bernoulli": lambda _, __, logits: Bernoulli(logits),
+    "beta_binomial": lambda _, __, alpha, beta: BetaBinomial(alpha, beta),
+    "categorical": lambda _, __, logits: Categorical(logits),
 }
 
+POSTERIOR_FLOOR = {1: 1, 2: 0}
+"""Least frequency of a posterior's symbols, by format version. Only what was popped is pushed with a posterior, so it
+need not have every symbol; those that it would have are popped now and then, and fit the data badly.
+"""
 
-def block(message: Message, parameters: Parameters) -> Distribution:
+
+def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribution:
     """The distributions of one block: grid positions in row-major order, split over the B messages."""
     tensors = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
-    return FAMILIES[parameters.family](parameters.alphabet, *tensors)
+    return FAMILIES[parameters.family](parameters.alphabet, floor, *tensors)
 
 
 def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases: Sequence[Tensor]) -> None:
@@ -82,14 +87,24 @@ def pop_phases(
     return phases
 
 
-def push_latents(message: Message, parameters: Parameters, z: Tensor) -> None:
+def push_latents(message: Message, parameters: Parameters, z: Tensor, floor: int = 1) -> None:
     """Push a latent layer z (N, h, w, Z), one block."""
-    message.push(block(message, parameters), z.int().reshape(message.batch, -1))
+    message.push(block(message, parameters, floor), z.int().reshape(message.batch, -1))
 
 
-def pop_latents(message: Message, parameters: Parameters) -> Tensor:
+def pop_latents(message: Message, parameters: Parameters, floor: int = 1) -> Tensor:
     """Pop a latent layer (N, h, w, Z)."""
-    return message.pop(block(message, parameters)).reshape(parameters.tensors[0].shape[:-1]).short()
+    return message.pop(block(message, parameters, floor)).reshape(parameters.tensors[0].shape[:-1]).short()
+
+
+def push_posterior(message: Message, posterior: Parameters, z: Tensor) -> None:
+    """Give back the bits that `pop_posterior` took."""
+    push_latents(message, posterior, z, POSTERIOR_FLOOR[message.version])
+
+
+def pop_posterior(message: Message, posterior: Parameters) -> Tensor:
+    """Draw a latent layer (N, h, w, Z) from its posterior, with the message's bits."""
+    return pop_latents(message, posterior, POSTERIOR_FLOOR[message.version])
 
 
 def phase_sizes(size: Size, cell: int = 2) -> list[Size]:

@@ -56,13 +56,13 @@ class Coded:
     lanes : int
     schedule : tuple of (patches, core mode)
     heads : uint32 ndarray, shape (lanes,)
-    tail : uint16 ndarray
+    tail : uint8 ndarray, or uint16 in version 1 of the format
     """
 
     lanes: int
     schedule: Schedule
     heads: NDArray[np.uint32]
-    tail: NDArray[np.uint16]
+    tail: NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) -> None:

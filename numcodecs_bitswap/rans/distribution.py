@@ -1,8 +1,9 @@
 """What a distribution hands to the backends. Imports nothing of this package.
 
-All forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, strictly
-increasing. The torch form is vectorised; the native form is plain Python functions of integers and arrays, for a
-just-in-time compiler; the Triton form has functions of many lanes, on the fields and constants of the native form.
+All forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, nowhere decreasing. A
+symbol with cum(s) = cum(s + 1) does not occur: it is never popped and cannot be pushed. The torch form is vectorised;
+the native form is plain Python functions of integers and arrays, for a just-in-time compiler; the Triton form has
+functions of many lanes, on the fields and constants of the native form.
 """
 
 from collections.abc import Callable

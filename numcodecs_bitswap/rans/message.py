@@ -5,7 +5,7 @@ Imports `errors` and, when a message is made, one backend. Every backend gives t
 
 import os
 from importlib.util import find_spec
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -14,11 +14,17 @@ from torch import Tensor
 
 from .distribution import Distribution
 
-Words = tuple[NDArray[np.uint32], NDArray[np.uint16]]
-"""One message at rest: heads, shape (L,), and tail, shape (T,), bottom of the stack first."""
+Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
+"""One message at rest: heads, shape (L,), and tail, shape (T,), its bottom first. Words of the tail have W bits:
+8 in format version 2, 16 in version 1. Heads are in [2^(32 - W), 2^32).
+"""
 
-HEAD_MIN = 1 << 16
-"""Heads are in [2^16, 2^32)."""
+IMPOSSIBLE = "a symbol that its distribution does not have: the frame was altered or made with other weights"
+"""What a push of a symbol of frequency 0 says."""
+
+VERSION_OF_BITS = {16: 1, 8: 2}
+SEED = 2654435761
+"""2^32 over the golden ratio: spreads the low bits of empty heads (FORMAT.md section 2)."""
 
 
 class Stack(Protocol):
@@ -27,6 +33,10 @@ class Stack(Protocol):
     @property
     def heads(self) -> Tensor | NDArray[np.int64]:
         """Shape (B, L)."""
+
+    @property
+    def bits(self) -> int:
+        """W, the bits of a word of the tail: 8 or 16."""
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
@@ -50,6 +60,8 @@ class Message:
     ----------
     batch, lanes : int
         B and L.
+    version : int
+        Version of the format that the messages are in: its words, its empty message, its posteriors.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -57,10 +69,11 @@ class Message:
         self.batch: int
         self.lanes: int
         self.batch, self.lanes = stack.heads.shape
+        self.version = VERSION_OF_BITS[stack.bits]
 
     @classmethod
     def empty(cls, batch: int, lanes: int, device: str = "cpu", backend: str = "auto") -> "Message":
-        """Return `batch` empty messages: all heads 2^16, no tail."""
+        """Return `batch` empty messages of the newest version."""
         return cls.unflatten([empty_words(lanes)] * batch, device, backend)
 
     @classmethod
@@ -69,8 +82,8 @@ class Message:
 
         Parameters
         ----------
-        words : list of (heads uint32 (L,), tail uint16 (T,))
-            One pair for each message; L is the same for all, T need not be.
+        words : list of (heads uint32 (L,), tail uint8 or uint16 (T,))
+            One pair for each message; L and the dtype of the tail are the same for all, T need not be.
         device : str
             Where the lanes live, and the symbols and distributions they are coded with.
         backend : {"auto", "numba", "triton", "torch"}
@@ -80,13 +93,14 @@ class Message:
         Raises
         ------
         ValueError
-            No message, no lane, unequal numbers of lanes, a head below 2^16, or a backend that does not exist there.
+            No message, no lane, unequal numbers of lanes, words of unequal sizes, a head that is too low, or a backend
+            that does not exist there.
         """
-        shapes = {heads.shape for heads, _ in words}
-        if len(shapes) != 1 or min(shapes.pop(), default=0) < 1:
+        shapes = {(tail.dtype, *heads.shape) for heads, tail in words}
+        if len(shapes) != 1 or min([lanes for _, *each in shapes for lanes in each], default=0) < 1:
             raise ValueError("a batch needs at least one message, and messages the same number of lanes, at least one")
-        if any(heads.min() < HEAD_MIN for heads, _ in words):
-            raise ValueError("heads must be in [2^16, 2^32)")
+        if any(heads.min() < head_min(word_bits(tail)) for heads, tail in words):
+            raise ValueError("heads must be in [2^(32 - W), 2^32)")
         kind = torch.device(device).type
         if backend == "auto":
             fast = {"cpu": "numba", "cuda": "triton"}.get(kind)
@@ -119,6 +133,8 @@ class Message:
         ------
         ValueError
             A shape that does not fit or a symbol outside the alphabet.
+        FormatError
+            A symbol of frequency 0. The messages are unusable afterwards.
         """
         self._check(distribution)
         if symbols.shape != (distribution.batch, distribution.n):
@@ -150,7 +166,7 @@ class Message:
         return Message(self._stack.copy())
 
     def flatten(self) -> list[Words]:
-        """Return (heads uint32 (L,), tail uint16 (T,)) of each message; the inverse of `unflatten`."""
+        """Return (heads uint32 (L,), tail uint8 or uint16 (T,)) of each message; the inverse of `unflatten`."""
         return self._stack.flatten()
 
     def replace(self, other: "Message") -> None:
@@ -158,14 +174,32 @@ class Message:
         self._stack = other._stack
 
     def is_empty(self) -> bool:
-        """Whether every message is the empty message: all heads 2^16, no tail."""
-        return all(tail.size == 0 and bool((heads == HEAD_MIN).all()) for heads, tail in self.flatten())
+        """Whether every message is the empty message."""
+        heads = empty_words(self.lanes, self.version)[0]
+        return all(tail.size == 0 and np.array_equal(own, heads) for own, tail in self.flatten())
 
     def _check(self, distribution: Distribution) -> None:
         if distribution.batch != self.batch:
             raise ValueError(f"a distribution for {distribution.batch} messages, but there are {self.batch}")
 
 
-def empty_words(lanes: int) -> Words:
-    """The empty message at rest."""
-    return np.full(lanes, HEAD_MIN, np.uint32), np.empty(0, np.uint16)
+def word_bits(tail: NDArray[Any]) -> int:
+    """W of a tail at rest."""
+    return 8 * tail.itemsize
+
+
+def head_min(bits: int) -> int:
+    """The least head when words have W = `bits` bits."""
+    return 1 << (32 - bits)
+
+
+def empty_words(lanes: int, version: int = 2) -> Words:
+    """The empty message at rest.
+
+    The low bits of its heads differ from lane to lane (version 1: are 0): they are what the first latents are popped
+    from, and those are to be samples of their posteriors.
+    """
+    if version == 1:
+        return np.full(lanes, head_min(16), np.uint32), np.empty(0, np.uint16)
+    low = np.arange(1, lanes + 1, dtype=np.uint64) * np.uint64(SEED) % np.uint64(1 << 32) >> np.uint64(8)
+    return (head_min(8) + low).astype(np.uint32), np.empty(0, np.uint8)

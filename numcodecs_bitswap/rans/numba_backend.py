@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import MessageExhausted
+from ..errors import FormatError, MessageExhausted
 from ..jit import compiled
 from .distribution import Distribution, Functions
-from .message import Words
+from .message import IMPOSSIBLE, Words, head_min, word_bits
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
@@ -35,19 +35,20 @@ class NumbaStack:
     Attributes
     ----------
     heads : int64 array, shape (B, L)
-    tail : uint16 array, shape (B, capacity + 1)
-        Words below `size`; one word more, so that a push may write before it knows whether to keep it.
+    tail : uint8 or uint16 array, shape (B, capacity + 2)
+        Words below `size`; two words more, so that a push may write before it knows whether to keep them.
     size : int64 array, shape (B,)
     """
 
-    def __init__(self, heads: NDArray[np.int64], tail: NDArray[np.uint16], size: NDArray[np.int64]) -> None:
+    def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
+        self.bits = word_bits(tail)
 
     @classmethod
     def unflatten(cls, words: list[Words]) -> Self:
         """See `Message.unflatten`."""
         size = np.array([tail.size for _, tail in words], np.int64)
-        tails = np.zeros((len(words), int(size.max()) + 1), np.uint16)
+        tails = np.zeros((len(words), int(size.max()) + 2), words[0][1].dtype)
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
         return cls(np.stack([heads for heads, _ in words]).astype(np.int64), tails, size)
@@ -67,6 +68,8 @@ class NumbaStack:
         """See `Message.push`."""
         self._reserve(distribution.n)
         self._run(0, distribution, symbols.int().contiguous())
+        if (self.size < 0).any():
+            raise FormatError(IMPOSSIBLE)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
@@ -80,7 +83,7 @@ class NumbaStack:
         """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
         native = distribution.native()
         with _COMPILING:
-            kernel = kernels(native.functions, distribution.components)[which]
+            kernel = kernels(native.functions, distribution.components, self.bits)[which]
         arguments = (distribution.alphabet, *(each.numpy() for each in (*native.fields, native.constants)))
 
         def work(first: int, last: int) -> None:
@@ -94,23 +97,25 @@ class NumbaStack:
             with ThreadPoolExecutor(workers) as pool:  # made for each block: a pool kept would not survive a fork
                 list(pool.map(work, range(batch), range(1, batch + 1)))
 
-    def _reserve(self, words: int) -> None:
-        """Make room for `words` more words: a push adds at most one per symbol."""
-        need = int(self.size.max()) + words + 1
+    def _reserve(self, symbols: int) -> None:
+        """Make room for the words of `symbols` more symbols: a push adds at most 16 bits per symbol."""
+        need = int(self.size.max()) + symbols * 16 // self.bits + 2
         if need > self.tail.shape[1]:
-            tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), np.uint16)
+            tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), self.tail.dtype)
             tail[:, : self.tail.shape[1]] = self.tail
             self.tail = tail
 
 
 @cache
-def kernels(functions: Functions, components: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile (push, pop) with a distribution's functions inlined and loops over its components unrolled.
+def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
+    `bits` bits.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
     """
     load, guess, cum = functions
+    least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
     version = 0
     for function in functions:
         register_jitable(forceinline=True, error_model="numpy")(function)
@@ -129,11 +134,17 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
                 load(m, i, local, a, b, c, constants, components)
                 start = cum(symbols[m, i], local, constants, components)
                 freq = cum(symbols[m, i] + 1, local, constants, components) - start
+                if freq <= 0:
+                    size = -1
+                    break
                 head = heads[m, lane]
                 full = np.int64(head >= freq << 16)
-                tail[m, size] = head & 0xFFFF
+                tail[m, size] = head & mask
+                if two_words:
+                    tail[m, size + 1] = head >> bits & mask
+                    full += np.int64(head >> bits >= freq << 16)
                 size += full
-                head >>= 16 * full
+                head >>= bits * full
                 quotient = np.int64(np.uint32(head) // np.uint32(freq))
                 heads[m, lane] = (quotient << 16) + head - quotient * freq + start
                 lane = (lane if lane > 0 else lanes) - 1
@@ -171,11 +182,14 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
                         above, end = middle, value
                 symbols[m, i] = s
                 head = (end - start) * (head >> 16) + r - start
-                short = np.int64(head < 1 << 16)
-                size -= short
+                while head < least:
+                    size -= 1
+                    if size < 0:
+                        break
+                    head = (head << bits) + tail[m, size]
                 if size < 0:
                     break
-                heads[m, lane] = (head << 16) + tail[m, size] if short else head
+                heads[m, lane] = head
                 lane = lane + 1 if lane + 1 < lanes else 0
             sizes[m] = size
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MessageExhausted
+from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution
-from .message import HEAD_MIN, Words
+from .message import IMPOSSIBLE, Words, head_min, word_bits
 
 SLAB = 1 << 20
 """Components prepared at a time, about: bounds the memory beside the block itself."""
@@ -29,10 +29,12 @@ class TorchStack:
     tail : int32 tensor, shape (B, capacity + 1)
         Words below `size`; the last column takes the writes of lanes that give off none.
     size : int64 tensor, shape (B,)
+    bits : int
+        W of the words.
     """
 
-    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
-        self.heads, self.tail, self.size = heads, tail, size
+    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
+        self.heads, self.tail, self.size, self.bits = heads, tail, size, bits
 
     @classmethod
     def unflatten(cls, words: list[Words], device: str) -> Self:
@@ -42,19 +44,22 @@ class TorchStack:
         tails = np.zeros((len(words), max(sizes) + 1), np.int32)
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
-        return cls(*(torch.from_numpy(array).to(device) for array in (heads, tails, np.array(sizes, np.int64))))
+        arrays = heads, tails, np.array(sizes, np.int64)
+        head, tail, size = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(head, tail, size, word_bits(words[0][1]))
 
     def flatten(self) -> list[Words]:
         """See `Message.flatten`."""
         heads, tails, sizes = (tensor.cpu().numpy() for tensor in (self.heads, self.tail, self.size))
+        dtype = np.dtype(f"u{self.bits // 8}")
         return [
-            (head.astype(np.uint32), tail[:size].astype(np.uint16))
+            (head.astype(np.uint32), tail[:size].astype(dtype))
             for head, tail, size in zip(heads, tails, sizes, strict=True)
         ]
 
     def copy(self) -> Self:
         """See `Message.copy`."""
-        return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone())
+        return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone(), self.bits)
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
@@ -63,17 +68,22 @@ class TorchStack:
         for first, last in reversed(list(_slabs(distribution, lanes))):
             prepared = distribution.prepare(first, last)
             start, freq = _interval(distribution, prepared, symbols[:, first:last].long())
+            if (freq < 1).any():
+                raise FormatError(IMPOSSIBLE)
             for i in reversed(range(0, last - first, lanes)):
                 self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
 
     def _push_row(self, start: Tensor, freq: Tensor) -> None:
         head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
-        full = head >= freq << 16
-        rank = full.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
-        place = torch.where(full, self.size[:, None] + rank - 1, self.tail.shape[1] - 1)
-        self.tail.scatter_(1, place, (head & 0xFFFF).int())
+        places = range(0, 16, self.bits)  # bits given off before each word that a push may add
+        given = sum(((head >> place >= freq << 16).long() for place in places), torch.zeros_like(head))
+        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
+        first = self.size[:, None] + rank - given
+        for word, place in enumerate(places):
+            where = torch.where(given > word, first + word, self.tail.shape[1] - 1)
+            self.tail.scatter_(1, where, (head >> place & (1 << self.bits) - 1).int())
         self.size += rank[:, 0]
-        rest = torch.where(full, head >> 16, head)
+        rest = head >> self.bits * given
         quotient = rest // freq
         head.copy_((quotient << 16) + rest - quotient * freq + start)
 
@@ -97,12 +107,17 @@ class TorchStack:
         symbol = _search(distribution, prepared, r)
         start, freq = _interval(distribution, prepared, symbol)
         rest = freq * (head >> 16) + r - start
-        short = rest < HEAD_MIN
-        rank = short.cumsum(1)  # words taken by this lane and those before it
-        # Past the bottom of the tail any word will do: the pop fails at the end.
-        word = self.tail.gather(1, (self.size[:, None] - rank).clamp(min=0))
+        places = range(0, 16, self.bits)
+        taken = sum(((rest << place < head_min(self.bits)).long() for place in places), torch.zeros_like(rest))
+        rank = taken.cumsum(1)  # words taken by this lane and those before it
+        first = self.size[:, None] - rank
+        rest = rest << self.bits * taken
+        for word, place in enumerate(places):
+            # Past the bottom of the tail any word will do: the pop fails at the end.
+            value = self.tail.gather(1, (first + word).clamp(0, self.tail.shape[1] - 1)).long()
+            rest += torch.where(taken > word, value << place, 0)
         self.size -= rank[:, -1]
-        head.copy_(torch.where(short, (rest << 16) + word, rest))
+        head.copy_(rest)
         return symbol
 
     def _check(self) -> None:
@@ -110,9 +125,9 @@ class TorchStack:
         if (self.size < 0).any():
             raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
 
-    def _reserve(self, words: int) -> None:
-        """Make room for `words` more words: a push adds at most one per symbol."""
-        need = int(self.size.max()) + words + 1
+    def _reserve(self, symbols: int) -> None:
+        """Make room for the words of `symbols` more symbols: a push adds at most 16 bits per symbol."""
+        need = int(self.size.max()) + symbols * 16 // self.bits + 1
         if need > self.tail.shape[1]:
             tail = self.tail.new_zeros(self.tail.shape[0], max(need, 2 * self.tail.shape[1]))
             tail[:, : self.tail.shape[1]] = self.tail

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import FormatError
 from .distribution import Distribution, Native
-from .message import HEAD_MIN
+from .message import IMPOSSIBLE, head_min
 from .torch_backend import TorchStack
 from .triton_kernels import pop_kernel, push_kernel
 
@@ -41,6 +42,8 @@ class TritonStack(TorchStack):
             super().push(distribution, symbols)
         else:
             self._push(distribution, native, symbols)
+            if (self.size < 0).any():
+                raise FormatError(IMPOSSIBLE)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
@@ -70,6 +73,7 @@ class TritonStack(TorchStack):
                 *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *native.triton()),
                 K=distribution.components,
                 BLOCK=block,
+                BITS=self.bits,
                 **sizes,
                 num_warps=min(block // WARP, 16),
                 enable_fp_fusion=False,  # there is no float; unset, Triton 3.9 warns of it
@@ -80,7 +84,8 @@ class TritonStack(TorchStack):
         native, lanes = distribution.native(), self.heads.shape[1]
         if native.triton is None or lanes > LANES or distribution.n == 0:
             return None
-        kind = (native.triton, distribution.components, distribution.alphabet, _block(lanes), self.heads.device)
+        device, sizes = self.heads.device, (distribution.components, distribution.alphabet, _block(lanes), self.bits)
+        kind = (native.triton, sizes, device)
         with _AGREEING:
             agreed = _agreed.setdefault(kind, 0)
             if 0 <= agreed < ENOUGH:
@@ -91,8 +96,9 @@ class TritonStack(TorchStack):
     def _agrees(self, distribution: Distribution, native: Native) -> bool:
         """Code a block of random symbols with both backends, from random messages."""
         rng, (batch, lanes) = np.random.default_rng(0), self.heads.shape
-        heads = rng.integers(HEAD_MIN, 1 << 32, (batch, lanes), np.uint32)
-        tails = rng.integers(0, 1 << 16, (batch, distribution.n), np.uint16)
+        heads = rng.integers(head_min(self.bits), 1 << 32, (batch, lanes), np.uint32)
+        size = distribution.n * 16 // self.bits
+        tails = rng.integers(0, 1 << self.bits, (batch, size), np.dtype(f"u{self.bits // 8}"))
         words, device = list(zip(heads, tails, strict=True)), str(self.heads.device)
         expected, stack = TorchStack.unflatten(words, device), TritonStack.unflatten(words, device)
         symbols = expected.pop(distribution)

@@ -2,7 +2,8 @@
 
 Arguments of both: heads int64 (B, L), tail int32 (B, columns) with sizes int64 (B,) words in use, symbols int32 (B, n),
 the fields a, b, c and the constants of a block (`distribution.Native`), n, L, the number of columns, the alphabet, the
-functions LOAD and CUM of `distribution.TritonFunctions`, K, and BLOCK, a power of two not below L.
+functions LOAD and CUM of `distribution.TritonFunctions`, K, BLOCK, a power of two not below L, and BITS of a word, 8 or
+16.
 """
 
 import triton
@@ -15,14 +16,15 @@ _NUMBERS = ["n", "lanes", "columns", "alphabet"]
 @triton.jit(do_not_specialize=_NUMBERS)
 def push_kernel(
     heads, tail, sizes, symbols, a, b, c, constants, n, lanes, columns, alphabet,
-    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
+    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
 ):  # fmt: skip
-    """Push n symbols to each message."""
+    """Push n symbols to each message; of one that gets a symbol of frequency 0 the size becomes negative."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     heads += message * lanes + lane
     tail += message * columns
     head = tl.load(heads, lane < lanes, other=65536).to(tl.uint32)
     size = tl.load(sizes + message)
+    impossible = tl.zeros_like(lane)
     rows = (n + lanes - 1) // lanes
     for done in range(rows):
         i = (rows - 1 - done) * lanes + lane
@@ -32,23 +34,29 @@ def push_kernel(
         symbol = tl.load(symbols + at, here, other=0)
         start = CUM(symbol, x, y, z, constants, alphabet, K).to(tl.uint32)
         freq = CUM(symbol + 1, x, y, z, constants, alphabet, K).to(tl.uint32) - start
+        impossible += (here & (freq == 0)).to(tl.int32)
+        freq = tl.maximum(freq, 1)
         # head >= freq * 2^16, without 2^32
-        full = here & ((head >> 16) >= freq)
-        given = full.to(tl.int32)
-        before = tl.sum(given, 0) - tl.cumsum(given, 0)  # words given off by lanes after this one
-        tl.store(tail + size + before, (head & 0xFFFF).to(tl.int32), full)
+        given = (here & ((head >> 16) >= freq)).to(tl.int32)
+        if BITS == 8:
+            given += (here & ((head >> 24) >= freq)).to(tl.int32)
+        first = size + tl.sum(given, 0) - tl.cumsum(given, 0)  # above the words of the lanes after this one
+        tl.store(tail + first, (head & ((1 << BITS) - 1)).to(tl.int32), given > 0)
+        if BITS == 8:
+            tl.store(tail + first + 1, ((head >> 8) & 255).to(tl.int32), given > 1)
         size += tl.sum(given, 0)
-        rest = tl.where(full, head >> 16, head)
+        rest = head >> (BITS * given).to(tl.uint32)
         quotient = rest // freq
         head = tl.where(here, (quotient << 16) + (rest - quotient * freq) + start, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
-    tl.store(sizes + message, size)
+    tl.store(sizes + message, tl.where(tl.sum(impossible, 0) > 0, -1, size))
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def pop_kernel(
     heads, tail, sizes, symbols, a, b, c, constants, n, lanes, columns, alphabet,
-    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, DIGITS: tl.constexpr,
+    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
+    DIGITS: tl.constexpr,
 ):  # fmt: skip
     """Pop n symbols of each message; of one that has too few words the size becomes negative."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
@@ -75,11 +83,14 @@ def pop_kernel(
             end = tl.where(reached, end, value)
         tl.store(symbols + at, symbol, here)
         rest = (end - start).to(tl.uint32) * (head >> 16) + (r - start).to(tl.uint32)
-        short = here & (rest < 65536)
-        taken = short.to(tl.int32)
-        place = size - tl.cumsum(taken, 0)  # this lane's word lies below those of the lanes before it
-        word = tl.load(tail + place, short & (place >= 0), other=0).to(tl.uint32)
+        taken = (here & ((rest >> (32 - BITS)) == 0)).to(tl.int32)
+        if BITS == 8:
+            taken += (here & ((rest >> 16) == 0)).to(tl.int32)
+        first = size - tl.cumsum(taken, 0)  # this lane's words lie below those of the lanes before it
+        words = tl.load(tail + first, (taken > 0) & (first >= 0), other=0).to(tl.uint32)
+        if BITS == 8:
+            words += tl.load(tail + first + 1, (taken > 1) & (first >= 0), other=0).to(tl.uint32) << 8
         size -= tl.sum(taken, 0)
-        head = tl.where(here, tl.where(short, (rest << 16) + word, rest), head)
+        head = tl.where(here, (rest << (BITS * taken).to(tl.uint32)) + words, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
     tl.store(sizes + message, size)

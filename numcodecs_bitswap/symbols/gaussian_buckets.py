@@ -31,6 +31,8 @@ class GaussianBuckets:
         0 .. 127; index j is a standard deviation of 2^(j/12 - 8).
     bits : int
         1 .. 9; the alphabet is 2^bits.
+    floor : int
+        F: the frequency that every symbol has at the least, 1 or, of posteriors, 0.
 
     Raises
     ------
@@ -40,14 +42,14 @@ class GaussianBuckets:
 
     components = 1
 
-    def __init__(self, means: Tensor, scales: Tensor, bits: int) -> None:
+    def __init__(self, means: Tensor, scales: Tensor, bits: int, floor: int = 1) -> None:
         self.batch, self.n = block_shape(means, scales)
         if not 1 <= bits <= 9:
             raise ValueError(f"2^{bits} buckets are not 2^1 .. 2^9")
         check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
         check_range("scales", scales, 0, 127)
         self.alphabet = 1 << bits
-        self._means, self._scales, self._bits = means, scales, bits
+        self._means, self._scales, self._bits, self._floor = means, scales, bits, floor
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: means and INVSIGMA[j], each int64 (B, k)."""
@@ -59,12 +61,13 @@ class GaussianBuckets:
         mean, inverse = prepared
         normal, edge, _ = _tensors(self._bits, symbols.device)
         t = (((edge.take(symbols) - mean) * inverse >> 12) + 4096).clamp(0, 8191)
-        return symbols + (((1 << 16) - self.alphabet) * normal.take(t) >> 16)
+        mass = (1 << 16) - self._floor * self.alphabet
+        return self._floor * symbols + (mass * normal.take(t) >> 16)
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are means, scales and scales again."""
         means, scales = (p.int().contiguous() for p in (self._means, self._scales))
-        constants = _constants(self._bits, means.device)
+        constants = _constants(self._bits, self._floor, means.device)
         return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants, _triton)
 
 
@@ -84,18 +87,19 @@ def _tensors(bits: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 # The native form. local: the mean, INVSIGMA[j], and for guesses the standard deviation and the mean's bucket.
-NORMAL, INVSIGMA, POSITION, SIGMA, ALPHABET, EDGE = 0, 8192, 8320, 12416, 12544, 12545  # places in the constants
+NORMAL, INVSIGMA, POSITION, SIGMA = 0, 8192, 8320, 12416  # places in the constants
+ALPHABET, FLOOR, EDGE = 12544, 12545, 12546
 
 
 @cache
-def _constants(bits: int, device: torch.device) -> Tensor:
-    """The tables; their inverses, for guesses (i - 4096 with cum of about 16 u at NORMAL[i], less the 1 of every bucket
-    below; and 2^28 / INVSIGMA); A; the edges.
+def _constants(bits: int, floor: int, device: torch.device) -> Tensor:
+    """The tables; their inverses, for guesses (i - 4096 with cum of about 16 u at NORMAL[i], less the floor of every
+    bucket below; and 2^28 / INVSIGMA); A; F; the edges.
     """
     normal, invsigma = vae_tables().normal.astype(np.int64), vae_tables().invsigma
-    position = np.searchsorted(((1 << 16) - (1 << bits)) * normal >> 16, 16 * np.arange(4096) + 8) - 4096
+    position = np.searchsorted(((1 << 16) - (floor << bits)) * normal >> 16, 16 * np.arange(4096) + 8) - 4096
     scale = (1 << 28) // invsigma
-    constants = np.concatenate([normal, invsigma, position, scale, [1 << bits], _edges(bits)])
+    constants = np.concatenate([normal, invsigma, position, scale, [1 << bits, floor], _edges(bits)])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
@@ -107,13 +111,14 @@ def _load(b: int, i: int, local: Any, means: Any, scales: Any, third: Any, const
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     t = ((constants[EDGE + s] - local[0]) * local[1] >> 12) + 4096
-    return s + (((1 << 16) - constants[ALPHABET]) * constants[NORMAL + min(max(t, 0), 8191)] >> 16)
+    mass = (1 << 16) - constants[FLOOR] * constants[ALPHABET]
+    return constants[FLOOR] * s + (mass * constants[NORMAL + min(max(t, 0), 8191)] >> 16)
 
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
-    # The bucket of the mean tells how much of r is the 1 of every bucket below; the rest is a quantile of the Gaussian.
+    # The bucket of the mean tells how much of r is the floor of buckets below; the rest is a quantile of the Gaussian.
     bucket = constants[NORMAL + min(max((local[0] * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
-    mass = min(max(r - bucket, 0), 65535)
+    mass = min(max(r - constants[FLOOR] * bucket, 0), 65535)
     place = local[0] + (constants[POSITION + (mass >> 4)] * local[2] >> 16)
     bucket = constants[NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
     return min(bucket, constants[ALPHABET] - 1)

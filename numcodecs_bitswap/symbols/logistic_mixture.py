@@ -29,6 +29,8 @@ class LogisticMixture:
         0 .. 127; index j is a scale of 2^(j/12 - 4) levels.
     alphabet : int
         2 .. 2^12.
+    floor : int
+        F: the frequency that every symbol has at the least, 1 or, of posteriors, 0.
 
     Raises
     ------
@@ -36,9 +38,9 @@ class LogisticMixture:
         Shapes that differ or a value outside its range.
     """
 
-    def __init__(self, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> None:
+    def __init__(self, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int, floor: int = 1) -> None:
         self.batch, self.n, self.components = means.shape
-        self.alphabet = alphabet
+        self.alphabet, self._floor = alphabet, floor
         # One component's weight is 1 whatever its logit, so any tensor of the shape will do.
         self._logits = means if logits is None else logits
         self._means, self._scales = means, scales
@@ -54,7 +56,7 @@ class LogisticMixture:
         _, invscale, weight = _tensors(self._means.device)
         logits, means, scales = (p[:, first:last].long() for p in (self._logits, self._means, self._scales))
         w = weight[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
-        r = (((1 << 16) - self.alphabet) << 28) // w.sum(2, keepdim=True)
+        r = (((1 << 16) - self._floor * self.alphabet) << 28) // w.sum(2, keepdim=True)
         return means + 16, invscale[scales], r * w
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
@@ -62,13 +64,14 @@ class LogisticMixture:
         zero, inverse, weight = prepared
         t = (((32 * symbols[..., None] - zero) * inverse >> 12) + 4096).clamp(0, 8191)
         sigmoid = _tensors(symbols.device)[0].take(t)
-        inner = symbols + ((weight * sigmoid).sum(-1) >> 44)  # R within the sum: the same integer, below 2^60
+        mass = (weight * sigmoid).sum(-1)  # R within the sum: the same integer, below 2^60
+        inner = self._floor * symbols + (mass >> 44)
         return torch.where(symbols >= self.alphabet, 1 << 16, torch.where(symbols <= 0, 0, inner))
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are logits, means and scales."""
         logits, means, scales = (p.int().contiguous() for p in (self._logits, self._means, self._scales))
-        constants = _constants(self.alphabet, means.device)
+        constants = _constants(self.alphabet, self._floor, means.device)
         return Native(Functions(_load, _guess, _cum), (logits, means, scales), constants, _triton)
 
     def bits(self, symbols: Tensor) -> Tensor:
@@ -86,15 +89,16 @@ def _tensors(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 # The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`; K scales.
-SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE, ALPHABET = 0, 8192, 8320, 8448, 12544, 12672  # places in the constants
+SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE = 0, 8192, 8320, 8448, 12544  # places in the constants
+ALPHABET, FLOOR = 12672, 12673
 
 
 @cache
-def _constants(alphabet: int, device: torch.device) -> Tensor:
-    """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A."""
+def _constants(alphabet: int, floor: int, device: torch.device) -> Tensor:
+    """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A; F."""
     sigmoid, invscale, weight = tables()
     position = np.searchsorted(sigmoid, 16 * np.arange(4096) + 8) - 4096
-    constants = np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet]])
+    constants = np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet, floor]])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
@@ -110,7 +114,7 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[components + k] = constants[INVSCALE + scales[b, i, k]]
         local[2 * components + k] = w
         local[3 * components + k] = constants[SCALE + scales[b, i, k]]
-    r = (((1 << 16) - constants[ALPHABET]) << 28) // total
+    r = (((1 << 16) - constants[FLOOR] * constants[ALPHABET]) << 28) // total
     for k in range(components):
         local[2 * components + k] *= r
 
@@ -120,7 +124,7 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     for k in range(components):
         t = ((32 * s - local[k]) * local[components + k] >> 12) + 4096
         mass += local[2 * components + k] * constants[SIGMOID + min(max(t, 0), 8191)]
-    value = s + (mass >> 44)
+    value = constants[FLOOR] * s + (mass >> 44)
     if s <= 0:
         value = 0
     if s >= constants[ALPHABET]:
@@ -130,7 +134,7 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     # The mean of the components' quantiles, from the inverse tables. Weights sum to nearly 2^44, here 2^24.
-    mass = r - min(max(local[0] >> 5, 0), constants[ALPHABET])  # without the 1 of every symbol below
+    mass = r - constants[FLOOR] * min(max(local[0] >> 5, 0), constants[ALPHABET])  # without the floor of symbols below
     position = constants[POSITION + (min(max(mass, 0), 65535) >> 4)]
     place = 0
     for k in range(components):

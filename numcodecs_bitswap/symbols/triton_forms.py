@@ -12,7 +12,9 @@ from . import beta_binomial, gaussian_buckets, logistic_mixture
 
 # Places in the constants. Triton takes global numbers as constants only.
 INVSCALE, WEIGHT = tl.constexpr(logistic_mixture.INVSCALE), tl.constexpr(logistic_mixture.WEIGHT)
+MIXTURE_FLOOR = tl.constexpr(logistic_mixture.FLOOR)
 INVSIGMA, EDGE = tl.constexpr(gaussian_buckets.INVSIGMA), tl.constexpr(gaussian_buckets.EDGE)
+GAUSSIAN_FLOOR = tl.constexpr(gaussian_buckets.FLOOR)
 INDICES, ROW = tl.constexpr(beta_binomial.INDICES), tl.constexpr(beta_binomial.ROW)
 
 
@@ -39,7 +41,7 @@ def _mixture_load(at, here, logits, means, scales, constants, alphabet, K: tl.co
         distance = tl.minimum(top - tl.load(logits + at * K + k, here, other=0), 127)
         w += (tl.load(constants + WEIGHT + distance),)
         total += w[k]
-    r = ((65536 - alphabet).to(tl.int64) << 28) // total
+    r = ((65536 - tl.load(constants + MIXTURE_FLOOR) * alphabet).to(tl.int64) << 28) // total
     for k in tl.static_range(K):
         weight += (r * w[k],)
     return zero, inverse, weight
@@ -51,7 +53,7 @@ def _mixture_cum(s, zero, inverse, weight, constants, alphabet, K: tl.constexpr)
     for k in tl.static_range(K):
         t = ((32 * s - zero[k]).to(tl.int64) * inverse[k] >> 12) + 4096
         mass += weight[k] * tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191))
-    value = s + (mass >> 44).to(tl.int32)
+    value = tl.load(constants + MIXTURE_FLOOR) * s + (mass >> 44).to(tl.int32)
     return tl.where(s >= alphabet, 65536, tl.where(s <= 0, 0, value))
 
 
@@ -65,7 +67,8 @@ def _gaussian_load(at, here, means, scales, third, constants, alphabet, K: tl.co
 def _gaussian_cum(s, mean, inverse, third, constants, alphabet, K: tl.constexpr):
     t = ((tl.load(constants + EDGE + s) - mean).to(tl.int64) * inverse >> 12) + 4096
     normal = tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191)).to(tl.int64)
-    return s + ((65536 - alphabet) * normal >> 16).to(tl.int32)
+    floor = tl.load(constants + GAUSSIAN_FLOOR)
+    return floor * s + ((65536 - floor * alphabet) * normal >> 16).to(tl.int32)
 
 
 @triton.jit

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from numcodecs_bitswap import catalog
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.groups import CORES
-from numcodecs_bitswap.errors import MessageExhausted
+from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.rans import message as message_module
 from numcodecs_bitswap.rans import triton_backend
 from numcodecs_bitswap.rans.distribution import Distribution, Native, TritonFunctions
 from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.rans.torch_backend import TorchStack
 from numcodecs_bitswap.rans.triton_backend import TritonStack
+from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.triton_forms import UNIFORM
 from numcodecs_bitswap.symbols.uniform import Uniform
 from pictures import photograph
@@ -100,7 +101,7 @@ def test_every_size_of_mixture_and_message(components: int, alphabet: int, lanes
 @pytest.mark.parametrize("alphabet", [1, 2, 65535, 65536])
 def test_extreme_intervals(alphabet: int) -> None:
     """freq = 2^16 and freq = 1; heads at both ends of their range."""
-    uniform, heads = Uniform(1, 20, alphabet), np.array([1 << 16, (1 << 32) - 1, 1 << 31], np.uint32)
+    uniform, heads = Uniform(1, 20, alphabet), np.array([1 << 24, (1 << 32) - 1, 1 << 31], np.uint32)
     words = [(heads, random_words(np.random.default_rng(0), 1, 30)[1])]
     message, other = (Message.unflatten(words, backend=backend) for backend in ("triton", "numba"))
     symbols = message.pop(uniform)
@@ -108,6 +109,18 @@ def test_extreme_intervals(alphabet: int) -> None:
     assert same(message, other.flatten())
     message.push(uniform, symbols)
     assert same(message, words)
+
+
+def test_what_a_posterior_does_not_have_cannot_be_pushed() -> None:
+    posterior = GaussianBuckets(torch.zeros(2, 40, 1).int(), torch.zeros(2, 40, 1).int(), 7, floor=0)
+    words = [random_words(np.random.default_rng(0), 9, 50)] * 2
+    message = Message.unflatten(words, backend="triton")
+    symbols = message.pop(posterior)
+    message.push(posterior, symbols)
+    assert same(message, words)
+    symbols[1, 20] = 0
+    with pytest.raises(FormatError, match="altered"):
+        message.push(posterior, symbols)
 
 
 def test_it_runs_out_at_the_same_word() -> None:
