@@ -45,8 +45,8 @@ class TorchStack:
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
         arrays = heads, tails, np.array(sizes, np.int64)
-        head, tail, size = (torch.from_numpy(array).to(device) for array in arrays)
-        return cls(head, tail, size, word_bits(words[0][1]))
+        on_device = [torch.from_numpy(array).to(device) for array in arrays]
+        return cls(on_device[0], on_device[1], on_device[2], word_bits(words[0][1]))
 
     def flatten(self) -> list[Words]:
         """See `Message.flatten`."""

@@ -1,7 +1,5 @@
 """What network outputs mean and what coding with them costs: FORMAT.md sections 3.2, 4.3 and 6.1 in floats."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -40,19 +38,11 @@ def floored(p: Tensor, alphabet: int) -> Tensor:
     return -torch.log2(p * (1 - alphabet / 65536) + 1 / 65536)
 
 
-def with_outliers(sample: Tensor, alphabet: int, quantile: Callable[[Tensor], Tensor]) -> Tensor:
-    """Samples of a posterior, a few replaced by ones whose symbol is any with the same chance: the 2^-16 of every
-    symbol (`floored`) are drawn as well, and the networks have to live with what comes of it.
-
-    `quantile` maps numbers in 0 .. 1 to samples whose symbols are uniform.
-    """
-    u = torch.rand_like(sample) * (65536 / alphabet)
-    return torch.where(u < 1, quantile(u.clamp(1e-6, 1 - 1e-6)), sample)
-
-
-def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int) -> Tensor:
+def mixture_bits(
+    x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int, posterior: bool = False
+) -> Tensor:
     """-log2 p(x) of FORMAT.md section 3.2 with exact sigmoids. means in 1/32 level, scales as indices; components on
-    dim 1.
+    dim 1. A posterior has no floor.
 
     x : (n, ...); the others (n, K, ...). Returns (n, ...).
     """
@@ -66,7 +56,7 @@ def mixture_bits(x: Tensor, logits: Tensor | None, means: Tensor, scales: Tensor
         p = mass.squeeze(1)
     else:
         p = (mass * torch.softmax(logits * (torch.log(torch.tensor(2.0)) / LOGIT_GAIN), dim=1)).sum(1)
-    return floored(p, alphabet)
+    return -torch.log2(p.clamp(min=1 / 65536)) if posterior else floored(p, alphabet)
 
 
 def phase_bits(x: Tensor, y: Tensor, base: Tensor, mixtures: int) -> Tensor:

@@ -19,7 +19,6 @@ from .distributions import (
     mixture_bits,
     phase_bits,
     phase_gains,
-    with_outliers,
 )
 from .fake_quant import Trunk, round_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
@@ -101,9 +100,8 @@ class Core(nn.Module):
             means, scales = _latent(q(below, quantised, dtype)[1])
             noise = torch.rand_like(means).clamp(1e-6, 1 - 1e-6)
             sample = means / MEAN_GAIN + torch.exp2(scales / SCALE_GAIN - 4) * torch.logit(noise)
-            sample = with_outliers(sample, LATENT_ALPHABET, lambda u: u * LATENT_ALPHABET - 0.5)
             z = round_clamp(sample, 0, LATENT_ALPHABET - 1)
-            posterior = _latent_bits(z, means, scales)
+            posterior = _latent_bits(z, means, scales, posterior=True)
             popped = popped + posterior if layer == 0 else popped
             y = p(z - 64, quantised, dtype)[1]
             if layer == 0:
@@ -124,8 +122,8 @@ def _latent(y: Tensor) -> tuple[Tensor, Tensor]:
     return 2048 + means.clamp(-4096, 4096), scales.clamp(0, 127)
 
 
-def _latent_bits(z: Tensor, means: Tensor, scales: Tensor) -> Tensor:
-    bits = mixture_bits(z, None, means.unsqueeze(1), scales.unsqueeze(1), LATENT_ALPHABET)
+def _latent_bits(z: Tensor, means: Tensor, scales: Tensor, posterior: bool = False) -> Tensor:
+    bits = mixture_bits(z, None, means.unsqueeze(1), scales.unsqueeze(1), LATENT_ALPHABET, posterior)
     return bits.sum(dim=(1, 2, 3))
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .distributions import SCALE_GAIN, with_outliers
+from .distributions import SCALE_GAIN
 from .fake_quant import UNIT, Trunk
 from .likelihoods import likelihood
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
@@ -75,7 +75,7 @@ class Buckets(nn.Module):
 
     def sample(self, mean: Tensor, sigma: Tensor) -> Tensor:
         """Network input of the bucket in which a sample of a Gaussian falls; its gradient is the sample's."""
-        sample = with_outliers(mean + sigma * torch.randn_like(mean), self.n, torch.special.ndtri)
+        sample = mean + sigma * torch.randn_like(mean)
         bucket = (torch.special.ndtr(sample.detach()) * self.n).long().clamp(0, self.n - 1)
         value = sample.clamp(*(self.inputs[[0, -1]] / UNIT).tolist()) * UNIT
         return value + (self.inputs[bucket] - value).detach()
@@ -83,8 +83,7 @@ class Buckets(nn.Module):
     def entropy(self, mean: Tensor, sigma: Tensor) -> Tensor:
         """Entropy in bits of the Gaussian over the buckets (FORMAT.md section 3.4): the expected bits of a pop."""
         below = torch.erf((self.edges - mean.unsqueeze(-1)) * (math.sqrt(0.5) / sigma.unsqueeze(-1)))
-        p = below.diff(dim=-1) * (0.5 * (1 - self.n / 65536)) + 1 / 65536
-        nats: Tensor = torch.special.entr(p).sum(-1)
+        nats: Tensor = torch.special.entr((0.5 * below.diff(dim=-1)).clamp(min=1e-9)).sum(-1)
         return nats / math.log(2)
 
 
