@@ -1,23 +1,29 @@
-"""Many chunks from many threads -> few model passes; and the device that they run on.
+"""Many chunks from many threads -> few model passes, one for each core; and the device that they run on.
 
-Zarr and dask call a codec from many threads at once. Whoever holds the pass lock is the leader: it takes every waiting
-job of its own kind, runs them as one batch and hands out the results; the threads behind it find their job done, or
-lead the next pass. So passes grow by themselves where there is a queue, and one chunk alone never waits for others: no
-timer, no background thread, no setting. Bytes do not depend on it, because everything in a model is computed in
-integers.
+Zarr and dask call a codec from many threads at once. A job that comes when a thread is free begins at once, so one
+chunk alone never waits for others. Where all are busy jobs wait, and a thread that gets free takes its part of those
+that are alike as one batch: passes grow by themselves where there is a queue. No timer and no setting. A pass runs on
+one thread of its own, with torch kept to that thread, because passes side by side are faster than threads that share
+the small products of one. Bytes depend on none of this, since everything in a model is computed in integers.
 
 Knows neither models nor frames: a `Job` brings its own work. torch is imported by the first call that needs it.
 """
 
+import math
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from .errors import DeviceError
 
 DEVICES = ("auto", "cpu", "cuda")
+PASS_BYTES = 1 << 30
+"""What a full pass takes on a CPU, at the most."""
+SMALL = 1 / 16
+"""Share of a pass up to which jobs stay together: every pass has its overhead, whatever its size."""
 
 
 class Job(ABC):
@@ -36,14 +42,14 @@ class Job(ABC):
         self.share = share
         self.done = False
         self._outcome: Any = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     @classmethod
     @abstractmethod
     def run(cls, jobs: list[Self]) -> list[Any]:
         """The outcomes of jobs of one key, in order."""
 
-    def settle(self, outcome: Any, error: Exception | None = None) -> None:
+    def settle(self, outcome: Any, error: BaseException | None = None) -> None:
         self._outcome, self._error, self.done = outcome, error, True
 
     def outcome(self) -> Any:
@@ -56,53 +62,116 @@ class Job(ABC):
 class Scheduler:
     """The queue of one process.
 
+    Parameters
+    ----------
+    most : int, optional
+        Passes at a time. Default: as many as torch has threads (OMP_NUM_THREADS or `torch.set_num_threads`, else one
+        for each core), and one on CUDA.
+
     Attributes
     ----------
     passes : int
         Number of batches run so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self.passes = 0
+        self._most = most
         self._waiting: list[Job] = []
-        self._guard = threading.Lock()  # of the list; held for a moment only
-        self._pass = threading.Lock()  # held by the leader
+        self._shares: list[float] = []  # of the passes under way
+        self._changed = threading.Condition()
+        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Return when all of `jobs` are done, well or not; never raises what a job raises."""
-        with self._guard:
+        with self._changed:
             self._waiting += jobs
-        try:
-            for job in jobs:
-                with self._pass:
-                    if not job.done:
-                        self._lead(job)
-        finally:
-            with self._guard:
+            self._start()
+            try:
+                self._changed.wait_for(lambda: all(job.done for job in jobs))
+            finally:  # interrupted: what has not begun is not wanted any more
                 self._waiting = [job for job in self._waiting if job not in jobs]
 
-    def _lead(self, own: Job) -> None:
-        batch, room = [own], 1 - own.share
-        with self._guard:
-            for job in self._waiting:
-                if job is not own and not job.done and job.key == own.key and job.share <= room:
-                    batch.append(job)
-                    room -= job.share
-        self._run(batch)
+    def _start(self) -> None:
+        """Begin passes while there are jobs, threads and memory for them."""
+        most = self._most or (1 if _cuda_used else _torch().get_num_threads())
+        while self._waiting and (free := most - len(self._shares)) > 0:
+            room = memory() / PASS_BYTES - math.fsum(self._shares)
+            if self._shares and self._waiting[0].share > room:
+                return
+            batch = self._take(free, min(room, 1.0))
+            self.passes += 1
+            self._shares.append(math.fsum(job.share for job in batch))
+            try:
+                self._threads(most).submit(self._pass, batch, self._shares[-1])
+            except RuntimeError:  # the interpreter shuts down and starts no more threads
+                self._pass(batch, self._shares[-1])
 
-    def _run(self, batch: list[Job]) -> None:
-        self.passes += 1
-        try:
-            outcomes = type(batch[0]).run(batch)
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].settle(None, error)
-            else:  # one bad chunk must not fail the others
-                for job in batch:
-                    self._run([job])
-        else:
-            for job, outcome in zip(batch, outcomes, strict=True):
-                job.settle(outcome)
+    def _take(self, free: int, room: float) -> list[Job]:
+        """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one of `free`
+        threads.
+        """
+        first, *rest = (job for job in self._waiting if job.key == self._waiting[0].key)
+        batch = [first]
+        for job in rest:
+            taken = math.fsum(each.share for each in batch) + job.share
+            if taken <= room and (taken <= SMALL or len(batch) * free <= len(rest)):
+                batch.append(job)
+        self._waiting = [job for job in self._waiting if job not in batch]
+        return batch
+
+    def _pass(self, batch: list[Job], share: float) -> None:
+        _run(batch)
+        with self._changed:
+            self._shares.remove(share)
+            self._start()
+            self._changed.notify_all()
+
+    def _threads(self, most: int) -> ThreadPoolExecutor:
+        if self._pool is None:
+            torch = _torch()
+            threads = torch.get_num_threads()
+            self._pool = ThreadPoolExecutor(most, "numcodecs_bitswap")
+            # The setting is a thread's own, but a thread takes the last one made anywhere when torch first sees it. So
+            # all of the pool's are shown to torch and set now, and then this thread says again what it had.
+            begun = threading.Barrier(most + 1)
+
+            def alone() -> None:
+                torch.get_num_threads()
+                torch.set_num_threads(1)
+                begun.wait()
+
+            for _ in range(most):
+                self._pool.submit(alone)
+            begun.wait()
+            torch.set_num_threads(threads)
+        return self._pool
+
+
+def _run(batch: list[Job]) -> None:
+    try:
+        outcomes = type(batch[0]).run(batch)
+    except BaseException as error:  # raised again where the job came from
+        if len(batch) == 1:
+            batch[0].settle(None, error)
+        else:  # one bad chunk must not fail the others
+            for job in batch:
+                _run([job])
+    else:
+        for job, outcome in zip(batch, outcomes, strict=True):
+            job.settle(outcome)
+
+
+def memory() -> float:
+    """Bytes that the passes of this process may take together: NUMCODECS_BITSWAP_MEMORY, default a quarter of the
+    machine's. One pass is always allowed.
+    """
+    if setting := os.environ.get("NUMCODECS_BITSWAP_MEMORY"):
+        return float(setting)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return 4.0 * PASS_BYTES
 
 
 scheduler = Scheduler()

@@ -2,6 +2,8 @@
 (N, h, w, P), padded to a multiple of 8.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +12,40 @@ from ..errors import ModelError
 from .elementwise import operations
 from .exact import Layer, Tensors
 from .torch_ops import aligned
+
+SLAB = 1 << 12
+"""Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
+
+Slab = tuple[slice, slice]
+"""Some grids of a batch, all lines of them; or one grid, some lines of it."""
+
+
+def slabs(u: Tensor) -> list[Slab]:
+    """Cut grids (N, h, w, C) into slabs, in the order of their cells."""
+    n, h, w = u.shape[:3]
+    if u.device.type != "cpu" or n * h * w <= SLAB:
+        return [(slice(None), slice(None))]
+    if h * w <= SLAB:
+        step = SLAB // (h * w)
+        return [(slice(first, first + step), slice(None)) for first in range(0, n, step)]
+    step = max(SLAB // w, 1)
+    return [(slice(k, k + 1), slice(first, min(first + step, h))) for k in range(n) for first in range(0, h, step)]
+
+
+def cells(grid: Tensor, slab: Slab) -> Tensor:
+    """The rows of a slab, (cells, C)."""
+    return grid[slab].flatten(0, 2)
+
+
+def neighbours(grid: Tensor, slab: Slab) -> Tensor:
+    """The 3 x 3 neighbourhoods of a slab's cells, (cells, 9 C)."""
+    ops, (images, lines) = operations(grid.device.type), slab
+    if lines == slice(None):
+        return ops.neighbours(grid[images])
+    above = max(lines.start - 1, 0)  # with the lines around it, which are then left out
+    rows = ops.neighbours(grid[images, above : lines.stop + 1])
+    width = grid.shape[2]
+    return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
 
 
 class Trunk:
@@ -48,15 +84,18 @@ class Trunk:
         """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
         aligned(n_out)).
         """
-        ops = operations(u.device.type)
-        shape = u.shape[:3]
-        rows = u.flatten(0, 2)
-        h = ops.rectify(self.first.sums(rows), self.first)
+        ops, parts = operations(u.device.type), slabs(u)
+
+        def grid(rows: Iterable[Tensor]) -> Tensor:
+            return torch.cat(list(rows)).view(*u.shape[:3], -1)
+
+        h = grid(ops.rectify(self.first.sums(cells(u, slab)), self.first) for slab in parts)
         for conv, out in self.blocks:
-            v = ops.rectify(conv.sums(ops.neighbours(h.view(*shape, -1))), conv)
-            h = ops.residual(out.sums(v), out, h)
-        y = ops.settle(self.skip.sums(rows), self.skip, ops.settle(self.head.sums(h), self.head))
-        return h.view(*shape, -1), y.view(*shape, -1)
+            v = grid(ops.rectify(conv.sums(neighbours(h, slab)), conv) for slab in parts)
+            h = grid(ops.residual(out.sums(cells(v, slab)), out, cells(h, slab)) for slab in parts)
+        heads = (ops.settle(self.head.sums(cells(h, slab)), self.head) for slab in parts)
+        y = grid(ops.settle(self.skip.sums(cells(u, slab)), self.skip, y) for slab, y in zip(parts, heads, strict=True))
+        return h, y
 
     def outputs(self, u: Tensor) -> Tensor:
         """y alone, without the padding: int32 (N, h, w, n_out)."""
