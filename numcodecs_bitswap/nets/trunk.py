@@ -41,9 +41,10 @@ def neighbours(grid: Tensor, slab: Slab) -> Tensor:
     """The 3 x 3 neighbourhoods of a slab's cells, (cells, 9 C)."""
     ops, (images, lines) = operations(grid.device.type), slab
     if lines == slice(None):
-        return ops.neighbours(grid[images])
+        every: Tensor = ops.neighbours(grid[images])
+        return every
     above = max(lines.start - 1, 0)  # with the lines around it, which are then left out
-    rows = ops.neighbours(grid[images, above : lines.stop + 1])
+    rows: Tensor = ops.neighbours(grid[images, above : lines.stop + 1])
     width = grid.shape[2]
     return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
 
