@@ -95,6 +95,8 @@ class Layer:
     wide : bool
     bias, shift : int32 tensors, shape (columns,)
         Half the last bit that the shift drops is in the bias.
+    arrays : tuple of int32 ndarray
+        The two again, for compiled loops: to ask a tensor for its array takes longer than some of them.
     n_out : int
         Outputs, the first of the columns.
 
@@ -128,8 +130,9 @@ class Layer:
         high = (w + WIDE // 2) // WIDE
         limbs = [high, w - WIDE * high] if self.wide else [w]
         self.weights = torch.cat([_columns(limb, segments, columns) for limb in limbs], 1).to(device)
-        self.bias = torch.from_numpy(np.pad(b + half, (0, columns - self.n_out)).astype(np.int32)).to(device)
-        self.shift = torch.from_numpy(np.pad(f, (0, columns - self.n_out)).astype(np.int32)).to(device)
+        padded = (np.pad(each, (0, columns - self.n_out)).astype(np.int32) for each in (b + half, f))
+        self.arrays = bias, shift = tuple(padded)
+        self.bias, self.shift = torch.from_numpy(bias).to(device), torch.from_numpy(shift).to(device)
 
     @staticmethod
     def _take(tensors: Tensors, name: str, *dtypes: str) -> NDArray[Any]:

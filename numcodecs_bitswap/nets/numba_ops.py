@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 def settle(sums: Tensor, layer: "Layer", add: Tensor | None = None) -> Tensor:
     """See `torch_ops.settle`."""
     out = torch.zeros(len(sums), len(layer.bias), dtype=torch.int32) if add is None else add
-    _settle(sums.numpy(), layer.wide, layer.bias.numpy(), layer.shift.numpy(), out.numpy())
+    _settle(sums.numpy(), layer.wide, *layer.arrays, out.numpy())
     return out
 
 
 def rectify(sums: Tensor, layer: "Layer") -> Tensor:
     """See `torch_ops.rectify`."""
     out = torch.zeros(len(sums), len(layer.bias), dtype=torch.int8)
-    _clamped(sums.numpy(), layer.wide, layer.bias.numpy(), layer.shift.numpy(), 0, out.numpy())
+    _clamped(sums.numpy(), layer.wide, *layer.arrays, 0, out.numpy())
     return out
 
 
 def residual(sums: Tensor, layer: "Layer", h: Tensor) -> Tensor:
     """See `torch_ops.residual`."""
-    _clamped(sums.numpy(), layer.wide, layer.bias.numpy(), layer.shift.numpy(), -127, h.numpy())
+    _clamped(sums.numpy(), layer.wide, *layer.arrays, -127, h.numpy())
     return h
 
 
