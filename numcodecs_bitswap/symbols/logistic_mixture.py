@@ -133,13 +133,14 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
-    # The mean of the components' quantiles, from the inverse tables. Weights sum to nearly 2^44, here 2^24.
+    # The mean of the components' quantiles, from the inverse tables. Weights sum to 2^44 less the floors, here to 2^24.
     mass = r - constants[FLOOR] * min(max(local[0] >> 5, 0), constants[ALPHABET])  # without the floor of symbols below
     position = constants[POSITION + (min(max(mass, 0), 65535) >> 4)]
     place = 0
     for k in range(components):
         quantile = local[k] + (position * local[3 * components + k] >> 16)
         place += quantile * (local[2 * components + k] >> 20)
+    place += (place >> 16) * constants[FLOOR] * constants[ALPHABET]
     return min(max(place >> 29, 0), constants[ALPHABET] - 1)
 
 
