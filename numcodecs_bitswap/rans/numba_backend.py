@@ -161,10 +161,11 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 load(m, i, local, a, b, c, constants, components)
                 head = heads[m, lane]
                 r = head & 0xFFFF
-                # Gallop from the guess until cum(s) <= r < cum(above), then halve.
                 s = guess(r, local, constants, components)
-                start, step = cum(s, local, constants, components), 1
-                above, end = s, start
+                above, step = s + 1, 1
+                start = cum(s, local, constants, components)
+                end = cum(above, local, constants, components)
+                # Gallop from the guess until cum(s) <= r < cum(above), then halve.
                 while start > r:
                     above, end = s, start
                     s = max(s - step, 0)
@@ -182,14 +183,18 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                         above, end = middle, value
                 symbols[m, i] = s
                 head = (end - start) * (head >> 16) + r - start
-                while head < least:
-                    size -= 1
-                    if size < 0:
-                        break
-                    head = (head << bits) + tail[m, size]
+                short = np.int64(head < least)
+                if two_words:
+                    short += np.int64(head < least >> bits)
+                size -= short
                 if size < 0:
                     break
-                heads[m, lane] = head
+                # Without branches, which would be guessed wrong half of the time. There are always two words more.
+                words = np.int64(tail[m, size])
+                if two_words:
+                    words += np.int64(tail[m, size + 1]) << bits
+                full = bits * short
+                heads[m, lane] = (head << full) + (words & ((1 << full) - 1))
                 lane = lane + 1 if lane + 1 < lanes else 0
             sizes[m] = size
 
