@@ -112,18 +112,41 @@ def _load(entry: Entry, device: str) -> Loaded:
     from .nets.hierarchy import BitSwapModel
     from .nets.vae import VaeModel
 
-    data = entry.path.read_bytes()
-    digest = hashlib.sha256(data)
-    if digest.hexdigest() != entry.sha256:
-        raise ModelError(f"{entry.path} was altered: its SHA-256 is {digest.hexdigest()}, not {entry.sha256}")
+    data = _read(entry)
     try:
         tensors = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        arch = dict(json.loads(header["__metadata__"]["arch"]))
+        arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
     kind = VaeModel if arch.get("kind") == "vae" else BitSwapModel
-    return Loaded(digest.digest()[:16], entry.name, kind(arch, tensors, device), device)
+    return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, kind(arch, tensors, device), device)
+
+
+def metadata_of(entry: Entry) -> dict[str, str]:
+    """What a model file says of itself: architecture, name, licence, provenance.
+
+    Raises
+    ------
+    ModelError
+        The file was altered or is not a model file.
+    """
+    data = _read(entry)
+    try:
+        return _metadata(data)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+
+
+def _read(entry: Entry) -> bytes:
+    data = entry.path.read_bytes()
+    if (digest := hashlib.sha256(data).hexdigest()) != entry.sha256:
+        raise ModelError(f"{entry.path} was altered: its SHA-256 is {digest}, not {entry.sha256}")
+    return data
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return dict(header["__metadata__"])
 
 
 def _search(key: str) -> Entry:

@@ -13,7 +13,7 @@ from .loop import Trainer, evaluate
 from .recipe import read_recipe
 
 
-def main() -> int:
+def main(command: list[str] | None = None) -> int:
     """Train by a recipe and write the model file; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m numcodecs_bitswap.train", description=__doc__)
     parser.add_argument("recipe", type=Path, help="models/<name>/recipe.toml")
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="time limit of the whole run, resumptions included")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command)
     for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
     try:

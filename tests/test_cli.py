@@ -1,0 +1,98 @@
+"""cli.py and estimate.py: what an array would gain, the models that are there; bad input is said and costs nothing."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from numcodecs_bitswap import BitSwap, catalog, estimate
+from numcodecs_bitswap.cli import main
+from pictures import photograph
+
+TINY = "tiny-rgb8-v1"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> str:
+    """A Zarr array of six chunks and its edges."""
+    path = str(tmp_path / "image.zarr")
+    zarr.create_array(path, data=photograph()[:210, :340], chunks=(100, 100, 3))
+    return path
+
+
+def test_an_estimate_is_what_the_codecs_give(stored: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", stored, "--model", TINY, "--count", "3"]) == 0
+    text = capsys.readouterr().out
+    chunks = estimate.sample(zarr.open_array(stored), (100, 100, 3), 3)
+    assert [chunk.shape for chunk in chunks] == [(100, 100, 3)] * 3
+    total = sum(len(BitSwap(model=TINY).encode(chunk)) for chunk in chunks)
+    (line,) = (line for line in text.splitlines() if TINY in line)
+    assert f"{total:,}" in line
+    assert f"{90_000 / total:.3f}" in line
+    assert "3 chunks of (100, 100, 3) sampled" in text
+    for name in ("Zstd", "Blosc", "PNG", "WebP", "JPEG XL"):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("array", "chunks"),
+    [
+        (np.zeros((700, 500, 3), "u1"), (256, 256, 3)),
+        (np.zeros((9, 300, 200), "u2"), (1, 256, 200)),
+        (np.zeros((5, 7), "f4"), (5, 7)),
+        (np.zeros(50, "i8"), (50,)),
+    ],
+)
+def test_every_array_can_be_sampled(tmp_path: Path, array: Any, chunks: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", array)
+    mapped, shape = estimate.open_array(str(tmp_path / "a.npy"))
+    assert shape == chunks
+    assert {chunk.shape for chunk in estimate.sample(mapped, shape, 2)} == {chunks}
+
+
+def test_models_of_other_channels_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(catalog, "names", lambda: {"photo-gray8-v2": "", "tiny-gray8-v1": "", "photo-rgb8-v2": ""})
+    assert estimate.fitting_models(photograph()[:64, :64], {}) == ["photo-rgb8-v2"]
+    assert estimate.fitting_models(np.zeros((64, 64)), {}) == []
+
+
+def test_an_array_that_no_model_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.linspace(0, 1, 900).reshape(30, 30))
+    assert main(["estimate", str(tmp_path / "a.npy")]) == 0
+    assert "No model fits" in capsys.readouterr().out
+
+
+def test_bad_input_is_said(tmp_path: Path, stored: str, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "empty.npy", np.zeros((0, 5)))
+    (tmp_path / "text.png").write_text("no image")
+    zarr.create_group(str(tmp_path / "group.zarr")).create_array("inside", shape=(2, 2), dtype="u1")
+    for arguments, what in (
+        ([str(tmp_path / "nowhere.zarr")], "not a Zarr array"),
+        ([str(tmp_path / "text.png")], "not a Zarr array"),
+        ([str(tmp_path / "empty.npy")], "nothing to sample"),
+        ([str(tmp_path / "group.zarr")], "inside"),
+        ([stored, "--chunks", "10", "10"], "3 positive numbers"),
+        ([stored, "--model", "no-such-model"], "not installed"),
+    ):
+        assert main(["estimate", *arguments]) == 2
+        assert what in capsys.readouterr().err
+
+
+def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    assert TINY in capsys.readouterr().out
+    assert main(["models", "show", TINY]) == 0
+    assert "licence" in capsys.readouterr().out
+    assert main(["models", "show", "no-such-model"]) == 2
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(catalog.find(TINY).path, path)
+    monkeypatch.setenv("NUMCODECS_BITSWAP_MODELS", str(tmp_path))
+    monkeypatch.setattr(catalog, "_found", {})
+    assert main(["models", "verify", TINY, "mine"]) == 0
+    path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
+    monkeypatch.setattr(catalog, "_loaded", {})
+    assert main(["models", "verify", "mine"]) == 1
+    assert "altered" in capsys.readouterr().out
