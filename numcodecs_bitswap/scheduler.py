@@ -165,9 +165,17 @@ def _run(batch: list[Job]) -> None:
 def memory() -> float:
     """Bytes that the passes of this process may take together: NUMCODECS_BITSWAP_MEMORY, default a quarter of the
     machine's. One pass is always allowed.
+
+    Raises
+    ------
+    DeviceError
+        The setting is not a number.
     """
     if setting := os.environ.get("NUMCODECS_BITSWAP_MEMORY"):
-        return float(setting)
+        try:
+            return float(setting)
+        except ValueError:
+            raise DeviceError(f"NUMCODECS_BITSWAP_MEMORY is {setting!r}; it must be a number of bytes") from None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
     except (AttributeError, ValueError, OSError):  # not on every system

@@ -88,6 +88,9 @@ def test_passes_side_by_side_keep_to_the_memory(monkeypatch: pytest.MonkeyPatch)
                 under_way -= len(jobs)
             return [0] * len(jobs)
 
+    monkeypatch.setenv("NUMCODECS_BITSWAP_MEMORY", "much")
+    with pytest.raises(DeviceError, match="bytes"):
+        Scheduler(1).run([Double(1)])
     for setting, expected in ((2**30, 2), (1, 1)):
         monkeypatch.setenv("NUMCODECS_BITSWAP_MEMORY", str(setting))
         most = 0
