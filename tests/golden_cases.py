@@ -58,6 +58,10 @@ def _ramp(dtype: str) -> NDArray[Any]:
     return np.arange(600).reshape(20, 30).astype(dtype)
 
 
+def _bitswap(layers: int) -> Case:
+    return Case(4, lambda: _digits(40), {"model": f"mnist-bitswap{layers}-v2"}, version=2)
+
+
 _CASES = {
     "raw_bytes": Case(0, lambda: np.random.default_rng(0).integers(0, 256, 50, dtype=np.uint8), {}),
     "raw_empty": Case(0, lambda: np.empty((3, 0, 2), ">u2"), {}),
@@ -87,6 +91,7 @@ _CASES = {
     "mnist": Case(4, lambda: _digits(80), {"model": "mnist-v1"}, BBANS),
     "mnist_binary": Case(4, lambda: (_digits(60) > 127).astype(np.uint8), {"model": "mnist-binary-v1"}, BBANS),
     **{f"mnist_bitswap{n}": Case(4, lambda: _digits(40), {"model": f"mnist-bitswap{n}-v1"}) for n in (1, 2)},
+    **{f"mnist_bitswap{n}_v2": _bitswap(n) for n in (1, 2, 4)},
     "mnist_bbans2": Case(4, lambda: _digits(40), {"model": "mnist-bitswap2-v1"}, BBANS),
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }

@@ -401,7 +401,7 @@ def pass_b(model: Model, stage: str, c: Ints, d: Ints) -> list[Phase]:
     return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01"), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10")]
 
 
-def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Block, Ints]]:
+def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Mixture, Ints]]:
     """Each block in pop order with the view of its pixels; a block is computed when it is asked for."""
     for ch in range(model.channels):
         for phase in phases:
@@ -414,12 +414,27 @@ def pop_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
         values[...] = message.pop(block).reshape(values.shape)
 
 
-def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: int, w: int) -> Ints:
+def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: int, w: int, shifts: bool) -> Ints:
     cells = cells_from(coarse)
     field = cells[:, :h, :w]
-    pop_all(message, blocks(model, pass_a(model, stage, coarse), field))
-    pop_all(message, blocks(model, pass_b(model, stage, coarse, cells[:, 1::2, 1::2]), field))
+    for phases in (
+        lambda: pass_a(model, stage, coarse),
+        lambda: pass_b(model, stage, coarse, cells[:, 1::2, 1::2]),
+    ):
+        for block, values in blocks(model, phases(), field):
+            if shifts and has_shift(message, block):
+                block = block.shifted(2 * int(message.pop(SHIFT)[0]) - 6)
+            values[...] = message.pop(block).reshape(values.shape)
     return field
+
+
+# ---- 5.1 Shifts
+
+SHIFT = Listed(categorical, np.array([[-33, -33, -33, 0, -33, -33, -33, -33]]), 8)
+
+
+def has_shift(message: Message, block: Block) -> bool:
+    return message.version == 2 and len(block) >= 256
 
 
 DecodeCore = Callable[[Model, Message, int, int, int], Ints]
@@ -432,7 +447,7 @@ def decode_field(
     if number > model.stages:
         return decode_core(model, message, g, h, w)
     coarse = decode_field(model, message, decode_core, g, *halve(h, w), number + 1)
-    return decode_stage(model, f"stage{number}", message, coarse, h, w)
+    return decode_stage(model, f"stage{number}", message, coarse, h, w, True)
 
 
 # ---- 6. Core
@@ -576,7 +591,7 @@ def decode_direct(model: Model, message: Message, g: int, h: int, w: int) -> Int
     if (h, w) == (1, 1):
         return np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
     coarse = decode_direct(model, message, g, *halve(h, w))
-    return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w)
+    return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w, False)
 
 
 CODECS: dict[int, tuple[DecodeCore, DecodeCore]] = {  # by core mode

@@ -89,12 +89,18 @@ class Mixture:
 
     def __init__(self, logits: Ints, means: Ints, scales: Ints, alphabet: int, floor: int = 1) -> None:
         self.alphabet, self.floor = alphabet, floor
+        self.parameters = logits, means, scales
         weights = WEIGHT[np.minimum(logits.max(1, keepdims=True) - logits, 127)]
         self.ratios: list[int] = (((2**16 - floor * alphabet) << 28) // weights.sum(1)).tolist()
         self.components: list[list[list[int]]] = np.stack([weights, means, INVSCALE[scales]], 2).tolist()
 
     def __len__(self) -> int:
         return len(self.ratios)
+
+    def shifted(self, by: int) -> "Mixture":
+        """The same with other scale indices (5.1)."""
+        logits, means, scales = self.parameters
+        return Mixture(logits, means, (scales + by).clip(0, 127), self.alphabet, self.floor)
 
     def cum(self, i: int, s: int) -> int:
         if s == 0 or s == self.alphabet:

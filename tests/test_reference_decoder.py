@@ -55,11 +55,18 @@ def push_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
         message.push(block, values)
 
 
-def encode_stage(model: Model, stage: str, message: Message, field: Ints) -> Ints:
+def encode_stage(model: Model, stage: str, message: Message, field: Ints, shifts: bool) -> Ints:
+    """Any shift may be chosen; here they take turns."""
     cells = ref.complete(field)
     c, d = cells[:, ::2, ::2], cells[:, 1::2, 1::2]
-    push_all(message, ref.blocks(model, ref.pass_b(model, stage, c, d), field))
-    push_all(message, ref.blocks(model, ref.pass_a(model, stage, c), field))
+    for phases in (ref.pass_b(model, stage, c, d), ref.pass_a(model, stage, c)):
+        for block, values in reversed(list(ref.blocks(model, phases, field))):
+            if shifts and ref.has_shift(message, block):
+                v = len(message.tail) % 8
+                message.push(block.shifted(2 * v - 6), values)
+                message.push(ref.SHIFT, np.array([v]))
+            else:
+                message.push(block, values)
     return c
 
 
@@ -84,7 +91,7 @@ def encode_bb_ans(model: Model, message: Message, x: Ints) -> None:
 
 def encode_direct(model: Model, message: Message, x: Ints) -> None:
     while x.shape[1:3] != (1, 1):
-        x = encode_stage(model, f"stage{model.stages + 1}", message, x)
+        x = encode_stage(model, f"stage{model.stages + 1}", message, x, False)
     for ch in reversed(range(model.channels)):
         message.push(Uniform(len(x), 256), x[..., ch])
 
@@ -94,7 +101,7 @@ CODECS = {1: (encode_bit_swap, encode_direct), 2: (encode_bb_ans, encode_direct)
 
 def encode_field(model: Model, message: Message, codec: int, mode: int, x: Ints) -> None:
     for number in range(1, model.stages + 1):
-        x = encode_stage(model, f"stage{number}", message, x)
+        x = encode_stage(model, f"stage{number}", message, x, True)
     CODECS[codec][mode](model, message, x)
 
 
@@ -235,6 +242,15 @@ def test_model_frames(tmp_path: Path, channels: int, stages: int, mixtures: int,
             seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes, version=version))
         check(array, path, (0, 1, 2), direct=lambda group: group % 2 == 0)
     assert seen == {0, 1}
+
+
+def test_shifts(tmp_path: Path) -> None:
+    """Blocks of 272 symbols have them, and in version 1 none has."""
+    path, array = random_hierarchy(tmp_path, stages=1), smooth((34, 32))
+    sizes = [len(encode(array, path, (0, 1, 255), patch_log2=6, version=version)[0]) for version in (1, 2)]
+    assert sizes[0] != sizes[1]
+    for version in (1, 2):
+        check(array, path, (0, 1, 255), patch_log2=6, version=version)
 
 
 @pytest.mark.parametrize("latent_bits", [1, 5, 9])

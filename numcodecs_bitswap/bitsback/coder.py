@@ -62,28 +62,53 @@ need not have every symbol; those that it would have are popped now and then, an
 
 def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribution:
     """The distributions of one block: grid positions in row-major order, split over the B messages."""
-    tensors = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
-    return FAMILIES[parameters.family](parameters.alphabet, floor, *tensors)
+    return FAMILIES[parameters.family](parameters.alphabet, floor, *block_tensors(message, parameters))
 
 
-def push_phases(message: Message, parameters: Sequence[PhaseParameters], phases: Sequence[Tensor]) -> None:
+def block_tensors(message: Message, parameters: Parameters) -> list[Tensor]:
+    """The parameters, (B, n, K) each."""
+    return [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
+
+
+def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
+    """Push a block as its parameters say, symbols (B, n)."""
+    message.push(block(message, parameters), symbols)
+
+
+def pop_block(message: Message, parameters: Parameters) -> Tensor:
+    """Pop what `push_block` pushed."""
+    return message.pop(block(message, parameters))
+
+
+def push_phases(
+    message: Message,
+    parameters: Sequence[PhaseParameters],
+    phases: Sequence[Tensor],
+    push: Callable[[Message, Parameters, Tensor], None] = push_block,
+) -> None:
     """Push the pixels (N, h, w, c) of each phase; pixels that do not exist are not in them (FORMAT.md section 5)."""
     for ch in reversed(range(phases[0].shape[-1])):
         for p, x in reversed(list(zip(parameters, phases, strict=True))):
             if x.numel():
                 symbols = x[..., ch].int().reshape(message.batch, -1)
-                message.push(block(message, p.channel(ch, x)), symbols)
+                push(message, p.channel(ch, x), symbols)
 
 
 def pop_phases(
-    message: Message, parameters: Sequence[PhaseParameters], sizes: Sequence[Size], n: int, channels: int, device: str
+    message: Message,
+    parameters: Sequence[PhaseParameters],
+    sizes: Sequence[Size],
+    n: int,
+    channels: int,
+    device: str,
+    pop: Callable[[Message, Parameters], Tensor] = pop_block,
 ) -> list[Tensor]:
     """Pop the pixels of each phase, given the phases' sizes."""
     phases = [torch.zeros(n, *size, channels, dtype=torch.int16, device=device) for size in sizes]
     for ch in range(channels):
         for p, x in zip(parameters, phases, strict=True):
             if x.numel():
-                x[..., ch] = message.pop(block(message, p.channel(ch, x))).reshape(x.shape[:-1])
+                x[..., ch] = pop(message, p.channel(ch, x)).reshape(x.shape[:-1])
     return phases
 
 

@@ -19,7 +19,7 @@ LEVELS = 256
 def push(message: Message, stage: Stage, grid: Tensor) -> None:
     """Push a grid (N, h, w, c)."""
     while grid.shape[1:3] != (1, 1):
-        grid = stages.push(message, stage, grid)
+        grid = stages.push(message, stage, grid, adapted=False)
     for ch in reversed(range(grid.shape[-1])):
         symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
         message.push(Uniform(message.batch, symbols.shape[1], LEVELS, str(grid.device)), symbols)
@@ -35,5 +35,5 @@ def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, devic
         pixels = message.pop(Uniform(message.batch, n // message.batch, LEVELS, str(grid.device)))
         grid[:, 0, 0, ch] = pixels.reshape(-1)
     for size in reversed(sizes[:-1]):
-        grid = stages.pop(message, stage, grid, size)
+        grid = stages.pop(message, stage, grid, size, adapted=False)
     return grid

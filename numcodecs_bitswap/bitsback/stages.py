@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ..rans.message import Message
+from . import adapt, coder
 from .coder import PhaseParameters, Size, filled, join_phases, phase_sizes, pop_phases, push_phases, split_phases
 
 
@@ -20,18 +21,20 @@ class Stage(Protocol):
     def pass_b(self, c: Tensor, d: Tensor, /) -> tuple[PhaseParameters, PhaseParameters]: ...
 
 
-def push(message: Message, stage: Stage, grid: Tensor) -> Tensor:
+def push(message: Message, stage: Stage, grid: Tensor, adapted: bool = True) -> Tensor:
     """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), which is left to code."""
     c, right, below, d = split_phases(grid)
-    push_phases(message, stage.pass_b(c, filled(d, c)), [right, below])
-    push_phases(message, [stage.pass_a(c)], [d])
+    push_block = adapt.push_block if adapted else coder.push_block
+    push_phases(message, stage.pass_b(c, filled(d, c)), [right, below], push_block)
+    push_phases(message, [stage.pass_a(c)], [d], push_block)
     return c
 
 
-def pop(message: Message, stage: Stage, c: Tensor, size: Size) -> Tensor:
+def pop(message: Message, stage: Stage, c: Tensor, size: Size, adapted: bool = True) -> Tensor:
     """Pop what `push` pushed and return the grid of height and width `size`."""
+    pop_block = adapt.pop_block if adapted else coder.pop_block
     n, channels, device = len(c), c.shape[-1], str(c.device)
     _, *sizes, last = phase_sizes(size)
-    (d,) = pop_phases(message, [stage.pass_a(c)], [last], n, channels, device)
-    right, below = pop_phases(message, stage.pass_b(c, filled(d, c)), sizes, n, channels, device)
+    (d,) = pop_phases(message, [stage.pass_a(c)], [last], n, channels, device, pop_block)
+    right, below = pop_phases(message, stage.pass_b(c, filled(d, c)), sizes, n, channels, device, pop_block)
     return join_phases([c, right, below, d], size)

@@ -44,6 +44,9 @@ class Stack(Protocol):
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
 
+    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
+        """See `Message.frequencies`."""
+
     def copy(self) -> Self:
         """A stack that shares nothing with this one."""
 
@@ -60,6 +63,7 @@ class Message:
     ----------
     batch, lanes : int
         B and L.
+    device : torch.device
     version : int
         Version of the format that the messages are in: its words, its empty message, its posteriors.
     """
@@ -70,6 +74,7 @@ class Message:
         self.lanes: int
         self.batch, self.lanes = stack.heads.shape
         self.version = VERSION_OF_BITS[stack.bits]
+        self.device = torch.as_tensor(stack.heads).device
 
     @classmethod
     def empty(cls, batch: int, lanes: int, device: str = "cpu", backend: str = "auto") -> "Message":
@@ -160,6 +165,11 @@ class Message:
         """
         self._check(distribution)
         return self._stack.pop(distribution)
+
+    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
+        """What pushes would cost: freq of each symbol, int64 (B, n), of which -log2(freq / 2^16) bits follow."""
+        self._check(distribution)
+        return self._stack.frequencies(distribution, symbols)
 
     def copy(self) -> "Message":
         """Return messages that share nothing with these."""

@@ -79,6 +79,15 @@ class NumbaStack:
             raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
         return symbols
 
+    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
+        """See `Message.frequencies`."""
+        out = torch.empty(symbols.shape, dtype=torch.int64)
+        native = distribution.native()
+        with _COMPILING:
+            kernel = frequency_kernel(native.functions, distribution.components)
+        kernel(symbols.int().numpy(), *(each.numpy() for each in (*native.fields, native.constants)), out.numpy())
+        return out
+
     def _run(self, which: int, distribution: Distribution, symbols: Tensor) -> None:
         """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
         native = distribution.native()
@@ -106,6 +115,36 @@ class NumbaStack:
             self.tail = tail
 
 
+def _inlined(functions: Functions) -> int:
+    """Let functions be inlined in compiled code; returns a checksum of what they do."""
+    version = 0
+    for function in functions:
+        register_jitable(forceinline=True, error_model="numpy")(function)
+        code = function.__code__
+        constants = [function.__globals__.get(name) for name in code.co_names]
+        version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
+    return version
+
+
+@cache
+def frequency_kernel(functions: Functions, components: int) -> Callable[..., None]:
+    """Compile `NumbaStack.frequencies`; see `kernels`."""
+    load, _, cum = functions
+    version = _inlined(functions)
+
+    def frequencies(symbols, a, b, c, constants, out):  # type: ignore[no-untyped-def]
+        _ = version
+        local = np.empty(4 * components, np.int64)
+        for m in range(symbols.shape[0]):
+            for i in range(symbols.shape[1]):
+                load(m, i, local, a, b, c, constants, components)
+                start = cum(symbols[m, i], local, constants, components)
+                out[m, i] = cum(symbols[m, i] + 1, local, constants, components) - start
+
+    kernel: Callable[..., None] = compiled(frequencies)
+    return kernel
+
+
 @cache
 def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
@@ -116,12 +155,7 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
     """
     load, guess, cum = functions
     least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
-    version = 0
-    for function in functions:
-        register_jitable(forceinline=True, error_model="numpy")(function)
-        code = function.__code__
-        constants = [function.__globals__.get(name) for name in code.co_names]
-        version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
+    version = _inlined(functions)
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version

@@ -120,6 +120,15 @@ class TorchStack:
         head.copy_(rest)
         return symbol
 
+    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
+        """See `Message.frequencies`."""
+        lanes = self.heads.shape[1]
+        parts = [
+            _interval(distribution, distribution.prepare(first, last), symbols[:, first:last].long())[1]
+            for first, last in _slabs(distribution, lanes)
+        ]
+        return torch.cat([symbols[:, :0].long(), *parts], 1)
+
     def _check(self) -> None:
         """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
         if (self.size < 0).any():
