@@ -27,17 +27,13 @@ class CountingMessage(Message):
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         super().push(distribution, symbols)
-        self.bits = self.bits + self._information(distribution, symbols)
+        self.bits = self.bits + information(distribution, symbols)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         symbols = super().pop(distribution)
-        self.bits = self.bits - self._information(distribution, symbols)
+        self.bits = self.bits - information(distribution, symbols)
         return symbols
-
-    def _information(self, distribution: Distribution, symbols: Tensor) -> Tensor:
-        """Sum of -log2(freq / 2^16) over a block of symbols (B, n): float64 (B,)."""
-        return (16 - torch.log2(self.frequencies(distribution, symbols).double())).sum(1)
 
     def copy(self) -> "CountingMessage":
         """See `Message.copy`."""
@@ -50,6 +46,13 @@ class CountingMessage(Message):
         super().replace(other)
         assert isinstance(other, CountingMessage)
         self.bits = other.bits
+
+
+def information(distribution: Distribution, symbols: Tensor) -> Tensor:
+    """Sum of -log2(freq / 2^16) over a block of symbols (B, n): float64 (B,)."""
+    prepared, s = distribution.prepare(0, distribution.n), symbols.long()
+    freq = distribution.cum(prepared, s + 1) - distribution.cum(prepared, s)
+    return (16 - torch.log2(freq.double())).sum(1)
 
 
 @torch.inference_mode()

@@ -62,12 +62,8 @@ need not have every symbol; those that it would have are popped now and then, an
 
 def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribution:
     """The distributions of one block: grid positions in row-major order, split over the B messages."""
-    return FAMILIES[parameters.family](parameters.alphabet, floor, *block_tensors(message, parameters))
-
-
-def block_tensors(message: Message, parameters: Parameters) -> list[Tensor]:
-    """The parameters, (B, n, K) each."""
-    return [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
+    tensors = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
+    return FAMILIES[parameters.family](parameters.alphabet, floor, *tensors)
 
 
 def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:

@@ -80,3 +80,16 @@ class Distribution(Protocol):
 
     def native(self) -> Native:
         """The native form, which leads to the Triton form too."""
+
+
+class Shiftable(Distribution, Protocol):
+    """Distributions whose third native field is an index that may be shifted as a whole: a scale."""
+
+    scale_limit: int
+    """Shifted indices are clamped to 0 .. this."""
+
+    def shifted(self, shift: int | Tensor) -> Distribution:
+        """The block with other scale indices; a tensor (B, 1) shifts each message's by its own."""
+
+    def thinned(self, every: int) -> "Shiftable":
+        """The block of symbols number 0, every, 2 every, ..."""

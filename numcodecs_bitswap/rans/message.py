@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .distribution import Distribution
+from .distribution import Distribution, Shiftable
 
 Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
 """One message at rest: heads, shape (L,), and tail, shape (T,), its bottom first. Words of the tail have W bits:
@@ -44,8 +44,8 @@ class Stack(Protocol):
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
 
-    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
-        """See `Message.frequencies`."""
+    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        """See `Message.costs`."""
 
     def copy(self) -> Self:
         """A stack that shares nothing with this one."""
@@ -166,10 +166,21 @@ class Message:
         self._check(distribution)
         return self._stack.pop(distribution)
 
-    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
-        """What pushes would cost: freq of each symbol, int64 (B, n), of which -log2(freq / 2^16) bits follow."""
-        self._check(distribution)
-        return self._stack.frequencies(distribution, symbols)
+    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        """What a push would cost with shifted distributions: int64 (B, number of shifts).
+
+        Parameters
+        ----------
+        shiftable : Shiftable
+        symbols : int32 tensor, shape (B, n)
+        shifts : tuple of int
+        every : int
+            Symbols number 0, every, 2 every, ... are looked at.
+        log : int64 tensor, shape (2^16 + 1,)
+            Cost of a symbol by its frequency.
+        """
+        self._check(shiftable)
+        return self._stack.costs(shiftable, symbols, shifts, every, log)
 
     def copy(self) -> "Message":
         """Return messages that share nothing with these."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..jit import compiled
-from .distribution import Distribution, Functions
+from .distribution import Distribution, Functions, Shiftable
 from .message import IMPOSSIBLE, Words, head_min, word_bits
 
 THREADED = 1 << 15
@@ -79,14 +79,15 @@ class NumbaStack:
             raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
         return symbols
 
-    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
-        """See `Message.frequencies`."""
-        out = torch.empty(symbols.shape, dtype=torch.int64)
-        native = distribution.native()
+    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        """See `Message.costs`."""
+        native = shiftable.native()
         with _COMPILING:
-            kernel = frequency_kernel(native.functions, distribution.components)
-        kernel(symbols.int().numpy(), *(each.numpy() for each in (*native.fields, native.constants)), out.numpy())
-        return out
+            kernel = cost_kernel(native.functions, shiftable.components)
+        arrays = (each.numpy() for each in (symbols.int(), *native.fields, native.constants))
+        out = np.zeros((len(symbols), len(shifts)), np.int64)
+        kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
+        return torch.from_numpy(out)
 
     def _run(self, which: int, distribution: Distribution, symbols: Tensor) -> None:
         """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
@@ -127,21 +128,25 @@ def _inlined(functions: Functions) -> int:
 
 
 @cache
-def frequency_kernel(functions: Functions, components: int) -> Callable[..., None]:
-    """Compile `NumbaStack.frequencies`; see `kernels`."""
+def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
+    """Compile `NumbaStack.costs`; see `kernels`."""
     load, _, cum = functions
     version = _inlined(functions)
 
-    def frequencies(symbols, a, b, c, constants, out):  # type: ignore[no-untyped-def]
+    def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
         local = np.empty(4 * components, np.int64)
+        shifted = np.empty((1, 1, components), np.int32)
         for m in range(symbols.shape[0]):
-            for i in range(symbols.shape[1]):
-                load(m, i, local, a, b, c, constants, components)
-                start = cum(symbols[m, i], local, constants, components)
-                out[m, i] = cum(symbols[m, i] + 1, local, constants, components) - start
+            for i in range(0, symbols.shape[1], every):
+                for v in range(len(shifts)):
+                    for k in range(components):
+                        shifted[0, 0, k] = min(max(c[m, i, k] + shifts[v], 0), limit)
+                    load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], shifted, constants, components)
+                    start = cum(symbols[m, i], local, constants, components)
+                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
 
-    kernel: Callable[..., None] = compiled(frequencies)
+    kernel: Callable[..., None] = compiled(costs)
     return kernel
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from .distribution import Distribution
+from .distribution import Distribution, Shiftable
 from .message import IMPOSSIBLE, Words, head_min, word_bits
 
 SLAB = 1 << 20
@@ -120,14 +120,14 @@ class TorchStack:
         head.copy_(rest)
         return symbol
 
-    def frequencies(self, distribution: Distribution, symbols: Tensor) -> Tensor:
-        """See `Message.frequencies`."""
-        lanes = self.heads.shape[1]
-        parts = [
-            _interval(distribution, distribution.prepare(first, last), symbols[:, first:last].long())[1]
-            for first, last in _slabs(distribution, lanes)
-        ]
-        return torch.cat([symbols[:, :0].long(), *parts], 1)
+    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        """See `Message.costs`."""
+        few, symbols, costs = shiftable.thinned(every), symbols[:, ::every].long(), []
+        for shift in shifts:
+            distribution = few.shifted(shift)
+            _, freq = _interval(distribution, distribution.prepare(0, few.n), symbols)
+            costs.append(log.take(freq).sum(1))
+        return torch.stack(costs, 1)
 
     def _check(self) -> None:
         """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""

@@ -51,6 +51,19 @@ class LogisticMixture:
         check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
         check_range("scales", scales, 0, 127)
 
+    scale_limit = 127
+
+    def shifted(self, shift: int | Tensor) -> "LogisticMixture":
+        """See `Shiftable.shifted`."""
+        by = shift if isinstance(shift, int) else shift.unsqueeze(2)
+        scales = (self._scales + by).clamp_(0, self.scale_limit)
+        return LogisticMixture(self._logits, self._means, scales, self.alphabet, self._floor)
+
+    def thinned(self, every: int) -> "LogisticMixture":
+        """See `Shiftable.thinned`."""
+        logits, means, scales = (each[:, ::every] for each in (self._logits, self._means, self._scales))
+        return LogisticMixture(logits, means, scales, self.alphabet, self._floor)
+
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, k, K)."""
         _, invscale, weight = _tensors(self._means.device)
