@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from benchmarks import anatomy, process
 from benchmarks.images import chunks_of, image_sets
 from benchmarks.peers import THREADS, Measured, bitswap, classical, measure, table
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.options import AUTO
 
@@ -67,7 +68,7 @@ def shares(sets: dict[str, list[Path]]) -> dict[str, dict[str, float]]:
     if not chunks:
         return {}
     print("\n## Time of one 256 x 256 x 3 chunk, alone\n")
-    split = anatomy.split(AUTO[3], chunks[0])
+    split = anatomy.split(BitSwap(), chunks[0])
     for way, parts in split.items():
         *named, (_, speed) = parts.items()
         print(f"- {way}: {', '.join(f'{name} {share:.0%}' for name, share in named)}; {speed:.1f} MB/s")
@@ -88,12 +89,15 @@ def costs() -> dict[str, dict[str, float]]:
     return {"peak_memory_bytes": dict(memory), "startup_seconds": startup}
 
 
-def draw(tables: dict[str, list[Measured]], path: Path) -> None:
-    """Size against speed, a row per table: left encode, right decode; lower and further right is better."""
+def draw(tables: dict[str, list[Measured]], path: Path, ours: Container[str] = ("Bit-Swap",)) -> None:
+    """Size against speed, a row per table: left encode, right decode; lower and further right is better.
+
+    `ours` are drawn as stars.
+    """
     figure = Figure(figsize=(12, 3.6 * len(tables)), layout="constrained")
     for row, (title, measured) in zip(figure.subplots(len(tables), 2, squeeze=False), tables.items(), strict=True):
         for each in measured:
-            marker, size = ("*", 14) if each.name == "Bit-Swap" else ("o", 7)
+            marker, size = ("*", 14) if each.name in ours else ("o", 7)
             for axes, speed in zip(row, (each.encode_mb_s, each.decode_mb_s), strict=True):
                 axes.plot(speed, each.bits_per_dim, marker, markersize=size, label=each.name)
         for axes, way in zip(row, ("encode", "decode"), strict=True):

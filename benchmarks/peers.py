@@ -65,9 +65,9 @@ def classical(channels: int, slow: bool = False) -> list[Peer]:
             ),
         ),
         _webp("WebP method 6", channels, None),
-        _jpegxl(7),
+        jpegxl(7),
     ]
-    return [*peers, _webp("WebP method 6, q 100", channels, 100), _jpegxl(9)] if slow else peers
+    return [*peers, _webp("WebP method 6, q 100", channels, 100), jpegxl(9)] if slow else peers
 
 
 def _png_encode(chunk: Chunk) -> bytes:
@@ -104,7 +104,9 @@ def _webp(name: str, channels: int, quality: int | None) -> Peer:
     return Peer(name, encode, decode)
 
 
-def _jpegxl(effort: int) -> Peer:
+def jpegxl(effort: int) -> Peer:
+    """JPEG XL at an effort of 1 (fast) to 10."""
+
     def encode(chunk: Chunk) -> bytes:
         encoded: bytes = imagecodecs.jpegxl_encode(
             chunk, lossless=True, effort=effort, usecontainer=False, numthreads=1
@@ -114,8 +116,10 @@ def _jpegxl(effort: int) -> Peer:
     return Peer(f"JPEG XL effort {effort}", encode, lambda encoded: imagecodecs.jpegxl_decode(encoded, numthreads=1))
 
 
-def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1) -> Measured:
+def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int = THREADS) -> Measured:
     """Encode, decode, compare and time all chunks; models are loaded and kernels compiled before the clock starts.
+
+    Before that the first chunk is encoded and decoded once more than the others.
 
     Raises
     ------
@@ -125,7 +129,7 @@ def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1) -> Measured:
     peer.decode(peer.encode(chunks[0]))
     encode_s, decode_s = [], []
     samples = sum(chunk.size for chunk in chunks)
-    with ThreadPoolExecutor(THREADS) as pool, tqdm(total=2 * repeats * len(chunks), desc=peer.name, leave=False) as bar:
+    with ThreadPoolExecutor(threads) as pool, tqdm(total=2 * repeats * len(chunks), desc=peer.name, leave=False) as bar:
 
         def timed(function: Callable[[Any], Any], inputs: Sequence[Any], seconds: list[float]) -> list[Any]:
             start = time.perf_counter()

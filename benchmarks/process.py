@@ -38,13 +38,23 @@ def _fresh(*arguments: str) -> Any:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def _large_chunk() -> NDArray[np.uint8]:
-    """The photograph enlarged, with noise: repeated side by side it would be an easy case for other codecs."""
+def enlarged(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The upper left square of an image at size x size, with noise: (size, size, 3).
+
+    Repeated side by side an image would be an easy case for other codecs.
+    """
     from PIL import Image
 
-    image = np.asarray(Image.open(PHOTOGRAPH).crop((0, 0, 512, 512)).resize((LARGE, LARGE), Image.Resampling.BICUBIC))
+    side = min(pixels.shape[:2])
+    image = np.asarray(Image.fromarray(pixels[:side, :side]).resize((size, size), Image.Resampling.BICUBIC))
     noise = np.random.default_rng(0).normal(0, 3, image.shape)
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def _large_chunk() -> NDArray[np.uint8]:
+    from PIL import Image
+
+    return enlarged(np.asarray(Image.open(PHOTOGRAPH)), LARGE)
 
 
 def _peak(task: str, path: str) -> int:

@@ -8,6 +8,8 @@ one message on one thread. Each backend's words are first compared with the CPU'
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -69,37 +71,74 @@ def clock(device: str) -> float:
     return time.perf_counter()
 
 
+@dataclass(frozen=True)
+class Rate:
+    """One line of the table: million symbols per second, bits per symbol and how many of them -log2 p does not need."""
+
+    backend: str
+    components: int
+    messages: int
+    lanes: int
+    symbols: int
+    exact: bool
+    push: float
+    pop: float
+    bits: float
+    loss: float
+
+    def __str__(self) -> str:
+        sizes = f"{self.backend:8} {self.components:2} {self.messages:3} {self.lanes:6} {self.symbols:8}"
+        return f"{sizes} {self.exact!s:>6} {self.push:9.2f} {self.pop:9.2f}   {self.bits:.3f} ({self.loss:.4f})"
+
+
+HEADING = "backend   K   B  lanes        n  exact      push       pop   bits/symbol (over -log2 p)"
+
+
+def rates(device: str, smaller: int = 1) -> Iterator[Rate]:
+    """Every line for a device, each time the best of five; blocks are `smaller` times smaller than SIZES says.
+
+    On a CPU the caller limits torch to one thread.
+    """
+    for backend, batch, lanes, size in SIZES[device]:
+        for components in (1, 3):
+            yield rate(backend, device, batch, lanes, size // smaller, components)
+
+
+def rate(backend: str, device: str, batch: int, lanes: int, n: int, components: int) -> Rate:
+    """Time push and pop of a block, and compare what they do with the CPU."""
+    is_exact = exact(backend, device, batch, lanes, components)
+    block = mixture(batch, n, components, device)
+    # Popping from random lanes, one for each symbol, draws from the distribution.
+    drawn = Message.unflatten(random_messages(batch, n, 2 * n)).pop(mixture(batch, n, components, "cpu"))
+    symbols = drawn.to(device)
+    times = []
+    for _ in range(5):
+        message = Message.empty(batch, lanes, device, backend)
+        start = clock(device)
+        message.push(block, symbols)
+        pushed = clock(device)
+        words = message.flatten()
+        before = clock(device)
+        popped = message.pop(block)
+        times.append((pushed - start, clock(device) - before))
+        is_exact &= torch.equal(popped, symbols)
+    push, pop = (batch * n / 1e6 / min(column) for column in zip(*times, strict=True))
+    bits = float(np.mean([8 * tail.nbytes + 32 * lanes for _, tail in words]) / n)
+    loss = bits - float(block.bits(symbols).mean())
+    return Rate(backend, components, batch, lanes, n, is_exact, push, pop, bits, loss)
+
+
 def main(device: str = "cpu") -> None:
-    """Print the table; each time is the best of five."""
+    """Print the table."""
     torch.set_num_threads(1)
     if device != "cpu":
         from numcodecs_bitswap.rans import triton_backend
 
         triton_backend.ENOUGH = 0  # what does not compile is to be seen here, and what is not exact
         print(torch.cuda.get_device_name(), "torch", torch.__version__)
-    print("backend   K   B  lanes        n  exact      push       pop   bits/symbol (over -log2 p)")
-    for backend, batch, lanes, n in SIZES[device]:
-        for components in (1, 3):
-            is_exact = exact(backend, device, batch, lanes, components)
-            block = mixture(batch, n, components, device)
-            # Popping from random lanes, one for each symbol, draws from the distribution.
-            drawn = Message.unflatten(random_messages(batch, n, 2 * n)).pop(mixture(batch, n, components, "cpu"))
-            symbols = drawn.to(device)
-            times = []
-            for _ in range(5):
-                message = Message.empty(batch, lanes, device, backend)
-                start = clock(device)
-                message.push(block, symbols)
-                pushed = clock(device)
-                words = message.flatten()
-                before = clock(device)
-                assert torch.equal(message.pop(block), symbols)
-                times.append((pushed - start, clock(device) - before))
-            push, pop = (batch * n / 1e6 / min(column) for column in zip(*times, strict=True))
-            rate = np.mean([8 * tail.nbytes + 32 * lanes for _, tail in words]) / n
-            loss = rate - float(block.bits(symbols).mean())
-            speeds = f"{is_exact!s:>6} {push:9.2f} {pop:9.2f}   {rate:.3f} ({loss:.4f})"
-            print(f"{backend:8} {components:2} {batch:3} {lanes:6} {n:8} {speeds}")
+    print(HEADING)
+    for each in rates(device):
+        print(each, flush=True)
 
 
 if __name__ == "__main__":

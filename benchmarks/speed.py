@@ -1,0 +1,157 @@
+"""`make bench-speed`: how fast every model codes its natural chunks, on every device, and where the time goes.
+
+    python -m benchmarks.speed [--device cuda] [--data FOLDER] [--models NAME ...] [--quick]
+
+MB/s are 10^6 bytes of array a second, through Zarr and through the codec alone; other codecs take turns with ours, so
+that what else the machine does hits all alike. Sizes are total bytes; those through Zarr are with the array's metadata.
+On CUDA frames are compared with the CPU's first. Prints Markdown; bench-out/ gets it as JSON, and sizes against speeds
+as a picture.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks import rans, rans_peer
+from benchmarks.bench import OUT, draw
+from benchmarks.images import Chunk
+from benchmarks.peers import Measured
+from benchmarks.speed_cases import Pictures, Subject, subjects
+from benchmarks.speed_parts import only_threads, rooflines, splits
+from benchmarks.speed_paths import differences, gathered
+from benchmarks.speed_rates import Row, table, timed
+from numcodecs_bitswap import catalog, scheduler, set_device
+from numcodecs_bitswap.errors import BitswapError
+from numcodecs_bitswap.options import AUTO
+
+SIZES = (64, 256, 1024)
+CONCURRENT = (1, 8, 64)
+QUICK = 16
+"""How much less a quick run takes: bytes of chunks, rows of matrices, symbols of messages."""
+
+
+def exactness(every: Sequence[Subject], pictures: Pictures) -> list[str]:
+    """Differences between CUDA and the CPU, printed: there must be none."""
+    print("\n## CUDA against the CPU, frames both ways\n", flush=True)
+    found = []
+    for subject in tqdm(every, desc="exactness", leave=False):
+        chunks = [pictures.chunks(subject.net, size, 1)[0] for size in (64, 256)]
+        odd = [chunk[:-3] for chunk in chunks] if subject.net.stages else []
+        found += differences(subject.name, subject.codec, [*chunks, *odd], "cuda")
+    print("\n".join(found) or f"{len(every)} codecs and models: every frame is the same, byte for byte", flush=True)
+    return found
+
+
+def gathering(subject: Subject, chunks: Sequence[Chunk], devices: Iterable[str]) -> dict[str, Any]:
+    """Chunks that a model pass has in each way of calling, printed."""
+    print(f"\n## {len(chunks)} chunks of {chunks[0].shape} of an array, {subject.name}: chunks that a model pass has\n")
+    print("| device | called by | encode | decode |\n|---|---|--:|--:|")
+    found = {}
+    for device in devices:
+        set_device(device)
+        found[device] = gathered(subject, chunks)
+        for name, each in found[device].items():
+            print(f"| {device} | {name} | {each['encode']:.1f} | {each['decode']:.1f} |", flush=True)
+    return found
+
+
+def message(devices: Iterable[str], smaller: int) -> dict[str, Any]:
+    """The message alone: push and pop, torch_ans beside it, printed in 10^9 symbols a second."""
+    print("\n## The message alone, Gsym/s (CPU: one thread)\n")
+    print("| device | backend | K | messages | push | pop | exact |\n|---|---|--:|--:|--:|--:|---|")
+    found: dict[str, Any] = {}
+    with only_threads(1):
+        for device in devices:
+            own = [asdict(each) for each in rans.rates(device, smaller)]
+            found[device] = [*own, *rans_peer.rates(device, smaller)]
+            for each in found[device]:
+                name = f"{each['backend']}, {each['lanes']} lanes" if "lanes" in each else each["backend"]
+                speeds = f"{each['push'] / 1e3:.4f} | {each['pop'] / 1e3:.4f} | {each.get('exact', '')}"
+                print(
+                    f"| {device} | {name} | {each.get('components', '')} | {each['messages']} | {speeds} |", flush=True
+                )
+            if len(own) == len(found[device]):
+                print("\ntorch_ans is not installed, so it is not compared: pip install torch_ans")
+    return found
+
+
+def picture(tables: dict[str, list[Row]], path: Path) -> None:
+    """Bits per sample against MB/s: every codec on the same chunks, ours through the codec alone."""
+    drawn, ours = {}, set()
+    for title, rows in tables.items():
+        count = next(row.chunks for row in rows if row.through == "threads")
+        alike = [row for row in rows if row.chunks == count and row.through != "Zarr"]
+        named = {f"{row.codec} ({row.device})" if row.through == "codec" else row.codec: row for row in alike}
+        ours |= {name for name, row in named.items() if row.through == "codec"}
+        drawn[f"{count} chunks of {title}"] = [
+            Measured(name, row.total, row.bits_per_sample, row.encode_mb_s, row.decode_mb_s)
+            for name, row in named.items()
+        ]
+    draw(drawn, path, ours)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Everything, in order; 1 if CUDA is not exact, else 0."""
+    devices = [options.device] if options.device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device in devices:
+        set_device(device)
+        scheduler.device()
+    set_device("cpu")
+    pictures = Pictures(options.data)
+    every = subjects(options.models or catalog.names(), pictures)
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
+    if "cuda" in devices:
+        machine += f", {torch.cuda.get_device_name()}"
+    print(f"# Speed\n\n{machine}; medians of {options.rounds} rounds. Other work on the machine slows all of it.")
+    result: dict[str, Any] = {"machine": machine}
+    if "cuda" in devices:
+        result["differences"] = exactness(every, pictures)
+    smaller = QUICK if options.quick else 1
+    sizes, concurrent = (SIZES[:-1], CONCURRENT[:-1]) if options.quick else (SIZES, CONCURRENT)
+    tables = {}
+    for title, rows in timed(every, pictures, devices, sizes, concurrent, options.rounds, smaller):
+        tables[title] = rows
+        print(f"\n## Chunks of {title}\n\n{table(rows)}", flush=True)
+    result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
+    result["split"] = splits(every, pictures, devices, 3 if options.quick else 7)
+    result["roofline"] = rooflines(every, pictures, devices, result["split"], tables, smaller)
+    default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
+    result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32), devices)
+    result["message"] = message(devices, smaller)
+    OUT.mkdir(exist_ok=True)
+    (OUT / "speed.json").write_text(json.dumps(result, indent=1))
+    picture(tables, OUT / "speed.png")
+    print(f"\n{OUT / 'speed.json'}, {OUT / 'speed.png'}")
+    return 1 if result.get("differences") else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write bench-out/; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: all that there are")
+    parser.add_argument("--data", type=Path, help="folder of images; default: the photograph of the examples")
+    parser.add_argument("--models", nargs="+", help="names; default: every model that can be found")
+    parser.add_argument("--rounds", type=int, help="speeds are medians of so many rounds (3; quick: 1)")
+    parser.add_argument("--quick", action="store_true", help="under a minute: no large chunks, small blocks")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    try:
+        return run(options)
+    except BitswapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Where the time of a chunk goes: by part, and its networks against what the device can do."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks import anatomy
+from benchmarks.roofline import Ceilings, ceilings, counted
+from benchmarks.speed_cases import Pictures, Subject
+from benchmarks.speed_rates import Row
+from numcodecs_bitswap import set_device
+
+SIZE = 256
+"""Of the chunks that are taken apart: 256 x 256, or as many small pictures as have these pixels."""
+
+Splits = dict[str, dict[str, dict[str, dict[str, float]]]]
+"""Device, codec and model, encode or decode, part -> share of the time."""
+
+
+@contextmanager
+def only_threads(count: int) -> Iterator[None]:
+    """Let torch have so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def splits(every: Sequence[Subject], pictures: Pictures, devices: Iterable[str], repeats: int) -> Splits:
+    """Shares of one chunk's time, printed. On CUDA the end of every part is waited for, which slows the whole."""
+    print(f"\n## Time of one chunk alone ({SIZE} x {SIZE}, or as many small pictures as have these pixels)\n")
+    found: Splits = {}
+    for device in devices:
+        set_device(device)
+        found[device] = {}
+        for subject in tqdm(every, desc=f"parts, {device}", leave=False):
+            chunk = pictures.chunks(subject.net, SIZE, 1)[0]
+            found[device][subject.name] = anatomy.split(subject.codec, chunk, repeats)
+        rows = [(name, way, parts) for name, ways in found[device].items() for way, parts in ways.items()]
+        names = list(rows[0][2])
+        print(f"| {device} | | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
+        for name, way, parts in rows:
+            *shares, speed = parts.values()
+            print(f"| {name} | {way} | {' | '.join(f'{share:.0%}' for share in shares)} | {speed:.2f} |")
+        print(flush=True)
+    return found
+
+
+def rooflines(
+    every: Sequence[Subject],
+    pictures: Pictures,
+    devices: Iterable[str],
+    split: Splits,
+    tables: dict[str, list[Row]],
+    smaller: int,
+) -> dict[str, Any]:
+    """Least time of the networks on each device against the time that was taken, printed.
+
+    One chunk alone is one pass, which on a CPU has one thread; many at once have all.
+    """
+    print("\n## Networks against the ceilings of the device (int8 products, copies; measured in this run)\n")
+    found: dict[str, Any] = {}
+    for device in devices:
+        set_device(device)
+        threads = torch.get_num_threads()
+        with only_threads(1):
+            one = ceilings(device, smaller)
+        whole = ceilings(device, smaller) if device == "cpu" and threads > 1 else one
+        for label, each in {"one pass": one, "all of it": whole}.items():
+            print(
+                f"{device}, {label}: {each.operations / 1e9:,.0f} Gop/s, {each.moved / 1e9:,.1f} GB/s read and written"
+            )
+        print(
+            "\n| codec and model | | Mop a chunk | op/byte | bound by | MB/s at the ceiling "
+            "| reached alone | by the networks | by their products | many at once |"
+        )
+        print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|")
+        models = {}
+        for subject in every:
+            rows = tables[pictures.title(subject.net, SIZE)]
+            models[subject.name] = _models(subject, pictures, split[device][subject.name], rows, device, one, whole)
+        found[device] = {"one_pass": asdict(one), "all": asdict(whole), "models": models}
+    return found
+
+
+def _models(
+    subject: Subject,
+    pictures: Pictures,
+    split: dict[str, dict[str, float]],
+    rows: Sequence[Row],
+    device: str,
+    one: Ceilings,
+    whole: Ceilings,
+) -> dict[str, dict[str, float]]:
+    chunk = pictures.chunks(subject.net, SIZE, 1)[0]
+    found = {}
+    own = [row for row in rows if (row.codec, row.device, row.through) == (subject.name, device, "codec")]
+    single, many = min(own, key=lambda row: row.chunks), max(own, key=lambda row: row.chunks)
+    speeds = {
+        "encode": (single.encode_mb_s, many.encode_mb_s),
+        "decode": (single.decode_mb_s, many.decode_mb_s),
+    }
+    with counted() as encoding:
+        encoded = subject.codec.encode(chunk)
+    with counted() as decoding:
+        subject.codec.decode(encoded)
+    for way, work in (("encode", encoding), ("decode", decoding)):
+        alone, together = speeds[way]
+        networks = split[way]["matrix products"] + split[way]["rest of the networks"]
+        at_ceiling = chunk.nbytes / 1e6 / one.seconds(work)
+        shares = {
+            "alone": alone / at_ceiling,
+            "networks": alone / at_ceiling / networks,
+            "products": alone / chunk.nbytes * 1e6 * work.operations / one.operations / split[way]["matrix products"],
+            "together": together * whole.seconds(work) / (chunk.nbytes / 1e6),
+        }
+        found[way] = {**asdict(work), "ceiling_mb_s": at_ceiling, **shares}
+        what = f"{work.operations / 1e6:,.0f} | {work.operations / work.moved:.0f} | {one.bound(work)}"
+        reached = " | ".join(f"{share:.1%}" for share in shares.values())
+        print(f"| {subject.name} | {way} | {what} | {at_ceiling:.1f} | {reached} |", flush=True)
+    return found
