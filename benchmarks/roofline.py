@@ -79,7 +79,7 @@ def counted() -> Iterator[Work]:
 
 
 def _before(network: type, note: Callable[..., None]) -> Any:
-    call = network.__call__  # type: ignore[operator]
+    call = network.__call__
 
     @wraps(call)
     def noted(*arguments: Any) -> Any:

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,36 +51,29 @@ def exactness(every: Sequence[Subject], pictures: Pictures) -> list[str]:
     return found
 
 
-def gathering(subject: Subject, chunks: Sequence[Chunk], devices: Iterable[str]) -> dict[str, Any]:
+def gathering(subject: Subject, chunks: Sequence[Chunk]) -> dict[str, Any]:
     """Chunks that a model pass has in each way of calling, printed."""
     print(f"\n## {len(chunks)} chunks of {chunks[0].shape} of an array, {subject.name}: chunks that a model pass has\n")
-    print("| device | called by | encode | decode |\n|---|---|--:|--:|")
-    found = {}
-    for device in devices:
-        set_device(device)
-        found[device] = gathered(subject, chunks)
-        for name, each in found[device].items():
-            print(f"| {device} | {name} | {each['encode']:.1f} | {each['decode']:.1f} |", flush=True)
+    print("| called by | encode | decode |\n|---|--:|--:|")
+    found = gathered(subject, chunks)
+    for name, each in found.items():
+        print(f"| {name} | {each['encode']:.1f} | {each['decode']:.1f} |", flush=True)
     return found
 
 
-def message(devices: Iterable[str], smaller: int) -> dict[str, Any]:
+def message(device: str, smaller: int) -> list[dict[str, Any]]:
     """The message alone: push and pop, torch_ans beside it, printed in 10^9 symbols a second."""
-    print("\n## The message alone, Gsym/s (CPU: one thread)\n")
-    print("| device | backend | K | messages | push | pop | exact |\n|---|---|--:|--:|--:|--:|---|")
-    found: dict[str, Any] = {}
+    print("\n## The message alone, Gsym/s (on a CPU one thread)\n")
+    print("| backend | K | messages | push | pop | exact |\n|---|--:|--:|--:|--:|---|")
     with only_threads(1):
-        for device in devices:
-            own = [asdict(each) for each in rans.rates(device, smaller)]
-            found[device] = [*own, *rans_peer.rates(device, smaller)]
-            for each in found[device]:
-                name = f"{each['backend']}, {each['lanes']} lanes" if "lanes" in each else each["backend"]
-                speeds = f"{each['push'] / 1e3:.4f} | {each['pop'] / 1e3:.4f} | {each.get('exact', '')}"
-                print(
-                    f"| {device} | {name} | {each.get('components', '')} | {each['messages']} | {speeds} |", flush=True
-                )
-            if len(own) == len(found[device]):
-                print("\ntorch_ans is not installed, so it is not compared: pip install torch_ans")
+        own = [asdict(each) for each in rans.rates(device, smaller)]
+        found = [*own, *rans_peer.rates(device, smaller)]
+    for each in found:
+        name = f"{each['backend']}, {each['lanes']} lanes" if "lanes" in each else each["backend"]
+        speeds = f"{each['push'] / 1e3:.4f} | {each['pop'] / 1e3:.4f} | {each.get('exact', '')}"
+        print(f"| {name} | {each.get('components', '')} | {each['messages']} | {speeds} |", flush=True)
+    if len(own) == len(found):
+        print("\ntorch_ans is not installed, so it is not compared: pip install torch_ans")
     return found
 
 
@@ -90,21 +83,45 @@ def picture(tables: dict[str, list[Row]], path: Path) -> None:
     for title, rows in tables.items():
         count = next(row.chunks for row in rows if row.through == "threads")
         alike = [row for row in rows if row.chunks == count and row.through != "Zarr"]
-        named = {f"{row.codec} ({row.device})" if row.through == "codec" else row.codec: row for row in alike}
-        ours |= {name for name, row in named.items() if row.through == "codec"}
+        ours |= {row.codec for row in alike if row.through == "codec"}
         drawn[f"{count} chunks of {title}"] = [
-            Measured(name, row.total, row.bits_per_sample, row.encode_mb_s, row.decode_mb_s)
-            for name, row in named.items()
+            Measured(row.codec, row.total, row.bits_per_sample, row.encode_mb_s, row.decode_mb_s) for row in alike
         ]
     draw(drawn, path, ours)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Everything, in order; 1 if CUDA is not exact, else 0."""
-    devices = [options.device] if options.device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
+def on_device(
+    device: str, every: Sequence[Subject], pictures: Pictures, rounds: int, quick: bool
+) -> tuple[dict[str, Any], dict[str, list[Row]]]:
+    """Everything that is measured on a device, as JSON values; and the rates again, by the title of their chunks."""
+    set_device(device)
+    result: dict[str, Any] = {}
+    if device == "cuda":
+        result["differences"] = exactness(every, pictures)
         set_device(device)
-        scheduler.device()
+    sizes, concurrent, smaller = (SIZES[:-1], CONCURRENT[:-1], QUICK) if quick else (SIZES, CONCURRENT, 1)
+    tables = {}
+    for title, rows in timed(every, pictures, device, sizes, concurrent, rounds, smaller):
+        tables[title] = rows
+        print(f"\n## {device}, chunks of {title}\n\n{table(rows)}", flush=True)
+    result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
+    result["split"] = splits(every, pictures, 3 if quick else 7)
+    result["roofline"] = rooflines(every, pictures, device, result["split"], tables, smaller)
+    default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
+    result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32))
+    result["message"] = message(device, smaller)
+    return result, {f"{title}, {device}": rows for title, rows in tables.items()}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Every device in turn, the CPU first, since a process that has used CUDA makes one pass at a time.
+
+    Returns 1 if CUDA is not exact, else 0.
+    """
+    devices = [options.device] if options.device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if options.device:
+        set_device(options.device)
+        scheduler.device()  # says so if it is absent
     set_device("cpu")
     pictures = Pictures(options.data)
     every = subjects(options.models or catalog.names(), pictures)
@@ -114,26 +131,16 @@ def run(options: argparse.Namespace) -> int:
     if "cuda" in devices:
         machine += f", {torch.cuda.get_device_name()}"
     print(f"# Speed\n\n{machine}; medians of {options.rounds} rounds. Other work on the machine slows all of it.")
-    result: dict[str, Any] = {"machine": machine}
-    if "cuda" in devices:
-        result["differences"] = exactness(every, pictures)
-    smaller = QUICK if options.quick else 1
-    sizes, concurrent = (SIZES[:-1], CONCURRENT[:-1]) if options.quick else (SIZES, CONCURRENT)
-    tables = {}
-    for title, rows in timed(every, pictures, devices, sizes, concurrent, options.rounds, smaller):
-        tables[title] = rows
-        print(f"\n## Chunks of {title}\n\n{table(rows)}", flush=True)
-    result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
-    result["split"] = splits(every, pictures, devices, 3 if options.quick else 7)
-    result["roofline"] = rooflines(every, pictures, devices, result["split"], tables, smaller)
-    default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
-    result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32), devices)
-    result["message"] = message(devices, smaller)
+    result: dict[str, Any] = {"machine": machine, "devices": {}}
+    tables: dict[str, list[Row]] = {}
     OUT.mkdir(exist_ok=True)
-    (OUT / "speed.json").write_text(json.dumps(result, indent=1))
+    for device in devices:
+        result["devices"][device], rates = on_device(device, every, pictures, options.rounds, options.quick)
+        tables |= rates
+        (OUT / "speed.json").write_text(json.dumps(result, indent=1))
     picture(tables, OUT / "speed.png")
     print(f"\n{OUT / 'speed.json'}, {OUT / 'speed.png'}")
-    return 1 if result.get("differences") else 0
+    return 1 if any(each.get("differences") for each in result["devices"].values()) else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

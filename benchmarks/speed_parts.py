@@ -1,6 +1,6 @@
 """Where the time of a chunk goes: by part, and its networks against what the device can do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,13 +12,12 @@ from benchmarks import anatomy
 from benchmarks.roofline import Ceilings, ceilings, counted
 from benchmarks.speed_cases import Pictures, Subject
 from benchmarks.speed_rates import Row
-from numcodecs_bitswap import set_device
 
 SIZE = 256
 """Of the chunks that are taken apart: 256 x 256, or as many small pictures as have these pixels."""
 
-Splits = dict[str, dict[str, dict[str, dict[str, float]]]]
-"""Device, codec and model, encode or decode, part -> share of the time."""
+Split = dict[str, dict[str, dict[str, float]]]
+"""Codec and model, encode or decode, part -> share of the time."""
 
 
 @contextmanager
@@ -32,61 +31,52 @@ def only_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def splits(every: Sequence[Subject], pictures: Pictures, devices: Iterable[str], repeats: int) -> Splits:
+def splits(every: Sequence[Subject], pictures: Pictures, repeats: int) -> Split:
     """Shares of one chunk's time, printed. On CUDA the end of every part is waited for, which slows the whole."""
     print(f"\n## Time of one chunk alone ({SIZE} x {SIZE}, or as many small pictures as have these pixels)\n")
-    found: Splits = {}
-    for device in devices:
-        set_device(device)
-        found[device] = {}
-        for subject in tqdm(every, desc=f"parts, {device}", leave=False):
-            chunk = pictures.chunks(subject.net, SIZE, 1)[0]
-            found[device][subject.name] = anatomy.split(subject.codec, chunk, repeats)
-        rows = [(name, way, parts) for name, ways in found[device].items() for way, parts in ways.items()]
-        names = list(rows[0][2])
-        print(f"| {device} | | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
-        for name, way, parts in rows:
-            *shares, speed = parts.values()
-            print(f"| {name} | {way} | {' | '.join(f'{share:.0%}' for share in shares)} | {speed:.2f} |")
-        print(flush=True)
+    found = {}
+    for subject in tqdm(every, desc="parts", leave=False):
+        found[subject.name] = anatomy.split(subject.codec, pictures.chunks(subject.net, SIZE, 1)[0], repeats)
+    rows = [(name, way, parts) for name, ways in found.items() for way, parts in ways.items()]
+    names = list(rows[0][2])
+    print(f"| codec and model | | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
+    for name, way, parts in rows:
+        *shares, speed = parts.values()
+        print(f"| {name} | {way} | {' | '.join(f'{share:.0%}' for share in shares)} | {speed:.2f} |", flush=True)
     return found
 
 
 def rooflines(
     every: Sequence[Subject],
     pictures: Pictures,
-    devices: Iterable[str],
-    split: Splits,
+    device: str,
+    split: Split,
     tables: dict[str, list[Row]],
     smaller: int,
 ) -> dict[str, Any]:
-    """Least time of the networks on each device against the time that was taken, printed.
+    """Least time of the networks against the time that was taken, printed.
 
     One chunk alone is one pass, which on a CPU has one thread; many at once have all.
     """
     print("\n## Networks against the ceilings of the device (int8 products, copies; measured in this run)\n")
-    found: dict[str, Any] = {}
-    for device in devices:
-        set_device(device)
-        threads = torch.get_num_threads()
-        with only_threads(1):
-            one = ceilings(device, smaller)
-        whole = ceilings(device, smaller) if device == "cpu" and threads > 1 else one
-        for label, each in {"one pass": one, "all of it": whole}.items():
-            print(
-                f"{device}, {label}: {each.operations / 1e9:,.0f} Gop/s, {each.moved / 1e9:,.1f} GB/s read and written"
-            )
-        print(
-            "\n| codec and model | | Mop a chunk | op/byte | bound by | MB/s at the ceiling "
-            "| reached alone | by the networks | by their products | many at once |"
-        )
-        print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|")
-        models = {}
-        for subject in every:
-            rows = tables[pictures.title(subject.net, SIZE)]
-            models[subject.name] = _models(subject, pictures, split[device][subject.name], rows, device, one, whole)
-        found[device] = {"one_pass": asdict(one), "all": asdict(whole), "models": models}
-    return found
+    threads = torch.get_num_threads()
+    with only_threads(1):
+        one = ceilings(device, smaller)
+    whole = ceilings(device, smaller) if device == "cpu" and threads > 1 else one
+    for label, each in {"one pass": one, "all of it": whole}.items():
+        print(f"- {label}: {each.operations / 1e9:,.0f} Gop/s, {each.moved / 1e9:,.1f} GB/s read and written")
+    print(
+        "\n| codec and model | | Mop a chunk | op/byte | bound by | MB/s at the ceiling "
+        "| reached alone | by the networks | by their products | many at once |"
+    )
+    print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|")
+    models = {}
+    for subject in every:
+        own = [row for row in tables[pictures.title(subject.net, SIZE)] if row.codec == subject.name]
+        codec = [row for row in own if row.through == "codec"]
+        if codec:  # else its chunks are stored
+            models[subject.name] = _models(subject, pictures, split[subject.name], codec, one, whole)
+    return {"one_pass": asdict(one), "all": asdict(whole), "models": models}
 
 
 def _models(
@@ -94,14 +84,12 @@ def _models(
     pictures: Pictures,
     split: dict[str, dict[str, float]],
     rows: Sequence[Row],
-    device: str,
     one: Ceilings,
     whole: Ceilings,
 ) -> dict[str, dict[str, float]]:
     chunk = pictures.chunks(subject.net, SIZE, 1)[0]
     found = {}
-    own = [row for row in rows if (row.codec, row.device, row.through) == (subject.name, device, "codec")]
-    single, many = min(own, key=lambda row: row.chunks), max(own, key=lambda row: row.chunks)
+    single, many = rows[0], rows[-1]
     speeds = {
         "encode": (single.encode_mb_s, many.encode_mb_s),
         "decode": (single.decode_mb_s, many.decode_mb_s),

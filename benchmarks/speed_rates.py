@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any
 
 from tqdm import tqdm
 
@@ -12,11 +11,10 @@ from benchmarks.images import Chunk
 from benchmarks.peers import THREADS, Peer, classical, jpegxl, measure
 from benchmarks.speed_cases import Pictures, Subject, sheet, stored
 from benchmarks.speed_paths import Timed, through_codec, through_zarr
-from numcodecs_bitswap import set_device
 
-MOST = {"cpu": 1 << 22, "cuda": 1 << 24}
+MOST = {"cpu": 1 << 21, "cuda": 1 << 24}
 """Bytes of chunks that are coded at once, but for a single chunk."""
-ENOUGH = 1 << 20
+ENOUGH = 1 << 19
 """Bytes that a round codes at the least: of fewer it takes the median of several times."""
 REFERENCE = "JPEG XL effort 7"
 
@@ -70,7 +68,7 @@ class _Entry:
 def timed(
     every: Sequence[Subject],
     pictures: Pictures,
-    devices: Sequence[str],
+    device: str,
     sizes: Sequence[int],
     concurrent: Sequence[int],
     rounds: int,
@@ -85,7 +83,7 @@ def timed(
         for subject in every:
             titles.setdefault(pictures.title(subject.net, size), []).append(subject)
         for title, alike in titles.items():
-            entries = _entries(alike, pictures, devices, size, concurrent, smaller)
+            entries = _entries(alike, pictures, device, size, concurrent, smaller)
             times: list[list[Timed]] = [[] for _ in entries]
             with tqdm(total=rounds * len(entries), desc=title, leave=False) as bar:
                 for _ in range(rounds):
@@ -98,7 +96,7 @@ def timed(
 def _entries(
     alike: Sequence[Subject],
     pictures: Pictures,
-    devices: Sequence[str],
+    device: str,
     size: int,
     concurrent: Sequence[int],
     smaller: int,
@@ -106,35 +104,28 @@ def _entries(
     """Everything that is timed on the same chunks."""
     one = pictures.chunks(alike[0].net, size, 1)[0].nbytes
 
-    def fitting(device: str) -> list[int]:
-        return [n for n in concurrent if n == 1 or n * one <= MOST[device] // smaller]
+    def fitting(most: int) -> list[int]:
+        return [n for n in concurrent if n == 1 or n * one <= most // smaller]
 
     def times(n: int) -> int:
         return max(1, min(5, ENOUGH // smaller // (n * one)))
 
-    chunks = pictures.chunks(alike[0].net, size, max(fitting(device)[-1] for device in ["cpu", *devices]))
+    counts, slow = fitting(MOST[device]), fitting(MOST["cpu"])[-1]  # most of the other codecs are slow
+    chunks = pictures.chunks(alike[0].net, size, max(counts[-1], slow))
     entries = []
-    for device in devices:
-        set_device(device)
-        for subject in alike:
-            if count := stored(subject, chunks[: fitting("cpu")[-1]]):
-                tqdm.write(f"{subject.name}: {count} chunks of size {size} are stored, which is shorter; not timed")
-                continue
-            for n in fitting(device):
-                for name, way in (("codec", through_codec), ("Zarr", through_zarr)):
-                    work = partial(_on, device, way, subject, chunks[:n], times(n))
-                    entries.append(_Entry(subject.name, device, name, n, work))
-    sheets = [sheet(chunk) for chunk in chunks[: fitting("cpu")[-1]]]
+    for subject in alike:
+        if count := stored(subject, chunks[:slow]):
+            tqdm.write(f"{subject.name}: {count} chunks of size {size} are stored, which is shorter; not timed")
+            continue
+        for n in counts:
+            for name, way in (("codec", through_codec), ("Zarr", through_zarr)):
+                work = partial(way, subject, chunks[:n], times(n))
+                entries.append(_Entry(subject.name, device, name, n, work))
+    sheets = [sheet(chunk) for chunk in chunks[:slow]]
     for peer in [*classical(3 if sheets[0].ndim == 3 else 1), jpegxl(3)]:
-        entries.append(
-            _Entry(peer.name, "cpu", "threads", len(sheets), partial(_other, peer, sheets, times(len(sheets))))
-        )
+        work = partial(_other, peer, sheets, times(slow))
+        entries.append(_Entry(peer.name, "cpu", "threads", slow, work))
     return entries
-
-
-def _on(device: str, way: Callable[..., Timed], *arguments: Any) -> Timed:
-    set_device(device)
-    return way(*arguments)
 
 
 def _other(peer: Peer, chunks: Sequence[Chunk], times: int) -> Timed:
