@@ -12,6 +12,7 @@ from benchmarks import anatomy
 from benchmarks.roofline import Ceilings, ceilings, counted
 from benchmarks.speed_cases import Pictures, Subject
 from benchmarks.speed_rates import Row
+from numcodecs_bitswap import set_device
 
 SIZE = 256
 """Of the chunks that are taken apart: 256 x 256, or as many small pictures as have these pixels."""
@@ -71,11 +72,13 @@ def rooflines(
     )
     print("|---|---|--:|--:|---|--:|--:|--:|--:|--:|")
     models = {}
+    set_device("cpu")  # networks of every device do the same; one that fuses layers need not call them
     for subject in every:
         own = [row for row in tables[pictures.title(subject.net, SIZE)] if row.codec == subject.name]
         codec = [row for row in own if row.through == "codec"]
         if codec:  # else its chunks are stored
             models[subject.name] = _models(subject, pictures, split[subject.name], codec, one, whole)
+    set_device(device)
     return {"one_pass": asdict(one), "all": asdict(whole), "models": models}
 
 
