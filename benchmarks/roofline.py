@@ -6,10 +6,11 @@ is the network's.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from unittest import mock
 
@@ -89,33 +90,36 @@ def _before(network: type, note: Callable[..., None]) -> Any:
     return mock.patch.object(network, "__call__", noted)
 
 
-def ceilings(device: str, smaller: int = 1) -> Ceilings:
-    """Measure a device; on a CPU with the threads that torch has.
+def ceilings(device: str, streams: int = 1) -> Ceilings:
+    """Measure a device with so many products, and copies, side by side, as the passes of the scheduler are.
 
-    Matrices have `smaller` times fewer rows than SIZES says. The product is the one that the networks use:
+    On a CPU the caller limits torch to one thread for each. The product is the one that the networks use:
     `torch._int_mm` wherever that is exact.
     """
     rate = 0.0
     for rows, inputs, outputs in SIZES[device]:
-        a = torch.randint(-127, 128, (rows // smaller, inputs), dtype=torch.int8, device=device)
+        a = torch.randint(-127, 128, (rows, inputs), dtype=torch.int8, device=device)
         w = torch.randint(-63, 64, (inputs, outputs), dtype=torch.int8, device=device)
         for weights in (w, w.T.contiguous().T):  # some libraries want one memory order, some the other
-            seconds = _best(lambda a=a, weights=weights: exact.gemm(a, weights), device)
-            rate = max(rate, 2 * a.numel() * outputs / seconds)
+            products = [partial(exact.gemm, part, weights) for part in a.chunk(streams)]
+            rate = max(rate, 2 * a.numel() * outputs / _best(products, device))
     source = torch.ones(COPY[device], dtype=torch.int8, device=device)
     target = torch.zeros_like(source)
-    return Ceilings(rate, 2 * source.numel() / _best(lambda: target.copy_(source), device))
+    copies = [partial(to.copy_, of) for to, of in zip(target.chunk(streams), source.chunk(streams), strict=True)]
+    return Ceilings(rate, 2 * source.numel() / _best(copies, device))
 
 
-def _best(work: Callable[[], Any], device: str, times: int = 7) -> float:
+def _best(works: Sequence[Callable[[], Any]], device: str, times: int = 7) -> float:
     """Seconds of the fastest run: a ceiling is what the device can do when nothing disturbs it."""
     seconds = []
-    for _ in range(times + 1):
-        _wait(device)
-        start = time.perf_counter()
-        work()
-        _wait(device)
-        seconds.append(time.perf_counter() - start)
+    with ThreadPoolExecutor(len(works)) as pool:
+        for _ in range(times + 1):
+            _wait(device)
+            start = time.perf_counter()
+            for done in [pool.submit(work) for work in works]:
+                done.result()
+            _wait(device)
+            seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
 
 

@@ -36,7 +36,7 @@ from numcodecs_bitswap.options import AUTO
 SIZES = (64, 256, 1024)
 CONCURRENT = (1, 8, 64)
 QUICK = 16
-"""How much less a quick run takes: bytes of chunks, rows of matrices, symbols of messages."""
+"""How much less a quick run takes: bytes of chunks, symbols of messages."""
 
 
 def exactness(every: Sequence[Subject], pictures: Pictures) -> list[str]:
@@ -106,7 +106,7 @@ def on_device(
         print(f"\n## {device}, chunks of {title}\n\n{table(rows)}", flush=True)
     result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
     result["split"] = splits(every, pictures, 3 if quick else 7)
-    result["roofline"] = rooflines(every, pictures, device, result["split"], tables, smaller)
+    result["roofline"] = rooflines(every, pictures, device, result["split"], tables)
     default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
     result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32))
     result["message"] = message(device, smaller)

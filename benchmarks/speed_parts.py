@@ -53,7 +53,6 @@ def rooflines(
     device: str,
     split: Split,
     tables: dict[str, list[Row]],
-    smaller: int,
 ) -> dict[str, Any]:
     """Least time of the networks against the time that was taken, printed.
 
@@ -62,8 +61,8 @@ def rooflines(
     print("\n## Networks against the ceilings of the device (int8 products, copies; measured in this run)\n")
     threads = torch.get_num_threads()
     with only_threads(1):
-        one = ceilings(device, smaller)
-    whole = ceilings(device, smaller) if device == "cpu" and threads > 1 else one
+        one = ceilings(device)
+        whole = ceilings(device, threads) if device == "cpu" else one
     for label, each in {"one pass": one, "all of it": whole}.items():
         print(f"- {label}: {each.operations / 1e9:,.0f} Gop/s, {each.moved / 1e9:,.1f} GB/s read and written")
     print(
