@@ -18,17 +18,17 @@ def mnist(path: str) -> NDArray[np.uint8]:
 
 
 def drawn(n: int, seed: int = 0) -> NDArray[np.uint8]:
-    """(n, 28, 28): digits of different sizes and slopes, white on black, drawn eight times as large and reduced."""
+    """(n, 28, 28): digits of different sizes and slopes, white on black, drawn four times as large and reduced."""
     rng = np.random.default_rng(seed)
     sheets = np.empty((n, 28, 28), np.uint8)
     for sheet in sheets:
-        image = Image.new("L", (224, 224))
-        font = ImageFont.load_default(size=int(rng.integers(160, 200)))
-        ImageDraw.Draw(image).text((112, 112), str(rng.integers(10)), 255, font, anchor="mm", stroke_width=2)
+        image = Image.new("L", (112, 112))
+        font = ImageFont.load_default(size=int(rng.integers(80, 100)))
+        ImageDraw.Draw(image).text((56, 56), str(rng.integers(10)), 255, font, anchor="mm", stroke_width=1)
         slope = rng.uniform(-0.3, 0.5)
-        image = image.transform(image.size, Image.Transform.AFFINE, (1, slope, -112 * slope, 0, 1, 0))
+        image = image.transform(image.size, Image.Transform.AFFINE, (1, slope, -56 * slope, 0, 1, 0))
         image = image.rotate(float(rng.uniform(-15, 15)), Image.Resampling.BILINEAR)
-        sheet[...] = np.asarray(image.reduce(8))
+        sheet[...] = np.asarray(image.reduce(4))
     return sheets
 
 
