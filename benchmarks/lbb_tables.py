@@ -133,10 +133,10 @@ def functions_alone(model: FlowModel, grid: Tensor, transforms: bool) -> None:
 
 
 def time_table(report: Report, folder: Path) -> None:
-    """(ii): seconds for each patch."""
+    """(ii): milliseconds for each patch."""
     arch, tensors = model_file(PATCH_MODEL)
     smooth = SmoothFlow(arch | {"value_bits": 14, "latent_bits": 17, "noise_bits": 4}, tensors)
-    table = Table("Seconds for each patch, this machine, this run")
+    table = Table("Milliseconds for each patch, this machine, this run")
     table.notes.append("Networks: the trunks alone. Flow: networks, f, f' and f^-1 of every value, nothing coded.")
     model = FlowModel(arch, tensors, "cpu")
     for side, batch in ((SIDE, 1), (SIDE, 64), *((side, 1) for side in BOX_SIDES)):
@@ -166,14 +166,14 @@ def coder_seconds(name: str, model: Any, grid: Tensor, repeats: int) -> tuple[fl
 def _times(name: str, side: int, batch: int, encode: float, decode: float) -> dict[str, Any]:
     key = name if name == "black_box" else f"{'networks' if name == 'flow' else name}{batch}"
     theirs = {
-        way: published("lbb", "seconds", way, key) if side == SIDE or name == "black_box" else None for way in WAYS
+        way: published("lbb", "milliseconds", way, key) if side == SIDE or name == "black_box" else None for way in WAYS
     }
     return {
         "what": name,
         "patch": f"{side} x {side} x 3",
         "batch": str(batch),
-        "encode": Beside(round(encode, 5), theirs["encode"]),
-        "decode": Beside(round(decode, 5), theirs["decode"]),
+        "encode": Beside(1000 * encode, theirs["encode"]),
+        "decode": Beside(1000 * decode, theirs["decode"]),
     }
 
 
