@@ -1,4 +1,4 @@
-"""Lossless learned compression of arrays: Bit-Swap and BB-ANS for numcodecs and Zarr.
+"""Lossless learned compression of arrays: Bit-Swap, BB-ANS and local bits-back for numcodecs and Zarr.
 
 ::
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
 
 if TYPE_CHECKING:
-    from .codec import BBANS, BitSwap
+    from .codec import BBANS, BitSwap, LocalBitsBack
     from .scheduler import set_device
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "BitswapError",
     "DeviceError",
     "FormatError",
+    "LocalBitsBack",
     "MessageExhausted",
     "MissingModel",
     "ModelError",
@@ -38,7 +39,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
-    if name in ("BBANS", "BitSwap"):
+    if name in ("BBANS", "BitSwap", "LocalBitsBack"):
         from . import codec
 
         return getattr(codec, name)

@@ -19,7 +19,7 @@ from . import catalog, frame, patches, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
-from .options import AUTO, Options
+from .options import AUTO, AUTO_FLOW, Options
 from .patches import Axes
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
@@ -98,7 +98,7 @@ class Encoding:
             return
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is not None and worth_a_model(array, axes, len(self.payload)):
-            model = _model_for(array.shape, axes, options.model)
+            model = _model_for(array.shape, axes, options.model, codec)
             if array.max() < model.net.levels:
                 self.job = EncodeJob(model, codec, array, axes)
 
@@ -191,8 +191,8 @@ class DecodeJob(scheduler.Job):
         self.model = catalog.load(payload.model_id, scheduler.device())
         self.axes = Axes(*payload.axes)
         channels = 1 if self.axes.channel is None else shape[self.axes.channel]
-        if self.model.net.channels != channels:
-            raise FormatError(f"{channels} channels in a frame of model {self.model.name}")
+        if self.model.net.channels != channels or self.codec not in self.model.net.cores:
+            raise FormatError(f"{channels} channels, core {self.codec}, in a frame of model {self.model.name}")
         self.payload = payload
         self.size = 1 << payload.patch_log2
         self.geometry = patches.geometry(shape, self.axes, self.size)
@@ -209,9 +209,13 @@ class DecodeJob(scheduler.Job):
         return list(zip(*classes, strict=True))
 
 
-def _model_for(shape: tuple[int, ...], axes: Axes, name: str) -> catalog.Loaded:
+def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> catalog.Loaded:
     channels = 1 if axes.channel is None else shape[axes.channel]
-    model = catalog.load(AUTO[channels] if name == "auto" else name, scheduler.device())
+    auto = AUTO_FLOW if codec == "local_bits_back" else AUTO
+    model = catalog.load(auto[channels] if name == "auto" else name, scheduler.device())
+    if codec not in model.net.cores:
+        whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"
+        raise ModelError(f"model {name!r} is one for {whose}: use that codec, or model='auto'")
     if model.net.channels != channels:
         raise ModelError(
             f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {shape} has {channels}: "

@@ -122,7 +122,7 @@ def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
         try:
             encoded = BitSwap(model=name, **options).encode(chunk)
         except ModelError:
-            continue  # of other channels
+            continue  # of other channels, or a flow
         if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route == frame.Route.MODEL:
             sizes[name] = len(encoded)
     return sorted(sizes, key=lambda name: sizes[name])

@@ -23,7 +23,7 @@ BytesLike = bytes | memoryview
 MAGIC = b"\x89BS"
 WORDS: dict[int, type[np.uint8] | type[np.uint16]] = {1: np.uint16, 2: np.uint8}
 """Words of a message's tail, by format version (FORMAT.md 2)."""
-CODECS = {1: "bit_swap", 2: "bb_ans"}
+CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
 LARGEST = 1 << 62

@@ -18,3 +18,8 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
         RuntimeError
     ):  # nowhere to keep compiled code: neither beside the kernel's file nor in the user's cache folder
         return njit(**options)(kernel)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of compiled loops, put into each at the level of Python's own code."""
+    return njit(inline="always")(function)

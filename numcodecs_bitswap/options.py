@@ -16,6 +16,8 @@ from .errors import ModelError
 
 AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
 """The model that "auto" means, by the number of channels."""
+AUTO_FLOW = {3: "photo-rgb8-flow", 1: "tiny-gray8-flow"}
+"""The same for local bits-back."""
 
 
 @dataclass(frozen=True, kw_only=True)

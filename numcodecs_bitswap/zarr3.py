@@ -113,6 +113,17 @@ class BBANSCodec(_LearnedCodec):
     core = "bb_ans"
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocalBitsBackCodec(_LearnedCodec):
+    """Lossless compression by a flow and local bits-back coding, as the `serializer` of a Zarr format 3 array.
+
+    Parameters as for `BitSwapCodec`; see `numcodecs_bitswap.LocalBitsBack`.
+    """
+
+    name = "numcodecs_bitswap.localbitsback"
+    core = "local_bits_back"
+
+
 async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: ArraySpec) -> Any:
     return None if chunk is None else await single(chunk, spec)
 

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from numcodecs_bitswap import BBANS, BitSwap
-from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
+from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec, LocalBitsBackCodec
 
 settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci")
 
 
-@pytest.fixture(scope="session", params=[BitSwap, BBANS], ids=lambda each: each.__name__)
+@pytest.fixture(scope="session", params=[BitSwap, BBANS, LocalBitsBack], ids=lambda each: each.__name__)
 def codec_class(request: pytest.FixtureRequest) -> Any:
     """Each numcodecs codec."""
     return request.param
 
 
-@pytest.fixture(scope="session", params=[BitSwapCodec, BBANSCodec], ids=lambda each: each.__name__)
+@pytest.fixture(scope="session", params=[BitSwapCodec, BBANSCodec, LocalBitsBackCodec], ids=lambda each: each.__name__)
 def serializer_class(request: pytest.FixtureRequest) -> Any:
     """Each serializer of Zarr format 3."""
     return request.param

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numcodecs_bitswap import BBANS, BitSwap
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
 from pictures import photograph
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -52,6 +52,11 @@ def _digits(n: int) -> NDArray[np.uint8]:
                 np.maximum(image, 1000 * np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / 1.5), out=image)
     images = np.where(images > 20, images * rng.uniform(0.5, 1.5, images.shape), 0)
     return (np.clip(images, 0, 255) * rng.uniform(0.97, 1, images.shape)).astype(np.uint8)
+
+
+def _tiles(n: int) -> NDArray[np.uint8]:
+    """(n, 32, 32, 3): tiles of the photograph."""
+    return np.stack([photograph()[32 * k : 32 * k + 32, 200:232] for k in range(n)])
 
 
 def _ramp(dtype: str) -> NDArray[Any]:
@@ -96,9 +101,17 @@ _CASES = {
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }
 
+_FLOWS = {
+    "flow_stored": Case(2, lambda: _ramp(">i4"), {}, LocalBitsBack),
+    "flow_tiny_rgb": Case(4, lambda: _crop(40, 48), {"model": "tiny-rgb8-flow"}, LocalBitsBack, 2),
+    "flow_tiny_gray": Case(4, lambda: _crop(64, 56, 1), {"model": "tiny-gray8-flow"}, LocalBitsBack, 2),
+    "flow_tiny_direct": Case(4, lambda: _crop(57, 47, 1), {"model": "tiny-gray8-flow"}, LocalBitsBack, 2),
+    "flow_patch32_rgb": Case(4, lambda: _tiles(8), {"model": "patch32-rgb8-flow"}, LocalBitsBack, 2),
+}
+
 _VERSION_2 = ["tiny_rgb_patches", "tiny_rgb_planes_first", "tiny_rgb_fortran", "tiny_gray", "tiny_gray_stack"]
 _VERSION_2 += ["bbans_tiny_rgb", "bbans_tiny_gray_stack", "photo_rgb", "photo_rgb_v2", "photo_gray_v2"]
 _VERSION_2 += ["mnist", "mnist_binary", "mnist_bitswap2", "mnist_bbans2"]
 
-CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2}
+CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2} | _FLOWS
 """Those of version 1 of the model route were written by releases that had no other; `.2` are the same arrays again."""

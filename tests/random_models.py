@@ -119,3 +119,55 @@ def random_vae(
         "blocks": {"direct": 1},
     }
     return networks.save(folder / f"{likelihood}-{seed}-{channels}-{latent_bits}-{height}-{width}.safetensors", arch)
+
+
+def random_flow(
+    folder: Path,
+    layers: list[list[Any]] | None = None,
+    *,
+    seed: int = 0,
+    channels: int = 1,
+    stages: int = 0,
+    mixtures: int = 2,
+    value_bits: int = 9,
+    latent_bits: int = 12,
+    noise_bits: int = 3,
+    bucket_bits: int = 4,
+) -> Path:
+    """A model of kind `flow`; without `layers`, one with every kind of layer."""
+    networks, c = Networks(seed, 5), channels
+    if layers is None:
+        layers = [["pointwise"], ["squeeze"], ["mixture", list(range(c, 3 * c))], ["affine", list(range(3 * c, 4 * c))]]
+        layers += [["split", list(range(2 * c, 4 * c))], ["mixture", list(range(c))], ["pointwise"]]
+    now = c
+    for number, (kind, *chosen) in enumerate(layers, 1):
+        name = f"flow{number}"
+        if kind == "squeeze":
+            now *= 4
+        elif kind == "split":
+            now -= len(chosen[0])
+        elif kind == "pointwise":
+            for part in ("upper", "lower"):
+                networks.tensors[f"{name}.{part}"] = networks.rng.integers(-2000, 2001, (now, now), np.int32)
+        else:
+            own = 3 * mixtures if kind == "mixture" else 2
+            networks.trunk(name, 1, 9 * (now - len(chosen[0])), own * len(chosen[0]))
+    if bucket_bits:
+        networks.trunk("dequantise", 1, 36 * c, 8 * c)
+    for t in range(1, stages + 2):
+        networks.stage(t, 1, channels, mixtures)
+    arch = {
+        "format": 2,
+        "kind": "flow",
+        "channels": c,
+        "stages": stages,
+        "mixtures": mixtures,
+        "value_bits": value_bits,
+        "latent_bits": latent_bits,
+        "noise_bits": noise_bits,
+        "bucket_bits": bucket_bits,
+        "layers": layers,
+        "blocks": {"stage": 1, "core": 1, "direct": 1},
+    }
+    name = hashlib.sha256(repr(arch).encode()).hexdigest()[:8]
+    return networks.save(folder / f"flow-{seed}-{name}.safetensors", arch)

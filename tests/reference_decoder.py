@@ -1,7 +1,8 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`. None of the three imports torch or
+with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`. None
+of them imports torch or
 anything of the package, so that the package can be held against the page.
 """
 
@@ -10,6 +11,7 @@ import math
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +19,7 @@ import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
+from reference_flow import decode_flow
 from reference_model import FrameError, Model, require
 from reference_symbols import (
     Block,
@@ -76,7 +79,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     version = reader.integer(1)
     require(version in WORD_BITS, "version 1..2")
     codec = reader.integer(1)
-    require(codec in CODECS, "codec 1..2")
+    require(codec in CODECS, "codec 1..3")
     route = reader.integer(1)
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
@@ -597,4 +600,5 @@ def decode_direct(model: Model, message: Message, g: int, h: int, w: int) -> Int
 CODECS: dict[int, tuple[DecodeCore, DecodeCore]] = {  # by core mode
     1: (decode_bit_swap, decode_direct),
     2: (decode_bb_ans, decode_direct),
+    3: (partial(decode_flow, trunk), decode_direct),
 }

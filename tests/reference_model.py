@@ -39,6 +39,16 @@ SIZES: dict[str, dict[str, Sequence[int]]] = {
         "latent_bits": range(1, 10),
         "mixtures": range(1, 17),
     },
+    "flow": {
+        "channels": (1, 3),
+        "stages": range(9),
+        "mixtures": range(1, 17),
+        "value_bits": range(5, 15),
+        "latent_bits": range(5, 18),
+        "noise_bits": range(9),
+        "bucket_bits": range(10),
+        "patch_log2": range(3, 13),
+    },
 }
 LEVELS: dict[str, Sequence[int]] = {
     "bernoulli": (2,),
@@ -57,19 +67,23 @@ class Model:
         with safe_open(path, "numpy") as self.file:
             arch = {"patch_log2": 8} | json.loads(self.file.metadata()["arch"])
             self.kind: str = arch["kind"]
-            require(self.kind in SIZES, "a model of kind bit_swap or vae")
+            require(self.kind in SIZES, "a model of kind bit_swap, vae or flow")
             require(arch["format"] in ((1, 2) if self.kind == "bit_swap" else (2,)), "a format of this kind")
             require(all(arch[key] in allowed for key, allowed in SIZES[self.kind].items()), "sizes of the model")
             require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
             self.channels: int = arch["channels"]
             self.mixtures: int = arch["mixtures"]
-            self.latent_channels: int = arch["latent_channels"]
             self.blocks: dict[str, int] = {}  # of each trunk
             self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}  # w, b and f of each layer
+            if self.kind != "flow":
+                self.latent_channels: int = arch["latent_channels"]
             if self.kind == "bit_swap":
                 self.stages: int = arch["stages"]
                 self.latent_layers: int = arch["latent_layers"]
                 self.read_bit_swap_core(arch["blocks"]["core"])
+            elif self.kind == "flow":
+                self.stages = arch["stages"]
+                self.read_flow(arch)
             else:
                 self.stages, self.latent_layers = 0, 1
                 self.height: int = arch["height"]
@@ -101,6 +115,39 @@ class Model:
         own = {"bernoulli": 1, "beta_binomial": 2, "logistic": 3 * self.mixtures, "categorical": self.levels}
         self.read_trunk("q", 0, n, 2 * self.latent_channels)
         self.read_trunk("p", 0, self.latent_channels, n * own[self.likelihood])
+
+    def read_flow(self, arch: dict[str, Any]) -> None:
+        self.value_bits, self.latent_bits = int(arch["value_bits"]), int(arch["latent_bits"])
+        self.noise_bits, self.bucket_bits = int(arch["noise_bits"]), int(arch["bucket_bits"])
+        require(self.bucket_bits <= self.value_bits, "bucket_bits at most value_bits")
+        self.flow_layers: list[list[Any]] = arch["layers"]
+        self.matrices: dict[str, Ints] = {}
+        require(len(self.flow_layers) in range(1, 65), "1..64 layers")
+        blocks, pixels = arch["blocks"]["core"], [True] * self.channels
+        if self.bucket_bits:
+            self.read_trunk("dequantise", blocks, 36 * self.channels, 8 * self.channels)
+        for n, (kind, *chosen) in enumerate(self.flow_layers, 1):
+            every = range(len(pixels))
+            if kind == "squeeze":
+                pixels = pixels * 4
+            elif kind == "pointwise":
+                require(len(set(pixels)) == 1, "a pointwise layer takes pixels' or latents' channels")
+                for part in (f"flow{n}.upper", f"flow{n}.lower"):
+                    self.matrices[part] = self.read(part, "int32")
+                    require(self.matrices[part].shape == (len(pixels), len(pixels)), f"sizes of {part}")
+            else:
+                require(kind in ("split", "mixture", "affine"), "a kind of layer")
+                require(chosen[0] == sorted({*chosen[0]} & {*every}) and len(chosen[0]) > 0, "ascending channels")
+                require(len(chosen[0]) < len(pixels), "a layer leaves a channel")
+                require(len({pixels[k] for k in chosen[0]}) == 1, "channels of one sort")
+                if kind == "split":
+                    require(not pixels[chosen[0][0]], "a split takes latents'")
+                    pixels = [each for k, each in enumerate(pixels) if k not in chosen[0]]
+                else:
+                    own = 3 * self.mixtures if kind == "mixture" else 2
+                    self.read_trunk(f"flow{n}", blocks, 9 * (len(pixels) - len(chosen[0])), own * len(chosen[0]))
+                    pixels = [each and k not in chosen[0] for k, each in enumerate(pixels)]
+        require(not any(pixels), "no channel is a pixel's in the end")
 
     def read_stages(self, blocks: dict[str, int]) -> None:
         c = self.channels

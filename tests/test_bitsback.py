@@ -4,6 +4,7 @@ bound.
 
 import json
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,31 +18,38 @@ from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, CORES, DIRECT, Coded
 from numcodecs_bitswap.errors import FormatError, MessageExhausted, ModelError
+from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.hierarchy import BitSwapModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors
+from numcodecs_bitswap.train.flow import FlowArchitecture
 from numcodecs_bitswap.train.networks import Architecture, BitSwapNet
+from numcodecs_bitswap.train.recipe import Net
 from pictures import photograph
 
 MODELS = ["tiny-rgb8-v1", "tiny-gray8-v1", "no stages", "three layers"]
 
 
 @cache
-def model(name: str) -> BitSwapModel:
+def model(name: str, core: str = "bit_swap") -> Any:
     """A shipped model; or one with random weights: S = 0 (the setting of the papers), or three latent layers."""
+    flow = core == "local_bits_back"
     if name in catalog.names():
-        return catalog.load(name, "cpu").net
+        return catalog.load(name.replace("v1", "flow") if flow else name, "cpu").net
     torch.manual_seed(1)
     stages, layers = {"no stages": (0, 2), "three layers": (1, 3)}[name]
-    arch = Architecture(3, stages, 2, 8, 1, 8, 8, 1, 8, 1, layers, 2)
-    net = BitSwapNet(arch)
+    net: Net
+    if flow:
+        net = FlowArchitecture(3, stages, 2, 1, 8, 12, 5, 4, 8, 1, 8, 8, 1, 8, 1).network()
+        return FlowModel(architecture(net), integer_tensors(net), "cpu")
+    net = Architecture(3, stages, 2, 8, 1, 8, 8, 1, 8, 1, layers, 2).network()
     return BitSwapModel(architecture(net), integer_tensors(net), "cpu")
 
 
 def check(name: str, classes: list[NDArray[np.uint8]], lanes: int, core: str) -> list[Coded]:
     """Round trip of B chunks; `decode` itself checks that the message is empty at the end."""
-    coded = groups.encode(model(name), classes, lanes, core)
+    coded = groups.encode(model(name, core), classes, lanes, core)
     for b, each in enumerate(coded):
-        decoded = groups.decode(model(name), [each], [c.shape[1:4] for c in classes], core)
+        decoded = groups.decode(model(name, core), [each], [c.shape[1:4] for c in classes], core)
         for before, after in zip(classes, decoded, strict=True):
             assert after.dtype == np.uint8
             assert np.array_equal(before[b : b + 1], after)
@@ -70,7 +78,7 @@ def test_in_a_batch_as_alone(name: str, core: str) -> None:
     chunks = np.stack([image[None, y : y + 41, x : x + 30] for y, x in ((0, 0), (99, 50), (200, 300))])
     together = check(name, [chunks], 3, core)
     for b, each in enumerate(together):
-        (alone,) = groups.encode(model(name), [chunks[b : b + 1]], 3, core)
+        (alone,) = groups.encode(model(name, core), [chunks[b : b + 1]], 3, core)
         assert alone.schedule == each.schedule
         assert np.array_equal(alone.heads, each.heads)
         assert np.array_equal(alone.tail, each.tail)
@@ -106,8 +114,8 @@ def test_without_stages_batches_grow(core: str) -> None:
 def test_total_is_close_to_the_bound(core: str, name: str, lanes: int, size: int, excess: float) -> None:
     """Total bytes, heads included, against -log2 p of the integer model, at the latents popped."""
     x = photograph()[None, None, :size, :size, : model(name).channels]
-    (coded,) = groups.encode(model(name), [x], lanes, core)
-    bound = bound_bits(model(name), [x], lanes, core)[0]
+    (coded,) = groups.encode(model(name, core), [x], lanes, core)
+    bound = bound_bits(model(name, core), [x], lanes, core)[0]
     total = 32 * lanes + 8 * coded.tail.nbytes
     assert bound < total < bound * (1 + excess)
 
@@ -162,7 +170,7 @@ def test_an_arch_that_breaks_the_rules_is_refused(change: dict[str, object]) -> 
 def test_the_cores_differ_with_several_layers_only() -> None:
     """Bit-Swap needs the bits of one layer of latents to begin with, BB-ANS those of all."""
     x = np.stack([photograph()[y : y + 16, x : x + 16] for y in (0, 40) for x in (0, 50)])[None]
-    one, other = (groups.encode(model("tiny-gray8-v1"), [x[..., :1]], 1, core)[0] for core in CORES)
+    one, other = (groups.encode(model("tiny-gray8-v1"), [x[..., :1]], 1, core)[0] for core in ("bit_swap", "bb_ans"))
     assert not np.array_equal(one.tail, other.tail)
     with pytest.raises((FormatError, MessageExhausted)):
         groups.decode(model("tiny-gray8-v1"), [one], [x.shape[1:4]], "bb_ans")

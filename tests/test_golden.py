@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 import reference_decoder
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BBANS, BitSwap, catalog
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack, catalog
 from numcodecs_bitswap.bitsback.groups import DIRECT
 from numcodecs_bitswap.frame import parse, parse_model
 from strategies import assert_identical
+
+NUMBERS = {BitSwap: 1, BBANS: 2, LocalBitsBack: 3}
 
 
 def golden(name: str) -> tuple[bytes, NDArray[Any]]:
@@ -31,8 +33,8 @@ def test_decodes(name: str) -> None:
     """Whichever codec decodes, the frame says how."""
     frame, array = golden(name)
     case = CASES[name]
-    assert frame[3:6] == bytes([case.version, 1 if case.codec is BitSwap else 2, case.route])
-    for codec in (BitSwap(), BBANS()):
+    assert frame[3:6] == bytes([case.version, NUMBERS[case.codec], case.route])
+    for codec in (kind() for kind in NUMBERS):
         assert_identical(codec.decode(frame), array)
 
 

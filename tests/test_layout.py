@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import numcodecs_bitswap
-from numcodecs_bitswap import BBANS, BitSwap
-from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
+from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec, LocalBitsBackCodec
 
+CODECS = (BitSwap, BBANS, LocalBitsBack)
+SERIALIZERS = (BitSwapCodec, BBANSCodec, LocalBitsBackCodec)
 PACKAGE = Path(numcodecs_bitswap.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
@@ -141,7 +143,7 @@ def test_entry_points_are_named_as_the_codecs_are() -> None:
         if entry.group in ("numcodecs.codecs", "zarr.codecs")
     ]
     assert {(entry.group, entry.name) for entry in ours} == {
-        *(("numcodecs.codecs", codec.codec_id) for codec in (BitSwap, BBANS)),
-        *(("zarr.codecs", serializer.name) for serializer in (BitSwapCodec, BBANSCodec)),
+        *(("numcodecs.codecs", codec.codec_id) for codec in CODECS),
+        *(("zarr.codecs", serializer.name) for serializer in SERIALIZERS),
     }
-    assert {entry.load() for entry in ours} == {BitSwap, BBANS, BitSwapCodec, BBANSCodec}
+    assert {entry.load() for entry in ours} == {*CODECS, *SERIALIZERS}

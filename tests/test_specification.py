@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import reference_decoder
+import reference_flow
 import reference_symbols
 from numcodecs_bitswap import BBANS, catalog, patches
 from numcodecs_bitswap.bitsback import groups
-from numcodecs_bitswap.frame import CODECS, Header, ModelPayload, Route, build, build_model
-from numcodecs_bitswap.symbols.tables import tables, vae_tables
-from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
+from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
+from numcodecs_bitswap.symbols.tables import flow_tables, tables, vae_tables
+from random_models import LIKELIHOODS, model_id, random_flow, random_hierarchy, random_vae
 from strategies import assert_identical
 from test_reference_decoder import encode, smooth
 
+CODECS = {1: "bit_swap", 2: "bb_ans"}
 SIDES = (5, 7)  # of the patches of every vae
 
 
@@ -63,6 +65,11 @@ def test_tables() -> None:
     assert rise == [reference_symbols.rise(a) for a in range(96)]
     assert choose == reference_symbols.CHOOSE
     assert power == reference_symbols.POWER
+    tail, log, quantile, octaves = (table.tolist() for table in flow_tables())
+    assert tail == reference_flow.TAIL.tolist()
+    assert log == reference_flow.LOG.tolist()
+    assert quantile == reference_flow.quantiles()
+    assert octaves == reference_flow.OCTAVES.tolist()
 
 
 @pytest.mark.parametrize("codec", CODECS.values())
@@ -89,6 +96,24 @@ def test_hierarchy_messages(
 ) -> None:
     path = random_hierarchy(folder, channels=channels, stages=stages, layers=layers)
     check(path, smooth((*shape, channels)), codec, lanes)
+
+
+@pytest.mark.parametrize(("channels", "stages", "bucket_bits"), [(1, 0, 0), (3, 0, 4), (1, 1, 3), (3, 1, 0)])
+@settings(max_examples=6)
+@given(g=st.integers(1, 5), h=st.integers(1, 4), w=st.integers(1, 4), lanes=st.integers(1, 9))
+def test_flow_messages(
+    folder: Path, channels: int, stages: int, bucket_bits: int, g: int, h: int, w: int, lanes: int
+) -> None:
+    """Of sides that the layers halve, and of others."""
+    path = random_flow(folder, channels=channels, stages=stages, bucket_bits=bucket_bits)
+    check(path, smooth((g, 2 * h, 2 * w, channels)), "local_bits_back", lanes)
+    check(path, smooth((g, 2 * h - 1, w, channels)), "local_bits_back", lanes)
+
+
+def test_flows_that_transform_latents_again(folder: Path) -> None:
+    layers = [["squeeze"], ["affine", [0, 3]], ["mixture", [1, 2]], ["pointwise"], ["squeeze"], ["mixture", [2, 7, 9]]]
+    array = smooth((9, 8, 4, 1))
+    assert check(random_flow(folder, layers), array, "local_bits_back", 2) == {0, 1}
 
 
 @pytest.mark.parametrize("number", CODECS)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numcodecs_bitswap import BBANS, BitSwap, ModelError, catalog
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.bitsback.groups import BITS_BACK, CORES, DIRECT, Coded
+from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT, Coded
 from numcodecs_bitswap.errors import FormatError
 from numcodecs_bitswap.frame import Route
 from numcodecs_bitswap.nets.vae import VaeModel
@@ -48,7 +48,7 @@ def test_every_chunk_comes_back(likelihood: str, channels: int, numbers: list[in
         for n, size in zip(numbers, sizes, strict=True)
     ]
     net = model(likelihood, channels)
-    made = [groups.encode(net, classes, lanes, core)[0] for core in CORES]
+    made = [groups.encode(net, classes, lanes, core)[0] for core in ("bit_swap", "bb_ans")]
     assert np.array_equal(made[0].tail, made[1].tail)  # one layer: the orders are the same
     decoded = groups.decode(net, [made[0]], [each.shape[1:4] for each in classes])
     for before, after in zip(classes, decoded, strict=True):

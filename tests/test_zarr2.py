@@ -12,13 +12,12 @@ from numcodecs import Delta
 from numcodecs_bitswap import FormatError
 from numcodecs_bitswap.frame import Route
 from strategies import picture
-
-TINY = "tiny-rgb8-v1"
+from tiny import tiny
 
 
 def create(codec_class: Any, data: np.ndarray[Any, Any], store: Any = None, **options: Any) -> Any:
     store = {} if store is None else store
-    options = {"compressors": codec_class(model=TINY), "zarr_format": 2} | options
+    options = {"compressors": codec_class(model=tiny(codec_class)), "zarr_format": 2} | options
     return zarr.create_array(store, data=data, **options)
 
 
@@ -89,7 +88,10 @@ def test_behind_a_filter(codec_class: Any) -> None:
 def test_as_a_filter(codec_class: Any) -> None:
     data = picture((64, 64, 3))
     np.testing.assert_array_equal(
-        create(codec_class, data, chunks=(64, 64, 3), filters=[codec_class(model=TINY)], compressors=None)[:], data
+        create(codec_class, data, chunks=(64, 64, 3), filters=[codec_class(model=tiny(codec_class))], compressors=None)[
+            :
+        ],
+        data,
     )
 
 
@@ -98,14 +100,14 @@ def test_reopened_from_a_folder(codec_class: Any, tmp_path: Path) -> None:
     create(codec_class, data, tmp_path / "a.zarr", chunks=(64, 64, 3))
     array = zarr.open_array(tmp_path / "a.zarr", mode="r")
     np.testing.assert_array_equal(array[:], data)
-    assert array.compressors == (codec_class(model=TINY),)
+    assert array.compressors == (codec_class(model=tiny(codec_class)),)
 
 
 def test_a_consolidated_group(codec_class: Any, tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=2)
     data = {name: picture((40, 40, 3), seed) for seed, name in enumerate("abc")}
     for name, image in data.items():
-        group.create_array(name, data=image, chunks=(32, 32, 3), compressors=codec_class(model=TINY))
+        group.create_array(name, data=image, chunks=(32, 32, 3), compressors=codec_class(model=tiny(codec_class)))
     zarr.consolidate_metadata(tmp_path / "g.zarr")
     reopened = zarr.open_consolidated(tmp_path / "g.zarr")
     for name, image in data.items():
@@ -115,7 +117,12 @@ def test_a_consolidated_group(codec_class: Any, tmp_path: Path) -> None:
 def test_many_threads_on_one_array(codec_class: Any) -> None:
     data = picture((128, 128, 3))
     array = zarr.create_array(
-        {}, shape=data.shape, dtype="u1", chunks=(32, 32, 3), compressors=codec_class(model=TINY), zarr_format=2
+        {},
+        shape=data.shape,
+        dtype="u1",
+        chunks=(32, 32, 3),
+        compressors=codec_class(model=tiny(codec_class)),
+        zarr_format=2,
     )
     corners = [(y, x) for y in range(0, 128, 32) for x in range(0, 128, 32)]
 

@@ -18,19 +18,27 @@ from numpy.typing import NDArray
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 
-from numcodecs_bitswap import BBANS, BitSwap, FormatError, MissingModel, scheduler
+from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, MissingModel, scheduler
 from numcodecs_bitswap.frame import Route
-from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec
+from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec, LocalBitsBackCodec
 from strategies import arrays, picture
+from tiny import tiny
 
-TINY = "tiny-rgb8-v1"
-NUMCODECS: dict[Any, Any] = {BitSwapCodec: BitSwap, BBANSCodec: BBANS}
+NUMCODECS: dict[Any, Any] = {
+    BitSwapCodec: BitSwap,
+    BBANSCodec: BBANS,
+    LocalBitsBackCodec: LocalBitsBack,
+}
 """The numcodecs codec whose frames a serializer writes."""
 
 
 def create(serializer_class: Any, data: NDArray[Any], store: Any = None, **options: Any) -> Any:
     store = {} if store is None else store
-    options = {"serializer": serializer_class(model=TINY), "compressors": None, "chunks": data.shape} | options
+    options = {
+        "serializer": serializer_class(model=tiny(serializer_class)),
+        "compressors": None,
+        "chunks": data.shape,
+    } | options
     array = zarr.create_array(store, shape=data.shape, **({"dtype": data.dtype} | options))
     array[...] = data
     return array
@@ -90,7 +98,11 @@ def test_axes_are_checked_when_the_array_is_created(serializer_class: Any) -> No
 def test_objects_are_refused_when_the_array_is_created(serializer_class: Any) -> None:
     with pytest.raises(TypeError, match="pointers"):
         zarr.create_array(
-            {}, shape=(4,), dtype="variable_length_bytes", serializer=serializer_class(model=TINY), compressors=None
+            {},
+            shape=(4,),
+            dtype="variable_length_bytes",
+            serializer=serializer_class(model=tiny(serializer_class)),
+            compressors=None,
         )
 
 
@@ -157,7 +169,9 @@ def test_images_with_edge_chunks(serializer_class: Any, layout: str) -> None:
 
 def test_bytes_are_those_of_the_numcodecs_codec(serializer_class: Any) -> None:
     data = picture((64, 64, 3))
-    assert frames(create(serializer_class, data)) == [NUMCODECS[serializer_class](model=TINY).encode(data)]
+    assert frames(create(serializer_class, data)) == [
+        NUMCODECS[serializer_class](model=tiny(serializer_class)).encode(data)
+    ]
     assert (
         frames(create(serializer_class, np.asfortranarray(data)))
         == frames(create(serializer_class, data[::-1][::-1]))
@@ -179,22 +193,32 @@ def test_reopened_from_a_folder_with_consolidated_groups(serializer_class: Any, 
     data = {name: picture((40, 40, 3), seed) for seed, name in enumerate("abc")}
     for name, image in data.items():
         group.create_array(
-            name, data=image, chunks=(32, 32, 3), serializer=serializer_class(model=TINY), compressors=None
+            name,
+            data=image,
+            chunks=(32, 32, 3),
+            serializer=serializer_class(model=tiny(serializer_class)),
+            compressors=None,
         )
     with pytest.warns(UserWarning, match="Consolidated"):
         zarr.consolidate_metadata(tmp_path / "g.zarr")
     reopened = zarr.open_consolidated(tmp_path / "g.zarr")
     for name, image in data.items():
         np.testing.assert_array_equal(reopened[name][:], image)
-        assert reopened[name].serializer == serializer_class(model=TINY)
+        assert reopened[name].serializer == serializer_class(model=tiny(serializer_class))
 
 
 def test_between_the_formats(serializer_class: Any) -> None:
     data = picture((80, 80, 3))
     two = zarr.create_array(
-        {}, data=data, chunks=(64, 64, 3), compressors=NUMCODECS[serializer_class](model=TINY), zarr_format=2
+        {},
+        data=data,
+        chunks=(64, 64, 3),
+        compressors=NUMCODECS[serializer_class](model=tiny(serializer_class)),
+        zarr_format=2,
     )
-    three = zarr.from_array({}, data=two, serializer=serializer_class(model=TINY), compressors=None, zarr_format=3)
+    three = zarr.from_array(
+        {}, data=two, serializer=serializer_class(model=tiny(serializer_class)), compressors=None, zarr_format=3
+    )
     np.testing.assert_array_equal(three[:], data)
 
 
@@ -224,15 +248,19 @@ def test_a_batch_is_one_pass_and_keeps_its_gaps(serializer_class: Any) -> None:
 
     async def both_ways() -> tuple[list[Any], list[Any]]:
         encoded = list(
-            await serializer_class(model=TINY).encode([(None, of), *((chunk, of) for chunk in chunks), (None, of)])
+            await serializer_class(model=tiny(serializer_class)).encode(
+                [(None, of), *((chunk, of) for chunk in chunks), (None, of)]
+            )
         )
-        return encoded, list(await serializer_class(model=TINY).decode([(chunk, of) for chunk in encoded]))
+        return encoded, list(
+            await serializer_class(model=tiny(serializer_class)).decode([(chunk, of) for chunk in encoded])
+        )
 
     before = scheduler.scheduler.passes
     encoded, decoded = asyncio.run(both_ways())
     assert scheduler.scheduler.passes - before == 2
     assert encoded[0] is encoded[-1] is decoded[0] is decoded[-1] is None
-    alone = NUMCODECS[serializer_class](model=TINY)
+    alone = NUMCODECS[serializer_class](model=tiny(serializer_class))
     for image, frame, read in zip(images, encoded[1:-1], decoded[1:-1], strict=True):
         assert frame.to_bytes() == alone.encode(image)
         np.testing.assert_array_equal(read.as_numpy_array(), image)
@@ -240,13 +268,14 @@ def test_a_batch_is_one_pass_and_keeps_its_gaps(serializer_class: Any) -> None:
 
 def test_one_bad_chunk_fails_alone(serializer_class: Any) -> None:
     of = spec((32, 32, 3))
-    good = NUMCODECS[serializer_class](model=TINY).encode(picture((32, 32, 3)))
+    good = NUMCODECS[serializer_class](model=tiny(serializer_class)).encode(picture((32, 32, 3)))
     frames = [good, good[:-1], good]
     chunks = [of.prototype.buffer.from_bytes(frame) for frame in frames]
 
     async def decode() -> list[Any]:
         return await asyncio.gather(
-            *(serializer_class(model=TINY)._decode_single(chunk, of) for chunk in chunks), return_exceptions=True
+            *(serializer_class(model=tiny(serializer_class))._decode_single(chunk, of) for chunk in chunks),
+            return_exceptions=True,
         )
 
     first, bad, last = asyncio.run(decode())
@@ -260,12 +289,17 @@ def test_a_waiter_that_is_cancelled_does_not_stop_its_siblings(serializer_class:
     chunk = of.prototype.nd_buffer.from_numpy_array(picture((32, 32, 3)))
 
     async def encode() -> Any:
-        one, other = (asyncio.ensure_future(serializer_class(model=TINY)._encode_single(chunk, of)) for _ in range(2))
+        one, other = (
+            asyncio.ensure_future(serializer_class(model=tiny(serializer_class))._encode_single(chunk, of))
+            for _ in range(2)
+        )
         await asyncio.sleep(0)
         one.cancel()
         return await other
 
-    assert asyncio.run(encode()).to_bytes() == NUMCODECS[serializer_class](model=TINY).encode(picture((32, 32, 3)))
+    assert asyncio.run(encode()).to_bytes() == NUMCODECS[serializer_class](model=tiny(serializer_class)).encode(
+        picture((32, 32, 3))
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,9 +307,11 @@ def test_a_waiter_that_is_cancelled_does_not_stop_its_siblings(serializer_class:
 )
 def test_a_chunk_of_another_array_is_refused(serializer_class: Any, shape: Any, dtype: str) -> None:
     of = spec(shape, dtype)
-    chunk = of.prototype.buffer.from_bytes(NUMCODECS[serializer_class](model=TINY).encode(picture((32, 32, 3))))
+    chunk = of.prototype.buffer.from_bytes(
+        NUMCODECS[serializer_class](model=tiny(serializer_class)).encode(picture((32, 32, 3)))
+    )
     with pytest.raises(FormatError, match="the array's chunk"):
-        asyncio.run(serializer_class(model=TINY)._decode_single(chunk, of))
+        asyncio.run(serializer_class(model=tiny(serializer_class))._decode_single(chunk, of))
 
 
 def test_a_missing_model_is_said(serializer_class: Any) -> None:

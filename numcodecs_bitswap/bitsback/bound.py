@@ -5,7 +5,9 @@ With latents it is the negative ELBO at the very latents that the encoder pops: 
 reports and tests; not on the coding path.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from .groups import Model, Pixels, push_classes
+from .local_bits_back import with_channels
 
 
 class CountingMessage(Message):
@@ -72,3 +75,44 @@ def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int, core: str = 
     message.bits = torch.zeros(message.batch, dtype=torch.float64, device=model.device)
     push_classes(message, model, classes, core)
     return message.bits.cpu().numpy()
+
+
+@torch.inference_mode()
+def flow_bits(model: Any, grid: Tensor, noise: Tensor) -> Tensor:
+    """-log2 of the density that a flow gives to pixels with their noise, per level and dimension.
+
+    Parameters
+    ----------
+    model : nets.flow.FlowModel
+    grid, noise : int16 and int32 tensors, shape (N, h, w, c)
+        Noise is in steps of 2^-value_bits levels.
+
+    Returns
+    -------
+    float64 tensor, shape (N,)
+    """
+    steps = model.steps
+    v = (grid.int() << steps.value_bits) + noise
+    bits = torch.zeros(len(grid), dtype=torch.float64, device=grid.device)
+    for layer in model.layers:
+        if layer.role == "coupling":
+            function = layer.function(v)
+            x = v[..., layer.changed]
+            y, deviations = function.forward(x.flatten())
+            slope = torch.log2(deviations.double()) - 8 - steps.noise_bits - steps.latent_bits + function.bits
+            bits = bits - slope.reshape(len(grid), -1).sum(1)
+            v = with_channels(v, layer.changed, y.reshape(x.shape))
+        elif layer.role == "split":
+            bits = bits + _normal_bits(v[..., layer.taken], steps.latent_bits)
+            v = v[..., layer.kept]
+        else:
+            v = layer.forward(v)
+    total: Tensor = bits + _normal_bits(v, steps.latent_bits)
+    return total
+
+
+def _normal_bits(z: Tensor, latent_bits: int) -> Tensor:
+    """-log2 of the standard normal density of latents (N, h, w, C): (N,)."""
+    size = (z.double() / 2**latent_bits) ** 2 + math.log(2 * math.pi)
+    bits: Tensor = 0.5 / math.log(2) * size.sum((1, 2, 3))
+    return bits

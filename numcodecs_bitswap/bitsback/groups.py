@@ -18,14 +18,14 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
-from . import bb_ans, bit_swap, direct, stages
+from . import bb_ans, bit_swap, direct, local_bits_back, stages
 from .coder import Size, phase_sizes
 from .core import Networks
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
 """Core modes."""
-CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans}
+CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans, "local_bits_back": local_bits_back}
 """How core mode 0 is coded, by codec."""
 GROUP_PIXELS = 1 << 19
 Pixels = NDArray[np.uint8]
@@ -43,6 +43,7 @@ class Model(Networks, Protocol):
     @property
     def direct(self) -> Stage: ...
 
+    cores: Sequence[str]
     levels: int
     patch_log2: int
 

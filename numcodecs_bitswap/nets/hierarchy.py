@@ -42,6 +42,8 @@ class BitSwapModel:
         Stages 1 .. S.
     direct : Stage
         Stage S + 1, for the direct core mode.
+    cores : tuple of str
+        The codecs, by their names in frame.CODECS, that the model is for.
     cell : int
         Side of the cells of the core's grid: its data are their cell^2 phases.
     levels : int
@@ -55,6 +57,7 @@ class BitSwapModel:
         `arch` or a tensor breaks the format's rules.
     """
 
+    cores = ("bit_swap", "bb_ans")
     cell, levels = 2, DATA_LEVELS
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):

@@ -60,6 +60,7 @@ class VaeModel:
         `arch` or a tensor breaks the format's rules.
     """
 
+    cores = ("bit_swap", "bb_ans")
     cell, latent_layers = 1, 1
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):

@@ -1,4 +1,5 @@
-"""Makes `tables.npz` and `vae_tables.npz`, the constants of FORMAT.md section 3.1, in exact decimal arithmetic.
+"""Makes `tables.npz`, `vae_tables.npz` and `flow_tables.npz`, the constants of FORMAT.md section 3.1, in exact decimal
+arithmetic.
 
 Run once: `python -m numcodecs_bitswap.symbols.make_tables`. The files are part of the byte format, so an existing
 one is never overwritten. Tests recompute them; nothing else imports this module.
@@ -69,6 +70,30 @@ def power(f: int) -> Decimal:
     return 2**28 / Decimal(2) ** (Decimal(f) / 4096)
 
 
+def tail(i: int) -> Decimal:
+    """TAIL[i] before rounding: the logistic distribution function at -i/64 octaves."""
+    return 2**44 / (1 + Decimal(2) ** (Decimal(i) / 64))
+
+
+def binary_log(i: int) -> Decimal:
+    """LOG[i] before rounding."""
+    return 2**24 * log2(1 + Decimal(i) / 1024)
+
+
+def quantile(i: int) -> Decimal:
+    """QUANTILE[i] before rounding, by Newton's method as for `edge`."""
+    p = 1 / (1 + Decimal(2) ** (Decimal(-i) / 64))
+    x = Decimal(-NormalDist().inv_cdf(float(1 - p)))
+    for _ in range(3):
+        x -= (distribution(x) - p) / density(x)
+    return 2**24 * x
+
+
+def octaves(j: int) -> Decimal:
+    """OCTAVES[j] before rounding: octaves of a logit per unit, if the scale is 2^(j/12 - 4) units."""
+    return 2**22 / Decimal(2).ln() * Decimal(2) ** (4 - Decimal(j) / 12)
+
+
 def density(x: Decimal) -> Decimal:
     """Return the density of the standard normal distribution."""
     return (-x * x / 2).exp() / (2 * PI).sqrt()
@@ -118,9 +143,23 @@ def vae_arrays() -> dict[str, NDArray[Any]]:
     }
 
 
+def flow_arrays() -> dict[str, NDArray[Any]]:
+    """Return the contents of `flow_tables.npz`."""
+    return {
+        "tail": np.array([nearest(tail(i)) for i in range(1793)], np.int64),
+        "log": np.array([nearest(binary_log(i)) for i in range(1025)], np.int32),
+        "quantile": np.array([nearest(quantile(i)) for i in range(1793)], np.int32),
+        "octaves": np.array([nearest(octaves(j)) for j in range(128)], np.int32),
+    }
+
+
 def main() -> None:
     """Write the files beside this one, but those that are there."""
-    files: dict[str, Callable[[], dict[str, Any]]] = {"tables.npz": arrays, "vae_tables.npz": vae_arrays}
+    files: dict[str, Callable[[], dict[str, Any]]] = {
+        "tables.npz": arrays,
+        "vae_tables.npz": vae_arrays,
+        "flow_tables.npz": flow_arrays,
+    }
     for name, contents in files.items():
         path = Path(__file__).with_name(name)
         if path.exists():

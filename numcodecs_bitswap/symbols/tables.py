@@ -1,7 +1,7 @@
 """The constants of FORMAT.md section 3.1, loaded once, when first asked for. Imports numpy only.
 
-They are data of the byte format (`tables.npz`, `vae_tables.npz`), never computed at run time: exp, powers and
-logarithms differ between machines.
+They are data of the byte format (`tables.npz`, `vae_tables.npz`, `flow_tables.npz`), never computed at run time: exp,
+powers and logarithms differ between machines.
 """
 
 from functools import cache
@@ -33,6 +33,15 @@ class VaeTables(NamedTuple):
     power: NDArray[np.int32]
 
 
+class FlowTables(NamedTuple):
+    """Read-only arrays: `tail` int64 (1793,); int32 `log` (1025,), `quantile` (1793,), `octaves` (128,)."""
+
+    tail: NDArray[np.int64]
+    log: NDArray[np.int32]
+    quantile: NDArray[np.int32]
+    octaves: NDArray[np.int32]
+
+
 @cache
 def tables() -> Tables:
     """Return the tables of mixtures and of Bernoulli distributions. Source: FORMAT.md section 3.1."""
@@ -43,6 +52,12 @@ def tables() -> Tables:
 def vae_tables() -> VaeTables:
     """Return the tables of the models of kind `vae`. Source: FORMAT.md section 3.1."""
     return VaeTables(**_stored("vae_tables.npz"))
+
+
+@cache
+def flow_tables() -> FlowTables:
+    """Return the tables of the models of kind `flow`. Source: FORMAT.md section 3.1."""
+    return FlowTables(**_stored("flow_tables.npz"))
 
 
 def _stored(name: str) -> dict[str, NDArray[Any]]:

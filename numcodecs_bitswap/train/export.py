@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from .fake_quant import ChannelNetwork, QuantLayer, Trunk
+from .flow import FlowNet
 from .networks import BitSwapNet
 from .recipe import Net
 from .stages import ChannelNetworks, Stage
@@ -39,6 +40,8 @@ def integer_tensors(net: Net) -> dict[str, NDArray[np.generic]]:
     tensors: dict[str, NDArray[np.generic]] = {}
     if isinstance(net, BitSwapNet):
         tensors["prior"] = net.core.prior_integers().detach().cpu().numpy().astype(np.int32)
+    if isinstance(net, FlowNet):
+        tensors |= {name: m.detach().cpu().numpy().astype(np.int32) for name, m in net.integers().items()}
     for t, stage in enumerate(net.stages, 1):
         assert isinstance(stage, Stage)
         tensors |= _trunk(f"stage{t}.a", stage.a) | _trunk(f"stage{t}.b", stage.b)

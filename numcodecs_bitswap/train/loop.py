@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .networks import Architecture
-from .recipe import Net, Recipe, RecipeError
+from .recipe import AnyArchitecture, Net, Recipe, RecipeError
 from .sources import open_data
-from .vae import VaeArchitecture
 
 SAVE_EVERY_S = 120.0
 EMA = 0.999
@@ -44,7 +42,7 @@ def evaluate(net: Net, patches: Tensor, quantised: bool = True) -> dict[str, flo
     return per_element(mean, patches[0].numel())
 
 
-def _description(model: Architecture | VaeArchitecture) -> dict[str, object]:
+def _description(model: AnyArchitecture) -> dict[str, object]:
     """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
     return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
 

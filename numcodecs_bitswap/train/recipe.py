@@ -9,11 +9,13 @@ from typing import Any
 
 from ..errors import BitswapError
 from .data import Augmentation
+from .flow import FlowArchitecture, FlowNet
 from .networks import Architecture, BitSwapNet
 from .vae import VaeArchitecture, VaeNet
 
-Net = BitSwapNet | VaeNet
-KINDS: dict[str, type[Architecture] | type[VaeArchitecture]] = {a.kind: a for a in (Architecture, VaeArchitecture)}
+Net = BitSwapNet | VaeNet | FlowNet
+AnyArchitecture = Architecture | VaeArchitecture | FlowArchitecture
+KINDS: dict[str, type[AnyArchitecture]] = {a.kind: a for a in (Architecture, VaeArchitecture, FlowArchitecture)}
 
 
 class RecipeError(BitswapError, ValueError):
@@ -46,12 +48,12 @@ class Schedule:
 @dataclass(frozen=True)
 class Recipe:
     """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top. `kind` in [model] is
-    "vae" or, if not given, "bit_swap" (FORMAT.md section 7).
+    "vae", "flow" or, if not given, "bit_swap" (FORMAT.md section 7).
     """
 
     name: str
     licence: str
-    model: Architecture | VaeArchitecture
+    model: AnyArchitecture
     training: Schedule
     augmentation: Augmentation
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BBANS, BitSwap
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
 from pictures import photograph
 
 for name, case in CASES.items():
@@ -34,6 +34,8 @@ rgb = [image[y : y + 40, x : x + 48] for y in (0, 90, 180) for x in (10, 300)]
 jobs = [(BitSwap(model="tiny-rgb8-v1"), tile) for tile in rgb]
 jobs += [(BitSwap(model="tiny-gray8-v1"), tile[..., 1]) for tile in rgb]
 jobs += [(BBANS(model="tiny-rgb8-v1"), tile) for tile in rgb[:3]]
+jobs += [(LocalBitsBack(model="tiny-rgb8-flow"), tile) for tile in rgb[:3]]
+jobs += [(LocalBitsBack(model="patch32-rgb8-flow"), np.stack([tile[:32, :32] for tile in rgb]))]
 jobs += [(BitSwap(model="photo-rgb8-v2"), rgb[0]), (BitSwap(model="photo-gray8-v2"), rgb[0][..., 0])]
 
 alone = [codec.encode(tile) for codec, tile in jobs]

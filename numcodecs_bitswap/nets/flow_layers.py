@@ -1,0 +1,247 @@
+"""The layers of a flow (FORMAT.md section 6.5): integers (N, h, w, channels) in, integers out, and back.
+
+A channel is a pixel's (in steps of 2^-value_bits levels) until a coupling transforms it, from then on a latent's (steps
+of 2^-latent_bits standard deviations).
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from .exact import Tensors
+from .torch_ops import aligned
+from .transforms import Elementwise, outputs
+from .trunk import Trunk
+
+LARGEST = 1 << 26
+"""Bound of all values."""
+POINTWISE_BITS = 12
+LEVEL = 128
+"""What pixels are relative to where nothing else is known."""
+
+
+class Channel(NamedTuple):
+    """What is known of a channel beforehand: its colour, whether it is still a pixel's, and the bound of its values."""
+
+    colour: int
+    pixel: bool
+    bound: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Fineness of values: steps of 2^-value_bits levels and 2^-latent_bits deviations, noise of 2^noise_bits steps."""
+
+    value_bits: int
+    latent_bits: int
+    noise_bits: int
+
+
+class Squeeze:
+    """Cells of 2 x 2 become channels: phase (0, 0) first, then (0, 1), (1, 0), (1, 1), each with all channels."""
+
+    role = "bijection"
+
+    def __init__(self, channels: list[Channel]):
+        self.after = channels * 4
+
+    def forward(self, v: Tensor) -> Tensor:
+        """(N, 2h, 2w, C) to (N, h, w, 4 C)."""
+        return torch.cat([v[:, a::2, b::2] for a in (0, 1) for b in (0, 1)], dim=3)
+
+    def inverse(self, v: Tensor) -> Tensor:
+        """(N, h, w, 4 C) to (N, 2h, 2w, C)."""
+        n, h, w, c = v.shape
+        return v.reshape(n, h, w, 2, 2, c // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c // 4)
+
+
+class Pointwise:
+    """An invertible matrix for the channels of every cell: a unit upper and then a unit lower triangular one, each in
+    steps that add to one channel a rounded sum of others. So it is exactly invertible, and preserves volume.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing, or values could leave their bounds.
+    """
+
+    role = "bijection"
+
+    def __init__(self, tensors: Tensors, name: str, channels: list[Channel], device: str):
+        c = len(channels)
+        if len({(each.pixel) for each in channels}) != 1:
+            raise ModelError(f"{name}: a pointwise layer takes pixels or latents, not both")
+        self.upper, self.lower = (
+            np.triu(_matrix(tensors, f"{name}.upper", c), 1),
+            np.tril(_matrix(tensors, f"{name}.lower", c), -1),
+        )
+        bounds = [each.bound for each in channels]
+        for matrix, order in ((self.upper, range(c)), (self.lower, range(c - 1, -1, -1))):
+            for i in order:
+                rest = sum(int(abs(m)) * b for m, b in zip(matrix[i], bounds, strict=True))
+                bounds[i] += (rest >> POINTWISE_BITS) + 1
+        if max(bounds) > LARGEST:
+            raise ModelError(f"{name}: values could become larger than 2^26")
+        self.after = [each._replace(bound=bound) for each, bound in zip(channels, bounds, strict=True)]
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Apply the upper, then the lower matrix."""
+        v = v.clone()
+        for i in range(v.shape[3]):
+            v[..., i] += self._sum(self.upper[i], v)
+        for i in reversed(range(v.shape[3])):
+            v[..., i] += self._sum(self.lower[i], v)
+        return v
+
+    def inverse(self, v: Tensor) -> Tensor:
+        """Take off the lower, then the upper matrix's sums, in the opposite order."""
+        v = v.clone()
+        for i in range(v.shape[3]):
+            v[..., i] -= self._sum(self.lower[i], v)
+        for i in reversed(range(v.shape[3])):
+            v[..., i] -= self._sum(self.upper[i], v)
+        return v
+
+    @staticmethod
+    def _sum(row: Any, v: Tensor) -> Tensor:
+        total = torch.full(v.shape[:3], 1 << (POINTWISE_BITS - 1), dtype=torch.int64, device=v.device)
+        for j in np.flatnonzero(row).tolist():
+            total += int(row[j]) * v[..., j].long()
+        return (total >> POINTWISE_BITS).int()
+
+
+class Split:
+    """Channels that are coded here and go no further.
+
+    Attributes
+    ----------
+    taken, kept : list of int
+    """
+
+    role = "split"
+
+    def __init__(self, channels: list[Channel], taken: list[int]):
+        self.taken, self.kept = taken, [k for k in range(len(channels)) if k not in taken]
+        if any(channels[k].pixel for k in taken) or not self.kept:
+            raise ModelError("a split takes channels that were transformed, and leaves some")
+        self.after = [channels[k] for k in self.kept]
+
+    def join(self, kept: Tensor, taken: Tensor) -> Tensor:
+        """All channels again."""
+        v = kept.new_empty(*kept.shape[:3], len(self.taken) + len(self.kept))
+        v[..., self.taken], v[..., self.kept] = taken, kept
+        return v
+
+
+class Coupling:
+    """Transforms some channels, each value by a function of its own, which a network makes of the other channels.
+
+    Attributes
+    ----------
+    changed : list of int
+        The channels that are transformed.
+
+    Raises
+    ------
+    ModelError
+        The tensors do not fit, or pixels and latents would be transformed together.
+    """
+
+    role = "coupling"
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        name: str,
+        kind: str,
+        channels: list[Channel],
+        changed: list[int],
+        mixtures: int,
+        blocks: int,
+        steps: Steps,
+        device: str,
+    ):
+        self.kind, self.changed, self.steps = kind, changed, steps
+        self.inputs = Inputs(channels, [k for k in range(len(channels)) if k not in changed], steps)
+        of = [channels[k] for k in changed]
+        if not self.inputs.channels or not changed or len({each.pixel for each in of}) != 1:
+            raise ModelError(f"{name}: a coupling transforms pixels or latents, not both, and not all channels")
+        self.bits = steps.value_bits if of[0].pixel else steps.latent_bits
+        self.reach = max(each.bound for each in of).bit_length()
+        self.colours = [each.colour if each.pixel else -1 for each in of]
+        self.network = Trunk(
+            tensors, name, 9 * len(self.inputs.channels), len(changed) * outputs(kind, mixtures), blocks, device
+        )
+        self.after = list(channels)
+        for k in changed:  # an affine function gives at most 28 units, a popped value is 13 deviations further at most
+            self.after[k] = Channel(channels[k].colour, False, 28 * 14 << steps.latent_bits)
+        if 28 * 14 << steps.latent_bits > LARGEST:
+            raise ModelError(f"{name}: values could become larger than 2^26")
+
+    def function(self, v: Tensor) -> Elementwise:
+        """The functions of the changed channels, by the values of the others: what the changed ones are has no
+        effect.
+        """
+        u, references = self.inputs(v)
+        y = self.network.outputs(u)
+        y = y.reshape(-1, y.shape[3] // len(self.changed))
+        zero = torch.zeros_like(v[..., 0])
+        base = torch.stack([32 * references[q] if q >= 0 else zero for q in self.colours], dim=3).flatten()
+        s = self.steps
+        return Elementwise(self.kind, y, base, self.bits, self.reach, s.latent_bits, s.noise_bits)
+
+
+class Inputs:
+    """What the network of a coupling sees: the 3 x 3 cells around each, edges repeated, of the channels that stay.
+
+    Attributes
+    ----------
+    channels : list of int
+    """
+
+    def __init__(self, known: list[Channel], channels: list[int], steps: Steps):
+        self.channels, self.steps = channels, steps
+        self.known = [known[k] for k in channels]
+        colours = max((each.colour for each in known), default=0) + 1
+        # Pixels are seen relative to one of their colour in the same cell, the first that stays.
+        self.references = [
+            next((i for i, each in enumerate(self.known) if each.pixel and each.colour == q), None)
+            for q in range(colours)
+        ]
+
+    def __call__(self, v: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """v : int32 (N, h, w, C). Returns the network's input, int8 (N, h, w, aligned(9 channels)), and the reference
+        of every colour in levels, int32 (N, h, w).
+        """
+        n, h, w, _ = v.shape
+        pixel = torch.tensor([each.pixel for each in self.known], device=v.device)
+        shift = torch.where(pixel, self.steps.value_bits, self.steps.latent_bits - 5).int()
+        seen = (v[..., self.channels] >> shift).short()
+        level = torch.full((n, h, w), LEVEL, dtype=torch.int16, device=v.device)
+        references = [level if k is None else seen[..., k] for k in self.references]
+        relative = torch.stack(
+            [references[each.colour] if each.pixel else torch.zeros_like(level) for each in self.known], dim=3
+        )
+        rows = torch.arange(-1, h + 1, device=v.device).clamp(0, h - 1)
+        columns = torch.arange(-1, w + 1, device=v.device).clamp(0, w - 1)
+        around = seen[:, rows][:, :, columns]
+        k = len(self.channels)
+        u = torch.zeros(n, h, w, aligned(9 * k), dtype=torch.int8, device=v.device)
+        for at in range(9):
+            window = around[:, at // 3 : at // 3 + h, at % 3 : at % 3 + w]
+            u[..., k * at : k * (at + 1)] = (window - relative).clamp_(-127, 127)
+        for own in self.references:
+            if own is not None:
+                u[..., 4 * k + own] = (seen[..., own] - LEVEL).clamp_(-127, 127)
+        return u, [each.int() for each in references]
+
+
+def _matrix(tensors: Tensors, name: str, c: int) -> Any:
+    matrix = tensors.get(name, np.empty(0))
+    if matrix.shape != (c, c) or matrix.dtype != np.int32:
+        raise ModelError(f"the model needs an int32 tensor {name} of shape ({c}, {c})")
+    return matrix.astype(np.int64)

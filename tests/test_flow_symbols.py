@@ -1,0 +1,165 @@
+"""Gaussians over the integers and plain bits: cum in plain integers against both forms, places, and what coding with
+them costs beside the density.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numcodecs_bitswap.errors import FormatError
+from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.symbols import make_tables
+from numcodecs_bitswap.symbols.bits import Bits
+from numcodecs_bitswap.symbols.gaussian import ALPHABET, LARGEST, Gaussian
+from numcodecs_bitswap.symbols.tables import flow_tables, vae_tables
+
+deviations = st.integers(256, 1 << 27) | st.floats(8, 27).map(lambda octave: round(2**octave))
+means = st.integers(-LARGEST, LARGEST) | st.integers(-5000, 5000)
+
+
+def plain_gaussian(mean: int, deviation: int, floor: bool) -> list[int]:
+    """cum(0), ..., cum(A) of FORMAT.md section 3.8."""
+    normal = vae_tables().normal.tolist()
+    m = max(deviation.bit_length() - 13, 0)
+    a = deviation >> m
+    reach, rest = 7 * a >> 9, mean - (mean >> m << m)
+    offset = (rest << 6 >> m) + (32 >> m)
+    tails = [4, 12, 28, 284]
+    lower = [-reach - tail for tail in reversed(tails)]
+    lower += [min(max(d, -reach), reach) for d in range(-112, 113)]
+    lower += [reach + tail for tail in tails]
+    below = [0]
+    for d in lower:
+        t = min(max((64 * d - offset) * (196608 * 2**13 // a) >> 13, -4096 * 64), 4095 * 64 - 1)
+        i, f = (t >> 6) + 4096, t & 63
+        below.append((normal[i] * (64 - f) + normal[i + 1] * f + 32) >> 6)
+    below.append(65536)
+    if not floor:
+        return below
+    return [min(s, 5) + max(s - 229, 0) + (65526 * n >> 16) for s, n in enumerate(below)]
+
+
+@given(means, deviations, st.booleans())
+def test_cum_is_the_specified_one(mean: int, deviation: int, floor: bool) -> None:
+    one = Gaussian(torch.tensor([[[mean]]]).int(), torch.tensor([[[deviation]]]).int(), floor)
+    prepared = tuple(each.unsqueeze(2) for each in one.prepare(0, 1))
+    symbols = torch.arange(ALPHABET + 1)
+    expected = plain_gaussian(mean, deviation, floor)
+    assert one.cum(prepared, symbols[None, None])[0, 0].tolist() == expected
+    functions, fields, constants, _ = one.native()
+    table = constants.numpy().astype(np.int64)
+    local = np.zeros(4, np.int64)
+    functions.load(0, 0, local, *(each.numpy() for each in fields), table, 1)
+    assert [int(functions.cum(s, local, table, 1)) for s in range(ALPHABET + 1)] == expected
+    assert all(0 <= functions.guess(r, local, table, 1) < ALPHABET for r in range(0, 65536, 97))
+
+
+@given(means, deviations, st.integers(-LARGEST, LARGEST) | st.none(), st.floats(-40, 40))
+def test_every_value_has_a_symbol_and_a_place(mean: int, deviation: int, value: int | None, far: float) -> None:
+    """And with a floor it can be coded, however far from the mean."""
+    if value is None:
+        value = min(max(mean + round(far * deviation / 256), -LARGEST), LARGEST)
+    one = Gaussian(torch.tensor([[[mean]]]).int(), torch.tensor([[[deviation]]]).int(), True)
+    symbols, sizes, places = one.split(torch.tensor([[value]]).int())
+    assert one.join(symbols, places).item() == value
+    assert torch.equal(one.sizes(symbols), sizes)
+    assert 0 <= places.item() < 2 ** sizes.item()
+    ends = plain_gaussian(mean, deviation, True)
+    assert ends[symbols.item()] < ends[symbols.item() + 1]
+
+
+@given(means, deviations, st.booleans(), st.integers(0, 2**32))
+def test_messages_come_back(mean: int, deviation: int, floor: bool, seed: int) -> None:
+    """Pop then push leaves a message as it was, in both backends, which pop the same."""
+    rng = np.random.default_rng(seed)
+    n = 50
+    own = Gaussian(torch.full((1, n, 1), mean).int(), torch.full((1, n, 1), deviation).int(), floor)
+    words = [(rng.integers(1 << 24, 1 << 32, 3, dtype=np.uint32), rng.integers(0, 256, 1000, dtype=np.uint8))]
+    popped = []
+    for backend in ("numba", "torch"):
+        message = Message.unflatten(words, backend=backend)
+        popped.append(message.pop(own))
+        message.push(own, popped[-1])
+        heads, tail = message.flatten()[0]
+        assert np.array_equal(heads, words[0][0])
+        assert np.array_equal(tail, words[0][1])
+    assert torch.equal(*popped)
+
+
+@given(st.lists(st.integers(0, 16), min_size=1, max_size=40), st.integers(0, 2**32))
+def test_bits(sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    symbols = torch.tensor([[int(rng.integers(1 << size)) for size in sizes]]).int()
+    block = Bits(torch.tensor(sizes).int()[None, :, None])
+    flat = []
+    for backend in ("numba", "torch"):
+        message = Message.empty(1, 2, backend=backend)
+        message.push(block, symbols)
+        flat.append(message.flatten()[0])
+        assert torch.equal(message.pop(block), symbols)
+        assert message.is_empty()
+    assert np.array_equal(flat[0][1], flat[1][1])
+    assert 8 * len(flat[0][1]) <= sum(sizes) + 16
+
+
+def test_no_bits_leave_a_message_as_it_is() -> None:
+    message = Message.empty(1, 3)
+    message.push(Bits(torch.zeros(1, 100, 1, dtype=torch.int32)), torch.zeros(1, 100, dtype=torch.int32))
+    assert message.is_empty()
+
+
+@pytest.mark.parametrize("deviation", [2**8 * 16, 2**8 * 31, 5000, 2**8 * 100, 2**8 * 50000, 12345678])
+@pytest.mark.parametrize("floor", [False, True])
+def test_it_costs_what_the_density_says(deviation: int, floor: bool) -> None:
+    """Of values drawn from the Gaussian itself: within 0.0004 bit for each (0.0001 and the floor)."""
+    rng, n = np.random.default_rng(0), 200_000
+    mean = 12345 + rng.integers(0, 1 << 12, n)
+    sigma = deviation / 256
+    values = np.rint(mean + sigma * np.clip(rng.standard_normal(n), -3.4, 3.4)).astype(np.int32)
+    own = Gaussian(torch.tensor(mean).int()[None, :, None], torch.full((1, n, 1), deviation).int(), floor)
+    symbols, sizes, _ = own.split(torch.from_numpy(values)[None])
+    prepared = own.prepare(0, n)
+    freq = own.cum(prepared, symbols.long() + 1) - own.cum(prepared, symbols.long())
+    bits = (16 - torch.log2(freq.double()) + sizes).mean().item()
+    z = (values - mean) / sigma
+    ideal = float(np.mean(0.5 * z**2) + math.log(sigma) + 0.5 * math.log(2 * math.pi)) / math.log(2)
+    assert abs(bits - ideal) < 0.0004
+
+
+def test_a_popped_value_is_never_far_and_a_far_one_cannot_be_pushed_back() -> None:
+    own = Gaussian(torch.zeros(1, 1, 1).int(), torch.full((1, 1, 1), 16 << 8).int(), False)
+    symbols, _, _ = own.split(torch.tensor([[3000]]).int())
+    with pytest.raises(FormatError):
+        Message.empty(1, 1).push(own, symbols)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(LARGEST + 1, 256), (-LARGEST - 1, 256), (0, 255), (0, (1 << 27) + 1)])
+def test_parameters_out_of_range_are_refused(mean: int, deviation: int) -> None:
+    with pytest.raises(ValueError, match="not all in"):
+        Gaussian(torch.tensor([[[mean]]]).int(), torch.tensor([[[deviation]]]).int(), True)
+    with pytest.raises(ValueError, match="not all in"):
+        Bits(torch.tensor([[[17]]]).int())
+    own = Gaussian(torch.zeros(1, 1, 1).int(), torch.full((1, 1, 1), 256).int(), True)
+    with pytest.raises(ValueError, match="not all in"):
+        own.split(torch.tensor([[LARGEST + 1]]).int())
+
+
+def test_flow_tables_are_the_formulas_rounded() -> None:
+    from decimal import localcontext
+
+    tables: dict[str, Any] = {name: table.tolist() for name, table in flow_tables()._asdict().items()}
+    formulas = {
+        "tail": make_tables.tail,
+        "log": make_tables.binary_log,
+        "quantile": make_tables.quantile,
+        "octaves": make_tables.octaves,
+    }
+    with localcontext(prec=make_tables.DIGITS):
+        for name, formula in formulas.items():
+            places = {*range(0, len(tables[name]), 13), len(tables[name]) - 1}
+            assert {i: tables[name][i] for i in places} == {i: make_tables.nearest(formula(i)) for i in places}
