@@ -61,6 +61,7 @@ class VaeModel:
     """
 
     cell, latent_layers = 1, 1
+    dtype = torch.int16
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
