@@ -101,12 +101,11 @@ class Encoding:
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is None or not worth_a_model(array, axes, len(self.payload)):
             return
-        if deep and options.model == "auto":
-            axes = replace(axes, channel=None)  # there is no model of several channels: each is an image
-        model = _model_for(array, axes, options.model)
-        if model is not None:
-            pixels, scale = samples.reduce(array) if deep else (array, None)
-            self.job = EncodeJob(model, codec, pixels, axes, scale)
+        model, axes = _model_for(array, axes, options.model)
+        if array.dtype.itemsize == 1 and array.max() < model.net.levels:
+            self.job = EncodeJob(model, codec, array, None, axes)
+        elif deep and model.net.levels == samples.LEVELS:
+            self.job = EncodeJob(model, codec, *samples.reduce(array), axes)
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
@@ -175,9 +174,9 @@ class EncodeJob(scheduler.Job):
     """Patches -> messages. The outcome is a `bitsback.groups.Coded`."""
 
     def __init__(
-        self, model: catalog.Loaded, codec: str, array: NDArray[Any], axes: Axes, scale: samples.Scale | None
+        self, model: catalog.Loaded, codec: str, array: NDArray[Any], scale: samples.Scale | None, axes: Axes
     ) -> None:
-        self.model, self.codec, self.axes, self.scale = model, codec, axes, scale
+        self.model, self.codec, self.scale, self.axes = model, codec, scale, axes
         self.classes = patches.split(array, axes, 1 << model.net.patch_log2)
         self.lanes = lanes(array.size, model.net.levels)
         geometry = tuple(each.shape for each in self.classes)
@@ -219,19 +218,19 @@ class DecodeJob(scheduler.Job):
         return list(zip(*classes, strict=True))
 
 
-def _model_for(array: NDArray[Any], axes: Axes, name: str) -> catalog.Loaded | None:
-    """The model to try, or None if the one that is asked for has fewer levels than the array."""
+def _model_for(array: NDArray[Any], axes: Axes, name: str) -> tuple[catalog.Loaded, Axes]:
+    """The model to try, and the axes it takes: 16-bit channels are images of their own to a model of one channel."""
     channels, deep = 1 if axes.channel is None else array.shape[axes.channel], samples.is_deep(array.dtype)
     auto = AUTO_DEEP if deep else AUTO[channels]
     model = catalog.load(auto if name == "auto" else name, scheduler.device())
-    if deep and model.net.levels < samples.LEVELS:
-        return None
-    if model.net.channels != channels:
+    if deep and model.net.channels == 1:
+        return model, replace(axes, channel=None)
+    if model.net.channels != channels and not (deep and model.net.levels < samples.LEVELS):
         raise ModelError(
             f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {array.shape} has {channels}: "
             "set channel_axis, or model='auto'"
         )
-    return model if array.dtype.itemsize > 1 or array.max() < model.net.levels else None
+    return model, axes
 
 
 def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
