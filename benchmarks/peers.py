@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from numcodecs_bitswap import BitSwap
 
-Chunk = NDArray[np.uint8]
+Chunk = NDArray[Any]
 # As many as Zarr runs at once by default.
 THREADS = min(10, (os.cpu_count() or 1) + 4)
 
@@ -128,7 +128,7 @@ def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int 
     """
     peer.decode(peer.encode(chunks[0]))
     encode_s, decode_s = [], []
-    samples = sum(chunk.size for chunk in chunks)
+    samples, size = (sum(getattr(chunk, of) for chunk in chunks) for of in ("size", "nbytes"))
     with ThreadPoolExecutor(threads) as pool, tqdm(total=2 * repeats * len(chunks), desc=peer.name, leave=False) as bar:
 
         def timed(function: Callable[[Any], Any], inputs: Sequence[Any], seconds: list[float]) -> list[Any]:
@@ -147,9 +147,8 @@ def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int 
         if np.ascontiguousarray(got).tobytes() != chunk.tobytes():
             raise AssertionError(f"{peer.name} did not decode to the same bytes")
     total = sum(len(e) for e in encoded)
-    return Measured(
-        peer.name, total, 8 * total / samples, samples / 1e6 / median(encode_s), samples / 1e6 / median(decode_s)
-    )
+    speeds = (size / 1e6 / median(seconds) for seconds in (encode_s, decode_s))
+    return Measured(peer.name, total, 8 * total / samples, *speeds)
 
 
 def table(rows: Sequence[Measured], reference: str) -> str:

@@ -2,7 +2,8 @@
 
 `build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2);
 stored payloads are `stored.py`'s. Nothing here takes memory in proportion to a number that a frame states: every length
-is compared with the bytes that are there. Imports nothing of this package but the errors and the dtype texts.
+is compared with the bytes that are there. Imports nothing of this package but the errors, the dtype texts
+and the scale of samples.
 """
 
 import math
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from .dtypes import dtype_text, parse_dtype
 from .errors import FormatError
+from .samples import Scale, is_deep
 
 BytesLike = bytes | memoryview
 
@@ -89,6 +91,8 @@ class ModelPayload:
         One pair per group, in encoding order.
     heads : uint32 array, shape (lanes,)
     tail : uint8 array (version 1: uint16), shape (words,), bottom of the stack first
+    scale : Scale
+        Of 16-bit samples; others have none.
     """
 
     model_id: bytes
@@ -98,6 +102,7 @@ class ModelPayload:
     schedule: tuple[tuple[int, int], ...]
     heads: NDArray[np.uint32]
     tail: NDArray[np.uint8] | NDArray[np.uint16]
+    scale: Scale | None = None
 
 
 def build(header: Header, payload: BytesLike) -> bytes:
@@ -166,7 +171,7 @@ def build_model(payload: ModelPayload) -> bytes:
     y, x, channel = payload.axes
     axes = bytes([y, x, NO_CHANNEL if channel is None else channel, payload.patch_log2])
     schedule = [2 * patches + mode for patches, mode in payload.schedule]
-    counts = _varints([payload.lanes, len(schedule), *schedule, len(payload.tail)])
+    counts = _varints([*(payload.scale or ()), payload.lanes, len(schedule), *schedule, len(payload.tail)])
     tail = payload.tail.astype(payload.tail.dtype.newbyteorder("<"))
     return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + tail.tobytes()
 
@@ -179,8 +184,8 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     FormatError
         A field out of range, or a payload that is too short or too long.
     """
-    if header.dtype.str != "|u1":
-        raise FormatError(f"the model route holds uint8, not {header.dtype}")
+    if header.dtype.str != "|u1" and not is_deep(header.dtype):
+        raise FormatError(f"the model route holds uint8, uint16 or int16, not {header.dtype}")
     reader = _Reader(data)
     model_id = bytes(reader.take(16, "model id"))
     y, x, channel, patch_log2 = reader.take(4, "axes and patch size")
@@ -192,6 +197,9 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
         raise FormatError(f"{header.shape[channel]} channels: only 1 or 3 are possible")
     if not 3 <= patch_log2 <= 12:
         raise FormatError(f"patch log2 {patch_log2} is out of range")
+    scale = Scale(reader.varint("offset"), reader.varint("step")) if is_deep(header.dtype) else None
+    if scale is not None and not (scale.offset < 1 << 16 and 1 <= scale.step < 1 << 16):
+        raise FormatError(f"{scale} is out of range")
     if not 1 <= (lanes := reader.varint("lanes")) <= 1 << 16:
         raise FormatError(f"{lanes} lanes are out of range")
     if not 1 <= (groups := reader.varint("groups")) <= reader.left:
@@ -206,7 +214,7 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     if int(heads.min()) < 1 << (32 - 8 * word.itemsize):
         raise FormatError("a head is out of range")
     tail = np.frombuffer(reader.rest(), word.newbyteorder("<")).astype(word)
-    return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail)
+    return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail, scale)
 
 
 def _varints(values: Iterable[int]) -> bytes:

@@ -15,9 +15,11 @@ import numpy as np
 from .errors import ModelError
 
 AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
-"""The model that "auto" means, by the number of channels."""
+"""The model that "auto" means for uint8, by the number of channels."""
+AUTO_DEEP = "science-gray16-v1"
+"""And for 16-bit samples, every channel of which is an image of its own."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "tiny-gray8-flow"}
-"""The same for local bits-back."""
+"""And for local bits-back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,8 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-rgb8-v2 for three channels, photo-gray8-v2 for one), a model's name, or its id in hex digits.
+        "auto" (photo-rgb8-v2 for three channels of uint8, photo-gray8-v2 for one, science-gray16-v1 for uint16 and
+        int16), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `patches.image_axes`.

@@ -59,6 +59,13 @@ def _tiles(n: int) -> NDArray[np.uint8]:
     return np.stack([photograph()[32 * k : 32 * k + 32, 200:232] for k in range(n)])
 
 
+def _deep(dtype: str, height: int, width: int) -> NDArray[Any]:
+    """16-bit samples: a linear camera's picture with its noise, above an offset, of a step of 4 if unsigned."""
+    light = _crop(height, width, 1).astype(np.int64) ** 2 // 16
+    x = light + np.random.default_rng(0).normal(0, 3 + np.sqrt(light) / 4).astype(np.int64)
+    return (x * 4 + 500 if "u" in dtype else x - 2000).astype(dtype)
+
+
 def _ramp(dtype: str) -> NDArray[Any]:
     return np.arange(600).reshape(20, 30).astype(dtype)
 
@@ -113,5 +120,13 @@ _VERSION_2 = ["tiny_rgb_patches", "tiny_rgb_planes_first", "tiny_rgb_fortran", "
 _VERSION_2 += ["bbans_tiny_rgb", "bbans_tiny_gray_stack", "photo_rgb", "photo_rgb_v2", "photo_gray_v2"]
 _VERSION_2 += ["mnist", "mnist_binary", "mnist_bitswap2", "mnist_bbans2"]
 
-CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2} | _FLOWS
+_DEEP = {
+    "deep_gray": Case(4, lambda: _deep(">u2", 60, 50), {"model": "science-gray16-v1"}, BitSwap, 2),
+    "deep_stack_fortran": Case(
+        4, lambda: np.asfortranarray(_deep("<i2", 66, 40).reshape(2, 33, 40)), {"model": "science-gray16-v1"}, BBANS, 2
+    ),
+    "deep_patches": Case(4, lambda: _deep("<u2", 260, 270), {"model": "science-gray16-v1"}, BitSwap, 2),
+}
+
+CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2} | _FLOWS | _DEEP
 """Those of version 1 of the model route were written by releases that had no other; `.2` are the same arrays again."""

@@ -19,6 +19,7 @@ import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
+import reference_deep as deep
 from reference_flow import decode_flow
 from reference_model import FrameError, Model, require
 from reference_symbols import (
@@ -98,8 +99,8 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
 
     order: Any = "CF"[layout]
     if route == 4:
-        require(dtype.str == "|u1", "a model payload is of |u1")
-        array = np.asarray(model_payload(reader, version, codec, shape, find_model), order=order)
+        require(dtype.str in ("|u1", *deep.DTYPES), "a model payload is of |u1 or of 16 bits")
+        array = np.asarray(model_payload(reader, version, codec, dtype, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -177,14 +178,16 @@ def unpack(payload: bytes, size: int) -> bytes:
 
 
 def model_payload(
-    reader: Reader, version: int, codec: int, shape: tuple[int, ...], find_model: FindModel
-) -> NDArray[np.uint8]:
+    reader: Reader, version: int, codec: int, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel
+) -> NDArray[Any]:
     model_id = reader.take(16)
     y, x, channel = reader.take(3)
     require(len({y, x, channel}) == 3, "the three axes differ")
     require(max(y, x) < len(shape) and (channel < len(shape) or channel == 255), "axes of the array")
     patch_log2 = reader.integer(1)
     require(3 <= patch_log2 <= 12, "patch log2 3..12")
+    offset, step = (reader.varint(), reader.varint()) if dtype.itemsize == 2 else (0, 1)
+    require(offset < 2**16 and 1 <= step < 2**16, "offset 0..65535, step 1..65535")
     lanes = reader.varint()
     require(1 <= lanes <= 65536, "lanes 1..65536")
     groups = reader.varint()
@@ -201,10 +204,11 @@ def model_payload(
     model = Model(find_model(model_id), model_id)
     channels = shape[channel] if channel != 255 else 1
     require(channels == model.channels, "channels of the model")
+    require(dtype.itemsize == 1 or model.deep, "a model of 65536 levels for samples of 16 bits")
 
     # 1.3 From patches to the array
     leading = [n for axis, n in enumerate(shape) if axis not in (y, x, channel)]
-    images = np.zeros((math.prod(leading), shape[y], shape[x], channels), np.uint8)
+    images = np.zeros((math.prod(leading), shape[y], shape[x], channels), np.int64)
     message = Message(heads, tail, version)
     for tiles, mode in reversed(cut_into_groups(tile(*images.shape[:3], 1 << patch_log2), schedule)):
         h, w = tiles[0][3:]
@@ -212,7 +216,8 @@ def model_payload(
         for (n, top, left, _, _), pixels in zip(tiles, field, strict=True):
             images[n, top : top + h, left : left + w] = pixels
     require(message.is_empty(), "the message is empty after the last group")
-    array = images.reshape(*leading, *images.shape[1:])
+    coded = images.astype(np.uint8) if dtype.itemsize == 1 else deep.samples(images, offset, step, dtype)
+    array = coded.reshape(*leading, *coded.shape[1:])
     if channel == 255:
         return np.moveaxis(array[..., 0], (-2, -1), (y, x))
     return np.moveaxis(array, (-3, -2, -1), (y, x, channel))
@@ -332,26 +337,32 @@ class Phase(NamedTuple):
     y: Ints
     base: Ints
     channel_networks: str = ""  # their name without the channel; the core has none
+    g: Ints | None = None  # of samples of 16 bits: steps
 
 
-def distribution(model: Model, phase: Phase, x: Ints, ch: int) -> Mixture:
+def distribution(model: Model, phase: Phase, x: Ints, ch: int) -> Block:
     """Channel `ch` of the pixels x (g, rows, columns, c) that exist, given their lower channels (4.3)."""
     h, y, base = (values[:, : x.shape[1], : x.shape[2]] for values in (phase.h, phase.y, phase.base))
     k, c = model.mixtures, model.channels
+    g = None if phase.g is None else phase.g[:, : x.shape[1], : x.shape[2]]
     own = y[..., 3 * k * ch : 3 * k * (ch + 1)]
     if phase.channel_networks and ch > 0:
-        own = own + correction(model, f"{phase.channel_networks}.{ch}", h, x[..., :ch], base[..., :ch])
-    logits, means, scales = np.split(own.reshape(-1, 3 * k), 3, -1)
-    means = base[..., ch].reshape(-1, 1) + means.clip(-8160, 8160)
+        own = own + correction(model, f"{phase.channel_networks}.{ch}", h, x[..., :ch], base[..., :ch], g)
+    logits, offsets, scales = np.split(own.reshape(-1, 3 * k), 3, -1)
+    own_base, chain = base[..., ch].reshape(-1, 1), np.zeros((len(logits), 1), np.int64)
     for lower in range(ch):
         e = y[..., 3 * k * c + ch * (ch - 1) // 2 + lower].clip(-127, 127)
-        means += (e * (32 * x[..., lower] - base[..., lower]) >> 6).reshape(-1, 1)
+        chain += (e * (32 * x[..., lower] - base[..., lower]) >> 6).reshape(-1, 1)
+    if g is not None:
+        return deep.parameters(own_base, g[..., ch].reshape(-1, 1), logits, offsets, scales, chain)
+    means = own_base + offsets.clip(-8160, 8160) + chain
     return Mixture(logits.clip(-127, 127), means, scales.clip(0, 127), 256)
 
 
-def correction(model: Model, name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
-    """What a channel network adds to the 3 K values (4.4), given the lower channels' values and bases."""
-    d = (lower - ((base + 16) >> 5)).clip(-127, 127)
+def correction(model: Model, name: str, h: Ints, lower: Ints, base: Ints, g: Ints | None = None) -> Ints:
+    """What a channel network adds to the 3 K values (4.4, 4.5), given the lower channels' values and bases."""
+    off = lower - ((base + 16) >> 5) if g is None else (32 * lower - base) >> g[..., : lower.shape[-1]]
+    d = off.clip(-127, 127)
     v = linear(model, f"{name}.in", np.concatenate([h, d], -1)).clip(0, 127)
     return linear(model, f"{name}.out", v)
 
@@ -381,27 +392,33 @@ def at(grid: Ints, m: int, n: int) -> Ints:
     return grid[:, (rows + m).clip(0, rows[-1])][:, :, (columns + n).clip(0, columns[-1])]
 
 
-def window(grid: Ints, r: Ints, first: int) -> list[Ints]:
+def window(grid: Ints, first: int) -> list[Ints]:
     steps = range(first, first + 4)
-    return [(at(grid, m, n) - r).clip(-127, 127) for m in steps for n in steps]
+    return [at(grid, m, n) for m in steps for n in steps]
+
+
+def inputs(model: Model, c: Ints, values: list[Ints], ref: Ints) -> tuple[Ints, Ints | None]:
+    """u of both kinds of stages, and g of section 5.2; ref in 1/32 level."""
+    if model.deep:
+        return deep.inputs(c, values, ref)
+    r = (ref + 16) >> 5
+    return np.concatenate([*((v - r).clip(-127, 127) for v in values), (r - 128).clip(-127, 127)], -1), None
 
 
 def pass_a(model: Model, stage: str, c: Ints) -> list[Phase]:
     s = c + at(c, 0, 1) + at(c, 1, 0) + at(c, 1, 1)
-    r = (s + 2) >> 2
-    u = np.concatenate([*window(c, r, -1), (r - 128).clip(-127, 127)], -1)
+    u, g = inputs(model, c, window(c, -1), 8 * s)
     h, y = trunk(model, f"{stage}.a", u)
-    return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11")]
+    return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11", g)]
 
 
 def pass_b(model: Model, stage: str, c: Ints, d: Ints) -> list[Phase]:
     s01 = c + at(c, 0, 1) + at(d, -1, 0) + d
     s10 = c + at(c, 1, 0) + at(d, 0, -1) + d
-    r = (s01 + s10 + 4) >> 3
-    u = np.concatenate([*window(c, r, -1), *window(d, r, -2), (r - 128).clip(-127, 127)], -1)
+    u, g = inputs(model, c, window(c, -1) + window(d, -2), 4 * (s01 + s10))
     h, y = trunk(model, f"{stage}.b", u)
     y01, y10 = np.split(y, 2, -1)
-    return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01"), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10")]
+    return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01", g), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10", g)]
 
 
 def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Mixture, Ints]]:
@@ -414,7 +431,15 @@ def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Mix
 
 def pop_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
     for block, values in blocks:
-        values[...] = message.pop(block).reshape(values.shape)
+        pop_one(message, block, values)
+
+
+def pop_one(message: Message, block: Block, values: Ints) -> None:
+    """Of 16-bit samples the buckets and then the low bits (3.8)."""
+    popped = message.pop(block)
+    if isinstance(block, deep.DeepMixture):
+        popped = block.join(popped, message.pop(block.low_bits(popped)))
+    values[...] = popped.reshape(values.shape)
 
 
 def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: int, w: int, shifts: bool) -> Ints:
@@ -427,7 +452,7 @@ def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: in
         for block, values in blocks(model, phases(), field):
             if shifts and has_shift(message, block):
                 block = block.shifted(2 * int(message.pop(SHIFT)[0]) - 6)
-            values[...] = message.pop(block).reshape(values.shape)
+            pop_one(message, block, values)
     return field
 
 
@@ -463,6 +488,10 @@ class Core(Protocol):
         """Zeros of the shapes of x, z_1, ..., z_M."""
         ...
 
+    def origin(self) -> Iterable[tuple[Block, Ints]]:
+        """What is popped before all else (6.5), with the views of its symbols."""
+        ...
+
     def prior(self) -> Block: ...
 
     def q(self, n: int, below: Ints, floor: int) -> Block:
@@ -483,16 +512,22 @@ class BitSwapCore:
     def __init__(self, model: Model, g: int, h: int, w: int) -> None:
         self.model = model
         self.data, self.grid = (g, h, w, model.channels), (g, *halve(h, w))
+        self.o, self.g_less_2 = np.zeros((2, g, model.channels), np.int64)
 
     def chain(self) -> list[Ints]:
         layer = (*self.grid, self.model.latent_channels)
         return [np.zeros(shape, np.int64) for shape in (self.data, *[layer] * self.model.latent_layers)]
 
+    def origin(self) -> Iterable[tuple[Block, Ints]]:
+        for ch in range(self.model.channels if self.model.deep else 0):
+            yield Uniform(len(self.o), 2**16), self.o[:, ch]
+            yield Uniform(len(self.o), 16), self.g_less_2[:, ch]
+
     def prior(self) -> Block:
         return latents(np.tile(self.model.prior.reshape(-1), (*self.grid, 1)))
 
     def q(self, n: int, below: Ints, floor: int) -> Block:
-        u = below - 64 if n > 1 else vectors_of_cells(complete(below))
+        u = below - 64 if n > 1 else self.seen(vectors_of_cells(complete(below)))
         return latents(trunk(self.model, f"q{n}", u)[1], floor)
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
@@ -500,13 +535,23 @@ class BitSwapCore:
         if n > 0:
             yield latents(y), own
         else:
-            base = np.full((*self.grid, self.model.channels), 4096)
-            phases = [Phase(a, b, h, part, base) for (a, b), part in zip(PHASES, np.split(y, 4, -1), strict=True)]
-            yield from blocks(self.model, phases, own)
+            shape = (*self.grid, self.model.channels)
+            base, g = np.full(shape, 4096), None
+            if self.model.deep:
+                base, g = (np.broadcast_to(v[:, None, None], shape) for v in (32 * self.o, self.g_less_2 + 2))
+            parts = zip(PHASES, np.split(y, 4, -1), strict=True)
+            yield from blocks(self.model, [Phase(a, b, h, part, base, g=g) for (a, b), part in parts], own)
+
+    def seen(self, vectors: Ints) -> Ints:
+        """x as network input."""
+        if not self.model.deep:
+            return (vectors - 128).clip(-127, 127)
+        o, g = (np.tile(v, 4)[:, None, None] for v in (self.o, self.g_less_2 + 2))
+        return (32 * vectors - 32 * o >> g).clip(-127, 127)
 
 
 def vectors_of_cells(cells: Ints) -> Ints:
-    return (np.concatenate([cells[:, a::2, b::2] for a, b in PHASES], -1) - 128).clip(-127, 127)
+    return np.concatenate([cells[:, a::2, b::2] for a, b in PHASES], -1)
 
 
 def latents(y: Ints, floor: int = 1) -> Mixture:
@@ -522,6 +567,7 @@ def decode_bit_swap(model: Model, message: Message, g: int, h: int, w: int) -> I
     """The loop's last round pops x."""
     core = core_of(model, g, h, w)
     chain = core.chain()
+    pop_all(message, core.origin())
     pop_all(message, [(core.prior(), chain[-1])])
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
@@ -532,6 +578,7 @@ def decode_bit_swap(model: Model, message: Message, g: int, h: int, w: int) -> I
 def decode_bb_ans(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
     core = core_of(model, g, h, w)
     chain = core.chain()
+    pop_all(message, core.origin())
     pop_all(message, [(core.prior(), chain[-1])])
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
@@ -555,6 +602,9 @@ class VaeCore:
     def chain(self) -> list[Ints]:
         data = (self.g, self.model.height, self.model.width, self.model.channels)
         return [np.zeros(shape, np.int64) for shape in (data, (self.g, self.model.latent_channels))]
+
+    def origin(self) -> Iterable[tuple[Block, Ints]]:
+        return []
 
     def prior(self) -> Block:
         return Uniform(self.g * self.model.latent_channels, self.buckets)
@@ -592,7 +642,8 @@ def likelihood(model: Model, y: Ints) -> Block:
 
 def decode_direct(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
     if (h, w) == (1, 1):
-        return np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
+        levels = 2**16 if model.deep else 256
+        return np.stack([message.pop(Uniform(g, levels)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
     coarse = decode_direct(model, message, g, *halve(h, w))
     return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w, False)
 

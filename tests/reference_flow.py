@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference_model import Model, require
-from reference_symbols import LN2, PI, WEIGHT, GaussianBuckets, Ints, Uniform, log2, normal, phi
+from reference_symbols import LN2, PI, WEIGHT, Bits, GaussianBuckets, Ints, Uniform, log2, normal, phi
 
 Trunk = Callable[[Model, str, Ints], tuple[Ints, Ints]]
 
@@ -93,22 +93,6 @@ class Gaussian:
         y = x - (c + reach << h) if d >= reach else (c - reach << h) - 1 - x
         tail = max(k for k in range(5) if y >= STARTS[k] << h)
         return 229 + tail if d >= reach else 4 - tail, y - (STARTS[tail] << h)
-
-
-# ---- 3.9 Bits
-
-
-class Bits:
-    alphabet = 2**16
-
-    def __init__(self, sizes: list[int]) -> None:
-        self.sizes = sizes
-
-    def __len__(self) -> int:
-        return len(self.sizes)
-
-    def cum(self, i: int, s: int) -> int:
-        return min(s << 16 - self.sizes[i], 2**16)
 
 
 def pop_values(message: Any, gaussian: Gaussian) -> Ints:

@@ -185,3 +185,19 @@ def beta_binomial(a: int, b: int) -> list[int]:
 def categorical(*logits: int) -> list[int]:
     largest = max(logits)
     return in_proportion([int(WEIGHT[min(largest - logit, 127)]) for logit in logits])
+
+
+# ---- 3.9 Bits
+
+
+class Bits:
+    alphabet = 2**16
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def cum(self, i: int, s: int) -> int:
+        return min(s << 16 - self.sizes[i], 2**16)

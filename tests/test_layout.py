@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "bitsback": {"errors", "rans", "symbols"},
     "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},
-    "frame": {"errors", "dtypes"},
+    "samples": set(),
+    "frame": {"errors", "dtypes", "samples"},
     "stored": {"errors", "frame"},
-    "train": {"errors", "nets", "symbols", "rans", "catalog"},
+    "train": {"errors", "samples", "nets", "symbols", "rans", "catalog"},
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = {"__init__", "catalog", "chunk", "codec", "estimate", "options", "scheduler", "zarr3"}

@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import reference_decoder as ref
+import reference_deep as deep
 import reference_symbols as symbols
 from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
 from reference_decoder import Message
@@ -52,7 +53,16 @@ def seal(frame: bytes) -> bytes:
 
 def push_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
     for block, values in reversed(list(blocks)):
-        message.push(block, values)
+        push_one(message, block, values)
+
+
+def push_one(message: Message, block: Block, values: Ints) -> None:
+    """Of 16-bit samples the low bits and then the buckets."""
+    symbols = values
+    if isinstance(block, deep.DeepMixture):
+        symbols, low = block.split(values.reshape(-1))
+        message.push(block.low_bits(symbols), low)
+    message.push(block, symbols)
 
 
 def encode_stage(model: Model, stage: str, message: Message, field: Ints, shifts: bool) -> Ints:
@@ -63,37 +73,47 @@ def encode_stage(model: Model, stage: str, message: Message, field: Ints, shifts
         for block, values in reversed(list(ref.blocks(model, phases, field))):
             if shifts and ref.has_shift(message, block):
                 v = len(message.tail) % 8
-                message.push(block.shifted(2 * v - 6), values)
+                push_one(message, block.shifted(2 * v - 6), values)
                 message.push(ref.SHIFT, np.array([v]))
             else:
-                message.push(block, values)
+                push_one(message, block, values)
     return c
+
+
+def choose_origin(core: ref.Core, x: Ints) -> None:
+    if isinstance(core, ref.BitSwapCore) and core.model.deep:
+        core.o, g = deep.origin(x)
+        core.g_less_2 = g - 2
 
 
 def encode_bit_swap(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
+    choose_origin(core, x)
     for n in range(model.latent_layers):
         ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
+    push_all(message, core.origin())
 
 
 def encode_bb_ans(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
+    choose_origin(core, x)
     for n in range(model.latent_layers):
         ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
     for n in range(model.latent_layers):
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
+    push_all(message, core.origin())
 
 
 def encode_direct(model: Model, message: Message, x: Ints) -> None:
     while x.shape[1:3] != (1, 1):
         x = encode_stage(model, f"stage{model.stages + 1}", message, x, False)
     for ch in reversed(range(model.channels)):
-        message.push(Uniform(len(x), 256), x[..., ch])
+        message.push(Uniform(len(x), 2**16 if model.deep else 256), x[..., ch])
 
 
 CODECS = {1: (encode_bit_swap, encode_direct), 2: (encode_bb_ans, encode_direct)}
@@ -116,6 +136,7 @@ def encode(
     most: int = 3,
     direct: Callable[[int], bool] = lambda group: False,
     layout: int = 0,
+    scale: tuple[int, int] | None = None,
     version: int = 2,
 ) -> tuple[bytes, list[int]]:
     """The frame and the core modes of its groups, of `most` patches each.
@@ -125,7 +146,9 @@ def encode(
     model = Model(path, model_id(path))
     y, x, channel = axes
     last = (y, x) if channel == 255 else axes
-    images = np.moveaxis(array, last, tuple(range(-len(last), 0)))
+    offset, step = scale if scale is not None else (0, 1)
+    coded = (array.astype(np.int64) + (2**15 if array.dtype.kind == "i" else 0) - offset) % 2**16 // step
+    images = np.moveaxis(coded, last, tuple(range(-len(last), 0)))
     images = images.reshape(-1, array.shape[y], array.shape[x], model.channels).astype(np.int64)
     message = Message(ref.empty_heads(lanes, version), [], version)
     tiles = ref.tile(*images.shape[:3], 1 << patch_log2)
@@ -142,7 +165,7 @@ def encode(
             message, mode = before, 1
             encode_field(model, message, codec, mode, field)
         schedule.append((size, mode))
-    numbers = [lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
+    numbers = [*(scale or ()), lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
     payload = model_id(path) + bytes([*axes, patch_log2]) + b"".join(varint(n) for n in numbers)
     payload += np.array(message.heads, "<u4").tobytes() + np.array(message.tail, {1: "<u2", 2: "u1"}[version]).tobytes()
     return build_frame(4, array, payload, layout, codec, version), [mode for _, mode in schedule]
@@ -251,6 +274,17 @@ def test_shifts(tmp_path: Path) -> None:
     assert sizes[0] != sizes[1]
     for version in (1, 2):
         check(array, path, (0, 1, 255), patch_log2=6, version=version)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_of_16_bit_samples(tmp_path: Path, channels: int, codec: int) -> None:
+    path = random_hierarchy(tmp_path, channels=channels, stages=1, levels=65536)
+    rng = np.random.default_rng(0)
+    x = smooth((2, 13, 9, channels)).astype(np.int64) + rng.choice([0, 0, 9000], (2, 13, 9, channels))
+    for dtype, offset, step in [("<u2", 77, 7), (">u2", 0, 1), ("<i2", 0, 1), (">i2", 65000, 1)]:
+        values = deep.samples(x, offset, step, np.dtype(dtype))
+        check(values, path, (1, 2, 3), codec=codec, scale=(offset, step))
 
 
 @pytest.mark.parametrize("latent_bits", [1, 5, 9])

@@ -14,8 +14,13 @@ from torch import Tensor
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from ..symbols.categorical import Categorical
+from ..symbols.deep_mixture import DeepMixture
 from ..symbols.logistic_mixture import LogisticMixture
+from .blocks import pop_samples, push_samples
 from .coder import Parameters, block
+
+Mixture = LogisticMixture | DeepMixture
+"""What is shifted. The shifts of a mixture of 16-bit samples leave its buckets where they are."""
 
 SHIFTS = -6, -4, -2, 0, 2, 4, 6, 8
 """Units of a scale index, 1/12 octave."""
@@ -33,11 +38,12 @@ def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> Non
     """Push a block, symbols (B, n), with the shift that suits it, and then the shift."""
     distribution = block(message, parameters)
     if adapted(distribution, message):
-        choice = choose(message, distribution, symbols)
-        message.push(distribution.shifted(2 * choice + SHIFTS[0]), symbols)
+        looked_at = distribution.split(symbols)[0] if isinstance(distribution, DeepMixture) else symbols
+        choice = choose(message, distribution, looked_at)
+        push_samples(message, distribution.shifted(2 * choice + SHIFTS[0]), symbols)
         message.push(prior(message), choice)
     else:
-        message.push(distribution, symbols)
+        push_samples(message, distribution, symbols)
 
 
 def pop_block(message: Message, parameters: Parameters) -> Tensor:
@@ -46,12 +52,12 @@ def pop_block(message: Message, parameters: Parameters) -> Tensor:
     if adapted(distribution, message):
         choice = message.pop(prior(message))
         distribution = distribution.shifted(2 * choice + SHIFTS[0])
-    return message.pop(distribution)
+    return pop_samples(message, distribution)
 
 
-def adapted(distribution: Distribution, message: Message) -> TypeGuard[LogisticMixture]:
+def adapted(distribution: Distribution, message: Message) -> TypeGuard[Mixture]:
     """Whether a block has a shift; in version 1 of the format none has."""
-    return message.version > 1 and distribution.n >= FEWEST and isinstance(distribution, LogisticMixture)
+    return message.version > 1 and distribution.n >= FEWEST and isinstance(distribution, Mixture)
 
 
 def prior(message: Message) -> Categorical:
@@ -64,7 +70,7 @@ def _logits(device: torch.device) -> Tensor:
     return torch.tensor(LOGITS, dtype=torch.int32, device=device)
 
 
-def choose(message: Message, mixture: LogisticMixture, symbols: Tensor) -> Tensor:
+def choose(message: Message, mixture: Mixture, symbols: Tensor) -> Tensor:
     """The number of the shift, int32 (B, 1), with which every m-th symbol costs least; of equal ones the first.
 
     All in integers: the encoder's choice decides the bytes, which are the same on every machine.

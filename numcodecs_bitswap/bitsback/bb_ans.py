@@ -21,7 +21,7 @@ from .coder import (
     push_posterior,
     split_phases,
 )
-from .core import Networks, data_posterior
+from .core import Networks, data_posterior, unknown
 
 
 def push(message: Message, model: Networks, grid: Tensor) -> None:
@@ -50,7 +50,8 @@ def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
     z = [pop_latents(message, model.prior(n, *sizes[0]))]
     for layer in reversed(range(1, model.latent_layers)):
         z.insert(0, pop_latents(message, model.conditional(layer, model.latent_input(z[0]))))
-    x = pop_phases(message, model.likelihood(model.latent_input(z[0])), sizes, n, model.channels, model.device)
+    grids = [unknown(model, n, each) for each in sizes]
+    x = pop_phases(message, model.likelihood(model.latent_input(z[0])), grids)
     for layer in reversed(range(1, model.latent_layers)):
         push_posterior(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
     push_posterior(message, data_posterior(model, x), z[0])

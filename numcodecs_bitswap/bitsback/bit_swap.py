@@ -21,7 +21,7 @@ from .coder import (
     push_posterior,
     split_phases,
 )
-from .core import Networks, data_posterior
+from .core import Networks, data_posterior, unknown
 
 
 def push(message: Message, model: Networks, grid: Tensor) -> None:
@@ -51,6 +51,7 @@ def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
     for layer in reversed(range(1, model.latent_layers)):
         above, z = z, pop_latents(message, model.conditional(layer, model.latent_input(z)))
         push_posterior(message, model.posterior(layer + 1, model.latent_input(z)), above)
-    x = pop_phases(message, model.likelihood(model.latent_input(z)), sizes, n, model.channels, model.device)
+    grids = [unknown(model, n, each) for each in sizes]
+    x = pop_phases(message, model.likelihood(model.latent_input(z)), grids)
     push_posterior(message, data_posterior(model, x), z)
     return join_phases(x, size, model.cell)

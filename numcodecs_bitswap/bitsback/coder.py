@@ -5,7 +5,7 @@ returns the values and leaves the message as it was. In rANS the reverse is true
 message, so a pop may draw values from bits that mean something else, and a later push gives those bits back. All of
 bits-back rests on that.
 
-Grids are int16 (N, h, w, c), N = B g: g patches for each of the B messages.
+Grids are int16, of 16-bit samples int32, (N, h, w, c), N = B g: g patches for each of the B messages.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,11 @@ from ..rans.message import Message
 from ..symbols.bernoulli import Bernoulli
 from ..symbols.beta_binomial import BetaBinomial
 from ..symbols.categorical import Categorical
+from ..symbols.deep_mixture import DeepMixture
 from ..symbols.gaussian_buckets import GaussianBuckets
 from ..symbols.logistic_mixture import LogisticMixture
 from ..symbols.uniform import Uniform
+from .blocks import pop_samples, push_samples
 
 Size = tuple[int, int]
 """Height and width of a grid."""
@@ -46,6 +48,7 @@ class PhaseParameters(Protocol):
 
 FAMILIES: dict[str, Callable[..., Distribution]] = {
     "mixture": lambda alphabet, _, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
+    "deep": lambda _, __, logits, means, scales: DeepMixture(logits, means, scales),
     "logistic": lambda alphabet, floor, means, scales: LogisticMixture(None, means, scales, alphabet, floor),
     "uniform": lambda alphabet, _, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
     "buckets": lambda alphabet, floor, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1, floor),
@@ -68,12 +71,12 @@ def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribut
 
 def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
     """Push a block as its parameters say, symbols (B, n)."""
-    message.push(block(message, parameters), symbols)
+    push_samples(message, block(message, parameters), symbols)
 
 
 def pop_block(message: Message, parameters: Parameters) -> Tensor:
     """Pop what `push_block` pushed."""
-    return message.pop(block(message, parameters))
+    return pop_samples(message, block(message, parameters))
 
 
 def push_phases(
@@ -93,19 +96,15 @@ def push_phases(
 def pop_phases(
     message: Message,
     parameters: Sequence[PhaseParameters],
-    sizes: Sequence[Size],
-    n: int,
-    channels: int,
-    device: str,
+    phases: Sequence[Tensor],
     pop: Callable[[Message, Parameters], Tensor] = pop_block,
 ) -> list[Tensor]:
-    """Pop the pixels of each phase, given the phases' sizes."""
-    phases = [torch.zeros(n, *size, channels, dtype=torch.int16, device=device) for size in sizes]
-    for ch in range(channels):
+    """Pop the pixels of each phase into grids (N, h, w, c) of their sizes, and return these."""
+    for ch in range(phases[0].shape[-1]):
         for p, x in zip(parameters, phases, strict=True):
             if x.numel():
                 x[..., ch] = pop(message, p.channel(ch, x)).reshape(x.shape[:-1])
-    return phases
+    return list(phases)
 
 
 def push_latents(message: Message, parameters: Parameters, z: Tensor, floor: int = 1) -> None:

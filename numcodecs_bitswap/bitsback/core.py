@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from .coder import Parameters, PhaseParameters, filled
+from .coder import Parameters, PhaseParameters, Size, filled
 
 
 class Networks(Protocol):
@@ -15,6 +16,8 @@ class Networks(Protocol):
     cell: int
     latent_layers: int
     device: str
+    dtype: torch.dtype
+    """Of grids: int16, or int32 for 16-bit samples."""
 
     def fits(self, height: int, width: int, /) -> bool: ...
     def posterior(self, layer: int, below: Tensor, /) -> Parameters: ...
@@ -28,3 +31,8 @@ class Networks(Protocol):
 def data_posterior(model: Networks, x: list[Tensor]) -> Parameters:
     """q(z_1 | x) of the phases x of a grid."""
     return model.posterior(1, model.data_input([filled(phase, x[0]) for phase in x]))
+
+
+def unknown(model: Networks, n: int, size: Size) -> Tensor:
+    """A grid (n, *size, c) to pop pixels into."""
+    return torch.zeros(n, *size, model.channels, dtype=model.dtype, device=model.device)

@@ -12,8 +12,8 @@ from . import stages
 from .coder import Size, phase_sizes
 from .stages import Stage
 
-LEVELS = 256
-"""Of the last pixel."""
+LEVELS = {torch.int16: 256, torch.int32: 65536}
+"""Of the last pixel, by the dtype of grids."""
 
 
 def push(message: Message, stage: Stage, grid: Tensor) -> None:
@@ -22,18 +22,18 @@ def push(message: Message, stage: Stage, grid: Tensor) -> None:
         grid = stages.push(message, stage, grid, adapted=False)
     for ch in reversed(range(grid.shape[-1])):
         symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
-        message.push(Uniform(message.batch, symbols.shape[1], LEVELS, str(grid.device)), symbols)
+        message.push(Uniform(message.batch, symbols.shape[1], LEVELS[grid.dtype], str(grid.device)), symbols)
 
 
-def pop(message: Message, stage: Stage, n: int, size: Size, channels: int, device: str) -> Tensor:
-    """Pop a grid (n, h, w, c)."""
+def pop(message: Message, stage: Stage, last: Tensor, size: Size) -> Tensor:
+    """Pop a grid of height and width `size`; its last pixels come into `last` (n, 1, 1, c)."""
     sizes = [size]
     while sizes[-1] != (1, 1):
         sizes.append(phase_sizes(sizes[-1])[0])
-    grid = torch.empty(n, 1, 1, channels, dtype=torch.int16, device=device)
-    for ch in range(channels):
-        pixels = message.pop(Uniform(message.batch, n // message.batch, LEVELS, str(grid.device)))
-        grid[:, 0, 0, ch] = pixels.reshape(-1)
+    n = len(last) // message.batch
+    for ch in range(last.shape[-1]):
+        last[..., ch] = message.pop(Uniform(message.batch, n, LEVELS[last.dtype], str(last.device))).reshape(-1, 1, 1)
+    grid = last
     for size in reversed(sizes[:-1]):
         grid = stages.pop(message, stage, grid, size, adapted=False)
     return grid

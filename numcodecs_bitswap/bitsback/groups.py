@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
-from . import bb_ans, bit_swap, direct, local_bits_back, stages
+from . import bb_ans, bit_swap, direct, local_bits_back, origin, stages
 from .coder import Size, phase_sizes
-from .core import Networks
+from .core import Networks, unknown
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -28,7 +28,8 @@ BITS_BACK, DIRECT = 0, 1
 CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans, "local_bits_back": local_bits_back}
 """How core mode 0 is coded, by codec."""
 GROUP_PIXELS = 1 << 19
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
+"""uint8, for a model of 65536 levels uint16."""
 Geometry = tuple[int, int, int]
 """A shape class: number of patches, height, width."""
 Schedule = tuple[tuple[int, int], ...]
@@ -71,7 +72,7 @@ def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) 
     for stage in model.stages:
         x = stages.push(message, stage, x)
     if mode == BITS_BACK:
-        CORES[core].push(message, model, x)
+        origin.push(message, model, x, CORES[core])
     else:
         direct.push(message, model.direct, x)
 
@@ -84,9 +85,9 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, cor
     if mode == BITS_BACK and not model.fits(*size):
         raise FormatError(f"the model's core does not code patches of {size}: the frame was altered")
     if mode == BITS_BACK:
-        x: Tensor = CORES[core].pop(message, model, n, sizes[-1])
+        x: Tensor = origin.pop(message, model, n, sizes[-1], CORES[core])
     else:
-        x = direct.pop(message, model.direct, n, sizes[-1], model.channels, model.device)
+        x = direct.pop(message, model.direct, unknown(model, n, (1, 1)), sizes[-1])
     for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
         x = stages.pop(message, stage, x, size)
     return x
@@ -99,7 +100,7 @@ def encode(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit
     Parameters
     ----------
     model : Model
-    classes : sequence of uint8 ndarray, shape (B, n, h, w, c)
+    classes : sequence of Pixels, shape (B, n, h, w, c)
         The patches of the B chunks, by shape class.
     lanes : int
     core : str
@@ -130,7 +131,7 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
-        x = torch.tensor(patches, dtype=torch.int16, device=model.device)
+        x = torch.from_numpy(patches.astype(np.int32)).to(model.device, model.dtype)
         done, total = 0, x.shape[1]
         most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
         while done < total:
@@ -173,7 +174,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
 
     Returns
     -------
-    list of uint8 ndarray, shape (B, n, h, w, c)
+    list of Pixels, shape (B, n, h, w, c)
         One for each shape class.
 
     Raises
@@ -188,7 +189,8 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
         x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
-        parts[number].append(x.to(torch.uint8).reshape(len(coded), n, *x.shape[1:]).cpu().numpy())
+        pixels = x.reshape(len(coded), n, *x.shape[1:]).cpu().numpy()
+        parts[number].append(pixels.astype(np.uint8 if model.levels <= 256 else np.uint16))
     if not message.is_empty():
         raise FormatError(
             "the message is not empty after the last symbol: the frame was altered or made with other weights"

@@ -33,8 +33,7 @@ def push(message: Message, stage: Stage, grid: Tensor, adapted: bool = True) -> 
 def pop(message: Message, stage: Stage, c: Tensor, size: Size, adapted: bool = True) -> Tensor:
     """Pop what `push` pushed and return the grid of height and width `size`."""
     pop_block = adapt.pop_block if adapted else coder.pop_block
-    n, channels, device = len(c), c.shape[-1], str(c.device)
-    _, *sizes, last = phase_sizes(size)
-    (d,) = pop_phases(message, [stage.pass_a(c)], [last], n, channels, device, pop_block)
-    right, below = pop_phases(message, stage.pass_b(c, filled(d, c)), sizes, n, channels, device, pop_block)
+    right, below, d = (c.new_zeros(len(c), *phase, c.shape[-1]) for phase in phase_sizes(size)[1:])
+    pop_phases(message, [stage.pass_a(c)], [d], pop_block)
+    pop_phases(message, stage.pass_b(c, filled(d, c)), [right, below], pop_block)
     return join_phases([c, right, below, d], size)

@@ -15,3 +15,15 @@ def operations(device: str) -> ModuleType:
 
         return numba_ops
     return torch_ops
+
+
+@cache
+def deep_operations(device: str) -> ModuleType:
+    """The same of `deep_torch` and `deep_numba`."""
+    from . import deep_torch
+
+    if device == "cpu" and find_spec("numba"):
+        from . import deep_numba
+
+        return deep_numba
+    return deep_torch

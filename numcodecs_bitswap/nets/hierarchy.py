@@ -48,6 +48,8 @@ class BitSwapModel:
         Side of the cells of the core's grid: its data are their cell^2 phases.
     levels : int
         Values of pixels are 0 .. levels - 1.
+    dtype : torch.dtype
+        Of grids of pixels.
     patch_log2 : int
         Chunks are cut into patches of at most 2^patch_log2 pixels a side.
 
@@ -59,22 +61,26 @@ class BitSwapModel:
 
     cores = ("bit_swap", "bb_ans")
     cell, levels = 2, DATA_LEVELS
+    dtype = torch.int16
+    stage: type[Stage] = Stage
+    formats: tuple[int, ...] = 1, 2
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
-        check_kind(arch, "bit_swap", (1, 2))
+        check_kind(arch, "bit_swap", self.formats)
         check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
         self.patch_log2: int = arch.get("patch_log2", 8)
         blocks = arch["blocks"]
         c, k, z, layers = self.channels, arch["mixtures"], arch["latent_channels"], arch["latent_layers"]
         depth = [blocks["stage"]] * arch["stages"] + [blocks["direct"]]
-        stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
+        stages = [self.stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
         self.stages, self.direct = stages[:-1], stages[-1]
         below, core = [4 * c] + [z] * (layers - 1), blocks["core"]
         self._q = [Trunk(tensors, f"q{layer}", n, 2 * z, core, device) for layer, n in enumerate(below, 1)]
         outputs = [4 * phase_outputs(c, k)] + [2 * z] * (layers - 1)
         self._p = [Trunk(tensors, f"p{layer}", z, n, core, device) for layer, n in enumerate(outputs)]
+        self.decoder = self._p[0]
         prior = tensors.get("prior", np.empty(0))
         if prior.shape != (2, z) or prior.dtype != np.int32:
             raise ModelError(f"the model needs an int32 tensor prior of shape (2, {z})")

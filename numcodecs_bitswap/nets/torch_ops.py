@@ -58,20 +58,20 @@ def neighbours(h: Tensor) -> Tensor:
 
 def inputs_a(c: Tensor) -> tuple[Tensor, Tensor]:
     """Input u of pass a (FORMAT.md section 5), int8 (N, h, w, aligned(17 c)), and the base of phase (1, 1)."""
-    around = _shifted(c, -1, 2)
+    around = shifted(c, -1, 2)
     total = around[5] + around[6] + around[9] + around[10]
     return _differences(around, (total + 2) >> 2), 8 * total
 
 
 def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Input u of pass b, int8 (N, h, w, aligned(33 c)), and the bases of phases (0, 1) and (1, 0)."""
-    around, diagonal = _shifted(c, -1, 2), _shifted(d, -2, 1)
+    around, diagonal = shifted(c, -1, 2), shifted(d, -2, 1)
     right, below, above, left = around[6], around[9], diagonal[6], diagonal[9]
     s01, s10 = c + right + above + d, c + below + left + d
     return _differences(around + diagonal, (s01 + s10 + 4) >> 3), 8 * s01, 8 * s10
 
 
-def _shifted(grid: Tensor, low: int, high: int) -> list[Tensor]:
+def shifted(grid: Tensor, low: int, high: int) -> list[Tensor]:
     """Neighbours low..high in both axes, edges repeated, row offset outermost: views of (N, h, w, c)."""
     h, w = grid.shape[1:3]
     steps = [torch.arange(low, size + high, device=grid.device).clamp_(0, size - 1) for size in (h, w)]

@@ -135,9 +135,14 @@ class ChannelNetwork:
         """
         ops = operations(features.device.type)
         rows = ops.with_deviations(features, pixels, base, self.n_earlier)
+        return self.outputs(rows).view(*features.shape[:3], -1)
+
+    def outputs(self, rows: Tensor) -> Tensor:
+        """The correction by rows int8 (M, width + aligned(n_earlier)): int32 (M, aligned(n_out))."""
+        ops = operations(rows.device.type)
         v = ops.rectify(self.first.sums(rows), self.first)
         y: Tensor = ops.settle(self.out.sums(v), self.out)
-        return y.view(*features.shape[:3], -1)
+        return y
 
 
 def pad_channels(values: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class VaeModel:
 
     cores = ("bit_swap", "bb_ans")
     cell, latent_layers = 1, 1
+    dtype = torch.int16
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ..errors import BitswapError
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
+"""uint8, of 16-bit samples uint16."""
 Item = TypeVar("Item")
 EXTENSIONS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}
 
@@ -30,7 +31,8 @@ class DataError(BitswapError, ValueError):
 class Augmentation:
     """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
     flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
-    Bernoulli(x / 255) anew each time.
+    Bernoulli(x / 255) anew each time; and the chance that a patch is `divided` by 2, 4, ... or 64, so that the noise
+    of 16-bit samples falls below their step.
     """
 
     plain: float = 0.45
@@ -41,6 +43,7 @@ class Augmentation:
     noise: float = 0.05
     flip: bool = False
     binarise: bool = False
+    divided: float = 0.0
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ class FlowArchitecture:
     """
 
     kind: ClassVar[str] = "flow"
+    levels: ClassVar[int] = 256
     channels: int
     stages: int
     mixtures: int

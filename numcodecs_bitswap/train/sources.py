@@ -10,8 +10,8 @@ from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, held_back_patches, list_images, split_held_back
 from .recipe import Recipe
 
-HELD_BACK_IMAGES, HELD_BACK_ITEMS = 64, 1000
-"""Patches that rates are measured on; items of arrays are small."""
+HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20
+"""Patches that rates are measured on; of arrays, whose items are small, as many as this, and no more pixels."""
 
 
 class Source(Protocol):
@@ -44,12 +44,13 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> tuple[list[tuple[Source,
     """
     schedule, channels, augmentation = recipe.training, recipe.model.channels, recipe.augmentation
     if all(path.is_file() for path in paths):
-        arrays = [split_held_back(list(read_items(path, channels))) for path in paths]
+        arrays = [split_held_back(list(read_items(path, channels, recipe.model.levels))) for path in paths]
         batches: list[tuple[Source, int]] = [
             (ArraySource([a[0] for a in arrays], side, augmentation), number) for side, number in schedule.batches
         ]
         kept = ArraySource([a[1] for a in arrays], schedule.patch, augmentation)
-        return batches, kept.sample(HELD_BACK_ITEMS, np.random.default_rng(0))
+        number = min(HELD_BACK_ITEMS, max(1, HELD_BACK_PIXELS // schedule.patch**2))
+        return batches, kept.sample(number, np.random.default_rng(0))
     if augmentation.binarise or augmentation.flip:
         raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
     splits = [split_held_back(list_images(path)) for path in paths]

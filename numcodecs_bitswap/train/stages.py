@@ -20,11 +20,12 @@ class ChannelNetworks(nn.ModuleList):
         gain = phase_gains(1, mixtures, 0.0)[0]
         super().__init__(ChannelNetwork(width, ch, inner, gain) for ch in range(1, channels))
 
-    def correct(self, y: Tensor, features: Tensor, x: Tensor, base: Tensor, quantised: bool) -> Tensor:
-        """Outputs y of the phase, every channel corrected by the channels before it. x, base : (n, c, h, w)."""
+    def correct(self, y: Tensor, features: Tensor, deviations: Tensor, quantised: bool) -> Tensor:
+        """Outputs y of the phase, every channel corrected by the channels before it. deviations (n, c, h, w): by how
+        much the pixels are off their base, as network inputs.
+        """
         if not len(self):
             return y
-        deviations = (x - torch.floor((base + 16) / 32)).clamp(-127, 127)
         added = [net(features, deviations[:, :ch], quantised) for ch, net in enumerate(self, 1)]
         size = added[0].shape[1]
         return torch.cat(
@@ -61,7 +62,8 @@ class Stage(nn.Module):
     def _bits(self, phase: int, x: Tensor, y: Tensor, features: Tensor, base: Tensor, quantised: bool) -> Tensor:
         networks = self.phases[phase]
         assert isinstance(networks, ChannelNetworks)
-        return phase_bits(x, networks.correct(y, features, x, base, quantised), base, self.mixtures)
+        deviations = (x - torch.floor((base + 16) / 32)).clamp(-127, 127)
+        return phase_bits(x, networks.correct(y, features, deviations, quantised), base, self.mixtures)
 
     def forward(self, x: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """x : (n, c, h, w). Returns the coarser grid and the bits per patch, shape (n,)."""
@@ -83,16 +85,16 @@ class Stage(nn.Module):
         return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
 
 
-def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype) -> Tensor:
+def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype, last_bits: int = 8) -> Tensor:
     """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
     6.4).
 
     The twin of a stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad, and
-    pays a little more at the edges and nothing for the zeros.
+    pays a little more at the edges and nothing for the zeros. The last pixel costs `last_bits` a channel.
     """
     side = 1 << (max(grid.shape[2:]) - 1).bit_length()
     grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))
-    total = torch.full((len(grid),), 8.0 * grid.shape[1], device=grid.device)
+    total = torch.full((len(grid),), float(last_bits * grid.shape[1]), device=grid.device)
     while grid.shape[-1] > 1:
         grid, bits = stage(grid, quantised, dtype)
         total = total + bits
