@@ -26,6 +26,12 @@ DTYPES = ["<u2", ">u2", "<i2", ">i2"]
 STORED_HEADER = 60
 
 
+@pytest.fixture(scope="session", params=[BitSwap, BBANS], ids=lambda each: each.__name__)
+def codec_class(request: pytest.FixtureRequest) -> Any:
+    """The codecs that have models of 16-bit samples."""
+    return request.param
+
+
 def route(frame: bytes) -> Route:
     return Route(frame[5])
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import ModelError
@@ -44,7 +45,7 @@ class FlowModel:
     """
 
     cores = ("local_bits_back",)
-    levels = DATA_LEVELS
+    levels, dtype = DATA_LEVELS, torch.int16
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
