@@ -76,7 +76,7 @@ def _table(report: Report, title: str, images: Chunk, model: str, papers: Papers
         rates[title] = Rates(chains.net.ravel() / images[0].size, elbo / images.size)
     if not binary:
         for layers in LAYERS:
-            _bit_swap_row(report, table, f"mnist-bitswap{layers}-v1", layers, images)
+            _bit_swap_row(report, table, f"mnist-bitswap{layers}-v2", layers, images)
         table.notes.append("The Bit-Swap paper's figures of its own models are net rates of its chains.")
     table.rows += classical_rows(images, papers, binary)
     report.add(table)
@@ -95,4 +95,4 @@ def bit_swap(report: Report, folder: Path, limit: int) -> dict[int, Curves]:
     """The table of starts; returns total rates against the number of images, by layers."""
     images = test_set(folder, limit)
     title = f"What a start costs: MNIST, {len(images):,} images"
-    return start_table(report, title, [f"mnist-bitswap{n}-v1" for n in LAYERS], images, ("bit_swap", "mnist"))
+    return start_table(report, title, [f"mnist-bitswap{n}-v2" for n in LAYERS], images, ("bit_swap", "mnist"))

@@ -103,7 +103,7 @@ _CASES = {
     "mnist": Case(4, lambda: _digits(80), {"model": "mnist-v1"}, BBANS),
     "mnist_binary": Case(4, lambda: (_digits(60) > 127).astype(np.uint8), {"model": "mnist-binary-v1"}, BBANS),
     **{f"mnist_bitswap{n}": Case(4, lambda: _digits(40), {"model": f"mnist-bitswap{n}-v1"}) for n in (1, 2)},
-    **{f"mnist_bitswap{n}_v2": _bitswap(n) for n in (1, 2, 4)},
+    **{f"mnist_bitswap{n}_v2": _bitswap(n) for n in (1, 2, 4, 8)},
     "mnist_bbans2": Case(4, lambda: _digits(40), {"model": "mnist-bitswap2-v1"}, BBANS),
     "photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-v1"}),
 }

@@ -114,8 +114,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nets = {
         "mnist-binary-v1": VaeArchitecture(1, *vae, "bernoulli", 2, 1, 8, 8, 1, 8),
         "mnist-v1": VaeArchitecture(1, *vae, "beta_binomial", 256, 1, 8, 8, 1, 8),
-        "mnist-bitswap1-v1": hierarchy(1),
-        "mnist-bitswap2-v1": hierarchy(2),
+        "mnist-bitswap1-v2": hierarchy(1),
+        "mnist-bitswap2-v2": hierarchy(2),
         "patch32-rgb8-l2-v1": hierarchy(2, 3),
         "cifar-part-v1": hierarchy(2, 3),
     }
@@ -132,8 +132,8 @@ def test_the_start_of_this_library_costs_less_than_initial_bits(models: Path) ->
     """Frames of few images are smaller than chains that pay for their start; and nothing is below the bound."""
     images = digits(12)
     report = Report("test")
-    curves = start_table(report, "digits", ["mnist-bitswap2-v1"], images, ("bit_swap", "mnist"))
-    elbo = bound(catalog.load("mnist-bitswap2-v1", "cpu").net, images) / images.size
+    curves = start_table(report, "digits", ["mnist-bitswap2-v2"], images, ("bit_swap", "mnist"))
+    elbo = bound(catalog.load("mnist-bitswap2-v2", "cpu").net, images) / images.size
     rates = {label: dict(zip(curve.n.tolist(), curve.rate.tolist(), strict=True)) for label, curve in curves[2].items()}
     assert list(rates) == ["BB-ANS, paid start", "Bit-Swap, paid start", "Bit-Swap, this library"]
     for n in (1, 2):
