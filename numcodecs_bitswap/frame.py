@@ -186,6 +186,8 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     """
     if header.dtype.str != "|u1" and not is_deep(header.dtype):
         raise FormatError(f"the model route holds uint8, uint16 or int16, not {header.dtype}")
+    if header.codec == "local_bits_back" and header.version == 1:
+        raise FormatError("version 1 of the format has no local bits-back: the frame was altered")
     reader = _Reader(data)
     model_id = bytes(reader.take(16, "model id"))
     y, x, channel, patch_log2 = reader.take(4, "axes and patch size")

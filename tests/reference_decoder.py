@@ -99,6 +99,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
 
     order: Any = "CF"[layout]
     if route == 4:
+        require(codec != 3 or version == 2, "codec 3 with route 4 is of version 2")
         require(dtype.str in ("|u1", *deep.DTYPES), "a model payload is of |u1 or of 16 bits")
         array = np.asarray(model_payload(reader, version, codec, dtype, shape, find_model), order=order)
     else:

@@ -4,6 +4,7 @@ integer flow beside its twin in floats, and what a model file may not say.
 
 import json
 import math
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,16 @@ def test_a_model_belongs_to_its_codecs() -> None:
             codec(model="tiny-rgb8-flow").encode(image)
     with pytest.raises(ModelError, match="BitSwap and BBANS"):
         LocalBitsBack(model="tiny-rgb8-v1").encode(image)
+
+
+@pytest.mark.parametrize(("at", "value", "what"), [(4, 1, "core bit_swap"), (3, 1, "version 1")])
+def test_frames_of_another_codec_or_version_are_refused(at: int, value: int, what: str) -> None:
+    """What the checksum cannot tell, because it was made anew."""
+    frame = bytearray(LocalBitsBack(model="tiny-rgb8-flow").encode(picture((48, 48, 3))))
+    frame[at] = value
+    frame[6:10] = zlib.crc32(frame[:6] + frame[10:]).to_bytes(4, "little")
+    with pytest.raises(FormatError, match=what):
+        LocalBitsBack().decode(bytes(frame))
 
 
 def test_patches_that_the_flow_does_not_fit_are_coded_direct() -> None:

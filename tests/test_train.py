@@ -121,7 +121,7 @@ def test_every_shipped_model_has_a_card_with_its_checksum(name: str) -> None:
         ("large_patch = 32", "large_patch = 48", "power of two"),
         ("patch = 16", "patch = 2", "power of two"),
         ("[training]", "[training", "recipe.toml"),
-        ("channels = 3", 'kind = "flow"\nchannels = 3', "kind is 'flow'"),
+        ("channels = 3", 'kind = "fog"\nchannels = 3', "kind is 'fog'"),
         ("channels = 3", "channels = 3\npatch_log2 = 2", "patch_log2 must be 3 .. 12"),
     ],
 )
