@@ -121,6 +121,10 @@ _VERSION_2 = ["tiny_rgb_patches", "tiny_rgb_planes_first", "tiny_rgb_fortran", "
 _VERSION_2 += ["bbans_tiny_rgb", "bbans_tiny_gray_stack", "photo_rgb", "photo_rgb_v2", "photo_gray_v2"]
 _VERSION_2 += ["mnist", "mnist_binary", "mnist_bitswap2", "mnist_bbans2"]
 
+_PATCHES = {
+    "patch32_bitswap": Case(4, lambda: _tiles(5), {"model": "patch32-rgb8-l2-v1"}, BitSwap, 2),
+    "patch32_bbans": Case(4, lambda: _tiles(5), {"model": "patch32-rgb8-l2-v1"}, BBANS, 2),
+}
 _DEEP = {
     "deep_gray": Case(4, lambda: _deep(">u2", 60, 50), {"model": "science-gray16-v1"}, BitSwap, 2),
     "deep_stack_fortran": Case(
@@ -129,5 +133,5 @@ _DEEP = {
     "deep_patches": Case(4, lambda: _deep("<u2", 260, 270), {"model": "science-gray16-v1"}, BitSwap, 2),
 }
 
-CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2} | _FLOWS | _DEEP
+CASES = _CASES | {f"{name}.2": replace(_CASES[name], version=2) for name in _VERSION_2} | _FLOWS | _DEEP | _PATCHES
 """Those of version 1 of the model route were written by releases that had no other; `.2` are the same arrays again."""
