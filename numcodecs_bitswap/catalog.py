@@ -1,7 +1,8 @@
 """Model name or id -> file -> loaded model. Looks, verifies, never downloads, never unpickles.
 
 An id is the SHA-256 of the model file (frames hold its first 16 bytes), so the file itself is what is checked. A name
-is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha256}}; lines are only ever added), else
+is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha256}}; lines are only ever added; large
+files are compressed there, with the suffix .zst, and the SHA-256 is that of what they hold), else
 the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
 folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
 `numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder). torch is imported
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numcodecs import Zstd
 
 from .errors import MissingModel, ModelError
 
@@ -114,7 +117,7 @@ def _load(entry: Entry, device: str) -> Loaded:
     from .nets.hierarchy import BitSwapModel
     from .nets.vae import VaeModel
 
-    data = _read(entry)
+    data = read(entry)
     try:
         tensors = safetensors.numpy.load(data)
         arch = dict(json.loads(_metadata(data)["arch"]))
@@ -134,15 +137,27 @@ def metadata_of(entry: Entry) -> dict[str, str]:
     ModelError
         The file was altered or is not a model file.
     """
-    data = _read(entry)
+    data = read(entry)
     try:
         return _metadata(data)
     except (ValueError, KeyError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
 
 
-def _read(entry: Entry) -> bytes:
+def read(entry: Entry) -> bytes:
+    """The bytes of a model file.
+
+    Raises
+    ------
+    ModelError
+        They are not those that the id names.
+    """
     data = entry.path.read_bytes()
+    if entry.path.suffix == ".zst":
+        try:
+            data = bytes(Zstd().decode(data))
+        except RuntimeError as error:
+            raise ModelError(f"{entry.path} was altered: {error}") from error
     if (digest := hashlib.sha256(data).hexdigest()) != entry.sha256:
         raise ModelError(f"{entry.path} was altered: its SHA-256 is {digest}, not {entry.sha256}")
     return data

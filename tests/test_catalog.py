@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_damaged_compressed_file_is_refused(tmp_path: Path) -> None:
+    entry = catalog.find("mnist-v1")
+    assert entry.path.suffix == ".zst"
+    for data in (entry.path.read_bytes()[:-9], b"noise"):
+        path = tmp_path / entry.path.name
+        path.write_bytes(data)
+        with pytest.raises(ModelError, match="altered"):
+            catalog.read(replace(entry, path=path))
+
+
 def id_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -45,7 +56,7 @@ def test_shipped_models_are_what_the_catalog_says() -> None:
     lines: dict[str, Any] = json.loads((catalog.WEIGHTS / "catalog.json").read_text())
     assert {"photo-rgb8-v1", "photo-gray8-v1", "tiny-rgb8-v1", "tiny-gray8-v1"} <= set(lines)
     for name, line in lines.items():
-        assert id_of(catalog.WEIGHTS / line["file"]) == line["sha256"] == catalog.find(name).sha256
+        assert hashlib.sha256(catalog.read(catalog.find(name))).hexdigest() == line["sha256"]
         assert catalog.load(name, "cpu").net.channels == (3 if "rgb" in name else 1)
 
 
