@@ -77,6 +77,7 @@ class Scheduler:
     def __init__(self, most: int | None = None) -> None:
         self.passes = 0
         self._most = most
+        self._limit = 1
         self._waiting: list[Job] = []
         self._shares: list[float] = []  # of the passes under way
         self._changed = threading.Condition()
@@ -85,6 +86,8 @@ class Scheduler:
     def run(self, jobs: Sequence[Job]) -> None:
         """Return when all of `jobs` are done, well or not; never raises what a job raises."""
         with self._changed:
+            # Asked here: a pass's own thread has torch kept to one.
+            self._limit = self._most or (1 if _cuda_used else _torch().get_num_threads())
             self._waiting += jobs
             self._start()
             try:
@@ -94,8 +97,7 @@ class Scheduler:
 
     def _start(self) -> None:
         """Begin passes while there are jobs, threads and memory for them."""
-        most = self._most or (1 if _cuda_used else _torch().get_num_threads())
-        while self._waiting and (free := most - len(self._shares)) > 0:
+        while self._waiting and (free := self._limit - len(self._shares)) > 0:
             room = memory() / PASS_BYTES - math.fsum(self._shares)
             if self._shares and self._waiting[0].share > room:
                 return
@@ -103,7 +105,7 @@ class Scheduler:
             self.passes += 1
             self._shares.append(math.fsum(job.share for job in batch))
             try:
-                self._threads(most).submit(self._pass, batch, self._shares[-1])
+                self._threads().submit(self._pass, batch, self._shares[-1])
             except RuntimeError:  # the interpreter shuts down and starts no more threads
                 self._pass(batch, self._shares[-1])
 
@@ -127,10 +129,10 @@ class Scheduler:
             self._start()
             self._changed.notify_all()
 
-    def _threads(self, most: int) -> ThreadPoolExecutor:
+    def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
             torch = _torch()
-            threads = torch.get_num_threads()
+            threads, most = torch.get_num_threads(), self._limit
             self._pool = ThreadPoolExecutor(most, "numcodecs_bitswap")
             # The setting is a thread's own, but a thread takes the last one made anywhere when torch first sees it. So
             # all of the pool's are shown to torch and set now, and then this thread says again what it had.

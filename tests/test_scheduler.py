@@ -39,13 +39,14 @@ def fresh_jobs() -> None:
 @contextmanager
 def all_waiting(queue: Scheduler, count: int) -> Iterator[ThreadPoolExecutor]:
     """Threads whose passes begin when `count` jobs wait."""
-    most, queue._most = queue._most, -1
+    most, queue._most = queue._most or 2, -1
     with ThreadPoolExecutor(count) as pool:
         yield pool
         while len(queue._waiting) < count:
             time.sleep(0.001)
         queue._most = most
         with queue._changed:
+            queue._limit = most
             queue._start()
 
 
@@ -69,6 +70,28 @@ def test_threads_take_equal_parts_and_small_jobs_stay_together() -> None:
         Double.batches = []
         outcomes_of([Double(n, share=share) for n in range(8)], Scheduler(2))
         assert sorted(len(batch) for batch in Double.batches) == sizes
+
+
+def test_passes_stay_side_by_side_to_the_last() -> None:
+    """Those that a pass's own thread begins, too: six passes, every one beside another."""
+    import torch
+
+    together = threading.Barrier(2, timeout=20)
+
+    class Meets(Job):
+        @classmethod
+        def run(cls, jobs: list["Meets"]) -> list[int]:
+            together.wait()
+            return [0] * len(jobs)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        jobs = [Meets(n, 0.1) for n in range(6)]
+        Scheduler().run(jobs)
+    finally:
+        torch.set_num_threads(before)
+    assert [job.outcome() for job in jobs] == [0] * 6
 
 
 def test_passes_side_by_side_keep_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
