@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
 
 
 def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
@@ -23,3 +26,24 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """A part of compiled loops, put into each at the level of Python's own code."""
     return njit(inline="always")(function)
+
+
+@intrinsic
+def _own_memory(context: Any, count: Any) -> Any:
+    """A pointer to `count` int64 in the memory of the loop that calls, a literal."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = ir.Constant(ir.IntType(64), count.literal_value)
+        return cgutils.alloca_once(builder, ir.IntType(64), size=size)  # type: ignore[no-untyped-call]
+
+    if isinstance(count, types.IntegerLiteral):
+        return types.CPointer(types.int64)(count), generate  # type: ignore[no-untyped-call]
+    return None
+
+
+@register_jitable(forceinline=True)
+def scratch(count: int) -> Any:
+    """int64 array of `count` numbers, a constant. Nothing else can lie there, so compiled code keeps it in registers,
+    which it may not do with an array of numpy's.
+    """
+    return carray(_own_memory(count), (count,))  # type: ignore[call-arg]

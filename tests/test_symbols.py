@@ -91,7 +91,7 @@ def torch_cum(distribution: Distribution, symbols: list[int]) -> list[int]:
 
 @cache
 def compiled_loop(functions: Functions) -> Callable[..., None]:
-    load, _, cum = (njit(function) for function in functions)
+    load, cum = njit(functions.load), njit(functions.cum)
 
     def loop(symbols: Any, out: Any, a: Any, b: Any, c: Any, constants: Any, components: int) -> None:
         local = np.empty(4 * components, np.int64)

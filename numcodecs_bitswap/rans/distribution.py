@@ -24,6 +24,8 @@ class Functions(NamedTuple):
     """guess(r, local, constants, K): a symbol, at best the one with cum(s) <= r < cum(s + 1)."""
     cum: Callable[..., int]
     """cum(s, local, constants, K) for 0 <= s <= alphabet."""
+    rescale: Callable[..., None] | None = None
+    """Of a `Shiftable`: does what `load` does, if nothing but the third field has changed since. None: ask `load`."""
 
 
 class TritonFunctions(NamedTuple):

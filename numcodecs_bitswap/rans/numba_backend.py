@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from ..jit import compiled
+from ..jit import compiled, scratch
 from .distribution import Distribution, Functions, Shiftable
 from .message import IMPOSSIBLE, Words, head_min, word_bits
 
@@ -119,7 +119,7 @@ class NumbaStack:
 def _inlined(functions: Functions) -> int:
     """Let functions be inlined in compiled code; returns a checksum of what they do."""
     version = 0
-    for function in functions:
+    for function in filter(None, functions):
         register_jitable(forceinline=True, error_model="numpy")(function)
         code = function.__code__
         constants = [function.__globals__.get(name) for name in code.co_names]
@@ -130,21 +130,23 @@ def _inlined(functions: Functions) -> int:
 @cache
 def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     """Compile `NumbaStack.costs`; see `kernels`."""
-    load, _, cum = functions
-    version = _inlined(functions)
+    load, cum, rescale = functions.load, functions.cum, functions.rescale or functions.load
+    version, places = _inlined(functions), 4 * components
 
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
-        local = np.empty(4 * components, np.int64)
-        shifted = np.empty((1, 1, components), np.int32)
+        local = scratch(places)
+        shifted = scratch(components).reshape(1, 1, components)
         for m in range(symbols.shape[0]):
             for i in range(0, symbols.shape[1], every):
+                load(m, i, local, a, b, c, constants, components)
+                a_i, b_i, s = a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], symbols[m, i]
                 for v in range(len(shifts)):
                     for k in range(components):
                         shifted[0, 0, k] = min(max(c[m, i, k] + shifts[v], 0), limit)
-                    load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], shifted, constants, components)
-                    start = cum(symbols[m, i], local, constants, components)
-                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
+                    rescale(0, 0, local, a_i, b_i, shifted, constants, components)
+                    start = cum(s, local, constants, components)
+                    out[m, v] += log[cum(s + 1, local, constants, components) - start]
 
     kernel: Callable[..., None] = compiled(costs)
     return kernel
@@ -158,13 +160,13 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
     """
-    load, guess, cum = functions
+    load, guess, cum = functions[:3]
     least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
-    version = _inlined(functions)
+    version, places = _inlined(functions), 4 * components
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = np.empty(4 * components, np.int64)
+        local = scratch(places)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             size = sizes[m]
@@ -191,14 +193,15 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
 
     def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = np.empty(4 * components, np.int64)
+        local = scratch(places)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
             size = sizes[m]
             lane = 0
             for i in range(n):
                 load(m, i, local, a, b, c, constants, components)
-                head = heads[m, lane]
+                head = states[np.uint64(lane)]
                 r = head & 0xFFFF
                 s = guess(r, local, constants, components)
                 above, step = s + 1, 1
@@ -220,7 +223,7 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                         s, start = middle, value
                     else:
                         above, end = middle, value
-                symbols[m, i] = s
+                popped[i] = s
                 head = (end - start) * (head >> 16) + r - start
                 short = np.int64(head < least)
                 if two_words:
@@ -229,11 +232,11 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 if size < 0:
                     break
                 # Without branches, which would be guessed wrong half of the time. There are always two words more.
-                words = np.int64(tail[m, size])
+                word = np.int64(words[np.uint64(size)])
                 if two_words:
-                    words += np.int64(tail[m, size + 1]) << bits
+                    word += np.int64(words[np.uint64(size + 1)]) << bits
                 full = bits * short
-                heads[m, lane] = (head << full) + (words & ((1 << full) - 1))
+                states[np.uint64(lane)] = (head << full) + (word & ((1 << full) - 1))
                 lane = lane + 1 if lane + 1 < lanes else 0
             sizes[m] = size
 

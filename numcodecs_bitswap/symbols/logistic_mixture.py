@@ -85,7 +85,7 @@ class LogisticMixture:
         """See `Distribution.native`; the fields are logits, means and scales."""
         logits, means, scales = (p.int().contiguous() for p in (self._logits, self._means, self._scales))
         constants = _constants(self.alphabet, self._floor, means.device)
-        return Native(Functions(_load, _guess, _cum), (logits, means, scales), constants, _triton)
+        return Native(Functions(_load, _guess, _cum, _rescale), (logits, means, scales), constants, _triton)
 
     def bits(self, symbols: Tensor) -> Tensor:
         """-log2 p of each symbol, float64 (B, n): for reports of rates, not used in coding."""
@@ -118,9 +118,9 @@ def _constants(alphabet: int, floor: int, device: torch.device) -> Tensor:
 def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
     if components == 1:  # the same without a division: one weight is 2^14
         local[0] = means[b, i, 0] + 16
-        local[1] = constants[INVSCALE + scales[b, i, 0]]
+        local[1] = constants[np.uint64(INVSCALE + scales[b, i, 0])]
         local[2] = ((1 << 16) - constants[FLOOR] * constants[ALPHABET]) << 28
-        local[3] = constants[SCALE + scales[b, i, 0]]
+        local[3] = constants[np.uint64(SCALE + scales[b, i, 0])]
         return
     top = logits[b, i, 0]
     for k in range(1, components):
@@ -138,11 +138,16 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[2 * components + k] *= r
 
 
+def _rescale(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
+    for k in range(components):
+        local[components + k] = constants[INVSCALE + scales[b, i, k]]
+
+
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     mass = 0
     for k in range(components):
         t = ((32 * s - local[k]) * local[components + k] >> 12) + 4096
-        mass += local[2 * components + k] * constants[SIGMOID + min(max(t, 0), 8191)]
+        mass += local[2 * components + k] * constants[np.uint64(SIGMOID + min(max(t, 0), 8191))]
     value = constants[FLOOR] * s + (mass >> 44)
     if s <= 0:
         value = 0
@@ -153,13 +158,15 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     # The mean of the components' quantiles, from the inverse tables. Weights sum to 2^44 less the floors, here to 2^24.
+    floors = constants[FLOOR] * constants[ALPHABET]
     mass = r - constants[FLOOR] * min(max(local[0] >> 5, 0), constants[ALPHABET])  # without the floor of symbols below
-    position = constants[POSITION + (min(max(mass, 0), 65535) >> 4)]
+    mass += mass * floors >> 16  # of all, not of what the floors leave
+    position = constants[np.uint64(POSITION + (min(max(mass, 0), 65535) >> 4))]
     place = 0
     for k in range(components):
         quantile = local[k] + (position * local[3 * components + k] >> 16)
         place += quantile * (local[2 * components + k] >> 20)
-    place += (place >> 16) * constants[FLOOR] * constants[ALPHABET]
+    place += (place >> 16) * floors
     return min(max(place >> 29, 0), constants[ALPHABET] - 1)
 
 
