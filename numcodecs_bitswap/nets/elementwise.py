@@ -18,6 +18,14 @@ def operations(device: str) -> ModuleType:
 
 
 @cache
+def layers(device: str) -> ModuleType:
+    """`slabs`: what networks are made of, in layers."""
+    from . import slabs
+
+    return slabs
+
+
+@cache
 def deep_operations(device: str) -> ModuleType:
     """The same of `deep_torch` and `deep_numba`."""
     from . import deep_torch
