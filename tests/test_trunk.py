@@ -1,4 +1,4 @@
-"""nets/trunk.py: a grid gives the same activations whole and in slabs, with compiled loops and without."""
+"""nets/slabs.py: a grid gives the same activations whole and in slabs, with compiled loops and without."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numcodecs_bitswap.nets import numba_ops, torch_ops, trunk
+from numcodecs_bitswap.nets import numba_ops, slabs, torch_ops
 from numcodecs_bitswap.nets.trunk import Trunk
 from random_models import Networks
 
@@ -28,10 +28,10 @@ def test_slabs_change_nothing(network: Trunk, shape: tuple[int, int, int], slab:
     whole = network(u)
     for operations in (numba_ops, torch_ops):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trunk, "SLAB", slab)
-            patch.setattr(trunk, "operations", lambda device, ops=operations: ops)
-            parts = trunk.slabs(u)
-            assert torch.equal(torch.cat([trunk.cells(u, part) for part in parts]), u.flatten(0, 2))
+            patch.setattr(slabs, "SLAB", slab)
+            patch.setattr(slabs, "operations", lambda device, ops=operations: ops)
+            parts = slabs.slabs(u)
+            assert torch.equal(torch.cat([slabs.cells(u, part) for part in parts]), u.flatten(0, 2))
             features, y = network(u)
         assert torch.equal(features, whole[0])
         assert torch.equal(y, whole[1])
@@ -39,6 +39,6 @@ def test_slabs_change_nothing(network: Trunk, shape: tuple[int, int, int], slab:
 
 def test_slabs_are_small() -> None:
     u = torch.zeros(3, 200, 100, 8, dtype=torch.int8)
-    sizes = {len(trunk.cells(u, slab)) for slab in trunk.slabs(u)}
-    assert len(trunk.slabs(u)) > 10
-    assert max(sizes) <= trunk.SLAB
+    sizes = {len(slabs.cells(u, slab)) for slab in slabs.slabs(u)}
+    assert len(slabs.slabs(u)) > 10
+    assert max(sizes) <= slabs.SLAB

@@ -30,7 +30,10 @@ WIDE_SUM_LIMIT = 1 << 29
 
 
 def _int8(a: Tensor, w: Tensor) -> Tensor:
-    a = a.contiguous()  # with rows that overlap in memory torch._int_mm silently gives wrong sums (torch 2.13, CPU)
+    if a.stride() != (a.shape[1], 1):
+        # With rows that overlap in memory torch._int_mm silently gives wrong sums (torch 2.13, CPU), even for one row,
+        # which `contiguous` would leave as it is.
+        a = torch.empty_like(a, memory_format=torch.contiguous_format).copy_(a)
     if a.is_cuda and len(a) < MIN_ROWS:
         return torch._int_mm(torch.cat([a, a.new_zeros(MIN_ROWS - len(a), a.shape[1])]), w)[: len(a)]
     return torch._int_mm(a, w)

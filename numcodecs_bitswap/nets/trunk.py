@@ -2,51 +2,14 @@
 (N, h, w, P), padded to a multiple of 8.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .elementwise import operations
+from .elementwise import layers
 from .exact import Layer, Tensors
 from .torch_ops import aligned
-
-SLAB = 1 << 12
-"""Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
-
-Slab = tuple[slice, slice]
-"""Some grids of a batch, all lines of them; or one grid, some lines of it."""
-
-
-def slabs(u: Tensor) -> list[Slab]:
-    """Cut grids (N, h, w, C) into slabs, in the order of their cells."""
-    n, h, w = u.shape[:3]
-    if u.device.type != "cpu" or n * h * w <= SLAB:
-        return [(slice(None), slice(None))]
-    if h * w <= SLAB:
-        step = SLAB // (h * w)
-        return [(slice(first, first + step), slice(None)) for first in range(0, n, step)]
-    step = max(SLAB // w, 1)
-    return [(slice(k, k + 1), slice(first, min(first + step, h))) for k in range(n) for first in range(0, h, step)]
-
-
-def cells(grid: Tensor, slab: Slab) -> Tensor:
-    """The rows of a slab, (cells, C)."""
-    return grid[slab].flatten(0, 2)
-
-
-def neighbours(grid: Tensor, slab: Slab) -> Tensor:
-    """The 3 x 3 neighbourhoods of a slab's cells, (cells, 9 C)."""
-    ops, (images, lines) = operations(grid.device.type), slab
-    if lines == slice(None):
-        every: Tensor = ops.neighbours(grid[images])
-        return every
-    above = max(lines.start - 1, 0)  # with the lines around it, which are then left out
-    rows: Tensor = ops.neighbours(grid[images, above : lines.stop + 1])
-    width = grid.shape[2]
-    return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
 
 
 class Trunk:
@@ -85,18 +48,11 @@ class Trunk:
         """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
         aligned(n_out)).
         """
-        ops, parts = operations(u.device.type), slabs(u)
-
-        def grid(rows: Iterable[Tensor]) -> Tensor:
-            return torch.cat(list(rows)).view(*u.shape[:3], -1)
-
-        h = grid(ops.rectify(self.first.sums(cells(u, slab)), self.first) for slab in parts)
+        ops = layers(u.device.type)
+        h = ops.dense(u, self.first)
         for conv, out in self.blocks:
-            v = grid(ops.rectify(conv.sums(neighbours(h, slab)), conv) for slab in parts)
-            h = grid(ops.residual(out.sums(cells(v, slab)), out, cells(h, slab)) for slab in parts)
-        heads = (ops.settle(self.head.sums(cells(h, slab)), self.head) for slab in parts)
-        y = grid(ops.settle(self.skip.sums(cells(u, slab)), self.skip, y) for slab, y in zip(parts, heads, strict=True))
-        return h, y
+            h = ops.block(h, conv, out)
+        return h, ops.outputs(h, self.head, u, self.skip)
 
     def outputs(self, u: Tensor) -> Tensor:
         """y alone, without the padding: int32 (N, h, w, n_out)."""
@@ -133,15 +89,13 @@ class ChannelNetwork:
         """features int8 (N, h, w, width), pixels int16 (N, h', w', c), base int16 (N, h, w, c). Returns int32 (N, h, w,
         aligned(n_out)).
         """
-        ops = operations(features.device.type)
-        rows = ops.with_deviations(features, pixels, base, self.n_earlier)
-        return self.outputs(rows).view(*features.shape[:3], -1)
+        ops = layers(features.device.type)
+        y: Tensor = ops.correction(features, pixels, base, self.n_earlier, (self.first, self.out))
+        return y
 
     def outputs(self, rows: Tensor) -> Tensor:
         """The correction by rows int8 (M, width + aligned(n_earlier)): int32 (M, aligned(n_out))."""
-        ops = operations(rows.device.type)
-        v = ops.rectify(self.first.sums(rows), self.first)
-        y: Tensor = ops.settle(self.out.sums(v), self.out)
+        y: Tensor = layers(rows.device.type).corrected(rows, self.first, self.out)
         return y
 
 

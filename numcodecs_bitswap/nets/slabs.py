@@ -1,0 +1,91 @@
+"""Layers on grids as exact matrix products (`exact`) with compiled loops or torch between them (`elementwise`): on any
+device, and the reference of `triton_ops`. Grids are channels last: int8 (N, h, w, C), outputs int32.
+
+On a CPU some cells at a time, so that what a layer makes of them stays in the caches.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .elementwise import operations
+
+if TYPE_CHECKING:
+    from .exact import Layer
+
+SLAB = 1 << 12
+"""Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
+
+Slab = tuple[slice, slice]
+"""Some grids of a batch, all lines of them; or one grid, some lines of it."""
+
+
+def dense(u: Tensor, layer: "Layer") -> Tensor:
+    """A layer at every cell, clamped to [0, 127]: int8 (N, h, w, columns)."""
+    ops = operations(u.device.type)
+    return _grid(u, (ops.rectify(layer.sums(cells(u, slab)), layer) for slab in slabs(u)))
+
+
+def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
+    """A residual block (FORMAT.md section 4.2): int8 like h."""
+    ops, parts = operations(h.device.type), slabs(h)
+    v = _grid(h, (ops.rectify(conv.sums(neighbours(h, slab)), conv) for slab in parts))
+    return _grid(h, (ops.residual(out.sums(cells(v, slab)), out, cells(h, slab)) for slab in parts))
+
+
+def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
+    """The sum of two layers, one of h and one of u: int32 (N, h, w, columns)."""
+    ops, parts = operations(u.device.type), slabs(u)
+    heads = (ops.settle(head.sums(cells(h, slab)), head) for slab in parts)
+    return _grid(u, (ops.settle(skip.sums(cells(u, slab)), skip, y) for slab, y in zip(parts, heads, strict=True)))
+
+
+def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
+    """A layer, clamped to [0, 127], and another one of rows (M, C): int32 (M, columns)."""
+    ops = operations(rows.device.type)
+    v = ops.rectify(first.sums(rows), first)
+    y: Tensor = ops.settle(out.sums(v), out)
+    return y
+
+
+def correction(features: Tensor, pixels: Tensor, base: Tensor, earlier: int, layers: Sequence["Layer"]) -> Tensor:
+    """A channel network of two layers (FORMAT.md section 4.4): int32 (N, h, w, columns). Arguments: see
+    `torch_ops.with_deviations`.
+    """
+    rows = operations(features.device.type).with_deviations(features, pixels, base, earlier)
+    return corrected(rows, *layers).view(*features.shape[:3], -1)
+
+
+def slabs(u: Tensor) -> list[Slab]:
+    """Cut grids (N, h, w, C) into slabs, in the order of their cells."""
+    n, h, w = u.shape[:3]
+    if u.device.type != "cpu" or n * h * w <= SLAB:
+        return [(slice(None), slice(None))]
+    if h * w <= SLAB:
+        step = SLAB // (h * w)
+        return [(slice(first, first + step), slice(None)) for first in range(0, n, step)]
+    step = max(SLAB // w, 1)
+    return [(slice(k, k + 1), slice(first, min(first + step, h))) for k in range(n) for first in range(0, h, step)]
+
+
+def cells(grid: Tensor, slab: Slab) -> Tensor:
+    """The rows of a slab, (cells, C)."""
+    return grid[slab].flatten(0, 2)
+
+
+def neighbours(grid: Tensor, slab: Slab) -> Tensor:
+    """The 3 x 3 neighbourhoods of a slab's cells, (cells, 9 C)."""
+    ops, (images, lines) = operations(grid.device.type), slab
+    if lines == slice(None):
+        every: Tensor = ops.neighbours(grid[images])
+        return every
+    above = max(lines.start - 1, 0)  # with the lines around it, which are then left out
+    rows: Tensor = ops.neighbours(grid[images, above : lines.stop + 1])
+    width = grid.shape[2]
+    return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
+
+
+def _grid(like: Tensor, rows: Iterable[Tensor]) -> Tensor:
+    return torch.cat(list(rows)).view(*like.shape[:3], -1)
