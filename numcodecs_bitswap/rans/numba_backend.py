@@ -130,23 +130,30 @@ def _inlined(functions: Functions) -> int:
 @cache
 def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     """Compile `NumbaStack.costs`; see `kernels`."""
-    load, cum, rescale = functions.load, functions.cum, functions.rescale or functions.load
+    load, _, cum, _ = functions
+    rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
+
+    def reload(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        scales = np.minimum(np.maximum(c[m : m + 1, i : i + 1] + by, 0), limit)
+        load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
+
+    def each(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        for k in range(components):
+            rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
+
+    shift: Any = register_jitable(forceinline=True)(each if rescale else reload)
 
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
         local = scratch(places)
-        shifted = scratch(components).reshape(1, 1, components)
         for m in range(symbols.shape[0]):
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
-                a_i, b_i, s = a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], symbols[m, i]
                 for v in range(len(shifts)):
-                    for k in range(components):
-                        shifted[0, 0, k] = min(max(c[m, i, k] + shifts[v], 0), limit)
-                    rescale(0, 0, local, a_i, b_i, shifted, constants, components)
-                    start = cum(s, local, constants, components)
-                    out[m, v] += log[cum(s + 1, local, constants, components) - start]
+                    shift(m, i, local, a, b, c, constants, shifts[v], limit)
+                    start = cum(symbols[m, i], local, constants, components)
+                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
 
     kernel: Callable[..., None] = compiled(costs)
     return kernel

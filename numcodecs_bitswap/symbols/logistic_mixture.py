@@ -138,9 +138,8 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[2 * components + k] *= r
 
 
-def _rescale(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
-    for k in range(components):
-        local[components + k] = constants[INVSCALE + scales[b, i, k]]
+def _rescale(local: Any, k: int, index: int, constants: Any, components: int) -> None:
+    local[components + k] = constants[INVSCALE + index]
 
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
