@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import FormatError, MessageExhausted
 from ..jit import compiled, scratch
 from .distribution import Distribution, Functions, Shiftable
-from .message import IMPOSSIBLE, Words, head_min, word_bits
+from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
@@ -39,6 +39,8 @@ class NumbaStack:
         Words below `size`; two words more, so that a push may write before it knows whether to keep them.
     size : int64 array, shape (B,)
     """
+
+    defers = False
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -64,6 +66,9 @@ class NumbaStack:
         """See `Message.copy`."""
         return type(self)(self.heads.copy(), self.tail.copy(), self.size.copy())
 
+    def check(self) -> None:
+        """See `Message.check`."""
+
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         self._reserve(distribution.n)
@@ -76,7 +81,7 @@ class NumbaStack:
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
         self._run(1, distribution, symbols)
         if (self.size < 0).any():
-            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+            raise MessageExhausted(SHORT)
         return symbols
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:

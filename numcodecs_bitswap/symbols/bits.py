@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
 
 
@@ -42,7 +42,7 @@ class Bits:
         """See `Distribution.native`; each field is 16 - size."""
         shift = self._shift.contiguous()
         constants = torch.empty(0, dtype=torch.int32, device=shift.device)
-        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants)
+        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton)
 
 
 def _load(b: int, i: int, local: Any, shift: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -55,3 +55,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return min(s << local[0], 1 << 16)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import BITS
+
+    return BITS

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
 from .tables import vae_tables
 
@@ -90,7 +90,7 @@ class Gaussian:
         """See `Distribution.native`; the fields are offsets, mantissas and reaches."""
         fields = [p.unsqueeze(-1).contiguous() for p in (self._offset, self._mantissa, self._reach)]
         constants = _constants(self._floor, self._shift.device)
-        return Native(Functions(_load, _guess, _cum), (fields[0], fields[1], fields[2]), constants)
+        return Native(Functions(_load, _guess, _cum), (fields[0], fields[1], fields[2]), constants, _triton)
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
@@ -197,3 +197,9 @@ def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
     d = (constants[POSITION + (r >> 4)] * local[3] // 3072 + local[0]) >> 6
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import INTEGER_GAUSSIAN
+
+    return INTEGER_GAUSSIAN
