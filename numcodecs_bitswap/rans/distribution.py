@@ -25,8 +25,8 @@ class Functions(NamedTuple):
     cum: Callable[..., int]
     """cum(s, local, constants, K) for 0 <= s <= alphabet."""
     rescale: Callable[..., None] | None = None
-    """rescale(local, k, index, constants, K): what `load` does if component k has another scale index. May be None, of a
-    `Shiftable` too: `load` does it as well, slowly.
+    """rescale(local, k, index, constants, K): what `load` does if component k has another scale index. None, where
+    `load` has to do it again.
     """
 
 

@@ -223,9 +223,9 @@ class Message:
 
 def check_symbols(distribution: Distribution, symbols: Tensor) -> None:
     """Raise ValueError unless all symbols are in the alphabet."""
-    low, high = symbols.aminmax()
+    low, high = (each.item() for each in symbols.aminmax())
     if low < 0 or high >= distribution.alphabet:
-        raise ValueError(f"symbols {int(low)} .. {int(high)} are not all in 0 .. {distribution.alphabet - 1}")
+        raise ValueError(f"symbols {low} .. {high} are not all in 0 .. {distribution.alphabet - 1}")
 
 
 def word_bits(tail: NDArray[Any]) -> int:

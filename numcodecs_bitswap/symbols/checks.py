@@ -19,6 +19,6 @@ def block_shape(*parameters: Tensor) -> tuple[int, int]:
 def check_range(name: str, values: Tensor, low: int, high: int) -> None:
     """Raise unless low <= values <= high, on the devices that are ASKED."""
     if values.numel() and values.device.type in ASKED:
-        least, most = values.aminmax()
+        least, most = (each.item() for each in values.aminmax())
         if least < low or most > high:
-            raise ValueError(f"{name} {int(least)} .. {int(most)} are not all in {low} .. {high}")
+            raise ValueError(f"{name} {least} .. {most} are not all in {low} .. {high}")

@@ -108,7 +108,7 @@ def test_channel_networks(cells: tuple[int, ...], width: int, ch: int, wide: tup
 @given(grids, st.sampled_from([1, 3]), seeds)
 def test_windows(cells: tuple[int, ...], channels: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    _, h, w = cells
+    n, h, w = cells
     double = integers(rng, 0, 255, (n, 2 * h, 2 * w, channels), np.int16)
     c, d = double[:, ::2, ::2], double[:, 1::2, 1::2]
     assert_same("inputs_a", torch_ops, c)
