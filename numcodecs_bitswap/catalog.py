@@ -64,6 +64,11 @@ def register_folder(path: str | os.PathLike[str]) -> None:
     _registered.append(Path(path))
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a model of this package has the name: no other can."""
+    return name in _shipped()
+
+
 def names() -> dict[str, str]:
     """Every model that can be found: name -> SHA-256, 64 hex digits."""
     with _lock:

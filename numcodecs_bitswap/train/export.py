@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from .fake_quant import ChannelNetwork, QuantLayer, Trunk
+from .files import write_whole
 from .flow import FlowNet
 from .networks import BitSwapNet
 from .recipe import Net
@@ -63,7 +64,10 @@ def architecture(net: Net) -> dict[str, object]:
 
 
 def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) -> str:
-    """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id."""
+    """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id.
+
+    Another model of that name may be the one that arrays need, so its file stays, as NAME-XXXXXXXX.safetensors.
+    """
     metadata = {
         "arch": json.dumps(architecture(net), sort_keys=True),
         "name": name,
@@ -71,7 +75,9 @@ def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) 
         "provenance": provenance,
     }
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(integer_tensors(net).items())}
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata)
-    temporary.replace(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    data = bytes(save(tensors, metadata))
+    digest = hashlib.sha256(data).hexdigest()
+    if path.exists() and (older := path.read_bytes()) != data:
+        write_whole(path.with_name(f"{path.stem}-{hashlib.sha256(older).hexdigest()[:8]}{path.suffix}"), older)
+    write_whole(path, data)
+    return digest
