@@ -116,7 +116,7 @@ def _jpegls() -> Plane:
     from imagecodecs import jpegls_decode, jpegls_encode
 
     def shifted(plane: Chunk) -> Chunk:
-        return plane[..., 1:2] - plane.dtype.type(1 << 8 * plane.itemsize - 1)
+        return np.subtract(plane[..., 1:2], 1 << 8 * plane.itemsize - 1, dtype=plane.dtype)
 
     def encode(plane: Chunk) -> bytes:
         if plane.ndim == 3:
@@ -125,10 +125,10 @@ def _jpegls() -> Plane:
         return bytes(jpegls_encode(plane))
 
     def decode(encoded: bytes) -> Chunk:
-        plane: Chunk = jpegls_decode(encoded)
+        plane = jpegls_decode(encoded)
         if plane.ndim == 3:
             plane[..., ::2] += shifted(plane)
-        return plane
+        return np.asarray(plane)
 
     return Plane(encode, decode)
 

@@ -101,7 +101,8 @@ def open_array(source: str, region: str | None = None) -> Opened:
 def _zarr(source: str) -> Any:
     import zarr
 
-    stored = zarr.open(source, mode="r")
+    place = zarr.storage.ZipStore(source, mode="r") if source.endswith(".zip") else source
+    stored = zarr.open(place, mode="r")
     if not isinstance(stored, zarr.Array):
         names = ", ".join(name for name, _ in stored.arrays()) or "none"
         raise SourceError(f"{source} is a group; name one of its arrays: {names}")
@@ -117,14 +118,14 @@ class File:
     dtype: np.dtype[Any]
 
     def __getitem__(self, block: tuple[slice, ...]) -> NDArray[Any]:
-        array = _read_file(self.path)
+        array = _read_file(self.path, self.path.stat().st_mtime_ns)
         if array.shape != self.shape:
             raise SourceError(f"{self.path} changed, or has pages of several sizes")
         return array[block]
 
 
 @functools.lru_cache(maxsize=2)
-def _read_file(path: Path) -> NDArray[Any]:
+def _read_file(path: Path, written: int) -> NDArray[Any]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[arrays.files[0]])

@@ -92,6 +92,7 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     shutil.copy(catalog.find(TINY).path, path)
     monkeypatch.setenv("NUMCODECS_BITSWAP_MODELS", str(tmp_path))
     monkeypatch.setattr(catalog, "_found", {})
+    monkeypatch.setattr(catalog, "_registered", [])
     assert main(["models", "verify", TINY, "mine"]) == 0
     path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
     monkeypatch.setattr(catalog, "_loaded", {})

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "train": {"errors", "samples", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
-WIRING = {"__init__", "catalog", "chunk", "classical", "codec", "estimate", "options", "peers", "scheduler", "zarr3"}
+WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}
 COMMANDS = {"cli"}
 """What a user types: sees the wiring and training."""
 

@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, help="time of the whole run, resumptions included (default 15; of a recipe 60)")
     add("--name", help="the model's name (default: the source's)")
     add("--recipe", type=Path, help="another architecture and schedule than the default for the dtype and channels")
-    add("--run", dest="folder", type=Path, help="folder of all that is written (default: runs/NAME)")
+    # torchrun takes --run for one of its own, wherever it stands.
+    add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
     add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
     add("--start", type=Path, help="folder of another run: begin with those of its weights that fit")
@@ -74,14 +75,13 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
     trainer = Trainer(recipe, data, folder, together.device, given.bf16, together)
     if given.start and not trainer.step:
         trainer.start_from(given.start)
-    best = None
-    if data.crops and together.first and trainer.seconds < min(60 * minutes, trainer.ends):
+    if data.crops and together.first and trainer.target is None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
         best = min(rows, key=lambda row: row.total)
         print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/dim", file=sys.stderr)
-    target = (best.name, best.bits_per_dim) if best else None
-    trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe is None, target=target)
+        trainer.target = best.name, best.bits_per_dim
+    trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe is None)
     if together.first:
         write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis)
     together.wait()
@@ -96,12 +96,12 @@ def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     if given.data:
         raise BitswapError("--data belongs to a recipe; name your own data without it")
     pictures = open_pictures(given.source, given.region, given.channel_axis)
-    name = _name(given)
     source = " ".join([*given.source, *([f"--region {given.region}"] if given.region else [])])
     if given.recipe:
         recipe = read_recipe(given.recipe)
-        recipe = replace(recipe, name=given.name or recipe.name)
+        recipe = replace(recipe, name=_checked(given.name or recipe.name))
     else:
+        name = _checked(given.name or _name(given.source[0]))
         recipe = default_recipe(pictures.dtype, pictures.channels, pictures.side, name, "that of the data")
     return recipe, open_pieces(pictures, recipe, source), 15.0 if given.minutes is None else given.minutes
 
@@ -117,15 +117,19 @@ def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     return recipe, open_data(given.data, recipe), 60.0 if given.minutes is None else given.minutes
 
 
-def _name(given: argparse.Namespace) -> str:
-    """The model's name: given, or made of the last part of the source that is not a number."""
-    from ..catalog import is_shipped
-
-    parts = [part for part in re.split(r"[/\\:]+", given.source[0]) if part not in ("", ".", "..")]
-    stems = [re.sub(r"\.(zarr|zip|np[yz]|tiff?|png|jpe?g)$", "", part) for part in parts]
+def _name(source: str) -> str:
+    """A name made of the last part of a path or URL that is not a number."""
+    parts = [part for part in re.split(r"[/\\:]+", source) if part not in ("", ".", "..")]
+    stems = [re.sub(r"\.(zarr|zip|np[yz]|tiff?|png|jpe?g)$", "", part) for part in parts] or ["model"]
     while len(stems) > 1 and stems[-1].isdigit():
         stems[-2:] = [f"{stems[-2]}-{stems[-1]}"]
-    name = given.name or re.sub(r"[^\w.+-]+|^[^\w]+", "-", stems[-1] if stems else "model").strip("-.+") or "model"
+    return re.sub(r"[^\w.+-]+", "-", stems[-1]).strip("-.+") or "model"
+
+
+def _checked(name: str) -> str:
+    """The name, if a model file may have it."""
+    from ..catalog import is_shipped
+
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise BitswapError(f"--name {name!r}: letters, digits, _ . + - only")
     if is_shipped(name):

@@ -63,6 +63,16 @@ def architecture(net: Net) -> dict[str, object]:
     return {"format": 2, "kind": net.arch.kind} | net.arch.header()
 
 
+def _sorted_header(data: bytes) -> bytes:
+    """A safetensors file with the keys of its header in order: the library gives metadata in any, and the id would
+    depend on it.
+    """
+    size = int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
 def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) -> str:
     """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id.
 
@@ -75,7 +85,7 @@ def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) 
         "provenance": provenance,
     }
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(integer_tensors(net).items())}
-    data = bytes(save(tensors, metadata))
+    data = _sorted_header(bytes(save(tensors, metadata)))
     digest = hashlib.sha256(data).hexdigest()
     if path.exists() and (older := path.read_bytes()) != data:
         write_whole(path.with_name(f"{path.stem}-{hashlib.sha256(older).hexdigest()[:8]}{path.suffix}"), older)

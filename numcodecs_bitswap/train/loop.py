@@ -2,16 +2,13 @@
 command goes on. In several processes each does this with patches of its own (together.py).
 """
 
-import io
 import math
-import pickle
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .files import append_line, make_folder, write_whole
-from .recipe import AnyArchitecture, Net, Recipe, RecipeError
+from . import checkpoint
+from .files import append_line, make_folder
+from .recipe import Net, Recipe
 from .sources import Data
 from .together import Together
 
@@ -52,11 +50,6 @@ def evaluate(net: Net, patches: Tensor, quantised: bool = True) -> dict[str, flo
     net.train()
     mean = {name: sum((share * part[name] for share, part in parts), torch.zeros(())) for name in parts[0][1]}
     return per_element(mean, patches[0].numel())
-
-
-def _description(model: AnyArchitecture) -> dict[str, object]:
-    """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
-    return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
 
 
 class Trainer:
@@ -101,6 +94,8 @@ class Trainer:
         self.step, self.seconds, self.ends, self.stop = 0, 0.0, math.inf, False
         self.history: list[tuple[float, float]] = []
         """Seconds and held-back rate of every report."""
+        self.target: tuple[str, float] | None = None
+        """A codec and its bits per sample on the held-back patches, to show."""
         if self.checkpoint.exists():
             self._load()
         self.together.share([*self.net.parameters(), *self.average.parameters()])
@@ -109,15 +104,6 @@ class Trainer:
     def checkpoint(self) -> Path:
         """Where the state of the run is kept."""
         return self.run_folder / "checkpoint.pt"
-
-    def _read(self, checkpoint: Path) -> dict[str, Any]:
-        try:
-            state: dict[str, Any] = torch.load(checkpoint, map_location=self.device, weights_only=True)
-        except OSError as error:
-            raise RecipeError(f"no run to begin with: {error}") from None
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise RecipeError(f"{checkpoint} is damaged ({error}); remove it to begin anew") from None
-        return state
 
     def start_from(self, folder: Path) -> None:
         """Take the averaged weights of another run: all of the same name and shape. Steps, time and optimiser begin
@@ -128,24 +114,19 @@ class Trainer:
         RecipeError
             There is no such run, or it has nothing in common with this network.
         """
-        own, theirs = self.net.state_dict(), self._read(folder / "checkpoint.pt")["average"]
-        shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
-        if not shared:
-            raise RecipeError(f"the run in {folder} has nothing in common with this network")
-        self.net.load_state_dict(own | shared)
-        self.average.load_state_dict(own | shared)
+        weights = checkpoint.shared(self.net, checkpoint.read(folder / "checkpoint.pt", self.device)["average"], folder)
+        for net in (self.net, self.average):
+            net.load_state_dict(weights)
 
     def _load(self) -> None:
-        state = self._read(self.checkpoint)
-        if state["model"] != _description(self.recipe.model):
-            raise RecipeError(f"{self.checkpoint} belongs to another [model]; choose another folder")
-        if (of := state.get("data", "")) != self.data.name:
-            raise RecipeError(f"{self.checkpoint} belongs to a run on {of or 'other data'}; choose another folder")
+        state = checkpoint.read(self.checkpoint, self.device)
+        checkpoint.check(self.checkpoint, state, self._owner())
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.ends, self.history = state.get("ends", math.inf), state.get("history", [])
+        self.target = state.get("target")
 
     def save(self) -> None:
         """Write the checkpoint; a killed run leaves the old one whole.
@@ -156,8 +137,7 @@ class Trainer:
             It cannot be written.
         """
         state = {
-            "model": _description(self.recipe.model),
-            "data": self.data.name,
+            **self._owner(),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -165,12 +145,14 @@ class Trainer:
             "seconds": self.seconds,
             "ends": self.ends,
             "history": self.history,
+            "target": self.target,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_whole(self.checkpoint, buffer.getvalue())
+        checkpoint.write(self.checkpoint, state)
 
-    def run(self, minutes: float, until_plateau: bool = False, target: tuple[str, float] | None = None) -> None:
+    def _owner(self) -> dict[str, Any]:
+        return {"model": checkpoint.description(self.recipe.model), "data": self.data.name}
+
+    def run(self, minutes: float, until_plateau: bool = False) -> None:
         """Train until the recipe's steps are done or the run has lasted `minutes` in all, over every resumption.
 
         Parameters
@@ -178,8 +160,6 @@ class Trainer:
         minutes : float
         until_plateau : bool
             End sooner if the held-back rate hardly falls.
-        target : (str, float), optional
-            A codec and its bits per sample on the held-back patches, to show.
         """
         first, steps, begun = self.together.first, self.recipe.training.steps, self.step
         self.limit, self.stop = min(minutes * 60, self.ends), False
@@ -196,7 +176,7 @@ class Trainer:
                     bar.update(progress - bar.n)
                     rates = self._train_step(progress)
                     if self.step % 20 == 0:
-                        bar.set_postfix_str(self._status(rates["total"], target), refresh=False)
+                        bar.set_postfix_str(self._status(rates["total"]), refresh=False)
                     if first and time.monotonic() - self._clock - reported > every:
                         self.report()
                         if until_plateau and self._is_flat():
@@ -234,12 +214,12 @@ class Trainer:
             for each, handler in handlers.items():
                 signal.signal(each, handler)
 
-    def _status(self, rate: float, target: tuple[str, float] | None) -> str:
+    def _status(self, rate: float) -> str:
         text = f"step {self.step}, {rate:.3f} bits/dim"
         if self.history:
             text += f", held back {self.history[-1][1]:.3f}"
-        if self.history and target:
-            text += f", {target[0]} {target[1]:.3f}: {self.history[-1][1] / target[1] - 1:+.1%}"
+        if self.history and self.target:
+            text += f", {self.target[0]} {self.target[1]:.3f}: {self.history[-1][1] / self.target[1] - 1:+.1%}"
         return text
 
     def _is_flat(self) -> bool:

@@ -20,14 +20,11 @@ from ..patches import Axes, image_axes
 from ..samples import is_deep, reduce
 from .arrays import ArraySource
 from .data import Augmentation, DataError, Pixels
-from .recipe import Recipe
 
 MEMORY = 1 << 28
 """Bytes of pieces in memory."""
 PERIOD = 400
 """Steps that a piece stays."""
-HELD_BACK_BYTES, HELD_BACK_SAMPLES = 1 << 22, 1 << 19
-"""What codecs are compared on, and what rates are measured on while training."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +189,7 @@ class PieceSource(ArraySource):
         for _ in range(8):  # empty ones have nothing to say
             slot, u = int(rng.integers(self.slots)), rng.random()
             planes = self._piece(slot, step)
-            plane = planes[int(u * len(planes))]
+            plane: Pixels = planes[int(u * len(planes))]
             if plane.min() != plane.max():
                 break
         return plane
@@ -204,67 +201,18 @@ class PieceSource(ArraySource):
             number = int(np.random.default_rng((self.seed, slot, turn)).integers(len(self.pieces)))
         if self._kept.get(slot, (-1,))[0] != number:
             self._kept[slot] = number, planes(self.pictures, self.pieces[number])
-        kept: Pixels = self._kept[slot][1]
-        return kept
+        return self._kept[slot][1]
 
 
 def planes(pictures: Pictures, piece: Piece) -> Pixels:
     """The planes (n, h, w, c) of a piece, of 16-bit samples what a codec makes of them."""
     block = pictures.arrays[piece.array].read(piece.place, piece.size)
-    return _pictures(reduce(block)[0] if is_deep(block.dtype) else block, pictures.axes[piece.array])
+    return images(reduce(block)[0] if is_deep(block.dtype) else block, pictures.axes[piece.array])
 
 
-def _pictures(block: NDArray[Any], axes: Axes) -> Pixels:
+def images(block: NDArray[Any], axes: Axes) -> Pixels:
+    """The planes (n, h, w, c) of a block, as views where that can be."""
     block = block[..., None] if axes.channel is None else block
     last = (axes.y, axes.x, -1 if axes.channel is None else axes.channel)
     moved = np.moveaxis(block, last, (-3, -2, -1))
     return moved.reshape(-1, *moved.shape[-3:])
-
-
-def _spatial(axes: Axes) -> tuple[int, int]:
-    return axes.y, axes.x
-
-
-class HeldBack(NamedTuple):
-    """What is never trained on: whole chunks as Zarr would code them, square crops of their planes as they are, and
-    those as networks see them, (n, c, side, side).
-    """
-
-    chunks: list[NDArray[Any]]
-    crops: list[NDArray[Any]]
-    patches: Pixels
-
-
-def held_back(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> HeldBack:
-    """Read a random part of the pieces that are held back; crops are as large as the model allows."""
-    chunks: list[NDArray[Any]] = []
-    crops: list[NDArray[Any]] = []
-    patches: list[Pixels] = []
-    least = min(piece.size[axis] for piece in pieces for axis in _spatial(pictures.axes[piece.array]))
-    side, samples = min(1 << least.bit_length() - 1, SIDE), 0
-    if side < recipe.training.patch or recipe.model.misfit(side):
-        side = recipe.training.patch
-    for number in np.random.default_rng(0).permutation(len(pieces)):
-        piece = pieces[number]
-        array, axes = pictures.arrays[piece.array], pictures.axes[piece.array]
-        block = array.read(piece.place, piece.size)
-        chunks += _whole_chunks(block, array.chunks)
-        for plane in _pictures(block, axes):
-            if samples < HELD_BACK_SAMPLES:
-                crop = np.ascontiguousarray(plane[:side, :side])
-                samples += crop.size
-                crops.append(crop if pictures.channels > 1 else crop[..., 0])
-                patches.append((reduce(crop)[0] if is_deep(crop.dtype) else crop).transpose(2, 0, 1))
-        if sum(chunk.nbytes for chunk in chunks) >= HELD_BACK_BYTES:
-            break
-    shape = Counter(chunk.shape for chunk in chunks).most_common(1)[0][0]
-    return HeldBack([chunk for chunk in chunks if chunk.shape == shape], crops, np.stack(patches))
-
-
-def _whole_chunks(block: NDArray[Any], size: tuple[int, ...]) -> list[NDArray[Any]]:
-    """The whole chunks of a block, or the block if there are none."""
-    grid = [n // s for n, s in zip(block.shape, size, strict=True)]
-    if not math.prod(grid):
-        return [block]
-    cells = ([slice(i * s, (i + 1) * s) for i, s in zip(at, size, strict=True)] for at in np.ndindex(*grid))
-    return [np.ascontiguousarray(block[tuple(cell)]) for cell in cells]

@@ -22,9 +22,7 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None) -> None:
         A file cannot be written. What was there before is still there.
     """
     recipe, data = trainer.recipe, trainer.data
-    provenance = (
-        f"recipe {recipe.name}, {trainer.step} steps, {trainer.seconds / 60:.0f} minutes on {trainer.device.type}"
-    )
+    provenance = f"recipe {recipe.name}, {trainer.step} steps on {trainer.device.type}"
     make_folder(out.parent)
     digest = write_model(trainer.average, out, recipe.name, recipe.licence, provenance)
     exact = evaluate(trainer.average, trainer.held_back)["total"]
@@ -39,7 +37,7 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None) -> None:
     done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
     write_whole(folder / "recipe.toml", recipe_text(done).encode())
     write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows).encode())
-    plot(trainer.history, rows, folder / "plot.png")
+    plot(trainer, rows, folder / "plot.png")
     best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
     own = rows[-1].total / best.total - 1
     print(f"\n{_chunks(trainer)} held back, each on its own:\n")
@@ -83,23 +81,24 @@ Arrays that were written with this model need its file to be read: keep it with 
 """
 
 
-def plot(history: list[tuple[float, float]], rows: list[Measured], path: Path) -> None:
-    """Held-back rate over time, and the bytes of all codecs."""
+def plot(trainer: Trainer, rows: list[Measured], path: Path) -> None:
+    """Held-back rate over time, and the bits of all codecs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     curve, bars = figure.subplots(1, 2)
-    best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
-    curve.plot([seconds / 60 for seconds, _ in history], [rate for _, rate in history], "o-", markersize=3)
-    curve.axhline(best.bits_per_dim, color="gray", linestyle="--", label=best.name)
-    curve.set(xlabel="minutes", ylabel="bits/sample, held back", title="Training")
+    minutes, rates = [seconds / 60 for seconds, _ in trainer.history], [rate for _, rate in trainer.history]
+    curve.plot(minutes, rates, "o-", markersize=3, label=trainer.recipe.name)
+    if trainer.target:
+        curve.axhline(trainer.target[1], color="gray", linestyle="--", label=trainer.target[0])
+    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training: held-back patches")
     curve.legend()
     curve.grid(alpha=0.3)
     ordered = sorted(rows, key=lambda row: -row.total)
     colours = ["tab:blue" if row.name.startswith("BitSwap") else "lightgray" for row in ordered]
-    drawn = bars.barh([row.name for row in ordered], [row.total for row in ordered], color=colours)
+    drawn = bars.barh([row.name for row in ordered], [row.total / 1e3 for row in ordered], color=colours)
     bars.bar_label(drawn, [f"{row.bits_per_dim:.3f}" for row in ordered], padding=3)
-    bars.set(xlabel="bytes", title="Held-back chunks; bits/sample")
+    bars.set(xlabel="kB (and bits/sample)", title="Held-back chunks")
     bars.margins(x=0.15)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)

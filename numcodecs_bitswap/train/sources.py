@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, held_back_patches, list_images, split_held_back
-from .pieces import Pictures, PieceSource, held_back, split
+from .held_back import held_back
+from .pieces import Pictures, PieceSource, split
 from .recipe import Recipe
 
 HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20

@@ -29,7 +29,8 @@ class Together:
             if device == "cuda":
                 self.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
                 torch.cuda.set_device(self.device)
-            distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+            if not distributed.is_initialized():
+                distributed.init_process_group("nccl" if device == "cuda" else "gloo")
 
     @property
     def first(self) -> bool:
