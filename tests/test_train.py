@@ -20,7 +20,7 @@ from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train import data, loop, sources
 from numcodecs_bitswap.train.arrays import ArraySource, binarised, read_items
 from numcodecs_bitswap.train.data import DataError, list_images, split_held_back
-from numcodecs_bitswap.train.export import architecture, integer_tensors
+from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.loop import Trainer, evaluate
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.recipe import Recipe, RecipeError, read_recipe
@@ -310,12 +310,35 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path: Path, folder: Path) 
     first = trainer(tmp_path, folder, 2, "first")
     first.run(minutes=10)
     second = trainer(tmp_path, folder, 2, "second")
-    second.start_from(tmp_path / "first")
+    second.start_from(str(tmp_path / "first"))
     for a, b in zip(first.average.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(a, b)
     assert second.step == 0
     with pytest.raises(RecipeError, match="no run"):
-        second.start_from(tmp_path / "missing")
+        second.start_from(str(tmp_path / "missing"))
+
+
+def test_a_run_begins_with_the_weights_of_a_model(tmp_path: Path, folder: Path) -> None:
+    """Its integers come back as they are, but for shifts that are larger than need be."""
+    first = trainer(tmp_path, folder, 2, "first")
+    first.run(minutes=10)
+    write_model(first.average, tmp_path / "origin.safetensors", "origin", "none", "")
+    catalog.register_folder(tmp_path)
+    second = trainer(tmp_path, folder, 2, "second")
+    before = evaluate(second.average, second.held_back)["total"]
+    second.start_from("origin")
+    torch.manual_seed(0)
+    expected = evaluate(first.average, first.held_back)["total"]
+    torch.manual_seed(0)
+    assert evaluate(second.average, second.held_back)["total"] == pytest.approx(expected, rel=1e-6)
+    assert expected != before
+    theirs, ours = (integer_tensors(net.average) for net in (first, second))
+    for name in theirs:
+        if name.endswith(".w"):
+            shifts = [tensors[name[:-1] + "f"].astype(np.float64)[:, None] for tensors in (theirs, ours)]
+            assert np.array_equal(theirs[name] / 2 ** shifts[0], ours[name] / 2 ** shifts[1])
+    with pytest.raises(RecipeError, match="nothing in common"):
+        second.start_from("mnist-v1")
 
 
 def test_a_run_of_another_network_gives_what_fits(tmp_path: Path, folder: Path) -> None:
@@ -325,7 +348,7 @@ def test_a_run_of_another_network_gives_what_fits(tmp_path: Path, folder: Path) 
     other = recipe(tmp_path, RECIPE.replace("channel_width = 8", "channel_width = 4"))
     second = on(other, folder, tmp_path / "second")
     before = second.net.state_dict()["stages.0.phases.0.0.first.weight"].clone()
-    second.start_from(tmp_path / "first")
+    second.start_from(str(tmp_path / "first"))
     after, given = second.net.state_dict(), first.net.state_dict()
     assert torch.equal(after["stages.0.phases.0.0.first.weight"], before)
     assert torch.equal(after["core.q.0.first.weight"], given["core.q.0.first.weight"])

@@ -1,16 +1,21 @@
 """The state of a run in a file: written whole or not at all, and checked when it is read."""
 
 import io
+import os
 import pickle
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from safetensors.numpy import load
 
+from .. import catalog
+from .export import take_tensors
 from .files import write_whole
-from .recipe import AnyArchitecture, RecipeError
+from .recipe import AnyArchitecture, Net, RecipeError
+
+FILE = "checkpoint.pt"
 
 
 def description(model: AnyArchitecture) -> dict[str, object]:
@@ -56,16 +61,20 @@ def check(path: Path, state: dict[str, Any], owner: dict[str, Any]) -> None:
         raise RecipeError(f"{path} belongs to a run on {of or 'other data'}; choose another folder")
 
 
-def shared(net: nn.Module, theirs: dict[str, Tensor], where: object) -> dict[str, Tensor]:
-    """The weights of a network, those of the same name and shape taken from others.
+def begin(net: Net, origin: str, device: torch.device) -> None:
+    """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
 
     Raises
     ------
     RecipeError
         There are none.
     """
-    own = net.state_dict()
-    found = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
+    if (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin):
+        own, theirs = net.state_dict(), read(Path(origin) / FILE, device)["average"]
+        shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
+        net.load_state_dict(own | shared)
+        found = len(shared)
+    else:
+        found = take_tensors(net, load(catalog.read(catalog.find(origin))))
     if not found:
-        raise RecipeError(f"the run in {where} has nothing in common with this network")
-    return own | found
+        raise RecipeError(f"{origin} has nothing in common with this network")

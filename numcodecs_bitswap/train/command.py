@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
     add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
-    add("--start", type=Path, help="folder of another run: begin with those of its weights that fit")
+    add("--start", help="a model's name or a run's folder: begin with those of its weights that fit")
     add("--device", help="cpu or cuda (default: cuda if there is one)")
     add("--bf16", action="store_true", help="convolutions in bfloat16: faster on processors that have it")
     parser.set_defaults(run=run)

@@ -103,20 +103,19 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         """Where the state of the run is kept."""
-        return self.run_folder / "checkpoint.pt"
+        return self.run_folder / checkpoint.FILE
 
-    def start_from(self, folder: Path) -> None:
-        """Take the averaged weights of another run: all of the same name and shape. Steps, time and optimiser begin
-        anew.
+    def start_from(self, origin: str) -> None:
+        """Take the averaged weights of another run, by its folder, or those of a model, by its name: all of the same
+        name and shape. Steps, time and optimiser begin anew.
 
         Raises
         ------
         RecipeError
-            There is no such run, or it has nothing in common with this network.
+            There is no such run or model, or it has nothing in common with this network.
         """
-        weights = checkpoint.shared(self.net, checkpoint.read(folder / "checkpoint.pt", self.device)["average"], folder)
-        for net in (self.net, self.average):
-            net.load_state_dict(weights)
+        checkpoint.begin(self.net, origin, self.device)
+        self.average.load_state_dict(self.net.state_dict())
 
     def _load(self) -> None:
         state = checkpoint.read(self.checkpoint, self.device)
