@@ -75,10 +75,11 @@ def _delta(name: str, chunk: Chunk) -> Peer | None:
     codec, dtype = Zstd(19), chunk.dtype
 
     def encode(chunk: Chunk) -> bytes:
-        return bytes(codec.encode(np.diff(chunk.reshape(-1), prepend=dtype.type(0))))
+        return bytes(codec.encode(np.diff(chunk.reshape(-1).astype(dtype.newbyteorder("=")), prepend=dtype.type(0))))
 
     def decode(encoded: bytes) -> Chunk:
-        return np.cumsum(np.frombuffer(codec.decode(encoded), dtype.newbyteorder("=")), dtype=dtype)
+        native = dtype.newbyteorder("=")
+        return np.cumsum(np.frombuffer(codec.decode(encoded), native), dtype=native).astype(dtype, copy=False)
 
     return Peer(name, encode, decode) if dtype.kind in "iu" else None
 
@@ -188,8 +189,9 @@ def _on_planes(name: str, plane: Plane, chunk: Chunk, axes: Axes) -> Peer:
         x = chunk.astype(dtype.newbyteorder("="), copy=False).view(unsigned)
         parts = []
         if signed:
-            parts.append(bytes([chunk.min() < 0]))
-            x = x ^ turn if chunk.min() < 0 else x
+            negative = int(chunk.min() < 0)
+            parts.append(bytes([negative]))
+            x = x ^ turn if negative else x
         for view in _views(x, axes):
             encoded = bytes(plane.encode(np.ascontiguousarray(view)))
             parts += [len(encoded).to_bytes(4, "little"), encoded] if several else [encoded]

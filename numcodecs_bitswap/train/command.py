@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped before training began; nothing was written", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 130
     finally:
         together.end()
@@ -83,7 +83,7 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
         trainer.target = best.name, best.bits_per_dim
     trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe is None)
     if together.first:
-        write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis)
+        write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))
     together.wait()
 
 
@@ -115,6 +115,13 @@ def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
         raise BitswapError("a recipe in the place of the data takes --data FOLDER or FILE, which may be repeated")
     recipe = read_recipe(Path(given.source[0]))
     return recipe, open_data(given.data, recipe), 60.0 if given.minutes is None else given.minutes
+
+
+def _options(given: argparse.Namespace) -> str:
+    """What decides the weights besides data and recipe."""
+    options = [f"--start {given.start}"] if given.start else []
+    options += [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
+    return " ".join([*options, *(["--bf16"] if given.bf16 else [])])
 
 
 def _name(source: str) -> str:

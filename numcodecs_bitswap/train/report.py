@@ -13,8 +13,18 @@ from .loop import Trainer, evaluate
 from .recipe import recipe_text
 
 
-def write_all(trainer: Trainer, out: Path, channel_axis: int | None) -> None:
+def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: str) -> None:
     """Write the model file; of the user's own data compare it with other codecs, too, and write what came out.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    out : Path
+        The model file.
+    channel_axis : int or None
+        That of the codec.
+    options : str
+        Of the command, for the card.
 
     Raises
     ------
@@ -36,7 +46,7 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None) -> None:
     folder = trainer.run_folder
     done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
     write_whole(folder / "recipe.toml", recipe_text(done).encode())
-    write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows).encode())
+    write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())
     plot(trainer, rows, folder / "plot.png")
     best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
     own = rows[-1].total / best.total - 1
@@ -55,11 +65,13 @@ def _chunks(trainer: Trainer) -> str:
     return f"{len(trainer.data.chunks)} chunks of {first.shape}, {first.dtype}"
 
 
-def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measured]) -> str:
+def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measured], options: str) -> str:
     recipe, model = trainer.recipe, trainer.recipe.model
     best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
     parameters = sum(each.numel() for each in trainer.net.parameters())
     kind = f"{model.kind}, {model.channels} channel(s), {model.levels} levels, {parameters:,} parameters"
+    command = " ".join(["numcodecs-bitswap train", trainer.data.name, "--recipe recipe.toml --minutes 9999", options])
+    processes = f", {trainer.together.world} processes" if trainer.together.world > 1 else ""
     return f"""# {recipe.name}
 
 | | |
@@ -69,8 +81,8 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 | architecture | {kind} |
 | data | {trainer.data.name}; a tenth held back |
 | licence | {recipe.licence} |
-| command | `numcodecs-bitswap train {trainer.data.name} --recipe recipe.toml --minutes 1000` |
-| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type} |
+| command | `{command.strip()}` |
+| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
 | held-back rate | {rates} |
 
 {_chunks(trainer)} that training never saw, total bytes, each on its own:
