@@ -310,6 +310,7 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     zarr.create_array("colour.zarr", data=picture((40, 40, 3), 0))
     zarr.create_array("good.zarr", data=stack(), chunks=(1, 40, 50))
     zarr.create_group("group.zarr").create_array("inside", shape=(20, 20), dtype="u1")
+    (tmp_path / "wild.toml").write_text(TINY.replace("2e-3", "1e30"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "checkpoint.pt").write_bytes(b"half of it")
@@ -332,11 +333,15 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["good.zarr", "--run", "damaged"], "damaged"),
         (["good.zarr", "--run", "text.png"], "cannot be made"),
         (["colour.zarr", "--recipe", "tiny.toml"], "3 channel"),
+        (["good.zarr", "--recipe", "wild.toml", "--run", "wild"], "lower learning_rate"),
+        (["good.zarr", "--minutes", "0"], "no time"),
+        (["good.zarr", "--recipe", "tiny.toml", "--start", "mnist-v1"], "nothing in common"),
         (["tiny.toml"], "takes --data"),
     ):
         assert main(["train", *arguments]) == 2, arguments
         assert what in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.safetensors"))
+    assert not (tmp_path / "wild" / "checkpoint.pt").exists()
     assert not list(tmp_path.rglob("*.tmp"))
 
 

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
     add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
-    add("--start", help="a model's name or a run's folder: begin with those of its weights that fit")
+    add("--start", help="a model's name or a run's folder: begin with the weights that fit; '' with none")
     add("--device", help="cpu or cuda (default: cuda if there is one)")
     add("--bf16", action="store_true", help="convolutions in bfloat16: faster on processors that have it")
     parser.set_defaults(run=run)
@@ -42,20 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Train; returns the exit status, 2 after bad input."""
-    try:
-        import torch
+    import torch
 
-        from .together import Together
-    except ImportError as error:
-        print(f"error: training needs the extra [train]: {error}", file=sys.stderr)
-        return 2
+    from .together import Together
+
     for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
     together = Together(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
+        if given.minutes is not None and not given.minutes > 0:
+            raise BitswapError(f"--minutes {given.minutes} leaves no time to train")
         _train(given, together)
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"error: training needs the extra [train]: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -71,10 +73,12 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
     from .report import write_all
 
     recipe, data, minutes = _shipped(given) if given.source[0].endswith(".toml") else _own(given)
+    if given.start is not None:
+        recipe = replace(recipe, start=given.start)
     folder = given.folder or Path("runs") / recipe.name
     trainer = Trainer(recipe, data, folder, together.device, given.bf16, together)
-    if given.start and not trainer.step:
-        trainer.start_from(given.start)
+    if recipe.start and not trainer.step:
+        trainer.start_from(recipe.start)
     if data.crops and together.first and trainer.target is None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
@@ -119,8 +123,7 @@ def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
 
 def _options(given: argparse.Namespace) -> str:
     """What decides the weights besides data and recipe."""
-    options = [f"--start {given.start}"] if given.start else []
-    options += [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
+    options = [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
     return " ".join([*options, *(["--bf16"] if given.bf16 else [])])
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from . import checkpoint
 from .files import append_line, make_folder
-from .recipe import Net, Recipe
+from .recipe import Net, Recipe, RecipeError
 from .sources import Data
 from .together import Together
 
@@ -174,6 +174,8 @@ class Trainer:
                     progress = max(self.step / steps, self.seconds / self.limit)
                     bar.update(progress - bar.n)
                     rates = self._train_step(progress)
+                    if not math.isfinite(rates["total"]):
+                        raise RecipeError(f"the rate is {rates['total']} at step {self.step}: lower learning_rate")
                     if self.step % 20 == 0:
                         bar.set_postfix_str(self._status(rates["total"]), refresh=False)
                     if first and time.monotonic() - self._clock - reported > every:
@@ -185,7 +187,7 @@ class Trainer:
         except KeyboardInterrupt:
             self.stop = True
         finally:
-            if first and self.step > begun:
+            if first and self.step > begun and math.isfinite(rates["total"]):
                 self.report()
                 self.save()
             bar.close()

@@ -50,8 +50,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top. `kind` in [model] is
-    "vae", "flow" or, if not given, "bit_swap" (FORMAT.md section 7).
+    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top, and `start`: a model, or
+    the folder of a run, to begin with the weights of. `kind` in [model] is "vae", "flow" or, if not given, "bit_swap"
+    (FORMAT.md section 7).
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     model: AnyArchitecture
     training: Schedule
     augmentation: Augmentation
+    start: str = ""
 
 
 def _table(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -95,7 +97,7 @@ def default_recipe(dtype: np.dtype[Any], channels: int, side: int, name: str, li
 
 def recipe_text(recipe: Recipe) -> str:
     """A recipe as TOML: `read_recipe` gives the same."""
-    lines = [f"{key} = {json.dumps(getattr(recipe, key), ensure_ascii=False)}" for key in ("name", "licence")]
+    lines = [f"{key} = {json.dumps(getattr(recipe, key), ensure_ascii=False)}" for key in ("name", "licence", "start")]
     for table in ("model", "training", "augmentation"):
         values = getattr(recipe, table)
         lines += ["", f"[{table}]", *([f'kind = "{values.kind}"'] if table == "model" else [])]
