@@ -165,7 +165,7 @@ class Trainer:
         every = min(max(self.limit / REPORTS, REPORT_EVERY_S[0]), REPORT_EVERY_S[1])
         self._clock = time.monotonic() - self.seconds
         reported, rates = self.seconds, {"total": math.nan}
-        form = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
+        form = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
         slow = 0.1 if sys.stderr.isatty() else 10.0
         bar = tqdm(total=1.0, desc=self.recipe.name, disable=not first, bar_format=form, mininterval=slow)
         try:
@@ -220,7 +220,8 @@ class Trainer:
         if self.history:
             text += f", held back {self.history[-1][1]:.3f}"
         if self.history and self.target:
-            text += f", {self.target[0]} {self.target[1]:.3f}: {self.history[-1][1] / self.target[1] - 1:+.1%}"
+            gain = 1 - self.history[-1][1] / self.target[1]
+            text += f", {abs(gain):.1%} {'below' if gain > 0 else 'above'} {self.target[0]}"
         return text
 
     def _is_flat(self) -> bool:

@@ -50,8 +50,8 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top, and `start`: a model, or
-    the folder of a run, to begin with the weights of. `kind` in [model] is "vae", "flow" or, if not given, "bit_swap"
+    """One recipe.toml: tables [model], [training], [augmentation]; at the top name, licence and `start`, a model or the
+    folder of a run whose weights it begins with. `kind` in [model] is "vae", "flow" or, if not given, "bit_swap"
     (FORMAT.md section 7).
     """
 
