@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.opening import SourceError, open_array
 from numcodecs_bitswap.train import loop, pieces
 from numcodecs_bitswap.train.data import Augmentation, DataError
+from numcodecs_bitswap.train.export import layers, take_tensors
 from numcodecs_bitswap.train.pieces import PieceSource, open_pictures, planes, split
 from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_text
 from strategies import picture
@@ -209,6 +211,10 @@ def test_the_default_recipe(dtype: str, channels: int, side: int, levels: int, p
     assert (recipe.model.levels, recipe.model.channels, recipe.training.patch) == (levels, channels, patch)
     (tmp_path / "recipe.toml").write_text(recipe_text(recipe))
     assert read_recipe(tmp_path / "recipe.toml") == recipe
+    net = recipe.model.network()
+    taken = take_tensors(net, safetensors.numpy.load(catalog.read(catalog.find(recipe.start))))
+    if (dtype, channels) != ("u2", 3):
+        assert taken == len(list(layers(net))), "the model that it begins with has the same architecture"
 
 
 def model_bytes(run: str) -> bytes:
