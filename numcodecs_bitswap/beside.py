@@ -9,6 +9,7 @@ says.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import zarr
@@ -46,14 +47,19 @@ def embed_model(place: Any, model: str) -> list[str]:
     MissingModel, ModelError
         The model is not there, or its file was altered.
     PlaceError
-        There is no array.
+        There is no array, or its store takes no more.
     """
     entry = catalog.find(model)
     buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
     keys = []
     for array in _arrays(place, "r+"):
-        key = f"{_prefix(array)}/{entry.sha256}.safetensors"
-        sync(array.store_path.store.set(key, buffer))
+        store, key = array.store_path.store, f"{_prefix(array)}/{entry.sha256}.safetensors"
+        try:
+            sync(store.set(key, buffer))
+        except (OSError, ValueError) as error:
+            with suppress(Exception):  # what is half-written would be refused, and is in the way
+                sync(store.delete(key))
+            raise PlaceError(f"{store}/{key} cannot be written: {error}") from error
         keys.append(key)
     return keys
 

@@ -125,6 +125,23 @@ def test_what_is_not_the_model_that_it_says_is_refused(
         catalog.find("mine")
 
 
+def test_a_store_that_takes_no_more(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", data=PICTURE, **options(3, model))
+    write = LocalStore.set
+
+    async def full(self: LocalStore, key: str, value: Any) -> None:
+        await write(self, key, value[: len(value) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "set", full)
+        with pytest.raises(PlaceError, match="No space left"):
+            embed_model(array, model)
+    assert use_models(array) == []
+    with pytest.raises(PlaceError, match="read-only"):
+        embed_model(zarr.open_array(tmp_path / "a.zarr", mode="r"), model)
+
+
 def test_metadata_lead_nowhere(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even metadata that look as if they should."""
     array = zarr.create_array(tmp_path / "a.zarr", data=PICTURE, **options(3, model))

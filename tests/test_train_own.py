@@ -192,6 +192,19 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     assert len(reads) < 60
 
 
+def test_a_petabyte_is_no_trouble() -> None:
+    """It holds nothing, so nothing is read; a tenth of the planes is held back."""
+    zarr.create_array("a.zarr", shape=(10**6, 2**15, 2**15), chunks=(1, 256, 256), dtype="u2", fill_value=7)
+    pictures = open_pictures(["a.zarr"])
+    start = time.monotonic()
+    train, held_back = split(pictures, 64)
+    assert time.monotonic() - start < 10
+    assert 0.05 < len(held_back) / len(train) < 0.2
+    assert {piece.place[0] % 10 for piece in held_back} == {4}
+    source = PieceSource(pictures, train, 64, Augmentation(), 0)
+    assert source.sample(4, np.random.default_rng(0)).shape == (4, 1, 64, 64)
+
+
 def test_empty_planes_are_left_out() -> None:
     data = stack(20, 32, 32)
     data[::2] = 7

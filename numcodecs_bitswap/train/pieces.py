@@ -23,6 +23,8 @@ from .data import Augmentation, DataError, Pixels
 
 MEMORY = 1 << 28
 """Bytes of pieces in memory."""
+MOST = 1 << 16
+"""Pieces of an array that are considered; of more a random part."""
 PERIOD = 400
 """Steps that a piece stays."""
 
@@ -139,7 +141,9 @@ def _cut(pictures: Pictures, patch: int, side: int) -> list[tuple[Piece, int]]:
         size = _piece_size(array, axes, patch, side)
         grid = [-(-n // s) for n, s in zip(array.shape, size, strict=True)]
         long = next((axis for axis, n in enumerate(grid) if n >= 10), None)
-        for at in np.ndindex(*grid):
+        total = math.prod(grid)
+        some = np.random.default_rng(0).integers(total, size=MOST) if total > MOST else np.arange(total)
+        for at in np.array(np.unravel_index(np.unique(some), grid)).T.tolist():
             place = tuple(i * s for i, s in zip(at, size, strict=True))
             part = tuple(min(s, n - p) for s, n, p in zip(size, array.shape, place, strict=True))
             if min(part[axes.y], part[axes.x]) >= patch:
