@@ -25,7 +25,7 @@ from .together import Together
 
 REPORTS, REPORT_EVERY_S = 30, (5.0, 120.0)
 """How often a run measures and saves itself, and the shortest and longest time between."""
-PLATEAU_REPORTS, PLATEAU_GAIN, PLATEAU_PART = 6, 0.001, 0.8
+PLATEAU_REPORTS, PLATEAU_GAIN, PLATEAU_PART = 10, 0.001, 0.8
 """A run whose rate fell by less than this part in so many reports ends when the time so far is this part of it: what is
 left is for small steps.
 """
