@@ -79,7 +79,7 @@ class Scheduler:
         self._most = most
         self._limit = 1
         self._waiting: list[Job] = []
-        self._shares: list[float] = []  # of the passes under way
+        self._under_way: list[list[Job]] = []
         self._changed = threading.Condition()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -97,35 +97,37 @@ class Scheduler:
 
     def _start(self) -> None:
         """Begin passes while there are jobs, threads and memory for them."""
-        while self._waiting and (free := self._limit - len(self._shares)) > 0:
-            room = memory() / PASS_BYTES - math.fsum(self._shares)
-            if self._shares and self._waiting[0].share > room:
+        while self._waiting and len(self._under_way) < self._limit:
+            room = memory() / PASS_BYTES - math.fsum(job.share for batch in self._under_way for job in batch)
+            if self._under_way and self._waiting[0].share > room:
                 return
-            batch = self._take(free, min(room, 1.0))
+            batch = self._take(min(room, 1.0))
             self.passes += 1
-            self._shares.append(math.fsum(job.share for job in batch))
+            self._under_way.append(batch)
             try:
-                self._threads().submit(self._pass, batch, self._shares[-1])
+                self._threads().submit(self._pass, batch)
             except RuntimeError:  # the interpreter shuts down and starts no more threads
-                self._pass(batch, self._shares[-1])
+                self._pass(batch)
 
-    def _take(self, free: int, room: float) -> list[Job]:
-        """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one of `free`
-        threads.
+    def _take(self, room: float) -> list[Job]:
+        """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one thread.
+
+        What is under way counts too: a thread that has little of it comes back soon.
         """
         first, *rest = (job for job in self._waiting if job.key == self._waiting[0].key)
+        part = math.ceil((1 + len(rest) + sum(map(len, self._under_way))) / self._limit)
         batch = [first]
         for job in rest:
             taken = math.fsum(each.share for each in batch) + job.share
-            if taken <= room and (taken <= SMALL or len(batch) * free <= len(rest)):
+            if taken <= room and (taken <= SMALL or len(batch) < part):
                 batch.append(job)
         self._waiting = [job for job in self._waiting if job not in batch]
         return batch
 
-    def _pass(self, batch: list[Job], share: float) -> None:
+    def _pass(self, batch: list[Job]) -> None:
         _run(batch)
         with self._changed:
-            self._shares.remove(share)
+            self._under_way.remove(batch)
             self._start()
             self._changed.notify_all()
 
