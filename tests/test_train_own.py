@@ -20,11 +20,12 @@ from PIL import Image
 from numcodecs_bitswap import BitSwap, catalog
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.opening import SourceError, open_array
-from numcodecs_bitswap.train import loop, pieces
+from numcodecs_bitswap.train import held_back, loop, pieces
 from numcodecs_bitswap.train.data import Augmentation, DataError
 from numcodecs_bitswap.train.export import layers, take_tensors
 from numcodecs_bitswap.train.pieces import PieceSource, open_pictures, planes, split
 from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_text
+from numcodecs_bitswap.train.sources import open_pieces
 from strategies import picture
 
 ROOT = Path(__file__).parents[1]
@@ -130,13 +131,16 @@ def test_a_folder_of_files_of_one_kind(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for k in range(11):
-        Image.fromarray(picture((40, 50 + k, 3), k)).save(folder / f"{k:02}.png")
+        Image.fromarray(picture((40 if k else 8, 50 + k, 3), k)).save(folder / f"{k:02}.png")
     Image.fromarray(stack(1)[0]).save(folder / "other.tif")
     pictures = open_pictures([str(folder)])
     assert (len(pictures.arrays), pictures.channels, pictures.dtype, pictures.side) == (11, 3, np.uint8, 40)
-    train, held_back = split(pictures, 16)
-    assert {piece.array for piece in held_back} == {4}
-    assert {piece.array for piece in train} == {*range(11)} - {4}
+    assert (pictures.left_out, pictures.sides) == (1, [8, *[40] * 10])
+    about = open_pieces(pictures, default_recipe(pictures.dtype, 3, 40, "mine", "none")).about
+    assert "1 file(s) of another dtype or number of channels left out; 1 smaller than 32 x 32 left out" in about
+    train, kept = split(pictures, 16)
+    assert {piece.array for piece in kept} == {4}
+    assert {piece.array for piece in train} == {*range(1, 11)} - {4}
 
 
 @settings(max_examples=40)
@@ -153,19 +157,37 @@ def test_nothing_held_back_is_trained_on(shape: tuple[int, ...], chunks: tuple[i
     axes = pieces.image_axes(shape, None, "auto")
     assert axes is not None
     try:
-        train, held_back = split(pieces.Pictures([opened], [axes], 1), 16)
+        train, kept = split(pieces.Pictures([opened], [axes], 1), 16)
     except DataError:
         assert np.prod([n // 16 for n in shape[-2:]]) * (shape[0] if leading else 1) <= 8
         return
     seen = np.zeros(shape, np.uint8)
-    for piece in [*train, *held_back]:
+    for piece in [*train, *kept]:
         assert min(piece.size[-2:]) >= 16
         block = seen[tuple(slice(p, p + n) for p, n in zip(piece.place, piece.size, strict=True))]
         assert block.shape == piece.size
         block += 1
     assert seen.max() == 1
-    share = sum(np.prod(piece.size) for piece in held_back) / seen.sum()
+    share = sum(np.prod(piece.size) for piece in kept) / seen.sum()
     assert share <= 0.5
+
+
+def test_codecs_are_compared_on_whole_chunks_and_rates_on_large_crops() -> None:
+    data = stack(20, 96, 96)
+    zarr.create_array("a.zarr", data=data, chunks=(2, 64, 64))
+    pictures = open_pictures(["a.zarr"])
+    recipe = default_recipe(pictures.dtype, 1, 96, "mine", "none")
+    kept = split(pictures, recipe.training.patch)[1]
+    of = held_back.held_back(pictures, kept, recipe)
+    assert {chunk.shape for chunk in of.chunks} == {(2, 64, 64)}
+    assert {crop.shape for crop in of.crops} == {(64, 64)}
+    assert of.patches.shape == (len(of.crops), 1, 64, 64)
+    planes = {piece.place[0] for piece in kept}
+    held = {
+        data[k, y : y + 64, x : x + 64].tobytes() for p in planes for k in (p, p + 1) for y in (0, 32) for x in (0, 32)
+    }
+    assert {crop.tobytes() for crop in of.crops} <= held
+    assert all(np.array_equal(crop - crop.min(), patch[0]) for crop, patch in zip(of.crops, of.patches, strict=True))
 
 
 def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,8 +196,8 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(pieces, "MEMORY", 6 * 32 * 32 * 2)
     monkeypatch.setattr(pieces, "PERIOD", 10)
     pictures = open_pictures(["a.zarr"])
-    train, held_back = split(pictures, 16)
-    assert {piece.place[0] % 10 for piece in held_back} == {4}
+    train, kept = split(pictures, 16)
+    assert {piece.place[0] % 10 for piece in kept} == {4}
 
     def batches(steps: Any) -> dict[int, Any]:
         source = PieceSource(pictures, train, 16, Augmentation(flip=True), 0)
@@ -197,10 +219,10 @@ def test_a_petabyte_is_no_trouble() -> None:
     zarr.create_array("a.zarr", shape=(10**6, 2**15, 2**15), chunks=(1, 256, 256), dtype="u2", fill_value=7)
     pictures = open_pictures(["a.zarr"])
     start = time.monotonic()
-    train, held_back = split(pictures, 64)
+    train, kept = split(pictures, 64)
     assert time.monotonic() - start < 10
-    assert 0.05 < len(held_back) / len(train) < 0.2
-    assert {piece.place[0] % 10 for piece in held_back} == {4}
+    assert 0.05 < len(kept) / len(train) < 0.2
+    assert {piece.place[0] % 10 for piece in kept} == {4}
     source = PieceSource(pictures, train, 64, Augmentation(), 0)
     assert source.sample(4, np.random.default_rng(0)).shape == (4, 1, 64, 64)
 

@@ -31,11 +31,12 @@ PERIOD = 400
 
 @dataclass(frozen=True)
 class Pictures:
-    """Arrays of one dtype and number of channels, opened and not read."""
+    """Arrays of one dtype and number of channels, opened and not read; and how many were left out for having others."""
 
     arrays: list[Opened]
     axes: list[Axes]
     channels: int
+    left_out: int = 0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -43,9 +44,14 @@ class Pictures:
         return self.arrays[0].dtype
 
     @property
+    def sides(self) -> list[int]:
+        """The smaller of height and width of each, in ascending order."""
+        return sorted(min(a.shape[x.y], a.shape[x.x]) for a, x in zip(self.arrays, self.axes, strict=True))
+
+    @property
     def side(self) -> int:
-        """The least height or width."""
-        return min(min(a.shape[x.y], a.shape[x.x]) for a, x in zip(self.arrays, self.axes, strict=True))
+        """What nine tenths of them have at least: smaller ones may be left out."""
+        return self.sides[len(self.arrays) // 10]
 
     @property
     def nbytes(self) -> int:
@@ -96,7 +102,8 @@ def open_pictures(sources: Sequence[str], region: str | None = None, channel_axi
         raise DataError(f"no file in {', '.join(sources)} holds uint8, uint16 or int16")
     kind = kinds.most_common(1)[0][0]
     chosen = [each for each in found if _kind(*each) == kind]
-    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], kind[1])
+    left_out = len(found) - len(chosen)
+    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], kind[1], left_out)
 
 
 def _kind(opened: Opened, axes: Axes) -> tuple[str, int]:

@@ -44,8 +44,9 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
     catalog.register_folder(out.parent)
     rows = compare.all_rows(data.chunks, digest, recipe.name, channel_axis)
     folder = trainer.run_folder
-    done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
-    write_whole(folder / "recipe.toml", recipe_text(done).encode())
+    if not trainer.stop:  # else it may be what the run is gone on with
+        done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
+        write_whole(folder / "recipe.toml", recipe_text(done).encode())
     write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())
     plot(trainer, rows, folder / "plot.png")
     best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)

@@ -70,7 +70,7 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
         )
     largest = max(side for side, _ in schedule.batches)
     if pictures.side < largest:
-        raise DataError(f"the smallest picture has a side of {pictures.side}, less than patches of {largest} pixels")
+        raise DataError(f"pictures have a side of {pictures.side}, less than patches of {largest} pixels")
     train, kept = split(pictures, largest)
     batches: list[tuple[Source, int]] = [
         (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
@@ -79,6 +79,10 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
     about = f"{len(pictures.arrays)} array(s) of {pictures.dtype}, {pictures.channels} channel(s)"
     about += f", {pictures.nbytes:,} bytes"
     about += f"; {len(train)} pieces to train on, {len(kept)} held back"
+    if pictures.left_out:
+        about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
+    if small := sum(side < largest for side in pictures.sides):
+        about += f"; {small} smaller than {largest} x {largest} left out"
     return Data(batches, measured.patches, measured.chunks, measured.crops, name, about, pictures.nbytes)
 
 
