@@ -15,6 +15,7 @@ MASK30 = (1 << 30) - 1
 
 @inlined
 def interpolated(table, at, bits):  # type: ignore[no-untyped-def]
+    """A table's value at `at`, in 1/2^bits of a step, on a straight line."""
     place, part = np.uint64(at >> bits), at & ((1 << bits) - 1)
     start = np.int64(table[place])
     return start + ((np.int64(table[place + np.uint64(1)]) - start) * part >> bits)
@@ -22,6 +23,7 @@ def interpolated(table, at, bits):  # type: ignore[no-untyped-def]
 
 @inlined
 def log2(v):  # type: ignore[no-untyped-def]
+    """log2(v) in steps of 2^-24, v >= 1."""
     # The exponent of v as a float is the place of its highest bit, or one more if v was rounded up.
     exponent = (np.float64(v).view(np.int64) >> 52) - 1023
     exponent -= np.int64((v >> exponent) == 0)

@@ -5,6 +5,8 @@ symbol, and a few symbols hold all that is far out. Imports `rans.distribution`,
 """
 
 from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,21 +14,11 @@ import torch
 from torch import Tensor
 
 from ..rans.distribution import Functions, Native
+from . import gaussian_places
 from .checks import block_shape, check_range
+from .gaussian_places import ALPHABET, CENTRE, LARGEST, REACH, TAILS, UNIT, reaches, tail_start
 from .tables import vae_tables
 
-UNIT = 8
-"""Standard deviations are in units of 2^-UNIT."""
-LARGEST = 1 << 26
-"""Bound of values and means."""
-REACH, TAILS = 112, 5
-"""Symbols of the middle on each side, and beyond them."""
-WIDTHS = (4, 8, 16, 256)
-"""Width of the tails but the last, in steps of 2^m."""
-LAST_BITS = 28
-"""The last tail holds 2^LAST_BITS values: all that are left."""
-CENTRE = REACH + TAILS
-ALPHABET = 2 * CENTRE
 STEP = 196608 << 13
 """768 * 256 2^13: turns offsets in 1/64 step and a deviation's mantissa into 1/64 of a place in NORMAL."""
 
@@ -56,21 +48,16 @@ class Gaussian:
         self.batch, self.n = block_shape(means, deviations)
         check_range("means", means, -LARGEST, LARGEST)
         check_range("deviations", deviations, 1 << UNIT, 1 << 27)
-        thresholds = torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=means.device)
-        means, deviations = means[..., 0].int(), deviations[..., 0].int()
-        self._shift = torch.bucketize(deviations, thresholds, out_int32=True, right=True)
-        self._mantissa = deviations >> self._shift
-        self._reach = 7 * self._mantissa >> 9
-        self._step = means >> self._shift
-        rest = means - (self._step << self._shift)
-        # Of a step's values the first is half a value above the step's lower end.
-        self._offset = ((rest.long() << 6) >> self._shift).int() + (32 >> self._shift)
+        self._parts = parts(means.device.type)
+        self._shift, self._step, self._mantissa, self._offset = self._parts.fields(
+            means[..., 0].int(), deviations[..., 0].int()
+        )
         self._floor = floor
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: offset, reach and STEP // mantissa, each int64 (B, k)."""
-        offset, reach, mantissa = (p[:, first:last].long() for p in (self._offset, self._reach, self._mantissa))
-        return offset, reach, STEP // mantissa
+        offset, mantissa = (p[:, first:last].long() for p in (self._offset, self._mantissa))
+        return offset, reaches(mantissa), STEP // mantissa
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
         """See `Distribution.cum`."""
@@ -87,10 +74,12 @@ class Gaussian:
         return ones + (((1 << 16) - 2 * TAILS) * natural >> 16)
 
     def native(self) -> Native:
-        """See `Distribution.native`; the fields are offsets, mantissas and reaches."""
-        fields = [p.unsqueeze(-1).contiguous() for p in (self._offset, self._mantissa, self._reach)]
-        constants = _constants(self._floor, self._shift.device)
-        return Native(Functions(_load, _guess, _cum), (fields[0], fields[1], fields[2]), constants)
+        """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
+        inverse = torch.div(STEP, self._mantissa.double()).int()  # exact: a quotient is no closer to the next integer
+        offset, mantissa, inverse = (p.unsqueeze(-1).contiguous() for p in (self._offset, self._mantissa, inverse))
+        return Native(
+            Functions(_load, _guess, _cum), (offset, mantissa, inverse), _constants(self._floor, offset.device)
+        )
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
@@ -101,54 +90,33 @@ class Gaussian:
             A value outside +-2^26.
         """
         check_range("values", values, -LARGEST, LARGEST)
-        d = (values >> self._shift) - self._step
-        symbols = torch.minimum(torch.maximum(d, -self._reach), self._reach - 1) + CENTRE
-        places = values & ((1 << self._shift) - 1)
-        below, above = d < -self._reach, d >= self._reach
-        if (far := below | above).any():
-            high = ((self._step + self._reach) << self._shift) - 1
-            low = (self._step - self._reach) << self._shift
-            beyond = torch.where(above, values - high, low - values) - 1
-            for k in range(TAILS):
-                inside = far if k == 0 else far & (beyond >= self._tail_start(k))
-                symbols = torch.where(inside & above, ALPHABET - TAILS + k, symbols)
-                symbols = torch.where(inside & below, TAILS - 1 - k, symbols)
-                places = torch.where(inside, beyond - self._tail_start(k), places)
-        return symbols, self.sizes(symbols), places
+        symbols, sizes, places = self._parts.split(values, self._shift, self._step, self._mantissa)
+        return symbols, sizes, places
 
     def join(self, symbols: Tensor, places: Tensor) -> Tensor:
         """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
-        values = ((symbols - CENTRE + self._step) << self._shift) + places
-        tail = self._tail(symbols)
-        if (far := tail >= 0).any():
-            high = (self._step + self._reach) << self._shift
-            low = ((self._step - self._reach) << self._shift) - 1
-            start = torch.stack([self._tail_start(k) for k in range(TAILS)])
-            beyond = start.gather(0, tail.clamp(min=0).long()[None])[0] + places
-            values = torch.where(far, torch.where(symbols > CENTRE, high + beyond, low - beyond), values)
-        return values.clamp(-LARGEST, LARGEST)
+        values: Tensor = self._parts.join(symbols, places, self._shift, self._step, self._mantissa)
+        return values
 
     def sizes(self, symbols: Tensor) -> Tensor:
         """Bits of the places in symbols, int32 (B, n)."""
-        tail = self._tail(symbols)
-        if not (tail >= 0).any():
-            return self._shift
-        sizes = [self._shift + (width.bit_length() - 1) for width in WIDTHS]
-        sizes += [torch.full_like(self._shift, LAST_BITS), self._shift]
-        return torch.stack(sizes).gather(0, torch.where(tail < 0, TAILS, tail).long()[None])[0]
+        sizes: Tensor = self._parts.sizes(symbols, self._shift)
+        return sizes
 
-    def _tail(self, symbols: Tensor) -> Tensor:
-        """Number of the tail, from 0, of each symbol; -1 in the middle."""
-        return torch.maximum(symbols - (ALPHABET - TAILS), TAILS - 1 - symbols).clamp(min=-1)
 
-    def _tail_start(self, k: int) -> Tensor:
-        """Where tail k begins, counted from the end of the middle."""
-        return torch.full_like(self._shift, sum(WIDTHS[:k])) << self._shift
+@cache
+def parts(device: str) -> ModuleType:
+    """`gaussian_places`, or `gaussian_numba` with the same functions and results."""
+    if device == "cpu" and find_spec("numba"):
+        from . import gaussian_numba
+
+        return gaussian_numba
+    return gaussian_places
 
 
 def _beyond() -> list[int]:
     """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
-    outer = [sum(WIDTHS[:k]) for k in range(1, TAILS)]
+    outer = [tail_start(k) for k in range(1, TAILS)]
     return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
 
 
@@ -172,10 +140,10 @@ def _constants(floor: bool, device: torch.device) -> Tensor:
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
-def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, reaches: Any, constants: Any, k: int) -> None:
+def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, inverses: Any, constants: Any, k: int) -> None:
     local[0] = offsets[b, i, 0]
-    local[1] = STEP // mantissas[b, i, 0]
-    local[2] = reaches[b, i, 0]
+    local[1] = inverses[b, i, 0]
+    local[2] = 7 * mantissas[b, i, 0] >> 9
     local[3] = mantissas[b, i, 0]
 
 
