@@ -51,7 +51,7 @@ def test_cum_is_the_specified_one(mean: int, deviation: int, floor: bool) -> Non
     symbols = torch.arange(ALPHABET + 1)
     expected = plain_gaussian(mean, deviation, floor)
     assert one.cum(prepared, symbols[None, None])[0, 0].tolist() == expected
-    functions, fields, constants, _ = one.native()
+    functions, fields, constants = one.native()[:3]
     table = constants.numpy().astype(np.int64)
     local = np.zeros(4, np.int64)
     functions.load(0, 0, local, *(each.numpy() for each in fields), table, 1)

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..jit import compiled, scratch
-from .distribution import Distribution, Functions, Shiftable
+from .distribution import Distribution, Functions, Native, Shiftable
 from .message import IMPOSSIBLE, Words, head_min, word_bits
+from .numba_intervals import push_intervals
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
@@ -67,14 +68,20 @@ class NumbaStack:
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         self._reserve(distribution.n)
-        self._run(0, distribution, symbols.int().contiguous())
+        native, symbols = distribution.native(), symbols.int().contiguous()
+        if native.intervals:
+            starts, freqs = (each.numpy() for each in native.intervals(symbols))
+            arrays = self.heads, self.tail, self.size, starts, freqs, self.bits
+            self._spread(lambda first, last: push_intervals(*arrays, first, last), symbols)
+        else:
+            self._run(0, distribution, native, symbols)
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
-        self._run(1, distribution, symbols)
+        self._run(1, distribution, distribution.native(), symbols)
         if (self.size < 0).any():
             raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
         return symbols
@@ -89,17 +96,17 @@ class NumbaStack:
         kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
         return torch.from_numpy(out)
 
-    def _run(self, which: int, distribution: Distribution, symbols: Tensor) -> None:
-        """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
-        native = distribution.native()
+    def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
+        """Run the kernel push (0) or pop (1)."""
         with _COMPILING:
             kernel = kernels(native.functions, distribution.components, self.bits)[which]
-        arguments = (distribution.alphabet, *(each.numpy() for each in (*native.fields, native.constants)))
+        arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
+        arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
+        self._spread(lambda first, last: kernel(*arguments, first, last), symbols)
 
-        def work(first: int, last: int) -> None:
-            kernel(self.heads, self.tail, self.size, symbols.numpy(), *arguments, first, last)
-
-        batch = distribution.batch
+    def _spread(self, work: Callable[[int, int], None], symbols: Tensor) -> None:
+        """Do work(first, last) for all messages, on threads if there is enough of it."""
+        batch = len(symbols)
         workers = min(batch, torch.get_num_threads()) if symbols.numel() >= THREADED else 1
         if workers == 1:
             work(0, batch)

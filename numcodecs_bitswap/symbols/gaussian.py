@@ -4,7 +4,7 @@ A value is a symbol and a place in it: 2^m values of the middle, less than a six
 symbol, and a few symbols hold all that is far out. Imports `rans.distribution`, the checks and the tables.
 """
 
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -16,11 +16,8 @@ from torch import Tensor
 from ..rans.distribution import Functions, Native
 from . import gaussian_places
 from .checks import block_shape, check_range
-from .gaussian_places import ALPHABET, CENTRE, LARGEST, REACH, TAILS, UNIT, reaches, tail_start
+from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
 from .tables import vae_tables
-
-STEP = 196608 << 13
-"""768 * 256 2^13: turns offsets in 1/64 step and a deviation's mantissa into 1/64 of a place in NORMAL."""
 
 
 class Gaussian:
@@ -49,15 +46,15 @@ class Gaussian:
         check_range("means", means, -LARGEST, LARGEST)
         check_range("deviations", deviations, 1 << UNIT, 1 << 27)
         self._parts = parts(means.device.type)
-        self._shift, self._step, self._mantissa, self._offset = self._parts.fields(
+        self._shift, self._step, self._mantissa, self._offset, self._inverse = self._parts.fields(
             means[..., 0].int(), deviations[..., 0].int()
         )
         self._floor = floor
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: offset, reach and STEP // mantissa, each int64 (B, k)."""
-        offset, mantissa = (p[:, first:last].long() for p in (self._offset, self._mantissa))
-        return offset, reaches(mantissa), STEP // mantissa
+        offset, mantissa, inverse = (p[:, first:last].long() for p in (self._offset, self._mantissa, self._inverse))
+        return offset, reaches(mantissa), inverse
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
         """See `Distribution.cum`."""
@@ -75,11 +72,15 @@ class Gaussian:
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
-        inverse = torch.div(STEP, self._mantissa.double()).int()  # exact: a quotient is no closer to the next integer
-        offset, mantissa, inverse = (p.unsqueeze(-1).contiguous() for p in (self._offset, self._mantissa, inverse))
-        return Native(
-            Functions(_load, _guess, _cum), (offset, mantissa, inverse), _constants(self._floor, offset.device)
-        )
+        own = self._offset, self._mantissa, self._inverse
+        offset, mantissa, inverse = (p.unsqueeze(-1).contiguous() for p in own)
+        intervals = None
+        if hasattr(self._parts, "intervals"):
+            intervals = partial(
+                self._parts.intervals, offset=own[0], mantissa=own[1], inverse=own[2], floor=self._floor
+            )
+        functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
+        return Native(functions, (offset, mantissa, inverse), constants, intervals=intervals)
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
@@ -114,17 +115,11 @@ def parts(device: str) -> ModuleType:
     return gaussian_places
 
 
-def _beyond() -> list[int]:
-    """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
-    outer = [tail_start(k) for k in range(1, TAILS)]
-    return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
-
-
 @cache
 def _tensors(device: torch.device) -> tuple[Tensor, Tensor]:
-    """NORMAL and `_beyond`, int64."""
+    """NORMAL and `beyond`, int64."""
     normal = torch.from_numpy(vae_tables().normal.astype(np.int64)).to(device)
-    return normal, torch.tensor(_beyond(), device=device)
+    return normal, torch.tensor(beyond(), device=device)
 
 
 # The native form. local: offset, STEP // mantissa, reach, mantissa.
@@ -133,10 +128,10 @@ BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096 
 
 @cache
 def _constants(floor: bool, device: torch.device) -> Tensor:
-    """NORMAL, `_beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
+    """NORMAL, `beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
     normal = vae_tables().normal
     position = np.searchsorted(normal, 16 * np.arange(4096) + 8) - 4096
-    constants = np.concatenate([normal, _beyond(), position, [int(floor)]])
+    constants = np.concatenate([normal, beyond(), position, [int(floor)]])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 

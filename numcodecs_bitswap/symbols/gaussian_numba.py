@@ -7,17 +7,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..jit import compiled
-from .gaussian_places import ALPHABET, CENTRE, LARGEST, LAST_BITS, MANTISSA_BITS, TAILS, WIDTHS, tail_start
+from ..jit import compiled, inlined
+from .gaussian_places import (
+    ALPHABET,
+    CENTRE,
+    LARGEST,
+    LAST_BITS,
+    MANTISSA_BITS,
+    STEP,
+    TAILS,
+    WIDTHS,
+    beyond,
+    tail_start,
+)
+from .tables import vae_tables
 
+NORMAL, BEYOND = vae_tables().normal, np.array(beyond())
 STARTS = np.array([tail_start(k) for k in range(TAILS)])
 SIZES = np.array([width.bit_length() - 1 for width in WIDTHS])
 
 
-def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See `gaussian_places.fields`."""
-    shift, step, mantissa, offset = _run(_fields, 4, means, deviations)
-    return shift, step, mantissa, offset
+    shift, step, mantissa, offset, inverse = _run(_fields, 5, means, deviations)
+    return shift, step, mantissa, offset, inverse
 
 
 def split(values: Tensor, shift: Tensor, step: Tensor, mantissa: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -36,6 +49,12 @@ def sizes(symbols: Tensor, shift: Tensor) -> Tensor:
     return _run(_sizes, 1, symbols, shift)[0]
 
 
+def intervals(symbols: Tensor, offset: Tensor, mantissa: Tensor, inverse: Tensor, floor: bool) -> tuple[Tensor, Tensor]:
+    """See `Native.intervals`."""
+    starts, freqs = _run(_floored if floor else _natural, 2, symbols, offset, mantissa, inverse)
+    return starts, freqs
+
+
 def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tensor]:
     """Call a loop over the values of int32 tensors of one shape; returns its results."""
     out = [torch.empty(inputs[0].shape, dtype=torch.int32) for _ in range(results)]
@@ -44,14 +63,49 @@ def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tenso
 
 
 @compiled
-def _fields(means: Any, deviations: Any, shifts: Any, steps: Any, mantissas: Any, offsets: Any) -> None:
+def _fields(means: Any, deviations: Any, shifts: Any, steps: Any, mantissas: Any, offsets: Any, inverses: Any) -> None:
     for i in range(len(means)):
         # The exponent of a deviation as a float is its number of bits less one.
         exponent = (np.float64(deviations[i]).view(np.int64) >> 52) - 1023
         shift = max(exponent + 1 - MANTISSA_BITS, 0)
-        mean = np.int64(means[i])
-        shifts[i], steps[i], mantissas[i] = shift, mean >> shift, deviations[i] >> shift
+        mean, mantissa = np.int64(means[i]), np.int64(deviations[i]) >> shift
+        shifts[i], steps[i], mantissas[i] = shift, mean >> shift, mantissa
         offsets[i] = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
+        # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
+        inverses[i] = np.int32(np.float64(STEP) / np.float64(mantissa))
+
+
+@inlined
+def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
+    d = min(max(symbol - CENTRE, -reach), reach) + BEYOND[np.uint64(symbol)]
+    t = min(max((64 * d - offset) * inverse >> 13, -4096 << 6), (4095 << 6) - 1)
+    place, part = np.uint64((t >> 6) + 4096), t & 63
+    value = (NORMAL[place] * (64 - part) + NORMAL[place + np.uint64(1)] * part + 32) >> 6
+    value = 0 if symbol <= 0 else value
+    value = 1 << 16 if symbol >= ALPHABET else value
+    if floor:
+        ones = min(max(symbol, 0), TAILS) + min(max(symbol - (ALPHABET - TAILS), 0), TAILS)
+        value = ones + (((1 << 16) - 2 * TAILS) * value >> 16)
+    return value
+
+
+@inlined
+def _intervals(symbols, offsets, mantissas, inverses, floor, starts, freqs):  # type: ignore[no-untyped-def]
+    for i in range(len(symbols)):
+        symbol, reach = np.int64(symbols[i]), 7 * np.int64(mantissas[i]) >> 9
+        start = _cum(symbol, np.int64(offsets[i]), reach, np.int64(inverses[i]), floor)
+        starts[i] = start
+        freqs[i] = _cum(symbol + 1, np.int64(offsets[i]), reach, np.int64(inverses[i]), floor) - start
+
+
+@compiled
+def _floored(symbols: Any, offsets: Any, mantissas: Any, inverses: Any, starts: Any, freqs: Any) -> None:
+    _intervals(symbols, offsets, mantissas, inverses, True, starts, freqs)
+
+
+@compiled
+def _natural(symbols: Any, offsets: Any, mantissas: Any, inverses: Any, starts: Any, freqs: Any) -> None:
+    _intervals(symbols, offsets, mantissas, inverses, False, starts, freqs)
 
 
 @compiled

@@ -16,13 +16,15 @@ WIDTHS = (4, 8, 16, 256)
 LAST_BITS = 28
 """The last tail holds 2^LAST_BITS values: all that are left."""
 MANTISSA_BITS = 13
+STEP = 196608 << 13
+"""768 * 256 2^13: turns offsets in 1/64 step and a deviation's mantissa into 1/64 of a place in NORMAL."""
 CENTRE = REACH + TAILS
 ALPHABET = 2 * CENTRE
 
 
-def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of means and deviations, int32: h, the mean in steps of 2^h, the mantissa, and the offset of the mean from the
-    middle of its step's first value, in 1/64 step; all int32.
+def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Of means and deviations, int32: h, the mean in steps of 2^h, the mantissa, the offset of the mean from the middle
+    of its step's first value, in 1/64 step, and STEP // mantissa; all int32.
     """
     thresholds = [1 << m for m in range(MANTISSA_BITS, 28)]
     shift = torch.bucketize(
@@ -31,7 +33,9 @@ def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     step = means >> shift
     rest = means - (step << shift)
     # Of a step's values the first is half a value above the step's lower end.
-    return shift, step, deviations >> shift, ((rest.long() << 6) >> shift).int() + (32 >> shift)
+    offset = ((rest.long() << 6) >> shift).int() + (32 >> shift)
+    mantissa = deviations >> shift
+    return shift, step, mantissa, offset, STEP // mantissa
 
 
 def split(values: Tensor, shift: Tensor, step: Tensor, mantissa: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,6 +89,12 @@ def reaches(mantissa: Tensor) -> Tensor:
 def tail_start(k: int) -> int:
     """Where tail k begins, in steps from the end of the middle."""
     return sum(WIDTHS[:k])
+
+
+def beyond() -> list[int]:
+    """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
+    outer = [tail_start(k) for k in range(1, TAILS)]
+    return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
 
 
 def _tail(symbols: Tensor) -> Tensor:
