@@ -7,6 +7,9 @@ from ..symbols.tables import flow_tables
 from .transforms import OCTAVES
 
 TAIL, LOG, QUANTILE = flow_tables().tail, flow_tables().log, flow_tables().quantile
+RISE_BITS = 20
+"""Of a packed table, one look at which gives the start of a line and its rise."""
+LOGS, QUANTILES = ((each[:-1].astype(np.int64) << RISE_BITS) + np.diff(each) for each in (LOG, QUANTILE))
 LIMIT = (OCTAVES << 20) - 1
 FAR = (OCTAVES << 24) - 1
 LINES = 12
@@ -22,13 +25,21 @@ def interpolated(table, at, bits):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def packed(table, at, bits):  # type: ignore[no-untyped-def]
+    """The same of a packed table."""
+    line = table[np.uint64(at >> bits)]
+    rise = line & ((1 << RISE_BITS) - 1)
+    return (line >> RISE_BITS) + (rise * (at & ((1 << bits) - 1)) >> bits)
+
+
+@inlined
 def log2(v):  # type: ignore[no-untyped-def]
     """log2(v) in steps of 2^-24, v >= 1."""
     # The exponent of v as a float is the place of its highest bit, or one more if v was rounded up.
     exponent = (np.float64(v).view(np.int64) >> 52) - 1023
     exponent -= np.int64((v >> exponent) == 0)
     mantissa = (v << (62 - exponent)) >> 32
-    return (exponent << 24) + interpolated(LOG, mantissa & MASK30, 20)
+    return (exponent << 24) + packed(LOGS, mantissa & MASK30, 20)
 
 
 @inlined
@@ -43,7 +54,7 @@ def fine(x, k, bits, own):  # type: ignore[no-untyped-def]
         below = interpolated(TAIL, min(abs(t), LIMIT), 14)
         mass += own[c] * (below if t < 0 else (1 << 44) - below)
     logit = log2(mass) - log2((own[3 * k] << 44) - mass)
-    size = interpolated(QUANTILE, min(abs(logit), FAR), 18)
+    size = packed(QUANTILES, min(abs(logit), FAR), 18)
     return -size if logit < 0 else size
 
 
