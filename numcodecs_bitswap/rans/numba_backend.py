@@ -27,6 +27,9 @@ from .numba_intervals import push_intervals
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
 
+ROUND = 64
+"""Lanes that a pop guesses the symbols of at once."""
+
 _COMPILING = Lock()
 
 
@@ -200,51 +203,62 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
 
     def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = scratch(places)
+        local, found, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             states, words, popped = heads[m], tail[m], symbols[m]
             size = sizes[m]
-            lane = 0
-            for i in range(n):
-                load(m, i, local, a, b, c, constants, components)
-                head = states[np.uint64(lane)]
-                r = head & 0xFFFF
-                s = guess(r, local, constants, components)
-                above, step = s + 1, 1
-                start = cum(s, local, constants, components)
-                end = cum(above, local, constants, components)
-                # Gallop from the guess until cum(s) <= r < cum(above), then halve.
-                while start > r:
-                    above, end = s, start
-                    s = max(s - step, 0)
-                    start, step = cum(s, local, constants, components), 2 * step
-                while end <= r:
-                    s, start = above, end
-                    above = min(above + step, alphabet)
-                    end, step = cum(above, local, constants, components), 2 * step
-                while above - s > 1:
-                    middle = (s + above) >> 1
-                    value = cum(middle, local, constants, components)
-                    if value <= r:
-                        s, start = middle, value
-                    else:
-                        above, end = middle, value
-                popped[i] = s
-                head = (end - start) * (head >> 16) + r - start
-                short = np.int64(head < least)
-                if two_words:
-                    short += np.int64(head < least >> bits)
-                size -= short
+            lane, i = 0, 0
+            while i < n:
+                # Lanes do not wait for each other: what does not depend on the tail is done for many at once.
+                count = min(min(lanes - lane, ROUND), n - i)
+                for j in range(count):
+                    load(m, i + j, local, a, b, c, constants, components)
+                    s = guess(states[np.uint64(lane + j)] & 0xFFFF, local, constants, components)
+                    found[j] = s
+                    starts[j] = cum(s, local, constants, components)
+                    ends[j] = cum(s + 1, local, constants, components)
+                for j in range(count):
+                    s, start, end = found[j], starts[j], ends[j]
+                    head = states[np.uint64(lane + j)]
+                    r = head & 0xFFFF
+                    if start > r or end <= r:
+                        load(m, i + j, local, a, b, c, constants, components)
+                        above, step = s + 1, 1
+                        # Gallop from the guess until cum(s) <= r < cum(above), then halve.
+                        while start > r:
+                            above, end = s, start
+                            s = max(s - step, 0)
+                            start, step = cum(s, local, constants, components), 2 * step
+                        while end <= r:
+                            s, start = above, end
+                            above = min(above + step, alphabet)
+                            end, step = cum(above, local, constants, components), 2 * step
+                        while above - s > 1:
+                            middle = (s + above) >> 1
+                            value = cum(middle, local, constants, components)
+                            if value <= r:
+                                s, start = middle, value
+                            else:
+                                above, end = middle, value
+                    popped[np.uint64(i + j)] = s
+                    head = (end - start) * (head >> 16) + r - start
+                    short = np.int64(head < least)
+                    if two_words:
+                        short += np.int64(head < least >> bits)
+                    size -= short
+                    if size < 0:
+                        break
+                    # Without branches, which would be guessed wrong half of the time. There are always two words more.
+                    word = np.int64(words[np.uint64(size)])
+                    if two_words:
+                        word += np.int64(words[np.uint64(size + 1)]) << bits
+                    full = bits * short
+                    states[np.uint64(lane + j)] = (head << full) + (word & ((1 << full) - 1))
                 if size < 0:
                     break
-                # Without branches, which would be guessed wrong half of the time. There are always two words more.
-                word = np.int64(words[np.uint64(size)])
-                if two_words:
-                    word += np.int64(words[np.uint64(size + 1)]) << bits
-                full = bits * short
-                states[np.uint64(lane)] = (head << full) + (word & ((1 << full) - 1))
-                lane = lane + 1 if lane + 1 < lanes else 0
+                i += count
+                lane = lane + count if lane + count < lanes else 0
             sizes[m] = size
 
     return compiled(push), compiled(pop)

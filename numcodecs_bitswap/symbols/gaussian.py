@@ -136,27 +136,24 @@ def _constants(floor: bool, device: torch.device) -> Tensor:
 
 
 def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, inverses: Any, constants: Any, k: int) -> None:
-    local[0] = offsets[b, i, 0]
-    local[1] = inverses[b, i, 0]
-    local[2] = 7 * mantissas[b, i, 0] >> 9
-    local[3] = mantissas[b, i, 0]
+    row, column = np.uint64(b), np.uint64(i)
+    local[0] = offsets[row, column, 0]
+    local[1] = inverses[row, column, 0]
+    local[2] = 7 * np.int64(mantissas[row, column, 0]) >> 9
+    local[3] = mantissas[row, column, 0]
 
 
 def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
-    d = min(max(s - CENTRE, -local[2]), local[2]) + constants[BEYOND + s]
+    d = min(max(s - CENTRE, -local[2]), local[2]) + constants[np.uint64(BEYOND + s)]
     t = min(max((64 * d - local[0]) * local[1] >> 13, -4096 << 6), (4095 << 6) - 1)
-    place, part = (t >> 6) + 4096, t & 63
-    value = (constants[place] * (64 - part) + constants[place + 1] * part + 32) >> 6
-    if s <= 0:
-        value = 0
-    if s >= ALPHABET:
-        value = 1 << 16
-    if constants[FLOOR]:
-        ones = min(max(s, 0), TAILS) + min(max(s - (ALPHABET - TAILS), 0), TAILS)
-        value = ones + (((1 << 16) - 2 * TAILS) * value >> 16)
-    return value
+    place, part = np.uint64((t >> 6) + 4096), t & 63
+    value = (constants[place] * (64 - part) + constants[place + np.uint64(1)] * part + 32) >> 6
+    value = 0 if s <= 0 else value
+    value = 1 << 16 if s >= ALPHABET else value
+    ones = min(max(s, 0), TAILS) + min(max(s - (ALPHABET - TAILS), 0), TAILS)
+    return ones + (((1 << 16) - 2 * TAILS) * value >> 16) if constants[FLOOR] else value
 
 
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
-    d = (constants[POSITION + (r >> 4)] * local[3] // 3072 + local[0]) >> 6
+    d = (constants[np.uint64(POSITION + (r >> 4))] * local[3] * 21845 + (local[0] << 26)) >> 32  # 21845 is 2^26 / 3072
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
