@@ -28,7 +28,7 @@ THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
 
 ROUND = 64
-"""Lanes that a pop guesses the symbols of at once."""
+"""Lanes that a pop guesses the symbols of at once: with one component, where guesses are mostly right."""
 
 _COMPILING = Lock()
 
@@ -201,64 +201,95 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 lane = (lane if lane > 0 else lanes) - 1
             sizes[m] = size
 
+    @register_jitable(forceinline=True)
+    def search(r, s, start, end, alphabet, local, constants):  # type: ignore[no-untyped-def]
+        """Gallop from the guess until cum(s) <= r < cum(above), then halve."""
+        above, step = s + 1, 1
+        while start > r:
+            above, end = s, start
+            s = max(s - step, 0)
+            start, step = cum(s, local, constants, components), 2 * step
+        while end <= r:
+            s, start = above, end
+            above = min(above + step, alphabet)
+            end, step = cum(above, local, constants, components), 2 * step
+        while above - s > 1:
+            middle = (s + above) >> 1
+            value = cum(middle, local, constants, components)
+            if value <= r:
+                s, start = middle, value
+            else:
+                above, end = middle, value
+        return s, start, end
+
+    @register_jitable(forceinline=True)
+    def taken(head, start, end, words, size):  # type: ignore[no-untyped-def]
+        """The head behind a symbol and the size of the tail, which is negative if there are too few words."""
+        head = (end - start) * (head >> 16) + (head & 0xFFFF) - start
+        short = np.int64(head < least)
+        if two_words:
+            short += np.int64(head < least >> bits)
+        size -= short
+        # Without branches, which would be guessed wrong half of the time. There are always two words more.
+        at = np.uint64(max(size, 0))
+        word = np.int64(words[at])
+        if two_words:
+            word += np.int64(words[at + np.uint64(1)]) << bits
+        full = bits * short
+        return (head << full) + (word & ((1 << full) - 1)), size
+
     def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local, found, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
+        local = scratch(places)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
+            size = sizes[m]
+            lane = np.uint64(0)
+            for i in range(n):
+                load(m, i, local, a, b, c, constants, components)
+                head = states[lane]
+                r = head & 0xFFFF
+                s = guess(r, local, constants, components)
+                start, end = cum(s, local, constants, components), cum(s + 1, local, constants, components)
+                popped[i], start, end = search(r, s, start, end, alphabet, local, constants)
+                states[lane], size = taken(head, start, end, words, size)
+                if size < 0:
+                    break
+                lane = lane + np.uint64(1) if lane + np.uint64(1) < lanes else np.uint64(0)
+            sizes[m] = size
+
+    def pop_rounds(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        """The same, but guesses are made for many lanes at once: they do not wait for each other."""
+        _ = version
+        local, guesses, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             states, words, popped = heads[m], tail[m], symbols[m]
             size = sizes[m]
             lane, i = 0, 0
             while i < n:
-                # Lanes do not wait for each other: what does not depend on the tail is done for many at once.
                 count = min(min(lanes - lane, ROUND), n - i)
                 for j in range(count):
                     load(m, i + j, local, a, b, c, constants, components)
                     s = guess(states[np.uint64(lane + j)] & 0xFFFF, local, constants, components)
-                    found[j] = s
-                    starts[j] = cum(s, local, constants, components)
-                    ends[j] = cum(s + 1, local, constants, components)
+                    guesses[j] = s
+                    starts[j], ends[j] = cum(s, local, constants, components), cum(s + 1, local, constants, components)
                 for j in range(count):
-                    s, start, end = found[j], starts[j], ends[j]
+                    s, start, end = guesses[j], starts[j], ends[j]
                     head = states[np.uint64(lane + j)]
                     r = head & 0xFFFF
                     if start > r or end <= r:
                         load(m, i + j, local, a, b, c, constants, components)
-                        above, step = s + 1, 1
-                        # Gallop from the guess until cum(s) <= r < cum(above), then halve.
-                        while start > r:
-                            above, end = s, start
-                            s = max(s - step, 0)
-                            start, step = cum(s, local, constants, components), 2 * step
-                        while end <= r:
-                            s, start = above, end
-                            above = min(above + step, alphabet)
-                            end, step = cum(above, local, constants, components), 2 * step
-                        while above - s > 1:
-                            middle = (s + above) >> 1
-                            value = cum(middle, local, constants, components)
-                            if value <= r:
-                                s, start = middle, value
-                            else:
-                                above, end = middle, value
+                        s, start, end = search(r, s, start, end, alphabet, local, constants)
                     popped[np.uint64(i + j)] = s
-                    head = (end - start) * (head >> 16) + r - start
-                    short = np.int64(head < least)
-                    if two_words:
-                        short += np.int64(head < least >> bits)
-                    size -= short
+                    states[np.uint64(lane + j)], size = taken(head, start, end, words, size)
                     if size < 0:
                         break
-                    # Without branches, which would be guessed wrong half of the time. There are always two words more.
-                    word = np.int64(words[np.uint64(size)])
-                    if two_words:
-                        word += np.int64(words[np.uint64(size + 1)]) << bits
-                    full = bits * short
-                    states[np.uint64(lane + j)] = (head << full) + (word & ((1 << full) - 1))
                 if size < 0:
                     break
                 i += count
                 lane = lane + count if lane + count < lanes else 0
             sizes[m] = size
 
-    return compiled(push), compiled(pop)
+    return compiled(push), compiled(pop_rounds if components < 2 else pop)
