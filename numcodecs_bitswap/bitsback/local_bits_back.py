@@ -10,6 +10,7 @@ will do that is close and that both sides compute alike.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -19,6 +20,7 @@ from ..errors import FormatError
 from ..rans.message import Message
 from ..symbols.bits import Bits
 from ..symbols.gaussian import Gaussian
+from ..symbols.known import Known
 from ..symbols.uniform import Uniform
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
@@ -189,7 +191,12 @@ def pop_near(message: Message, shape: Sequence[int], means: Tensor, deviations: 
 
 def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
     """Push values (N, ...), one Gaussian for each: places in symbols, then symbols."""
-    symbols, sizes, places = gaussian.split(values.reshape(message.batch, -1))
+    values = values.reshape(message.batch, -1)
+    if (blocks := gaussian.intervals(values)) is not None:
+        for known in starmap(Known, blocks):
+            message.push(known, known.symbols)
+        return
+    symbols, sizes, places = gaussian.split(values)
     if sizes.any():
         message.push(Bits(sizes.clamp(max=16).unsqueeze(-1)), places & 0xFFFF)
         if (sizes > 16).any():

@@ -71,13 +71,13 @@ class NumbaStack:
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         self._reserve(distribution.n)
-        native, symbols = distribution.native(), symbols.int().contiguous()
+        native = distribution.native()
         if native.intervals:
             starts, freqs = (each.numpy() for each in native.intervals(symbols))
             arrays = self.heads, self.tail, self.size, starts, freqs, self.bits
             self._spread(lambda first, last: push_intervals(*arrays, first, last), symbols)
         else:
-            self._run(0, distribution, native, symbols)
+            self._run(0, distribution, native, symbols.int().contiguous())
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 

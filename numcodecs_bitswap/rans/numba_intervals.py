@@ -23,6 +23,9 @@ def push_intervals(
             if f <= 0:
                 size = -1
                 break
+            if f == 1 << 16:  # no bits: as if it were not there
+                lane = (lane if lane > 0 else lanes) - 1
+                continue
             head = states[np.uint64(lane)]
             full = np.int64(head >= f << 16)
             words[np.uint64(size)] = head & mask

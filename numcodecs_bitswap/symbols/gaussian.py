@@ -4,7 +4,7 @@ A value is a symbol and a place in it: 2^m values of the middle, less than a six
 symbol, and a few symbols hold all that is far out. Imports `rans.distribution`, the checks and the tables.
 """
 
-from functools import cache, partial
+from functools import cache, cached_property
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -45,15 +45,17 @@ class Gaussian:
         self.batch, self.n = block_shape(means, deviations)
         check_range("means", means, -LARGEST, LARGEST)
         check_range("deviations", deviations, 1 << UNIT, 1 << 27)
+        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
         self._parts = parts(means.device.type)
-        self._shift, self._step, self._mantissa, self._offset, self._inverse = self._parts.fields(
-            means[..., 0].int(), deviations[..., 0].int()
-        )
-        self._floor = floor
+
+    @cached_property
+    def _fields(self) -> tuple[Tensor, ...]:
+        fields: tuple[Tensor, ...] = self._parts.fields(self._means, self._deviations)
+        return fields
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: offset, reach and STEP // mantissa, each int64 (B, k)."""
-        offset, mantissa, inverse = (p[:, first:last].long() for p in (self._offset, self._mantissa, self._inverse))
+        mantissa, offset, inverse = (p[:, first:last].long() for p in self._fields[2:])
         return offset, reaches(mantissa), inverse
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
@@ -72,15 +74,20 @@ class Gaussian:
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
-        own = self._offset, self._mantissa, self._inverse
-        offset, mantissa, inverse = (p.unsqueeze(-1).contiguous() for p in own)
-        intervals = None
-        if hasattr(self._parts, "intervals"):
-            intervals = partial(
-                self._parts.intervals, offset=own[0], mantissa=own[1], inverse=own[2], floor=self._floor
-            )
+        mantissa, offset, inverse = (p.unsqueeze(-1) for p in self._fields[2:])
         functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
-        return Native(functions, (offset, mantissa, inverse), constants, intervals=intervals)
+        return Native(functions, (offset, mantissa, inverse), constants)
+
+    def intervals(self, values: Tensor) -> list[tuple[Tensor, Tensor]] | None:
+        """Starts and freqs of the block of values (B, n) that FORMAT.md says, in the order of pushing: of the places'
+        low bits, of those from the 17th on if there are any, and of the symbols. None where no loop is compiled for it.
+        """
+        check_range("values", values, -LARGEST, LARGEST)
+        if self._parts is gaussian_places:
+            return None
+        own = values.contiguous(), self._means.contiguous(), self._deviations.contiguous()
+        blocks: list[tuple[Tensor, Tensor]] = self._parts.intervals(*own, self._floor)
+        return blocks
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
@@ -91,17 +98,17 @@ class Gaussian:
             A value outside +-2^26.
         """
         check_range("values", values, -LARGEST, LARGEST)
-        symbols, sizes, places = self._parts.split(values, self._shift, self._step, self._mantissa)
+        symbols, sizes, places = self._parts.split(values, *self._fields[:3])
         return symbols, sizes, places
 
     def join(self, symbols: Tensor, places: Tensor) -> Tensor:
         """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
-        values: Tensor = self._parts.join(symbols, places, self._shift, self._step, self._mantissa)
+        values: Tensor = self._parts.join(symbols, places, *self._fields[:3])
         return values
 
     def sizes(self, symbols: Tensor) -> Tensor:
         """Bits of the places in symbols, int32 (B, n)."""
-        sizes: Tensor = self._parts.sizes(symbols, self._shift)
+        sizes: Tensor = self._parts.sizes(symbols, self._fields[0])
         return sizes
 
 

@@ -49,10 +49,15 @@ def sizes(symbols: Tensor, shift: Tensor) -> Tensor:
     return _run(_sizes, 1, symbols, shift)[0]
 
 
-def intervals(symbols: Tensor, offset: Tensor, mantissa: Tensor, inverse: Tensor, floor: bool) -> tuple[Tensor, Tensor]:
-    """See `Native.intervals`."""
-    starts, freqs = _run(_floored if floor else _natural, 2, symbols, offset, mantissa, inverse)
-    return starts, freqs
+def intervals(values: Tensor, means: Tensor, deviations: Tensor, floor: bool) -> list[tuple[Tensor, Tensor]]:
+    """Starts and freqs of a block of values (FORMAT.md section 3.8) in the order of pushing them: the low bits of the
+    places, if there are any the bits from the 17th on, and the symbols. All int32 (B, n).
+    """
+    out = [torch.empty(values.shape, dtype=torch.int32) for _ in range(6)]
+    arrays = (each.reshape(-1).numpy() for each in (values, means, deviations, *out))
+    high = _floored(*arrays) if floor else _natural(*arrays)
+    symbols, low, rest = zip(out[::2], out[1::2], strict=True)
+    return [low, rest, symbols] if high else [low, symbols]
 
 
 def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tensor]:
@@ -62,17 +67,23 @@ def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tenso
     return out
 
 
+@inlined
+def _field(mean, deviation):  # type: ignore[no-untyped-def]
+    """h, the mean in steps, mantissa, offset and STEP // mantissa."""
+    # The exponent of a deviation as a float is its number of bits less one.
+    exponent = (np.float64(deviation).view(np.int64) >> 52) - 1023
+    shift = max(exponent + 1 - MANTISSA_BITS, 0)
+    mantissa = np.int64(deviation) >> shift
+    offset = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
+    # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
+    return shift, mean >> shift, mantissa, offset, np.int64(np.float64(STEP) / np.float64(mantissa))
+
+
 @compiled
 def _fields(means: Any, deviations: Any, shifts: Any, steps: Any, mantissas: Any, offsets: Any, inverses: Any) -> None:
     for i in range(len(means)):
-        # The exponent of a deviation as a float is its number of bits less one.
-        exponent = (np.float64(deviations[i]).view(np.int64) >> 52) - 1023
-        shift = max(exponent + 1 - MANTISSA_BITS, 0)
-        mean, mantissa = np.int64(means[i]), np.int64(deviations[i]) >> shift
-        shifts[i], steps[i], mantissas[i] = shift, mean >> shift, mantissa
-        offsets[i] = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
-        # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
-        inverses[i] = np.int32(np.float64(STEP) / np.float64(mantissa))
+        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
+        shifts[i], steps[i], mantissas[i], offsets[i], inverses[i] = shift, step, mantissa, offset, inverse
 
 
 @inlined
@@ -90,22 +101,56 @@ def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _intervals(symbols, offsets, mantissas, inverses, floor, starts, freqs):  # type: ignore[no-untyped-def]
-    for i in range(len(symbols)):
-        symbol, reach = np.int64(symbols[i]), 7 * np.int64(mantissas[i]) >> 9
-        start = _cum(symbol, np.int64(offsets[i]), reach, np.int64(inverses[i]), floor)
-        starts[i] = start
-        freqs[i] = _cum(symbol + 1, np.int64(offsets[i]), reach, np.int64(inverses[i]), floor) - start
+def _intervals(values, means, deviations, floor, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
+    far, large = 0, False
+    for i in range(len(values)):
+        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
+        d, reach = (values[i] >> shift) - step, 7 * mantissa >> 9
+        far += (d < -reach) | (d >= reach)
+        symbol = min(max(d, -reach), reach - 1) + CENTRE
+        start = _cum(symbol, offset, reach, inverse, floor)
+        starts[i], freqs[i] = start, _cum(symbol + 1, offset, reach, inverse, floor) - start
+        low[i], low_freqs[i] = (values[i] & ((1 << shift) - 1)) << (16 - shift), 1 << (16 - shift)
+    if not far:
+        return large
+    for i in range(len(values)):
+        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
+        d, reach = (values[i] >> shift) - step, 7 * mantissa >> 9
+        if -reach <= d < reach:
+            continue
+        symbol, size, place = _far(np.int64(values[i]), shift, step, d, reach)
+        start = _cum(symbol, offset, reach, inverse, floor)
+        starts[i], freqs[i] = start, _cum(symbol + 1, offset, reach, inverse, floor) - start
+        free = max(16 - size, 0)
+        low[i], low_freqs[i] = (place & 0xFFFF) << free, 1 << free
+        if size > 16:
+            if not large:
+                high[:], high_freqs[:] = 0, 1 << 16
+            high[i], high_freqs[i] = place >> 16 << (32 - size), 1 << (32 - size)
+            large = True
+    return large
+
+
+@inlined
+def _far(value, shift, step, d, reach):  # type: ignore[no-untyped-def]
+    """Symbol, bits of the place and the place of a value that is not in the middle."""
+    end = (step + (reach if d >= reach else -reach)) << shift
+    further = value - end if d >= reach else end - 1 - value
+    k = 0
+    while k + 1 < TAILS and further >= STARTS[k + 1] << shift:
+        k += 1
+    symbol = ALPHABET - TAILS + k if d >= reach else TAILS - 1 - k
+    return symbol, shift + SIZES[k] if k + 1 < TAILS else LAST_BITS, further - (STARTS[k] << shift)
 
 
 @compiled
-def _floored(symbols: Any, offsets: Any, mantissas: Any, inverses: Any, starts: Any, freqs: Any) -> None:
-    _intervals(symbols, offsets, mantissas, inverses, True, starts, freqs)
+def _floored(values, means, deviations, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
+    return _intervals(values, means, deviations, True, starts, freqs, low, low_freqs, high, high_freqs)
 
 
 @compiled
-def _natural(symbols: Any, offsets: Any, mantissas: Any, inverses: Any, starts: Any, freqs: Any) -> None:
-    _intervals(symbols, offsets, mantissas, inverses, False, starts, freqs)
+def _natural(values, means, deviations, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
+    return _intervals(values, means, deviations, False, starts, freqs, low, low_freqs, high, high_freqs)
 
 
 @compiled
@@ -119,16 +164,9 @@ def _split(values: Any, shifts: Any, steps: Any, mantissas: Any, symbols: Any, b
     if not far:
         return
     for i in range(len(values)):
-        d, reach, shift = symbols[i] - CENTRE, 7 * mantissas[i] >> 9, np.int64(shifts[i])
+        d, reach = symbols[i] - CENTRE, 7 * mantissas[i] >> 9
         if not -reach <= d < reach:
-            end = (np.int64(steps[i]) + (reach if d >= reach else -reach)) << shift
-            beyond = values[i] - end if d >= reach else end - 1 - values[i]
-            k = 0
-            while k + 1 < TAILS and beyond >= STARTS[k + 1] << shift:
-                k += 1
-            symbols[i] = ALPHABET - TAILS + k if d >= reach else TAILS - 1 - k
-            places[i] = beyond - (STARTS[k] << shift)
-            bits[i] = shift + SIZES[k] if k + 1 < TAILS else LAST_BITS
+            symbols[i], bits[i], places[i] = _far(np.int64(values[i]), np.int64(shifts[i]), steps[i], d, reach)
 
 
 @compiled

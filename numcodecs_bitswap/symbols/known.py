@@ -1,0 +1,49 @@
+"""Symbols whose intervals are known: how a block is pushed whose distribution found them all at once. Imports
+`rans.distribution` and torch.
+"""
+
+import torch
+from torch import Tensor
+
+from ..rans.distribution import Functions, Native
+
+
+class Known:
+    """Intervals of a block's symbols: each has one symbol, 0. It can be pushed and not popped.
+
+    Parameters
+    ----------
+    starts, freqs : int32 tensors, shape (B, n)
+    """
+
+    alphabet, components = 1, 1
+
+    def __init__(self, starts: Tensor, freqs: Tensor) -> None:
+        self.batch, self.n = starts.shape
+        self._starts, self._freqs = starts, freqs
+
+    @property
+    def symbols(self) -> Tensor:
+        """What is to be pushed: int32 zeros (B, n)."""
+        return torch.zeros(1, 1, dtype=torch.int32).expand(self.batch, self.n)
+
+    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """See `Distribution.prepare`: starts and freqs, int64 (B, k)."""
+        return self._starts[:, first:last].long(), self._freqs[:, first:last].long()
+
+    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+        """See `Distribution.cum`: start and end."""
+        starts, freqs = prepared
+        return starts + symbols * freqs
+
+    def native(self) -> Native:
+        """See `Distribution.native`."""
+        none = torch.empty(0, dtype=torch.int32)
+        return Native(NOTHING, (none, none, none), none, intervals=lambda _: (self._starts, self._freqs))
+
+
+def _nothing(*_: object) -> int:
+    raise NotImplementedError("symbols are popped with their distribution")
+
+
+NOTHING = Functions(_nothing, _nothing, _nothing)
