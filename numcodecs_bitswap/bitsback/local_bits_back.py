@@ -83,9 +83,10 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     v = pop_prior(message, model, model.last_shape(n, *size))
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
-    grid = (v >> model.steps.value_bits).short()
-    if ((v >> model.steps.value_bits != grid) | (grid < 0) | (grid >= model.levels)).any():
+    least, most = (int(each) for each in v.aminmax()) if v.numel() else (0, 0)
+    if least < 0 or most >= model.levels << model.steps.value_bits:
         raise FormatError("a value popped is no pixel's: the frame was altered or made with other weights")
+    grid = (v >> model.steps.value_bits).short()
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
     return grid
 
@@ -196,10 +197,10 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
             message.push(known, known.symbols)
         return
     symbols, sizes, places = gaussian.split(values)
-    if sizes.any():
+    if (most := _most(sizes)) > 0:
         message.push(Bits(sizes.clamp(max=16).unsqueeze(-1)), places & 0xFFFF)
-        if (sizes > 16).any():
-            message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
+    if most > 16:
+        message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
     message.push(gaussian, symbols)
 
 
@@ -208,11 +209,17 @@ def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Te
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
     places = torch.zeros_like(symbols)
-    if sizes.any():
-        if (sizes > 16).any():
-            places = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
-        places = places + message.pop(Bits(sizes.clamp(max=16).unsqueeze(-1)))
+    most = _most(sizes)
+    if most > 16:
+        places = message.pop(Bits((sizes - 16).clamp_(min=0).unsqueeze(-1))) << 16
+        sizes = sizes.clamp(max=16)
+    if most > 0:
+        places = places + message.pop(Bits(sizes.unsqueeze(-1)))
     return gaussian.join(symbols, places).reshape(tuple(shape))
+
+
+def _most(sizes: Tensor) -> int:
+    return int(sizes.max()) if sizes.numel() else 0
 
 
 def gaussians(message: Message, means: Tensor, deviations: Tensor, floor: bool) -> Gaussian:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Bits:
 
 
 def _load(b: int, i: int, local: Any, shift: Any, second: Any, third: Any, constants: Any, components: int) -> None:
-    local[0] = shift[b, i, 0]
+    local[0] = shift[np.uint64(b), np.uint64(i), 0]
 
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
