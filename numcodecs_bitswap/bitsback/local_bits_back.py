@@ -28,7 +28,7 @@ class Function(Protocol):
     """An elementwise function of values (M,). See nets.transforms."""
 
     def forward(self, x: Tensor, /) -> tuple[Tensor, Tensor]: ...
-    def inverse(self, y: Tensor, /) -> Tensor: ...
+    def inverse(self, y: Tensor, near: Tensor | None = None, /) -> Tensor: ...
 
 
 class Steps(Protocol):
@@ -121,7 +121,7 @@ def push_coupling(message: Message, model: Flow, layer: Any, v: Tensor) -> Tenso
     function = layer.function(v)
     x = channels_of(v, layer.changed)
     y = pop_near(message, x.shape, *function.forward(x.flatten()))
-    push_values(message, around(message, function.inverse(y.flatten()), model), x)
+    push_values(message, around(message, function.inverse(y.flatten(), x.flatten()), model), x)
     return with_channels(v, layer.changed, y)
 
 

@@ -22,8 +22,8 @@ WEIGHT, OCTAVES = tables().weight, flow_tables().octaves
 TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
 CHUNK = 256
 """Values at a time: their parameters and the tables fit a core's nearest cache."""
-STEPS = 3
-"""Newton steps before the inverse's first guess."""
+STEPS, NEAR_STEPS = 3, 2
+"""Newton steps to the inverse's guess; fewer from values that are near it."""
 GOALS = 256
 """Entries of GOAL for each standard deviation."""
 GOAL = np.interp(
@@ -45,10 +45,10 @@ def forward(function: "Elementwise", x: Tensor) -> tuple[Tensor, Tensor]:
     return y, deviations
 
 
-def inverse(function: "Elementwise", y: Tensor) -> Tensor:
+def inverse(function: "Elementwise", y: Tensor, near: Tensor | None) -> Tensor:
     """See `Elementwise.inverse`."""
-    x = torch.empty_like(y)
-    _inverse(*_arguments(function), y.contiguous().numpy(), function.reach, x.numpy())
+    x = torch.zeros_like(y) if near is None else near.clone()
+    _inverse(*_arguments(function), y.contiguous().numpy(), function.reach, near is not None, x.numpy())
     return x
 
 
@@ -138,15 +138,21 @@ def _forward(y, k, base, bits, latent_bits, x, noise, out, deviations):  # type:
 
 
 @inlined
-def _start(target, k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-def]
-    """Where to look for values: the mean of where each component would have them."""
+def _goals(target, goal):  # type: ignore[no-untyped-def]
+    """Logits in octaves by latents."""
     scale = np.float32(GOALS / 2.0**FINE)
-    for i in range(len(at)):
+    for i in range(len(target)):
         place = min(np.float32(abs(target[i])) * scale, np.float32(6 * GOALS - 2))
         whole = np.uint32(place)
         low, high = GOAL[whole], GOAL[whole + np.uint32(1)]
         octaves = low + (high - low) * (place - np.float32(whole))
         goal[i] = -octaves if target[i] < 0 else octaves
+
+
+@inlined
+def _start(k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-def]
+    """Where to look for values: the mean of where each component would have them."""
+    for i in range(len(at)):
         value[i] = 0
     for c in range(k):
         weight, mean, octave = local[c], local[k + c], local[2 * k + c]
@@ -188,7 +194,7 @@ def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type
 
 
 @compiled
-def _inverse(y, k, base, bits, latent_bits, result, reach, x):  # type: ignore[no-untyped-def]
+def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ignore[no-untyped-def]
     components = max(k, 1)
     local = np.empty((3 * components + 1, CHUNK), np.int32)
     mass, target, here, beside = np.empty((4, CHUNK), np.int64)
@@ -201,11 +207,12 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, x):  # type: ignore[n
         _load(y[first:last], k, base[first:last], bits, local)
         for i in range(len(at)):
             target[i] = (2 * np.int64(wanted[i]) + 1) << (FINE - latent_bits - 1)
-            at[i] = 0
         # The answer is the same however it is looked for: only the last comparisons have to be exact.
         if k:
-            _start(target, k, unit, limit, local, goal, slope, at)
-            for _ in range(STEPS):
+            _goals(target[: len(at)], goal)
+            if not near:
+                _start(k, unit, limit, local, goal, slope, at)
+            for _ in range(NEAR_STEPS if near else STEPS):
                 _newton(k, unit, limit, edge, local, goal, below, above, slope, at)
         _fine(at, 0, k, bits, local, mass, here)
         for i in range(len(at)):
@@ -213,7 +220,7 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, x):  # type: ignore[n
         _fine(neighbour[: len(at)], 0, k, bits, local, mass, beside)
         for i in range(len(at)):
             if (here[i] >= target[i]) != (beside[i] >= target[i]):
-                at[i] = min(max(at[i], neighbour[i]), 1 << reach)
+                at[i] = min(max(at[i], neighbour[i], -edge), edge)
             else:
                 own[:] = local[:, i]
                 at[i] = search(target[i], at[i], k, bits, reach, own)

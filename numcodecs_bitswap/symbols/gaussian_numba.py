@@ -87,11 +87,17 @@ def _fields(means: Any, deviations: Any, shifts: Any, steps: Any, mantissas: Any
 
 
 @inlined
-def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
-    d = min(max(symbol - CENTRE, -reach), reach) + BEYOND[np.uint64(symbol)]
-    t = min(max((64 * d - offset) * inverse >> 13, -4096 << 6), (4095 << 6) - 1)
+def _mass(edge, offset, inverse):  # type: ignore[no-untyped-def]
+    """What lies below an edge, in steps from the mean's."""
+    t = min(max((64 * edge - offset) * inverse >> 13, -4096 << 6), (4095 << 6) - 1)
     place, part = np.uint64((t >> 6) + 4096), t & 63
-    value = (NORMAL[place] * (64 - part) + NORMAL[place + np.uint64(1)] * part + 32) >> 6
+    return (NORMAL[place] * (64 - part) + NORMAL[place + np.uint64(1)] * part + 32) >> 6
+
+
+@inlined
+def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
+    edge = min(max(symbol - CENTRE, -reach), reach) + BEYOND[np.uint64(symbol)]
+    value = _mass(edge, offset, inverse)
     value = 0 if symbol <= 0 else value
     value = 1 << 16 if symbol >= ALPHABET else value
     if floor:
@@ -107,9 +113,12 @@ def _intervals(values, means, deviations, floor, starts, freqs, low, low_freqs, 
         shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
         d, reach = (values[i] >> shift) - step, 7 * mantissa >> 9
         far += (d < -reach) | (d >= reach)
-        symbol = min(max(d, -reach), reach - 1) + CENTRE
-        start = _cum(symbol, offset, reach, inverse, floor)
-        starts[i], freqs[i] = start, _cum(symbol + 1, offset, reach, inverse, floor) - start
+        # As `_cum` of a symbol of the middle, before and behind which all of a side's tails lie.
+        start, end = _mass(d, offset, inverse), _mass(d + 1, offset, inverse)
+        if floor:
+            start = TAILS + (((1 << 16) - 2 * TAILS) * start >> 16)
+            end = TAILS + (((1 << 16) - 2 * TAILS) * end >> 16)
+        starts[i], freqs[i] = start, end - start
         low[i], low_freqs[i] = (values[i] & ((1 << shift) - 1)) << (16 - shift), 1 << (16 - shift)
     if not far:
         return large

@@ -25,7 +25,7 @@ class Known:
     @property
     def symbols(self) -> Tensor:
         """What is to be pushed: int32 zeros (B, n)."""
-        return torch.zeros(1, 1, dtype=torch.int32).expand(self.batch, self.n)
+        return torch.zeros(self.batch, self.n, dtype=torch.int32)
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: starts and freqs, int64 (B, k)."""
