@@ -15,6 +15,8 @@ from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.symbols.bernoulli import Bernoulli
 from numcodecs_bitswap.symbols.beta_binomial import BetaBinomial
 from numcodecs_bitswap.symbols.categorical import Categorical
+from numcodecs_bitswap.symbols.deep_mixture import DeepMixture
+from numcodecs_bitswap.symbols.gaussian import Gaussian
 from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
 from numcodecs_bitswap.symbols.uniform import Uniform
@@ -129,6 +131,11 @@ def integers(rng: np.random.Generator, low: int, high: int, *shape: int) -> Tens
     return torch.from_numpy(rng.integers(low, high, shape)).int()
 
 
+def random_gaussian(rng: np.random.Generator, batch: int, n: int, floor: bool) -> Gaussian:
+    deviations = (2 ** rng.uniform(8, 27, (batch, n, 1))).astype(np.int32)
+    return Gaussian(integers(rng, -(1 << 26), 1 << 26, batch, n, 1), torch.from_numpy(deviations), floor)
+
+
 BLOCKS: dict[str, Callable[[np.random.Generator, int, int], Distribution]] = {
     "logistic": lambda rng, b, n: random_mixture(rng, b, n, 1, 128),
     "mixture": lambda rng, b, n: random_mixture(rng, b, n, 3, 256),
@@ -145,6 +152,11 @@ BLOCKS: dict[str, Callable[[np.random.Generator, int, int], Distribution]] = {
         integers(rng, -20_000, 20_001, b, n, 1), integers(rng, 0, 128, b, n, 1), 7, floor=0
     ),
     "categorical": lambda rng, b, n: Categorical(integers(rng, -127, 128, b, n, 11)),
+    "integer Gaussian": lambda rng, b, n: random_gaussian(rng, b, n, True),
+    "integer Gaussian posterior": lambda rng, b, n: random_gaussian(rng, b, n, False),
+    "16-bit mixture": lambda rng, b, n: DeepMixture(
+        integers(rng, -127, 128, b, n, 3), integers(rng, 0, 2097121, b, n, 3), integers(rng, 0, 272, b, n, 3)
+    ),
 }
 """Every symbol with its own parameters, for b messages of n symbols."""
 

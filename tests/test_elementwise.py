@@ -48,10 +48,16 @@ def test_settling(rows: int, n_out: int, wide: bool, seed: int) -> None:
     layer = Layer(tensors, "x", (30,), "cpu")
     sums = layer.sums(integers(rng, -127, 127, (rows, 32), np.int8))
     columns = len(layer.bias)
+    old, h = (
+        integers(rng, -(2**20), 2**20, (rows, columns), np.int32),
+        integers(rng, -127, 127, (rows, columns), np.int8),
+    )
     assert_same("settle", sums, layer)
-    assert_same("settle", sums, layer, integers(rng, -(2**20), 2**20, (rows, columns), np.int32))
+    assert_same("settle", sums, layer, old)
+    assert_same("settle", sums, layer, old, True)
     assert_same("rectify", sums, layer)
-    assert_same("residual", sums, layer, integers(rng, -127, 127, (rows, columns), np.int8))
+    assert_same("rectify", sums, layer, h)
+    assert_same("residual", sums, layer, h, torch.empty_like(h))
 
 
 @given(sizes, seeds)

@@ -155,6 +155,7 @@ def _push_funded(message: Message, model: Model, x: Tensor, size: int, core: str
         trial = message.copy()
         try:
             push_group(trial, model, x[:, :size].flatten(0, 1), BITS_BACK, core)
+            trial.check()
         except MessageExhausted:
             if message.batch > 1:
                 raise _Unequal from None

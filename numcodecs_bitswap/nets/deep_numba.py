@@ -1,7 +1,7 @@
 """The functions of `deep_torch` on a CPU, each one compiled loop; the same integers (see `numba_ops`)."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..jit import compiled
 from .deep_torch import LARGEST_SCALE, LEAST_SCALE, LEAST_STEP, MEANS, SCALE_LIMIT, UNIT_STEP
+from .numba_ops import GRID, chained
 from .torch_ops import MEAN_LIMIT, SYMBOL, aligned
 
 
@@ -46,7 +47,7 @@ def mixtures(
     logits, means, scales = (torch.empty(*pixels.shape[:3], k, dtype=torch.int32) for _ in range(3))
     more = torch.empty(1, 1, 1, 1, dtype=torch.int32) if added is None else added
     inputs = (y.numpy(), first, added is not None, more.numpy(), base.numpy(), g.numpy(), pixels.numpy(), ch)
-    _mixtures(*inputs, logits.numpy(), means.numpy(), scales.numpy())
+    _mixtures(k)(*inputs, logits.numpy(), means.numpy(), scales.numpy())
     return logits, means, scales
 
 
@@ -54,7 +55,7 @@ def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
     return partial(compiled, signature=signature)
 
 
-_GRID, _VIEW, _BYTES = "int32[:,:,:,::1]", "int32[:,:,:,:]", "int8[:,:,:,::1]"
+_VIEW, _BYTES = "int32[:,:,:,:]", "int8[:,:,:,::1]"
 
 
 @_compile("int64(int64)")
@@ -71,7 +72,7 @@ def _code(value):  # type: ignore[no-untyped-def]
     return 8 * length + ((16 * value) >> length) - 8
 
 
-@_compile(f"void({_VIEW}, {_BYTES}, {_GRID}, {_GRID}, {_GRID}, int64)")
+@_compile(f"void({_VIEW}, {_BYTES}, {GRID}, {GRID}, {GRID}, int64)")
 def _codes(c, u, reference, step, total, count):  # type: ignore[no-untyped-def]
     n, h, w, channels = c.shape
     unit = _bit_length(count) + 3
@@ -96,7 +97,7 @@ def _codes(c, u, reference, step, total, count):  # type: ignore[no-untyped-def]
                     u[k, i, j, (count + 4) * channels + ch] = min(max(2 * (everywhere - place), -127), 127)
 
 
-@_compile(f"void({_VIEW}, {_BYTES}, {_GRID}, {_GRID}, {_GRID})")
+@_compile(f"void({_VIEW}, {_BYTES}, {GRID}, {GRID}, {GRID})")
 def _inputs_a(c, u, base, step, totals):  # type: ignore[no-untyped-def]
     n, h, w, channels = c.shape
     for k in range(n):
@@ -120,7 +121,7 @@ def _inputs_a(c, u, base, step, totals):  # type: ignore[no-untyped-def]
                     base[k, i, j, ch], step[k, i, j, ch], totals[k, i, j, ch] = b, g, total
 
 
-@_compile(f"void({_VIEW}, {_VIEW}, {_BYTES}, {_GRID}, {_GRID}, {_GRID}, {_GRID}, {_GRID})")
+@_compile(f"void({_VIEW}, {_VIEW}, {_BYTES}, {GRID}, {GRID}, {GRID}, {GRID}, {GRID})")
 def _inputs_b(c, d, u, base01, base10, references, step, totals):  # type: ignore[no-untyped-def]
     n, h, w, channels = c.shape
     for k in range(n):
@@ -154,7 +155,7 @@ def _inputs_b(c, d, u, base01, base10, references, step, totals):  # type: ignor
                     references[k, i, j, ch], step[k, i, j, ch], totals[k, i, j, ch] = reference, g, total
 
 
-@_compile(f"void({_BYTES}, {_VIEW}, {_GRID}, {_GRID}, int64, {_BYTES})")
+@_compile(f"void({_BYTES}, {_VIEW}, {GRID}, {GRID}, int64, {_BYTES})")
 def _with_deviations(features, pixels, base, step, earlier, rows):  # type: ignore[no-untyped-def]
     n, h, w, width = features.shape
     for k in range(n):
@@ -168,27 +169,29 @@ def _with_deviations(features, pixels, base, step, earlier, rows):  # type: igno
                         rows[k, i, j, width + ch] = min(max(v, -127), 127)
 
 
-@_compile(f"void({_GRID}, int64, b1, {_GRID}, {_GRID}, {_GRID}, {_VIEW}, int64, {_GRID}, {_GRID}, {_GRID})")
-def _mixtures(y, first, more, added, base, step, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
-    n, h, w, c = pixels.shape
-    k = logits.shape[3]
-    at, chain = first + 3 * k * ch, first + 3 * k * c + ch * (ch - 1) // 2
-    for b in range(n):
-        for i in range(h):
-            for j in range(w):
-                g = step[b, i, j, ch]
-                mean = int(base[b, i, j, ch])
-                for earlier in range(ch):
-                    coefficient = min(max(y[b, i, j, chain + earlier], -127), 127)
-                    mean += (coefficient * (SYMBOL * pixels[b, i, j, earlier] - base[b, i, j, earlier])) >> 6
-                for o in range(k):
-                    logit, offset, scale = y[b, i, j, at + o], y[b, i, j, at + k + o], y[b, i, j, at + 2 * k + o]
-                    if more:
-                        logit += added[b, i, j, o]
-                        offset += added[b, i, j, k + o]
-                        scale += added[b, i, j, 2 * k + o]
-                    logits[b, i, j, o] = min(max(logit, -127), 127)
-                    m = mean + ((int(min(max(offset, -MEAN_LIMIT), MEAN_LIMIT)) << g) >> UNIT_STEP)
-                    means[b, i, j, o] = min(max(m, 0), MEANS)
-                    index = min(max(scale, 0), SCALE_LIMIT) + 12 * (g - UNIT_STEP)
-                    scales[b, i, j, o] = min(max(index, LEAST_SCALE), LARGEST_SCALE)
+@cache
+def _mixtures(k: int) -> Any:
+    """The loop for k components: see `numba_ops`."""
+
+    def mixtures(y, first, more, added, base, step, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
+        n, h, w, c = pixels.shape
+        at, chain = first + 3 * k * ch, first + 3 * k * c + ch * (ch - 1) // 2
+        for b in range(n):
+            for i in range(h):
+                for j in range(w):
+                    g, outputs = step[b, i, j, ch], y[b, i, j]
+                    mean = int(chained(outputs[chain:], base[b, i, j], pixels[b, i, j], ch))
+                    for o in range(k):
+                        logit, offset, scale = outputs[at + o], outputs[at + k + o], outputs[at + 2 * k + o]
+                        if more:
+                            logit += added[b, i, j, o]
+                            offset += added[b, i, j, k + o]
+                            scale += added[b, i, j, 2 * k + o]
+                        logits[b, i, j, o] = min(max(logit, -127), 127)
+                        m = mean + ((int(min(max(offset, -MEAN_LIMIT), MEAN_LIMIT)) << g) >> UNIT_STEP)
+                        means[b, i, j, o] = min(max(m, 0), MEANS)
+                        index = min(max(scale, 0), SCALE_LIMIT) + 12 * (g - UNIT_STEP)
+                        scales[b, i, j, o] = min(max(index, LEAST_SCALE), LARGEST_SCALE)
+
+    inputs = f"{GRID}, int64, b1, {GRID}, {GRID}, {GRID}, {_VIEW}, int64"
+    return compiled(mixtures, f"void({inputs}, {GRID}, {GRID}, {GRID})")

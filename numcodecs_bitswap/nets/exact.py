@@ -85,11 +85,6 @@ def choose_gemm(device: torch.device, name: str) -> Gemm:
     raise DeviceError(f"{name} matrix products are not exact on {device}; set NUMCODECS_BITSWAP_DEVICE=cpu")
 
 
-def gemm(a: Tensor, w: Tensor) -> Tensor:
-    """Exact product on the device of `a`; for tests the environment variable NUMCODECS_BITSWAP_GEMM names a backend."""
-    return choose_gemm(a.device, os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))(a, w)
-
-
 class Layer:
     """One integer layer: rows of int8 activations -> int32 sums, columns padded with zeros to multiples of ALIGN.
 
@@ -114,6 +109,8 @@ class Layer:
     ------
     ModelError
         A tensor is missing, has another type or shape, or breaks the bounds of FORMAT.md section 4.1.
+    DeviceError
+        No product is exact on this device.
     """
 
     def __init__(self, tensors: Tensors, name: str, segments: tuple[int, ...], device: str):
@@ -136,6 +133,8 @@ class Layer:
         padded = (np.pad(each, (0, columns - self.n_out)).astype(np.int32) for each in (b + half, f))
         self.arrays = bias, shift = tuple(padded)
         self.bias, self.shift = torch.from_numpy(bias).to(device), torch.from_numpy(shift).to(device)
+        # For tests the environment names a backend.
+        self._gemm = choose_gemm(torch.device(device), os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))
 
     @staticmethod
     def _take(tensors: Tensors, name: str, *dtypes: str) -> NDArray[Any]:
@@ -145,7 +144,7 @@ class Layer:
 
     def sums(self, rows: Tensor) -> Tensor:
         """Matrix products of int8 rows (M, inputs), to be settled: int32 (M, columns), see `torch_ops`."""
-        return gemm(rows, self.weights)
+        return self._gemm(rows, self.weights)
 
 
 def _columns(w: NDArray[Any], segments: tuple[int, ...], columns: int) -> Tensor:

@@ -5,37 +5,39 @@ interpreter lock and is kept on disk.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numba.extending import register_jitable
 from torch import Tensor
 
-from ..jit import compiled
+from ..jit import compiled, inlined
 from .torch_ops import MEAN_LIMIT, SYMBOL, WIDE, aligned
 
 if TYPE_CHECKING:
     from .exact import Layer
 
 
-def settle(sums: Tensor, layer: "Layer", add: Tensor | None = None) -> Tensor:
+def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
     """See `torch_ops.settle`."""
-    out = torch.zeros(len(sums), len(layer.bias), dtype=torch.int32) if add is None else add
-    _settle(sums.numpy(), layer.wide, *layer.arrays, out.numpy())
+    out = torch.empty(len(sums), len(layer.bias), dtype=torch.int32) if out is None else out
+    _settle(sums.numpy(), layer.wide, *layer.arrays, add, out.numpy())
     return out
 
 
-def rectify(sums: Tensor, layer: "Layer") -> Tensor:
+def rectify(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
     """See `torch_ops.rectify`."""
-    out = torch.zeros(len(sums), len(layer.bias), dtype=torch.int8)
-    _clamped(sums.numpy(), layer.wide, *layer.arrays, 0, out.numpy())
+    out = torch.empty(len(sums), len(layer.bias), dtype=torch.int8) if out is None else out
+    _rectify(sums.numpy(), layer.wide, *layer.arrays, out.numpy())
     return out
 
 
-def residual(sums: Tensor, layer: "Layer", h: Tensor) -> Tensor:
+def residual(sums: Tensor, layer: "Layer", h: Tensor, out: Tensor) -> Tensor:
     """See `torch_ops.residual`."""
-    _clamped(sums.numpy(), layer.wide, *layer.arrays, -127, h.numpy())
-    return h
+    _residual(sums.numpy(), layer.wide, *layer.arrays, h.numpy(), out.numpy())
+    return out
 
 
 def neighbours(h: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ def neighbours(h: Tensor) -> Tensor:
 
 def inputs_a(c: Tensor) -> tuple[Tensor, Tensor]:
     """See `torch_ops.inputs_a`."""
-    u = torch.zeros(*c.shape[:3], aligned(17 * c.shape[3]), dtype=torch.int8)
+    u = torch.empty(*c.shape[:3], aligned(17 * c.shape[3]), dtype=torch.int8)
     base = torch.empty_like(c, memory_format=torch.contiguous_format)
     _inputs_a(c.numpy(), u.numpy(), base.numpy())
     return u, base
@@ -56,7 +58,7 @@ def inputs_a(c: Tensor) -> tuple[Tensor, Tensor]:
 
 def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `torch_ops.inputs_b`."""
-    u = torch.zeros(*c.shape[:3], aligned(33 * c.shape[3]), dtype=torch.int8)
+    u = torch.empty(*c.shape[:3], aligned(33 * c.shape[3]), dtype=torch.int8)
     base01, base10 = (torch.empty_like(c, memory_format=torch.contiguous_format) for _ in range(2))
     _inputs_b(c.numpy(), d.numpy(), u.numpy(), base01.numpy(), base10.numpy())
     return u, base01, base10
@@ -64,7 +66,7 @@ def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def with_deviations(features: Tensor, pixels: Tensor, base: Tensor, earlier: int) -> Tensor:
     """See `torch_ops.with_deviations`."""
-    rows = torch.zeros(*features.shape[:3], features.shape[3] + aligned(earlier), dtype=torch.int8)
+    rows = torch.empty(*features.shape[:3], features.shape[3] + aligned(earlier), dtype=torch.int8)
     _with_deviations(features.numpy(), pixels.numpy(), base.numpy(), earlier, rows.numpy())
     return rows.flatten(0, 2)
 
@@ -76,7 +78,7 @@ def mixtures(
     logits, means, scales = (torch.empty(*pixels.shape[:3], k, dtype=torch.int32) for _ in range(3))
     more = torch.empty(1, 1, 1, 1, dtype=torch.int32) if added is None else added
     inputs = (y.numpy(), first, added is not None, more.numpy(), base.numpy(), pixels.numpy(), ch)
-    _mixtures(*inputs, logits.numpy(), means.numpy(), scales.numpy())
+    _mixtures(k)(*inputs, logits.numpy(), means.numpy(), scales.numpy())
     return logits, means, scales
 
 
@@ -85,30 +87,35 @@ def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
     return partial(compiled, signature=signature)
 
 
-@_compile("void(int32[:,::1], b1, int32[::1], int32[::1], int32[:,::1])")
-def _settle(sums, wide, bias, shift, out):  # type: ignore[no-untyped-def]
-    columns = len(bias)
-    for i in range(len(sums)):
-        if wide:
-            for o in range(columns):
-                out[i, o] += (WIDE * sums[i, o] + sums[i, columns + o] + bias[o]) >> shift[o]
-        else:
-            for o in range(columns):
-                out[i, o] += (sums[i, o] + bias[o]) >> shift[o]
+_LAYER = "int32[:,::1], b1, int32[::1], int32[::1]"
 
 
-@_compile("void(int32[:,::1], b1, int32[::1], int32[::1], int32, int8[:,::1])")
-def _clamped(sums, wide, bias, shift, low, out):  # type: ignore[no-untyped-def]
+@_compile(f"void({_LAYER}, b1, int32[:,::1])")
+def _settle(sums, wide, bias, shift, add, out):  # type: ignore[no-untyped-def]
     columns = len(bias)
     for i in range(len(sums)):
-        if wide:
-            for o in range(columns):
-                v = out[i, o] + ((WIDE * sums[i, o] + sums[i, columns + o] + bias[o]) >> shift[o])
-                out[i, o] = min(max(v, low), 127)
-        else:
-            for o in range(columns):
-                v = out[i, o] + ((sums[i, o] + bias[o]) >> shift[o])
-                out[i, o] = min(max(v, low), 127)
+        for o in range(columns):
+            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
+            value = (total + bias[o]) >> shift[o]
+            out[i, o] = out[i, o] + value if add else value
+
+
+@_compile(f"void({_LAYER}, int8[:,::1])")
+def _rectify(sums, wide, bias, shift, out):  # type: ignore[no-untyped-def]
+    columns = len(bias)
+    for i in range(len(sums)):
+        for o in range(columns):
+            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
+            out[i, o] = min(max((total + bias[o]) >> shift[o], 0), 127)
+
+
+@_compile(f"void({_LAYER}, int8[:,::1], int8[:,::1])")
+def _residual(sums, wide, bias, shift, h, out):  # type: ignore[no-untyped-def]
+    columns = len(bias)
+    for i in range(len(sums)):
+        for o in range(columns):
+            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
+            out[i, o] = min(max(h[i, o] + ((total + bias[o]) >> shift[o]), -127), 127)
 
 
 @_compile("void(int8[:,:,:,::1], int8[:,::1])")
@@ -130,49 +137,73 @@ def _neighbours(h, out):  # type: ignore[no-untyped-def]
                 i += 1
 
 
+@inlined
+def _padded(grid, before):  # type: ignore[no-untyped-def]
+    """A grid (h, w, c) with its edges repeated, `before` lines and columns before and three in all: (h + 3, ...)."""
+    h, w, channels = grid.shape
+    out = np.empty((h + 3, (w + 3) * channels), np.int16)
+    for i in range(h + 3):
+        y = min(max(i - before, 0), h - 1)
+        for j in range(w + 3):
+            x = min(max(j - before, 0), w - 1)
+            for ch in range(channels):
+                out[i, j * channels + ch] = grid[y, x, ch]
+    return out
+
+
+@inlined
+def _differences(padded, i, j, reference, out):  # type: ignore[no-untyped-def]
+    """The 4 x 4 neighbours of a cell less the reference, which is there four times, one for each of a row."""
+    run = len(reference)
+    channels = run // 4
+    for m in range(4):
+        row = padded[i + m, j * channels : j * channels + run]
+        for t in range(run):
+            out[m * run + t] = min(max(row[t] - reference[t], -127), 127)
+
+
 @_compile("void(int16[:,:,:,:], int8[:,:,:,::1], int16[:,:,:,::1])")
 def _inputs_a(c, u, base):  # type: ignore[no-untyped-def]
     n, h, w, channels = c.shape
+    reference = np.empty(4 * channels, np.int16)
     for k in range(n):
+        around = _padded(c[k], 1)
         for i in range(h):
-            below = min(i + 1, h - 1)
             for j in range(w):
-                right = min(j + 1, w - 1)
                 for ch in range(channels):
-                    total = c[k, i, j, ch] + c[k, i, right, ch] + c[k, below, j, ch] + c[k, below, right, ch]
+                    at = (j + 1) * channels + ch
+                    total = np.int64(around[i + 1, at]) + around[i + 1, at + channels]
+                    total += np.int64(around[i + 2, at]) + around[i + 2, at + channels]
                     base[k, i, j, ch] = 8 * total
                     r = (total + 2) >> 2
                     u[k, i, j, 16 * channels + ch] = min(max(r - 128, -127), 127)
-                    for m in range(4):
-                        y = min(max(i + m - 1, 0), h - 1)
-                        for o in range(4):
-                            x = min(max(j + o - 1, 0), w - 1)
-                            v = c[k, y, x, ch] - r
-                            u[k, i, j, (4 * m + o) * channels + ch] = min(max(v, -127), 127)
+                    for o in range(4):
+                        reference[o * channels + ch] = r
+                _differences(around, i, j, reference, u[k, i, j])
+                u[k, i, j, 17 * channels :] = 0
 
 
 @_compile("void(int16[:,:,:,:], int16[:,:,:,:], int8[:,:,:,::1], int16[:,:,:,::1], int16[:,:,:,::1])")
 def _inputs_b(c, d, u, base01, base10):  # type: ignore[no-untyped-def]
     n, h, w, channels = c.shape
+    reference = np.empty(4 * channels, np.int16)
     for k in range(n):
+        around, diagonal = _padded(c[k], 1), _padded(d[k], 2)
         for i in range(h):
-            above, below = max(i - 1, 0), min(i + 1, h - 1)
             for j in range(w):
-                left, right = max(j - 1, 0), min(j + 1, w - 1)
                 for ch in range(channels):
-                    both = c[k, i, j, ch] + d[k, i, j, ch]
-                    s01 = both + c[k, i, right, ch] + d[k, above, j, ch]
-                    s10 = both + c[k, below, j, ch] + d[k, i, left, ch]
+                    at, to = (j + 1) * channels + ch, (j + 2) * channels + ch
+                    both = np.int64(around[i + 1, at]) + diagonal[i + 2, to]
+                    s01 = both + around[i + 1, at + channels] + diagonal[i + 1, to]
+                    s10 = both + around[i + 2, at] + diagonal[i + 2, to - channels]
                     base01[k, i, j, ch], base10[k, i, j, ch] = 8 * s01, 8 * s10
                     r = (s01 + s10 + 4) >> 3
                     u[k, i, j, 32 * channels + ch] = min(max(r - 128, -127), 127)
-                    for m in range(4):
-                        y, z = min(max(i + m - 1, 0), h - 1), min(max(i + m - 2, 0), h - 1)
-                        for o in range(4):
-                            x, t = min(max(j + o - 1, 0), w - 1), min(max(j + o - 2, 0), w - 1)
-                            at = (4 * m + o) * channels + ch
-                            u[k, i, j, at] = min(max(c[k, y, x, ch] - r, -127), 127)
-                            u[k, i, j, 16 * channels + at] = min(max(d[k, z, t, ch] - r, -127), 127)
+                    for o in range(4):
+                        reference[o * channels + ch] = r
+                _differences(around, i, j, reference, u[k, i, j])
+                _differences(diagonal, i, j, reference, u[k, i, j, 16 * channels :])
+                u[k, i, j, 33 * channels :] = 0
 
 
 @_compile("void(int8[:,:,:,::1], int16[:,:,:,:], int16[:,:,:,::1], int64, int8[:,:,:,::1])")
@@ -183,33 +214,48 @@ def _with_deviations(features, pixels, base, earlier, rows):  # type: ignore[no-
             for j in range(w):
                 for o in range(width):
                     rows[k, i, j, o] = features[k, i, j, o]
+                rows[k, i, j, width:] = 0
                 if i < pixels.shape[1] and j < pixels.shape[2]:
                     for ch in range(earlier):
                         v = pixels[k, i, j, ch] - ((base[k, i, j, ch] + SYMBOL // 2) >> 5)
                         rows[k, i, j, width + ch] = min(max(v, -127), 127)
 
 
-_GRID = "int32[:,:,:,::1]"
+GRID = "int32[:,:,:,::1]"
 
 
-@_compile(f"void({_GRID}, int64, b1, {_GRID}, int16[:,:,:,::1], int16[:,:,:,:], int64, {_GRID}, {_GRID}, {_GRID})")
-def _mixtures(y, first, more, added, base, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
-    n, h, w, c = pixels.shape
-    k = logits.shape[3]
-    at, chain = first + 3 * k * ch, first + 3 * k * c + ch * (ch - 1) // 2
-    for b in range(n):
-        for i in range(h):
-            for j in range(w):
-                mean = int(base[b, i, j, ch])
-                for earlier in range(ch):
-                    coefficient = min(max(y[b, i, j, chain + earlier], -127), 127)
-                    mean += (coefficient * (SYMBOL * pixels[b, i, j, earlier] - base[b, i, j, earlier])) >> 6
-                for o in range(k):
-                    logit, offset, scale = y[b, i, j, at + o], y[b, i, j, at + k + o], y[b, i, j, at + 2 * k + o]
-                    if more:
-                        logit += added[b, i, j, o]
-                        offset += added[b, i, j, k + o]
-                        scale += added[b, i, j, 2 * k + o]
-                    logits[b, i, j, o] = min(max(logit, -127), 127)
-                    means[b, i, j, o] = mean + min(max(offset, -MEAN_LIMIT), MEAN_LIMIT)
-                    scales[b, i, j, o] = min(max(scale, 0), 127)
+@register_jitable(forceinline=True)
+def chained(coefficients: Any, base: Any, pixels: Any, ch: int) -> Any:
+    """Base of a channel's mean plus what the channels before it say."""
+    mean = np.int32(base[ch])
+    for earlier in range(ch):
+        off = np.int32(SYMBOL) * np.int32(pixels[earlier]) - np.int32(base[earlier])
+        coefficient = min(max(coefficients[earlier], np.int32(-127)), np.int32(127))
+        mean += (coefficient * off) >> np.int32(6)
+    return mean
+
+
+@cache
+def _mixtures(k: int) -> Any:
+    """The loop for k components: twice as fast if their number is known."""
+
+    def mixtures(y, first, more, added, base, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
+        n, h, w, c = pixels.shape
+        at, chain = first + 3 * k * ch, first + 3 * k * c + ch * (ch - 1) // 2
+        for b in range(n):
+            for i in range(h):
+                for j in range(w):
+                    outputs = y[b, i, j]
+                    mean = chained(outputs[chain:], base[b, i, j], pixels[b, i, j], ch)
+                    for o in range(k):
+                        logit, offset, scale = outputs[at + o], outputs[at + k + o], outputs[at + 2 * k + o]
+                        if more:
+                            logit += added[b, i, j, o]
+                            offset += added[b, i, j, k + o]
+                            scale += added[b, i, j, 2 * k + o]
+                        logits[b, i, j, o] = min(max(logit, np.int32(-127)), np.int32(127))
+                        means[b, i, j, o] = mean + min(max(offset, np.int32(-MEAN_LIMIT)), np.int32(MEAN_LIMIT))
+                        scales[b, i, j, o] = min(max(scale, np.int32(0)), np.int32(127))
+
+    views = "int16[:,:,:,::1], int16[:,:,:,:]"
+    return compiled(mixtures, f"void({GRID}, int64, b1, {GRID}, {views}, int64, {GRID}, {GRID}, {GRID})")

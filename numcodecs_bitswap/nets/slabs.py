@@ -4,7 +4,7 @@ device, and the reference of `triton_ops`. Grids are channels last: int8 (N, h, 
 On a CPU some cells at a time, so that what a layer makes of them stays in the caches.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,22 +24,28 @@ Slab = tuple[slice, slice]
 
 def dense(u: Tensor, layer: "Layer") -> Tensor:
     """A layer at every cell, clamped to [0, 127]: int8 (N, h, w, columns)."""
-    ops = operations(u.device.type)
-    return _grid(u, (ops.rectify(layer.sums(cells(u, slab)), layer) for slab in slabs(u)))
+    ops, h = operations(u.device.type), _empty(u, layer, torch.int8)
+    for slab in slabs(u):
+        ops.rectify(layer.sums(cells(u, slab)), layer, cells(h, slab))
+    return h
 
 
 def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
     """A residual block (FORMAT.md section 4.2): int8 like h."""
-    ops, parts = operations(h.device.type), slabs(h)
-    v = _grid(h, (ops.rectify(conv.sums(neighbours(h, slab)), conv) for slab in parts))
-    return _grid(h, (ops.residual(out.sums(cells(v, slab)), out, cells(h, slab)) for slab in parts))
+    ops, grown = operations(h.device.type), torch.empty_like(h)
+    for slab in slabs(h):
+        v = ops.rectify(conv.sums(neighbours(h, slab)), conv)
+        ops.residual(out.sums(v), out, cells(h, slab), cells(grown, slab))
+    return grown
 
 
 def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
     """The sum of two layers, one of h and one of u: int32 (N, h, w, columns)."""
-    ops, parts = operations(u.device.type), slabs(u)
-    heads = (ops.settle(head.sums(cells(h, slab)), head) for slab in parts)
-    return _grid(u, (ops.settle(skip.sums(cells(u, slab)), skip, y) for slab, y in zip(parts, heads, strict=True)))
+    ops, y = operations(u.device.type), _empty(u, skip, torch.int32)
+    for slab in slabs(u):
+        ops.settle(head.sums(cells(h, slab)), head, cells(y, slab))
+        ops.settle(skip.sums(cells(u, slab)), skip, cells(y, slab), add=True)
+    return y
 
 
 def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
@@ -87,5 +93,6 @@ def neighbours(grid: Tensor, slab: Slab) -> Tensor:
     return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
 
 
-def _grid(like: Tensor, rows: Iterable[Tensor]) -> Tensor:
-    return torch.cat(list(rows)).view(*like.shape[:3], -1)
+def _empty(like: Tensor, layer: "Layer", dtype: torch.dtype) -> Tensor:
+    """Room for what a layer gives at every cell."""
+    return torch.empty(*like.shape[:3], len(layer.bias), dtype=dtype, device=like.device)

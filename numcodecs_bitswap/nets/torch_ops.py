@@ -26,23 +26,26 @@ def aligned(n: int) -> int:
     return -(-n // ALIGN) * ALIGN
 
 
-def settle(sums: Tensor, layer: "Layer", add: Tensor | None = None) -> Tensor:
-    """(sums + bias) >> shift, plus `add`: int32 (M, columns). Both arguments may be spoilt."""
+def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
+    """(sums + bias) >> shift: int32 (M, columns), in `out` or, if `add`, added to what is there. Sums are spoilt."""
     if layer.wide:
         high, low = sums.chunk(2, dim=1)
         sums = low.add_(high, alpha=WIDE)
     sums.add_(layer.bias).bitwise_right_shift_(layer.shift)
-    return sums if add is None else sums.add_(add)
+    if out is None:
+        return sums
+    return out.add_(sums) if add else out.copy_(sums)
 
 
-def rectify(sums: Tensor, layer: "Layer") -> Tensor:
-    """Settled and clamped to [0, 127]: int8 (M, columns)."""
-    return settle(sums, layer).clamp_(0, 127).to(torch.int8)
+def rectify(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
+    """Settled and clamped to [0, 127]: int8 (M, columns), in `out`."""
+    clamped = settle(sums, layer).clamp_(0, 127)
+    return clamped.to(torch.int8) if out is None else out.copy_(clamped)
 
 
-def residual(sums: Tensor, layer: "Layer", h: Tensor) -> Tensor:
-    """h plus the settled sums, clamped to [-127, 127]: int8 (M, columns). h may be spoilt."""
-    return settle(sums, layer).add_(h).clamp_(-127, 127).to(torch.int8)
+def residual(sums: Tensor, layer: "Layer", h: Tensor, out: Tensor) -> Tensor:
+    """h plus the settled sums, clamped to [-127, 127]: int8 (M, columns), in `out`."""
+    return out.copy_(settle(sums, layer).add_(h).clamp_(-127, 127))
 
 
 def neighbours(h: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ import triton.language as tl
 
 from . import torch_ops
 
+_NUMBERS = [
+    *(f"{grid}_{axis}" for grid in "cdp" for axis in "nyxc"),
+    *("cells", "height", "width", "known_height", "known_width", "first", "y_row", "added_row"),
+]
+"""Not compiled in: they differ from grid to grid."""
 SYMBOL, MEAN_LIMIT = tl.constexpr(torch_ops.SYMBOL), tl.constexpr(torch_ops.MEAN_LIMIT)
 
 
@@ -22,17 +27,18 @@ def _difference(values, reference):
     return tl.minimum(tl.maximum(values - reference, -127), 127)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_NUMBERS)
 def inputs_kernel(
     c, c_n, c_y, c_x, c_c, d, d_n, d_y, d_x, d_c, u, base, base2, cells, height, width,
     CHANNELS: tl.constexpr, BOTH: tl.constexpr, ROW: tl.constexpr, CELLS: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
     """`inputs_a`, or `inputs_b` if BOTH: u int8 (cells, ROW), bases int16 (cells, CHANNELS)."""
-    cell = (tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS))[:, None]
+    number = (tl.program_id(0) * CELLS + tl.arange(0, CELLS))[:, None]
+    x, y, n = number % width, number // width % height, (number // width // height).to(tl.int64)
+    cell = number.to(tl.int64)
     j = tl.program_id(1) * SIZE + tl.arange(0, SIZE)[None, :]
     place, ch = j // CHANNELS, j % CHANNELS
     here = (cell < cells) & (j < ROW)
-    x, y, n = (cell % width).to(tl.int32), (cell // width % height).to(tl.int32), cell // width // height
     c += n * c_n + ch * c_c
     right = tl.load(_at(c, y, x + 1, height, width, c_y, c_x), here, other=0).to(tl.int32)
     below = tl.load(_at(c, y + 1, x, height, width, c_y, c_x), here, other=0).to(tl.int32)
@@ -63,7 +69,7 @@ def inputs_kernel(
     tl.store(u + cell * ROW + j, result.to(tl.int8), here)
 
 
-@triton.jit(do_not_specialize=["first"])
+@triton.jit(do_not_specialize=_NUMBERS)
 def mixtures_kernel(
     y, y_row, first, added, added_row, base, pixels, p_n, p_y, p_x, p_c, logits, means, scales,
     cells, height, width, known_height, known_width,
@@ -73,10 +79,10 @@ def mixtures_kernel(
     """`mixtures`: logits, means and scales int32 (cells, K), of the cells of grids (known_height, known_width) which
     are the first lines and columns of grids (height, width).
     """
-    cell = (tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS))[:, None]
+    number = (tl.program_id(0) * CELLS + tl.arange(0, CELLS))[:, None]
+    x, line = number % known_width, number // known_width % known_height
+    n, cell = (number // known_width // known_height).to(tl.int64), number.to(tl.int64)
     k, here = tl.arange(0, SIZE)[None, :], cell < cells
-    x, line = cell % known_width, cell // known_width % known_height
-    n = cell // known_width // known_height
     at = (n * height + line) * width + x
     y += at * y_row + first
     base += at * CHANNELS

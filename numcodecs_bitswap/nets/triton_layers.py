@@ -9,6 +9,9 @@ if the layer is WIDE, the high ones first. Biases and shifts are int32 (NP,). Bl
 import triton
 import triton.language as tl
 
+_NUMBERS = ["cells", "height", "width", "known_height", "known_width", "step_n", "step_y", "step_x", "step_c"]
+"""Not compiled in: they differ from grid to grid."""
+
 
 @triton.jit
 def _add_products(high, low, x, here, weights, n, C: tl.constexpr, ROW: tl.constexpr, LIMB: tl.constexpr,
@@ -63,7 +66,7 @@ def _inner(v, w, bias, shift, n, m, NP: tl.constexpr, NP2: tl.constexpr, WIDE: t
     return _settled(high, low, bias, shift, m, WIDE)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_NUMBERS)
 def dense_kernel(
     x, w, bias, shift, out, cells,
     C: tl.constexpr, KP: tl.constexpr, NP: tl.constexpr, WIDE: tl.constexpr, OUT: tl.constexpr,
@@ -76,7 +79,7 @@ def dense_kernel(
     tl.store(out + cell[:, None] * OUT + n[None, :], y.to(tl.int8), here[:, None] & (n < OUT)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_NUMBERS)
 def outputs_kernel(
     h, w, bias, shift, u, w2, bias2, shift2, out, cells,
     C: tl.constexpr, KP: tl.constexpr, WIDE: tl.constexpr, C2: tl.constexpr, KP2: tl.constexpr, WIDE2: tl.constexpr,
@@ -90,7 +93,7 @@ def outputs_kernel(
     tl.store(out + cell[:, None] * OUT + n[None, :], y, here[:, None] & (n < OUT)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_NUMBERS)
 def block_kernel(
     h, w, bias, shift, w2, bias2, shift2, out, cells, height, width,
     C: tl.constexpr, KP: tl.constexpr, NP: tl.constexpr, WIDE: tl.constexpr, NP2: tl.constexpr, WIDE2: tl.constexpr,
@@ -100,9 +103,9 @@ def block_kernel(
 
     One block holds all of a layer's outputs, so those of the 3 x 3 layer stay in the program.
     """
-    cell, n, k = tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS), tl.arange(0, NP), tl.arange(0, KP)
+    place, n, k = tl.program_id(0) * CELLS + tl.arange(0, CELLS), tl.arange(0, NP), tl.arange(0, KP)
+    column, line, cell = place % width, place // width % height, place.to(tl.int64)
     here = cell < cells
-    column, line = (cell % width).to(tl.int32), (cell // width % height).to(tl.int32)
     low = tl.zeros((CELLS, NP), tl.int32)
     high = low
     for tap in range(9):
@@ -124,7 +127,7 @@ def block_kernel(
     tl.store(out + cell[:, None] * C + m[None, :], _clamped(y, -127).to(tl.int8), kept)
 
 
-@triton.jit(do_not_specialize=["step_n", "step_y", "step_x"])
+@triton.jit(do_not_specialize=_NUMBERS)
 def correction_kernel(
     features, pixels, base, w, bias, shift, w2, bias2, shift2, out,
     cells, height, width, known_height, known_width, step_n, step_y, step_x, step_c,
@@ -136,14 +139,14 @@ def correction_kernel(
 
     The weights of the deviations stand behind those of the C features. Steps are the strides of the pixels.
     """
-    cell, n = tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS), tl.arange(0, NP)
+    place, n = tl.program_id(0) * CELLS + tl.arange(0, CELLS), tl.arange(0, NP)
+    column, line, cell = place % width, place // width % height, place.to(tl.int64)
     here = cell < cells
     low = tl.zeros((CELLS, NP), tl.int32)
     high = low
     high, low = _add_products(high, low, features + cell * C, here, w, n, C, KP, NP * KP, WIDE, K)
-    column, line = (cell % width).to(tl.int32), (cell // width % height).to(tl.int32)
     known = here & (line < known_height) & (column < known_width)
-    at = pixels + cell // width // height * step_n + line * step_y + column * step_x
+    at = pixels + (place // width // height).to(tl.int64) * step_n + line * step_y + column * step_x
     for ch in tl.static_range(EARLIER):
         level = (tl.load(base + cell * CHANNELS + ch, known, other=0).to(tl.int32) + 16) >> 5
         off = tl.load(at + ch * step_c, known, other=0).to(tl.int32) - level

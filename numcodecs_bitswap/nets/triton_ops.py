@@ -200,7 +200,7 @@ def _pack(layer: "Layer", taps: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
 def _launch(kernel: Any, shape: tuple[int, ...], *arguments: Any, **sizes: int) -> None:
     with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]  # Triton launches on the current device
-        kernel[shape](*arguments, **sizes)
+        kernel[shape](*arguments, **sizes, enable_fp_fusion=False)  # no float is there; unset, Triton 3.9 warns of it
 
 
 def _kind(argument: Any) -> Any:

@@ -25,7 +25,9 @@ class Functions(NamedTuple):
     cum: Callable[..., int]
     """cum(s, local, constants, K) for 0 <= s <= alphabet."""
     rescale: Callable[..., None] | None = None
-    """Of a `Shiftable`: does what `load` does, if nothing but the third field has changed since. None: ask `load`."""
+    """rescale(local, k, index, constants, K): what `load` does if component k has another scale index. None, where
+    `load` has to do it again.
+    """
 
 
 class TritonFunctions(NamedTuple):

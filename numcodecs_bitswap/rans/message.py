@@ -21,6 +21,8 @@ Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
 
 IMPOSSIBLE = "a symbol that its distribution does not have: the frame was altered or made with other weights"
 """What a push of a symbol of frequency 0 says."""
+SHORT = "the message holds fewer words than its symbols need: it is truncated or altered"
+"""What a pop of too many symbols says."""
 
 VERSION_OF_BITS = {16: 1, 8: 2}
 SEED = 2654435761
@@ -37,6 +39,12 @@ class Stack(Protocol):
     @property
     def bits(self) -> int:
         """W, the bits of a word of the tail: 8 or 16."""
+
+    defers: bool
+    """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
+
+    def check(self) -> None:
+        """See `Message.check`."""
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
@@ -140,15 +148,16 @@ class Message:
             A shape that does not fit or a symbol outside the alphabet.
         FormatError
             A symbol of frequency 0. The messages are unusable afterwards.
+
+        Triton says the last two in `check`, both as `FormatError`.
         """
         self._check(distribution)
         if symbols.shape != (distribution.batch, distribution.n):
             raise ValueError(f"symbols have shape {tuple(symbols.shape)}, not {distribution.batch, distribution.n}")
         if symbols.numel() == 0:
             return
-        low, high = symbols.aminmax()
-        if low < 0 or high >= distribution.alphabet:
-            raise ValueError(f"symbols {int(low)} .. {int(high)} are not all in 0 .. {distribution.alphabet - 1}")
+        if not self._stack.defers:
+            check_symbols(distribution, symbols)
         self._stack.push(distribution, symbols)
 
     def pop(self, distribution: Distribution) -> Tensor:
@@ -161,7 +170,8 @@ class Message:
         Raises
         ------
         MessageExhausted
-            A message has too few words. The messages are unusable afterwards: `copy` first to go on with them.
+            A message has too few words. The messages are unusable afterwards: `copy` first to go on with them. Triton
+            says it in `check`.
         """
         self._check(distribution)
         return self._stack.pop(distribution)
@@ -182,12 +192,19 @@ class Message:
         self._check(shiftable)
         return self._stack.costs(shiftable, symbols, shifts, every, log)
 
+    def check(self) -> None:
+        """Raise what pushes and pops so far had to raise and did not yet, since to ask a GPU is to wait for it."""
+        self._stack.check()
+
     def copy(self) -> "Message":
         """Return messages that share nothing with these."""
         return Message(self._stack.copy())
 
     def flatten(self) -> list[Words]:
-        """Return (heads uint32 (L,), tail uint8 or uint16 (T,)) of each message; the inverse of `unflatten`."""
+        """Return (heads uint32 (L,), tail uint8 or uint16 (T,)) of each message; the inverse of `unflatten`.
+
+        Raises what `check` raises.
+        """
         return self._stack.flatten()
 
     def replace(self, other: "Message") -> None:
@@ -202,6 +219,13 @@ class Message:
     def _check(self, distribution: Distribution) -> None:
         if distribution.batch != self.batch:
             raise ValueError(f"a distribution for {distribution.batch} messages, but there are {self.batch}")
+
+
+def check_symbols(distribution: Distribution, symbols: Tensor) -> None:
+    """Raise ValueError unless all symbols are in the alphabet."""
+    low, high = (each.item() for each in symbols.aminmax())
+    if low < 0 or high >= distribution.alphabet:
+        raise ValueError(f"symbols {low} .. {high} are not all in 0 .. {distribution.alphabet - 1}")
 
 
 def word_bits(tail: NDArray[Any]) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import FormatError, MessageExhausted
 from ..jit import compiled, scratch
 from .distribution import Distribution, Functions, Native, Shiftable
-from .message import IMPOSSIBLE, Words, head_min, word_bits
+from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
 from .numba_intervals import push_intervals
 
 THREADED = 1 << 15
@@ -43,6 +43,8 @@ class NumbaStack:
         Words below `size`; two words more, so that a push may write before it knows whether to keep them.
     size : int64 array, shape (B,)
     """
+
+    defers = False
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -68,6 +70,9 @@ class NumbaStack:
         """See `Message.copy`."""
         return type(self)(self.heads.copy(), self.tail.copy(), self.size.copy())
 
+    def check(self) -> None:
+        """See `Message.check`."""
+
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         self._reserve(distribution.n)
@@ -86,7 +91,7 @@ class NumbaStack:
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
         self._run(1, distribution, distribution.native(), symbols)
         if (self.size < 0).any():
-            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+            raise MessageExhausted(SHORT)
         return symbols
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
@@ -140,23 +145,30 @@ def _inlined(functions: Functions) -> int:
 @cache
 def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     """Compile `NumbaStack.costs`; see `kernels`."""
-    load, cum, rescale = functions.load, functions.cum, functions.rescale or functions.load
+    load, _, cum, _ = functions
+    rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
+
+    def reload(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        scales = np.minimum(np.maximum(c[m : m + 1, i : i + 1] + by, 0), limit)
+        load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
+
+    def each(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        for k in range(components):
+            rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
+
+    shift: Any = register_jitable(forceinline=True)(each if rescale else reload)
 
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
         local = scratch(places)
-        shifted = scratch(components).reshape(1, 1, components)
         for m in range(symbols.shape[0]):
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
-                a_i, b_i, s = a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], symbols[m, i]
                 for v in range(len(shifts)):
-                    for k in range(components):
-                        shifted[0, 0, k] = min(max(c[m, i, k] + shifts[v], 0), limit)
-                    rescale(0, 0, local, a_i, b_i, shifted, constants, components)
-                    start = cum(s, local, constants, components)
-                    out[m, v] += log[cum(s + 1, local, constants, components) - start]
+                    shift(m, i, local, a, b, c, constants, shifts[v], limit)
+                    start = cum(symbols[m, i], local, constants, components)
+                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
 
     kernel: Callable[..., None] = compiled(costs)
     return kernel

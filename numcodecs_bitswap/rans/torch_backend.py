@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Shiftable
-from .message import IMPOSSIBLE, Words, head_min, word_bits
+from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
 
 SLAB = 1 << 20
 """Components prepared at a time, about: bounds the memory beside the block itself."""
@@ -33,28 +33,31 @@ class TorchStack:
         W of the words.
     """
 
+    defers = False
+
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
         self.heads, self.tail, self.size, self.bits = heads, tail, size, bits
 
     @classmethod
     def unflatten(cls, words: list[Words], device: str) -> Self:
         """See `Message.unflatten`."""
-        sizes = [tail.size for _, tail in words]
+        sizes, bits = [tail.size for _, tail in words], word_bits(words[0][1])
         heads = np.stack([heads for heads, _ in words]).astype(np.int64)
-        tails = np.zeros((len(words), max(sizes) + 1), np.int32)
+        tails = np.zeros((len(words), max(sizes) + 1), words[0][1].dtype)
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
-        arrays = heads, tails, np.array(sizes, np.int64)
+        signed = tails.view(f"i{tails.itemsize}")  # there and back as short as they are: torch has no uint16 everywhere
+        arrays = heads, signed, np.array(sizes, np.int64)
         on_device = [torch.from_numpy(array).to(device) for array in arrays]
-        return cls(on_device[0], on_device[1], on_device[2], word_bits(words[0][1]))
+        return cls(on_device[0], on_device[1].int() & (1 << bits) - 1, on_device[2], bits)
 
     def flatten(self) -> list[Words]:
         """See `Message.flatten`."""
-        heads, tails, sizes = (tensor.cpu().numpy() for tensor in (self.heads, self.tail, self.size))
-        dtype = np.dtype(f"u{self.bits // 8}")
+        heads, sizes = (tensor.cpu().numpy() for tensor in (self.heads, self.size))
+        words = self.tail[:, : int(sizes.max())].to(torch.int8 if self.bits == 8 else torch.int16)
+        tails = words.cpu().numpy().view(f"u{self.bits // 8}")
         return [
-            (head.astype(np.uint32), tail[:size].astype(dtype))
-            for head, tail, size in zip(heads, tails, sizes, strict=True)
+            (head.astype(np.uint32), tail[:size].copy()) for head, tail, size in zip(heads, tails, sizes, strict=True)
         ]
 
     def copy(self) -> Self:
@@ -129,18 +132,24 @@ class TorchStack:
             costs.append(log.take(freq).sum(1))
         return torch.stack(costs, 1)
 
+    def check(self) -> None:
+        """See `Message.check`."""
+
     def _check(self) -> None:
         """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
         if (self.size < 0).any():
-            raise MessageExhausted("the message holds fewer words than its symbols need: it is truncated or altered")
+            raise MessageExhausted(SHORT)
 
     def _reserve(self, symbols: int) -> None:
         """Make room for the words of `symbols` more symbols: a push adds at most 16 bits per symbol."""
         need = int(self.size.max()) + symbols * 16 // self.bits + 1
         if need > self.tail.shape[1]:
-            tail = self.tail.new_zeros(self.tail.shape[0], max(need, 2 * self.tail.shape[1]))
-            tail[:, : self.tail.shape[1]] = self.tail
-            self.tail = tail
+            self._grow(need)
+
+    def _grow(self, need: int) -> None:
+        tail = self.tail.new_zeros(self.tail.shape[0], max(need, 2 * self.tail.shape[1]))
+        tail[:, : self.tail.shape[1]] = self.tail
+        self.tail = tail
 
 
 def _slabs(distribution: Distribution, lanes: int) -> Iterator[tuple[int, int]]:

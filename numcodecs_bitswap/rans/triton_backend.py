@@ -4,21 +4,25 @@ A program holds the heads of its message's lanes and goes row by row (see `torch
 and tail inside the kernel, nothing returns to the host between rows. Heads are unsigned 32-bit numbers there. The
 messages at rest are those of the torch backend, which codes what has no Triton form, and all on a device where the
 kernels do not give its words. Imports no distribution.
+
+Nothing here waits for the device but `check` and `flatten`: what a push or pop finds wrong is noted there and raised
+then, and until then symbols that were popped may be any of their alphabets.
 """
 
 import warnings
+from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import FormatError
-from .distribution import Distribution, Native
-from .message import IMPOSSIBLE, head_min
+from ..errors import FormatError, MessageExhausted
+from .distribution import Distribution, Native, Shiftable
+from .message import IMPOSSIBLE, SHORT, Words, check_symbols, head_min
 from .torch_backend import TorchStack
-from .triton_kernels import pop_kernel, push_kernel
+from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
 
 LANES = 1024
 """Messages of more lanes are left to the torch backend: a program's heads are to stay in registers."""
@@ -27,32 +31,70 @@ WARP = 32
 ENOUGH = 10_000
 """Symbols of each kind that are coded twice, by the torch backend too, before the kernels are trusted with it."""
 
+BLOCK = 512
+"""Symbols that a program looks at together when it counts costs."""
+
 _agreed: dict[Any, float] = {}
 """Symbols that both backends coded alike so far, for each kind of kernel; minus infinity after the first difference."""
 _AGREEING = Lock()
 
 
 class TritonStack(TorchStack):
-    """B messages on a CUDA device, or on the CPU under Triton's interpreter."""
+    """B messages on a CUDA device, or on the CPU under Triton's interpreter.
+
+    Attributes
+    ----------
+    trouble : int32 tensor, shape (B,)
+        What went wrong so far, see `triton_kernels`.
+    most : int
+        No message has more words: the sizes themselves are on the device.
+    """
+
+    defers = True
+
+    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
+        super().__init__(heads, tail, size, bits)
+        self.trouble = torch.zeros_like(size, dtype=torch.int32)
+        self.most = tail.shape[1] - 1
+
+    def copy(self) -> Self:
+        """See `Message.copy`."""
+        other = super().copy()
+        other.trouble, other.most = self.trouble.clone(), self.most
+        return other
+
+    def flatten(self) -> list[Words]:
+        """See `Message.flatten`."""
+        self.check()
+        return super().flatten()
+
+    def check(self) -> None:
+        """See `Message.check`."""
+        found = {int(each) for each in self.trouble.tolist()}
+        if any(each & EXHAUSTED.value for each in found):
+            raise MessageExhausted(SHORT)
+        if any(found):
+            raise FormatError(IMPOSSIBLE)
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         native = self._trusted(distribution)
         if native is None:
+            check_symbols(distribution, symbols)
             super().push(distribution, symbols)
         else:
             self._push(distribution, native, symbols)
-            if (self.size < 0).any():
-                raise FormatError(IMPOSSIBLE)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         native = self._trusted(distribution)
-        if native is None:
-            return super().pop(distribution)
-        symbols = self._pop(distribution, native)
-        self._check()
-        return symbols
+        return super().pop(distribution) if native is None else self._pop(distribution, native)
+
+    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        """See `Message.costs`."""
+        if self._trusted(shiftable) is None:
+            return super().costs(shiftable, symbols, shifts, every, log)
+        return self._costs(shiftable, symbols, shifts, every, log)
 
     def _push(self, distribution: Distribution, native: Native, symbols: Tensor) -> None:
         self._reserve(distribution.n)
@@ -63,13 +105,36 @@ class TritonStack(TorchStack):
         self._run(pop_kernel, distribution, native, symbols, DIGITS=(distribution.alphabet - 1).bit_length())
         return symbols
 
+    def _costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+        few, (batch, count) = shiftable.thinned(every), (shiftable.batch, len(shifts))
+        native = few.native()
+        assert native.triton is not None
+        a, b, scales = (field.repeat(count, 1, 1) for field in native.fields)
+        scales.view(count, batch, -1).add_(_numbers(shifts, scales.device)).clamp_(0, few.scale_limit)
+        out = torch.empty(count * batch, dtype=torch.int64, device=symbols.device)
+        with torch.cuda.device_of(symbols):  # type: ignore[no-untyped-call]
+            costs_kernel[(count * batch,)](
+                *(symbols[:, ::every].int().contiguous(), a, b, scales, native.constants, log, out),
+                *(few.n, batch, few.alphabet, *native.triton()),
+                K=few.components,
+                BLOCK=BLOCK,
+                enable_fp_fusion=False,
+            )
+        return out.view(count, batch).T
+
+    def _reserve(self, symbols: int) -> None:
+        """Make room for the words of `symbols` more symbols, without asking how many there are."""
+        self.most += symbols * 16 // self.bits
+        if self.most >= self.tail.shape[1]:
+            self._grow(self.most + 1)
+
     def _run(self, kernel: Any, distribution: Distribution, native: Native, symbols: Tensor, **sizes: int) -> None:
         assert native.triton is not None
         lanes = self.heads.shape[1]
         block = _block(lanes)
         with torch.cuda.device_of(symbols):  # type: ignore[no-untyped-call]  # Triton launches on the current device
             kernel[(distribution.batch,)](
-                *(self.heads, self.tail, self.size, symbols, *native.fields, native.constants),
+                *(self.heads, self.tail, self.size, self.trouble, symbols, *native.fields, native.constants),
                 *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *native.triton()),
                 K=distribution.components,
                 BLOCK=block,
@@ -104,6 +169,9 @@ class TritonStack(TorchStack):
         symbols = expected.pop(distribution)
         try:
             same = torch.equal(stack._pop(distribution, native), symbols) and _equal(stack, expected)
+            if hasattr(distribution, "shifted"):
+                asked: Any = distribution, symbols, (-3, 0, 9), 2, torch.arange(65537, device=device)
+                same = same and torch.equal(stack._costs(*asked), expected.costs(*asked))
             stack._push(distribution, native, symbols)
             expected.push(distribution, symbols)
             problem = None if same and _equal(stack, expected) else "it gives other words"
@@ -112,6 +180,11 @@ class TritonStack(TorchStack):
         if problem:
             warnings.warn(f"the torch backend, which is slower, replaces Triton on {device}: {problem}", stacklevel=2)
         return problem is None
+
+
+@cache
+def _numbers(values: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.int32, device=device)[:, None, None]
 
 
 def _block(lanes: int) -> int:

@@ -1,24 +1,26 @@
 """Push and pop of FORMAT.md section 2 as Triton kernels, one program for each message; see `triton_backend`.
 
-Arguments of both: heads int64 (B, L), tail int32 (B, columns) with sizes int64 (B,) words in use, symbols int32 (B, n),
-the fields a, b, c and the constants of a block (`distribution.Native`), n, L, the number of columns, the alphabet, the
-functions LOAD and CUM of `distribution.TritonFunctions`, K, BLOCK, a power of two not below L, and BITS of a word, 8 or
-16.
+Arguments of both: heads int64 (B, L), tail int32 (B, columns) with sizes int64 (B,) words in use, trouble int32 (B,),
+symbols int32 (B, n), the fields a, b, c and the constants of a block (`distribution.Native`), n, L, the number of
+columns, the alphabet, the functions LOAD and CUM of `distribution.TritonFunctions`, K, BLOCK, a power of two not below
+L, and BITS of a word, 8 or 16. What goes wrong is noted in `trouble`, and no memory but the message's is touched.
 """
 
 import triton
 import triton.language as tl
 
-_NUMBERS = ["n", "lanes", "columns", "alphabet"]
+_NUMBERS = ["n", "lanes", "columns", "alphabet", "batch"]
 """Not compiled in: they differ from block to block."""
+IMPOSSIBLE, EXHAUSTED = tl.constexpr(1), tl.constexpr(2)
+"""Trouble: a symbol of frequency 0 or outside the alphabet was pushed; too few words were there to pop."""
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def push_kernel(
-    heads, tail, sizes, symbols, a, b, c, constants, n, lanes, columns, alphabet,
+    heads, tail, sizes, trouble, symbols, a, b, c, constants, n, lanes, columns, alphabet,
     LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
 ):  # fmt: skip
-    """Push n symbols to each message; of one that gets a symbol of frequency 0 the size becomes negative."""
+    """Push n symbols to each message."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     heads += message * lanes + lane
     tail += message * columns
@@ -31,10 +33,11 @@ def push_kernel(
         here = (lane < lanes) & (i < n)
         at = message * n + i
         x, y, z = LOAD(at, here, a, b, c, constants, alphabet, K)
-        symbol = tl.load(symbols + at, here, other=0)
+        given_symbol = tl.load(symbols + at, here, other=0)
+        symbol = tl.minimum(tl.maximum(given_symbol, 0), alphabet - 1)
         start = CUM(symbol, x, y, z, constants, alphabet, K).to(tl.uint32)
         freq = CUM(symbol + 1, x, y, z, constants, alphabet, K).to(tl.uint32) - start
-        impossible += (here & (freq == 0)).to(tl.int32)
+        impossible += (here & ((freq == 0) | (symbol != given_symbol))).to(tl.int32)
         freq = tl.maximum(freq, 1)
         # head >= freq * 2^16, without 2^32
         given = (here & ((head >> 16) >= freq)).to(tl.int32)
@@ -49,16 +52,17 @@ def push_kernel(
         quotient = rest // freq
         head = tl.where(here, (quotient << 16) + (rest - quotient * freq) + start, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
-    tl.store(sizes + message, tl.where(tl.sum(impossible, 0) > 0, -1, size))
+    tl.store(sizes + message, size)
+    tl.store(trouble + message, tl.load(trouble + message) | tl.where(tl.sum(impossible, 0) > 0, IMPOSSIBLE, 0))
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def pop_kernel(
-    heads, tail, sizes, symbols, a, b, c, constants, n, lanes, columns, alphabet,
+    heads, tail, sizes, trouble, symbols, a, b, c, constants, n, lanes, columns, alphabet,
     LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
     DIGITS: tl.constexpr,
 ):  # fmt: skip
-    """Pop n symbols of each message; of one that has too few words the size becomes negative."""
+    """Pop n symbols of each message."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     heads += message * lanes + lane
     tail += message * columns
@@ -93,4 +97,24 @@ def pop_kernel(
         size -= tl.sum(taken, 0)
         head = tl.where(here, (rest << (BITS * taken).to(tl.uint32)) + words, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
-    tl.store(sizes + message, size)
+    tl.store(sizes + message, tl.maximum(size, 0))
+    tl.store(trouble + message, tl.load(trouble + message) | tl.where(size < 0, EXHAUSTED, 0))
+
+
+@triton.jit(do_not_specialize=_NUMBERS)
+def costs_kernel(
+    symbols, a, b, c, constants, log, out, n, batch, alphabet,
+    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Sums of log[freq] over the n symbols of each row: out int64 (V B,), fields (V B, n, K) and symbols (B, n)."""
+    row, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
+    total = tl.zeros_like(lane).to(tl.int64)
+    for first in range(0, n, BLOCK):
+        i = first + lane
+        here = i < n
+        x, y, z = LOAD(row * n + i, here, a, b, c, constants, alphabet, K)
+        symbol = tl.load(symbols + row % batch * n + i, here, other=0)
+        symbol = tl.minimum(tl.maximum(symbol, 0), alphabet - 1)
+        freq = CUM(symbol + 1, x, y, z, constants, alphabet, K) - CUM(symbol, x, y, z, constants, alphabet, K)
+        total += tl.load(log + freq, here, other=0)
+    tl.store(out + row, tl.sum(total, 0))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
 
 
@@ -43,7 +43,7 @@ class Bits:
         """See `Distribution.native`; each field is 16 - size."""
         shift = self._shift.contiguous()
         constants = torch.empty(0, dtype=torch.int32, device=shift.device)
-        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, intervals=self._intervals)
+        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, self._intervals)
 
     def _intervals(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         shift = self._shift[..., 0]
@@ -61,3 +61,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return min(s << local[0], 1 << 16)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import BITS
+
+    return BITS

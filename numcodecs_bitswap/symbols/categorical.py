@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .tables import tables
 
 
@@ -49,7 +49,7 @@ class Categorical:
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
         logits = self._logits.int().contiguous()
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device))
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), _triton)
 
 
 @cache
@@ -76,3 +76,9 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return r * components >> 16
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import CATEGORICAL
+
+    return CATEGORICAL

@@ -2,6 +2,11 @@
 
 from torch import Tensor
 
+ASKED = {"cpu"}
+"""Devices whose tensors are looked at. To ask a GPU is to wait for it, so there the parameters are as networks give
+them, within their limits.
+"""
+
 
 def block_shape(*parameters: Tensor) -> tuple[int, int]:
     """Return (B, n) of parameters that must all have shape (B, n, 1)."""
@@ -12,8 +17,8 @@ def block_shape(*parameters: Tensor) -> tuple[int, int]:
 
 
 def check_range(name: str, values: Tensor, low: int, high: int) -> None:
-    """Raise unless low <= values <= high."""
-    if values.numel():
-        least, most = values.aminmax()
+    """Raise unless low <= values <= high, on the devices that are ASKED."""
+    if values.numel() and values.device.type in ASKED:
+        least, most = (each.item() for each in values.aminmax())
         if least < low or most > high:
-            raise ValueError(f"{name} {int(least)} .. {int(most)} are not all in {low} .. {high}")
+            raise ValueError(f"{name} {least} .. {most} are not all in {low} .. {high}")

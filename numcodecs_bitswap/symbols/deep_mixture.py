@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from .bits import Bits
 from .checks import check_range
 from .tables import tables
@@ -99,7 +99,7 @@ class DeepMixture:
     def native(self) -> Native:
         """See `Distribution.native`; the fields are logits, means and scales."""
         logits, means, scales = (p.int().contiguous() for p in (self._logits, self._means, self._scales))
-        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(means.device))
+        return Native(Functions(_load, _guess, _cum), (logits, means, scales), _constants(means.device), _triton)
 
     def split(self, samples: Tensor) -> tuple[Tensor, Bits, Tensor]:
         """Samples (B, n) as buckets, and the distribution and values of their low bits; inverse of `join`."""
@@ -204,3 +204,9 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
         b += 1
     i = 8 * b + (distance >> b)
     return HALF + i if residual >= 0 else HALF - 1 - i
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import DEEP
+
+    return DEEP

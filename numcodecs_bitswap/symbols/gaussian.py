@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from ..rans.distribution import Functions, Native, TritonFunctions
 from . import gaussian_places
 from .checks import block_shape, check_range
 from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
@@ -76,7 +76,7 @@ class Gaussian:
         """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
         mantissa, offset, inverse = (p.unsqueeze(-1) for p in self._fields[2:])
         functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
-        return Native(functions, (offset, mantissa, inverse), constants)
+        return Native(functions, (offset, mantissa, inverse), constants, _triton)
 
     def intervals(self, values: Tensor) -> list[tuple[Tensor, Tensor]] | None:
         """Starts and freqs of the block of values (B, n) that FORMAT.md says, in the order of pushing: of the places'
@@ -164,3 +164,9 @@ def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
     d = (constants[np.uint64(POSITION + (r >> 4))] * local[3] * 21845 + (local[0] << 26)) >> 32  # 21845 is 2^26 / 3072
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
+
+
+def _triton() -> TritonFunctions:
+    from .triton_forms import INTEGER_GAUSSIAN
+
+    return INTEGER_GAUSSIAN

@@ -4,6 +4,7 @@ The same integer function twice: in torch, vectorised, and as plain functions fo
 Imports `rans.distribution`, the checks and the tables.
 """
 
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -56,8 +57,9 @@ class LogisticMixture:
     def shifted(self, shift: int | Tensor) -> "LogisticMixture":
         """See `Shiftable.shifted`."""
         by = shift if isinstance(shift, int) else shift.unsqueeze(2)
-        scales = (self._scales + by).clamp_(0, self.scale_limit)
-        return LogisticMixture(self._logits, self._means, scales, self.alphabet, self._floor)
+        shifted = copy(self)  # which is not checked again
+        shifted._scales = (self._scales + by).clamp_(0, self.scale_limit)
+        return shifted
 
     def thinned(self, every: int) -> "LogisticMixture":
         """See `Shiftable.thinned`."""
@@ -138,9 +140,8 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[2 * components + k] *= r
 
 
-def _rescale(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
-    for k in range(components):
-        local[components + k] = constants[INVSCALE + scales[b, i, k]]
+def _rescale(local: Any, k: int, index: int, constants: Any, components: int) -> None:
+    local[components + k] = constants[INVSCALE + index]
 
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:

@@ -21,6 +21,7 @@ from numcodecs_bitswap.rans.distribution import Distribution, Native, TritonFunc
 from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.rans.torch_backend import TorchStack
 from numcodecs_bitswap.rans.triton_backend import TritonStack
+from numcodecs_bitswap.symbols.bits import Bits
 from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.triton_forms import UNIFORM
 from numcodecs_bitswap.symbols.uniform import Uniform
@@ -28,6 +29,8 @@ from pictures import photograph
 from plain_message import BLOCKS, Plain, cums, integers, random_mixture, random_words, same
 
 few = partial(settings, max_examples=12)
+NOT_ALL = "posterior", "Gaussian posterior", "integer Gaussian", "integer Gaussian posterior", "16-bit mixture"
+"""Blocks that do not have every symbol."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,35 @@ def test_pop_is_the_format_and_push_its_inverse(case: tuple[list[Words], list[Di
 
 
 @few()
-@given(blocks([kind for kind in BLOCKS if "posterior" not in kind]), st.integers(0, 2**32))
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 100), st.integers(0, 2**32))
+def test_bits(batch: int, lanes: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = integers(rng, 0, 17, batch, n)
+    values = integers(rng, 0, 1 << 16, batch, n) & ((1 << sizes) - 1)
+    words = [random_words(rng, lanes, n) for _ in range(batch)]
+    message, other = (Message.unflatten(words, backend=backend) for backend in ("triton", "numba"))
+    for each in (message, other):
+        each.push(Bits(sizes.unsqueeze(2)), values)
+    assert same(message, other.flatten())
+    assert torch.equal(message.pop(Bits(sizes.unsqueeze(2))), values)
+    assert same(message, words)
+
+
+@few()
+@given(blocks(["logistic", "mixture", "16-bit mixture"]), st.integers(0, 2**32))
+def test_costs(case: tuple[list[Words], list[Distribution]], seed: int) -> None:
+    words, chosen = case
+    rng = np.random.default_rng(seed)
+    log, shifts, every = torch.from_numpy(rng.integers(0, 5000, 65537)), (-9, 0, 30), int(rng.integers(1, 5))
+    message, other = (Message.unflatten(words, backend=backend) for backend in ("triton", "torch"))
+    for mixture in chosen:
+        symbols = integers(rng, 0, mixture.alphabet, mixture.batch, mixture.n)
+        asked: Any = mixture, symbols, shifts, every, log
+        assert torch.equal(message.costs(*asked), other.costs(*asked))
+
+
+@few()
+@given(blocks([kind for kind in BLOCKS if kind not in NOT_ALL]), st.integers(0, 2**32))
 def test_push_is_that_of_the_other_backends_and_pop_its_inverse(
     case: tuple[list[Words], list[Distribution]], seed: int
 ) -> None:
@@ -119,8 +150,9 @@ def test_what_a_posterior_does_not_have_cannot_be_pushed() -> None:
     message.push(posterior, symbols)
     assert same(message, words)
     symbols[1, 20] = 0
+    message.push(posterior, symbols)
     with pytest.raises(FormatError, match="altered"):
-        message.push(posterior, symbols)
+        message.check()
 
 
 def test_it_runs_out_at_the_same_word() -> None:
@@ -132,7 +164,10 @@ def test_it_runs_out_at_the_same_word() -> None:
             outcomes = set()
             for backend in ("triton", "numba"):
                 try:
-                    outcomes.add(str(Message.unflatten(words, backend=backend).pop(Uniform(2, 50, 200)).tolist()))
+                    message = Message.unflatten(words, backend=backend)
+                    symbols = message.pop(Uniform(2, 50, 200))
+                    message.check()
+                    outcomes.add(str(symbols.tolist()))
                 except MessageExhausted:
                     outcomes.add("exhausted")
             assert len(outcomes) == 1

@@ -119,7 +119,7 @@ def test_windows(cells: tuple[int, ...], channels: int, seed: int) -> None:
 @given(grids, st.sampled_from([1, 3]), st.integers(1, 4), st.integers(0, 1), st.integers(0, 1), seeds)
 def test_parameters(cells: tuple[int, ...], c: int, k: int, rows: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    n, h, w = cells
+    _, h, w = cells
     y = integers(rng, -9000, 9000, (*cells, 3 * k * c + c * (c - 1) // 2 + 5), np.int32)
     added = integers(rng, -200, 200, (*cells, 3 * k + 2), np.int32)
     base = integers(rng, 0, 8 * 4 * 255, (*cells, c), np.int16)
