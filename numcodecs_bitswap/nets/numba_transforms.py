@@ -30,9 +30,11 @@ GOAL = np.interp(
     np.arange(6 * GOALS) * (2.0**FINE / GOALS), QUANTILE.astype(np.float64), np.arange(len(QUANTILE)) / 64.0
 ).astype(np.float32)
 """Logits in octaves by latents: the inverse of QUANTILE, good enough to begin a search with."""
-EXP2 = tuple(np.float32([1.0000036, 0.69296956, 0.24162132, 0.051717736, 0.013683984]))
+EXP2 = tuple(np.array([1.0000036, 0.69296956, 0.24162132, 0.051717736, 0.013683984], np.float32))
 """2^x for 0 <= x < 1, as a polynomial."""
-LOG2 = tuple(np.float32([1.4426932, -0.72116274, 0.47770593, -0.33924779, 0.21558854, -0.096066259, 0.020490348]))
+LOG2 = tuple(
+    np.array([1.4426932, -0.72116274, 0.47770593, -0.33924779, 0.21558854, -0.096066259, 0.020490348], np.float32)
+)
 """log2(1 + x) / x for 0 <= x < 1."""
 ONE, HALF, STEEPEST = np.float32(1), np.float32(0.5), np.float32(30)
 

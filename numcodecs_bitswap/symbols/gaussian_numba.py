@@ -68,11 +68,11 @@ def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tenso
 
 
 @inlined
-def _field(mean, deviation):  # type: ignore[no-untyped-def]
+def _field(mean: Any, deviation: Any) -> Any:
     """h, the mean in steps, mantissa, offset and STEP // mantissa."""
     # The exponent of a deviation as a float is its number of bits less one.
     exponent = (np.float64(deviation).view(np.int64) >> 52) - 1023
-    shift = max(exponent + 1 - MANTISSA_BITS, 0)
+    shift: Any = max(exponent + 1 - MANTISSA_BITS, 0)
     mantissa = np.int64(deviation) >> shift
     offset = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
     # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
@@ -80,7 +80,7 @@ def _field(mean, deviation):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _fields(means: Any, deviations: Any, shifts: Any, steps: Any, mantissas: Any, offsets: Any, inverses: Any) -> None:
+def _fields(means, deviations, shifts, steps, mantissas, offsets, inverses):  # type: ignore[no-untyped-def]
     for i in range(len(means)):
         shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
         shifts[i], steps[i], mantissas[i], offsets[i], inverses[i] = shift, step, mantissa, offset, inverse
@@ -163,7 +163,7 @@ def _natural(values, means, deviations, starts, freqs, low, low_freqs, high, hig
 
 
 @compiled
-def _split(values: Any, shifts: Any, steps: Any, mantissas: Any, symbols: Any, bits: Any, places: Any) -> None:
+def _split(values, shifts, steps, mantissas, symbols, bits, places):  # type: ignore[no-untyped-def]
     far = 0
     for i in range(len(values)):
         d, reach = (values[i] >> shifts[i]) - steps[i], 7 * mantissas[i] >> 9
@@ -179,7 +179,7 @@ def _split(values: Any, shifts: Any, steps: Any, mantissas: Any, symbols: Any, b
 
 
 @compiled
-def _join(symbols: Any, places: Any, shifts: Any, steps: Any, mantissas: Any, values: Any) -> None:
+def _join(symbols, places, shifts, steps, mantissas, values):  # type: ignore[no-untyped-def]
     for i in range(len(symbols)):
         k, shift = max(symbols[i] - (ALPHABET - TAILS), TAILS - 1 - symbols[i]), np.int64(shifts[i])
         value = ((symbols[i] - CENTRE + steps[i]) << shift) + places[i]
@@ -192,7 +192,7 @@ def _join(symbols: Any, places: Any, shifts: Any, steps: Any, mantissas: Any, va
 
 
 @compiled
-def _sizes(symbols: Any, shifts: Any, bits: Any) -> None:
+def _sizes(symbols, shifts, bits):  # type: ignore[no-untyped-def]
     for i in range(len(symbols)):
         k = max(symbols[i] - (ALPHABET - TAILS), TAILS - 1 - symbols[i])
         bits[i] = shifts[i]

@@ -2,6 +2,8 @@
 `rans.distribution` and torch.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,7 @@ class Known:
         return Native(NOTHING, (none, none, none), none, intervals=lambda _: (self._starts, self._freqs))
 
 
-def _nothing(*_: object) -> int:
+def _nothing(*_: object) -> Any:
     raise NotImplementedError("symbols are popped with their distribution")
 
 
