@@ -208,14 +208,12 @@ def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Te
     """Pop values of a shape (N, ...), int32."""
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
-    places = torch.zeros_like(symbols)
-    most = _most(sizes)
-    if most > 16:
-        places = message.pop(Bits((sizes - 16).clamp_(min=0).unsqueeze(-1))) << 16
+    high: Tensor | int = 0
+    if (most := _most(sizes)) > 16:
+        high = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
         sizes = sizes.clamp(max=16)
-    if most > 0:
-        places = places + message.pop(Bits(sizes.unsqueeze(-1)))
-    return gaussian.join(symbols, places).reshape(tuple(shape))
+    low = message.pop(Bits(sizes.unsqueeze(-1))) if most > 0 else torch.zeros_like(symbols)
+    return gaussian.join(symbols, low + high).reshape(tuple(shape))
 
 
 def _most(sizes: Tensor) -> int:

@@ -85,8 +85,8 @@ class Gaussian:
         check_range("values", values, -LARGEST, LARGEST)
         if self._parts is gaussian_places:
             return None
-        own = values.contiguous(), self._means.contiguous(), self._deviations.contiguous()
-        blocks: list[tuple[Tensor, Tensor]] = self._parts.intervals(*own, self._floor)
+        blocks: list[tuple[Tensor, Tensor]]
+        blocks = self._parts.intervals(values, self._means, self._deviations, self._floor)
         return blocks
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,18 +53,20 @@ def intervals(values: Tensor, means: Tensor, deviations: Tensor, floor: bool) ->
     """Starts and freqs of a block of values (FORMAT.md section 3.8) in the order of pushing them: the low bits of the
     places, if there are any the bits from the 17th on, and the symbols. All int32 (B, n).
     """
-    out = [torch.empty(values.shape, dtype=torch.int32) for _ in range(6)]
-    arrays = (each.reshape(-1).numpy() for each in (values, means, deviations, *out))
-    high = _floored(*arrays) if floor else _natural(*arrays)
+    arrays = [each.numpy().reshape(-1) for each in (values, means, deviations)]
+    results = np.empty((6, values.numel()), np.int32)
+    high = (_floored if floor else _natural)(*arrays, *results)
+    out = torch.from_numpy(results).view(6, *values.shape).unbind()
     symbols, low, rest = zip(out[::2], out[1::2], strict=True)
     return [low, rest, symbols] if high else [low, symbols]
 
 
-def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> list[Tensor]:
+def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     """Call a loop over the values of int32 tensors of one shape; returns its results."""
-    out = [torch.empty(inputs[0].shape, dtype=torch.int32) for _ in range(results)]
-    loop(*(each.int().reshape(-1).numpy() for each in (*inputs, *out)))
-    return out
+    arrays = [each.numpy().reshape(-1) for each in inputs]
+    out = np.empty((results, inputs[0].numel()), np.int32)  # to make one array takes longer than a short loop
+    loop(*arrays, *out)
+    return torch.from_numpy(out).view(results, *inputs[0].shape).unbind()
 
 
 @inlined
