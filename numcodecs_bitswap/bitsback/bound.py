@@ -32,6 +32,12 @@ class CountingMessage(Message):
         super().push(distribution, symbols)
         self.bits = self.bits + information(distribution, symbols)
 
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """See `Message.push_intervals`."""
+        before = self.bits  # it may be pushed by `push`
+        super().push_intervals(starts, freqs)
+        self.bits = before + (16 - torch.log2(freqs.double())).sum(1)
+
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         symbols = super().pop(distribution)

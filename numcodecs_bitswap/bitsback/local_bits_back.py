@@ -10,7 +10,6 @@ will do that is close and that both sides compute alike.
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import starmap
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -20,7 +19,6 @@ from ..errors import FormatError
 from ..rans.message import Message
 from ..symbols.bits import Bits
 from ..symbols.gaussian import Gaussian
-from ..symbols.known import Known
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
 
@@ -193,8 +191,8 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
     """Push values (N, ...), one Gaussian for each: places in symbols, then symbols."""
     values = values.reshape(message.batch, -1)
     if (blocks := gaussian.intervals(values)) is not None:
-        for known in starmap(Known, blocks):
-            message.push(known, known.symbols)
+        for starts, freqs in blocks:
+            message.push_intervals(starts, freqs)
         return
     symbols, sizes, places = gaussian.split(values)
     if (most := _most(sizes)) > 0:

@@ -38,7 +38,7 @@ class NumbaStack:
     size : int64 array, shape (B,)
     """
 
-    defers = False
+    defers, takes_intervals = False, True
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -69,14 +69,20 @@ class NumbaStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        self._reserve(distribution.n)
         native = distribution.native()
         if native.intervals:
-            starts, freqs = (each.numpy() for each in native.intervals(symbols))
-            arrays = self.heads, self.tail, self.size, starts, freqs, self.bits
-            self._spread(lambda first, last: push_intervals(*arrays, first, last), symbols)
-        else:
-            self._run(0, distribution, native, symbols.int().contiguous())
+            self.push_intervals(*native.intervals(symbols))
+            return
+        self._reserve(distribution.n)
+        self._run(0, distribution, native, symbols.int().contiguous())
+        if (self.size < 0).any():
+            raise FormatError(IMPOSSIBLE)
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """See `Message.push_intervals`."""
+        self._reserve(starts.shape[1])
+        arrays = self.heads, self.tail, self.size, starts.numpy(), freqs.numpy(), self.bits
+        self._spread(lambda first, last: push_intervals(*arrays, first, last), starts)
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 

@@ -1,13 +1,11 @@
-"""Symbols whose intervals are known: how a block is pushed whose distribution found them all at once. Imports
-`rans.distribution` and torch.
-"""
+"""Symbols whose intervals are known, as a distribution: for backends that take nothing else."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native
+from .distribution import Functions, Native
 
 
 class Known:
@@ -27,7 +25,7 @@ class Known:
     @property
     def symbols(self) -> Tensor:
         """What is to be pushed: int32 zeros (B, n)."""
-        return torch.zeros(self.batch, self.n, dtype=torch.int32)
+        return torch.zeros_like(self._starts)
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: starts and freqs, int64 (B, k)."""
@@ -39,13 +37,10 @@ class Known:
         return starts + symbols * freqs
 
     def native(self) -> Native:
-        """See `Distribution.native`."""
-        none = torch.empty(0, dtype=torch.int32)
-        return Native(NOTHING, (none, none, none), none, intervals=lambda _: (self._starts, self._freqs))
+        """A form that nothing can be compiled from."""
+        none = torch.empty(0, dtype=torch.int32, device=self._starts.device)
+        return Native(Functions(_nothing, _nothing, _nothing), (none, none, none), none)
 
 
 def _nothing(*_: object) -> Any:
-    raise NotImplementedError("symbols are popped with their distribution")
-
-
-NOTHING = Functions(_nothing, _nothing, _nothing)
+    raise NotImplementedError("intervals that are known are pushed by `Message.push_intervals`")
