@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
-from .numba_intervals import push_intervals
+from .numba_intervals import pop_bits, push_intervals
 from .numba_kernels import cost_kernel, kernels
 
 THREADED = 1 << 15
@@ -89,7 +89,12 @@ class NumbaStack:
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
-        self._run(1, distribution, distribution.native(), symbols)
+        native = distribution.native()
+        if native.shifts is None:
+            self._run(1, distribution, native, symbols)
+        else:
+            arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
+            self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
         return symbols

@@ -43,7 +43,9 @@ class Bits:
         """See `Distribution.native`; each field is 16 - size."""
         shift = self._shift.contiguous()
         constants = torch.empty(0, dtype=torch.int32, device=shift.device)
-        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, self._intervals)
+        return Native(
+            Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, self._intervals, shift[..., 0]
+        )
 
     def _intervals(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         shift = self._shift[..., 0]
