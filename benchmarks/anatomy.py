@@ -98,7 +98,7 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
         return run
 
     places = [
-        (exact, "gemm", "products"),
+        (exact.Layer, "sums", "products"),
         (stage.Stage, "pass_a", "networks"),
         (stage.Stage, "pass_b", "networks"),
         (parameters.PhaseParameters, "channel", "networks"),
@@ -109,6 +109,7 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
         (vae.VaeModel, "likelihood", "networks"),
         (Message, "push", "message"),
         (Message, "pop", "message"),
+        (Message, "costs", "message"),
         *((each, name, "framing") for each in (chunk.Encoding, chunk.Decoding) for name in ("__init__", "finish")),
     ]
     patches = [mock.patch.object(place, name, timer(getattr(place, name), part)) for place, name, part in places]

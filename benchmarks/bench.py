@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 
 from benchmarks import anatomy, process
 from benchmarks.images import chunks_of, image_sets
-from benchmarks.peers import THREADS, Measured, bitswap, classical, measure, table
 from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.classical import PHOTOGRAPHS, SLOW, classical
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.options import AUTO
+from numcodecs_bitswap.peers import THREADS, Measured, bitswap, measure, table
 
 OUT = Path("bench-out")
 REFERENCE = "JPEG XL effort 7"
@@ -40,7 +41,7 @@ def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> 
                 if not chunks:
                     print("(no image is that large)")
                     continue
-                peers = [bitswap(model), *classical(channels, slow)]
+                peers = [bitswap(model), *classical(chunks[0], [*PHOTOGRAPHS, *(SLOW if slow else ())])]
                 tables[title] = [measure(peer, chunks, repeats) for peer in peers]
                 print(table(tables[title], REFERENCE), flush=True)
     return tables

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.paper_peers import OURS, Papers, classical_rows, learned, sizes, theirs, timed
 from benchmarks.paper_report import Report, Table, published
 from benchmarks.paper_starts import bound, start_table
-from benchmarks.peers import measure
+from numcodecs_bitswap.peers import measure
 from numcodecs_bitswap.train.arrays import read_items
 from numcodecs_bitswap.train.data import split_held_back
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.paper_mnist import Rates
 from benchmarks.paper_starts import Curves
-from benchmarks.peers import Chunk
+from numcodecs_bitswap.peers import Chunk
 from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
 from numcodecs_bitswap.symbols.tables import vae_tables
 

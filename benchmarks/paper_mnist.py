@@ -10,7 +10,7 @@ from benchmarks.paper_chains import measure_chains, runs_of
 from benchmarks.paper_peers import OURS, Papers, classical_rows, learned, sizes, theirs, timed
 from benchmarks.paper_report import Report, Table, published
 from benchmarks.paper_starts import Curves, bound, start_table
-from benchmarks.peers import Chunk, measure
+from numcodecs_bitswap.peers import Chunk, measure
 from numcodecs_bitswap.train.arrays import binarised, read_items
 
 LAYERS = (1, 2, 4, 8)

@@ -8,8 +8,9 @@ from numcodecs import BZ2, LZMA, GZip, Zstd
 from PIL import Image
 
 from benchmarks.paper_report import Cell, Published, published
-from benchmarks.peers import Chunk, Measured, Peer, classical, measure
 from numcodecs_bitswap import BBANS, BitSwap
+from numcodecs_bitswap.classical import classical
+from numcodecs_bitswap.peers import Chunk, Measured, Peer, measure
 
 GENERAL = {
     "gzip": ("gzip 9", GZip(level=9)),
@@ -18,7 +19,7 @@ GENERAL = {
     "zstd": ("Zstd 22", Zstd(level=22)),
 }
 IMAGE = {"png": "PNG", "webp": "WebP method 6", "jpegxl": "JPEG XL effort 7"}
-"""Names in `peers.classical`."""
+"""Names in `classical.classical`."""
 WEBP_SIDE = 16383
 """Largest side of a WebP image."""
 OURS: dict[str, Any] = {"bb_ans": ("BB-ANS", BBANS), "bit_swap": ("Bit-Swap", BitSwap)}
@@ -47,7 +48,7 @@ def general(key: str, binary: bool = False) -> Peer:
 
 def image(key: str, channels: int, binary: bool = False) -> Peer:
     """An image codec; binary pixels go in as one bit (PNG) or as black and white (WebP, JPEG XL)."""
-    peer = next(peer for peer in classical(channels) if peer.name == IMAGE[key])
+    (peer,) = classical(np.empty((8, 8, 3) if channels == 3 else (8, 8), np.uint8), [IMAGE[key]])
     if not binary:
         return peer
     if key == "png":

@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks.paper_chains import measure_chains
 from benchmarks.paper_peers import GENERAL, IMAGE, OURS, Papers, general, image, learned, sizes, theirs, timed
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
-from benchmarks.peers import Chunk, measure
 from numcodecs_bitswap import catalog, patches
 from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap.peers import Chunk, measure
 from numcodecs_bitswap.train.data import list_images, read_image
 
 PATCH = 32

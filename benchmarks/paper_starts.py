@@ -9,10 +9,10 @@ from tqdm import tqdm
 from benchmarks.paper_chains import Chains, measure_chains, runs_of
 from benchmarks.paper_peers import OURS
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
-from benchmarks.peers import Chunk
 from numcodecs_bitswap import BitSwap, chunk, patches
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import Model
+from numcodecs_bitswap.peers import Chunk
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100)
 TABLED = (1, 10, 100)

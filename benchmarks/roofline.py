@@ -96,12 +96,12 @@ def ceilings(device: str, streams: int = 1) -> Ceilings:
     On a CPU the caller limits torch to one thread for each. The product is the one that the networks use:
     `torch._int_mm` wherever that is exact.
     """
-    rate = 0.0
+    rate, gemm = 0.0, exact.choose_gemm(torch.device(device), "auto")
     for rows, inputs, outputs in SIZES[device]:
         a = torch.randint(-127, 128, (rows, inputs), dtype=torch.int8, device=device)
         w = torch.randint(-63, 64, (inputs, outputs), dtype=torch.int8, device=device)
         for weights in (w, w.T.contiguous().T):  # some libraries want one memory order, some the other
-            products = [partial(exact.gemm, part, weights) for part in a.chunk(streams)]
+            products = [partial(gemm, part, weights) for part in a.chunk(streams)]
             rate = max(rate, 2 * a.numel() * outputs / _best(products, device))
     source = torch.ones(COPY[device], dtype=torch.int8, device=device)
     target = torch.zeros_like(source)

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from benchmarks import rans, rans_peer
 from benchmarks.bench import OUT, draw
 from benchmarks.images import Chunk
-from benchmarks.peers import Measured
 from benchmarks.speed_cases import Pictures, Subject, subjects
 from benchmarks.speed_parts import only_threads, rooflines, splits
 from benchmarks.speed_paths import differences, gathered
@@ -32,6 +31,7 @@ from benchmarks.speed_rates import Row, table, timed
 from numcodecs_bitswap import catalog, scheduler, set_device
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.options import AUTO
+from numcodecs_bitswap.peers import Measured
 
 SIZES = (64, 256, 1024)
 CONCURRENT = (1, 8, 64)

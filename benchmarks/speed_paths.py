@@ -10,9 +10,9 @@ from numcodecs.abc import Codec
 from zarr.storage import MemoryStore
 
 from benchmarks.images import Chunk
-from benchmarks.peers import Measured, Peer, measure
 from benchmarks.speed_cases import Subject
 from numcodecs_bitswap import scheduler, set_device
+from numcodecs_bitswap.peers import Measured, Peer, measure
 
 
 class Timed(NamedTuple):

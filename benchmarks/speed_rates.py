@@ -8,9 +8,10 @@ from statistics import median
 from tqdm import tqdm
 
 from benchmarks.images import Chunk
-from benchmarks.peers import THREADS, Peer, classical, jpegxl, measure
 from benchmarks.speed_cases import Pictures, Subject, sheet, stored
 from benchmarks.speed_paths import Timed, through_codec, through_zarr
+from numcodecs_bitswap.classical import PHOTOGRAPHS, classical
+from numcodecs_bitswap.peers import THREADS, Peer, measure
 
 MOST = {"cpu": 1 << 21, "cuda": 1 << 24}
 """Bytes of chunks that are coded at once, but for a single chunk."""
@@ -122,7 +123,7 @@ def _entries(
                 work = partial(way, subject, chunks[:n], times(n))
                 entries.append(_Entry(subject.name, device, name, n, work))
     sheets = [sheet(chunk) for chunk in chunks[:slow]]
-    for peer in [*classical(3 if sheets[0].ndim == 3 else 1), jpegxl(3)]:
+    for peer in classical(sheets[0], [*PHOTOGRAPHS, "JPEG XL effort 3"]):
         work = partial(_other, peer, sheets, times(slow))
         entries.append(_Entry(peer.name, "cpu", "threads", slow, work))
     return entries

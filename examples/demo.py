@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.peers import bitswap, classical, measure, table
 from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.classical import PHOTOGRAPHS, classical
+from numcodecs_bitswap.peers import bitswap, measure, table
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 
 CHUNK = 256
@@ -83,7 +84,7 @@ def main(image: str = str(Path(__file__).with_name("photograph.png"))) -> None:
     through_zarr(photograph)
 
     chunks = cut(photograph, CHUNK, CHUNK)
-    rows = [measure(peer, chunks, repeats=3) for peer in [bitswap(), *classical(3)]]
+    rows = [measure(peer, chunks, repeats=3) for peer in [bitswap(), *classical(chunks[0], PHOTOGRAPHS)]]
     print(
         f"\nTotal bytes of the {len(chunks)} full chunks, each coded on its own:\n\n{table(rows, 'JPEG XL effort 7')}\n"
     )

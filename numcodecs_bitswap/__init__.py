@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
 
 if TYPE_CHECKING:
+    from .beside import embed_model, use_models
     from .codec import BBANS, BitSwap, LocalBitsBack
     from .scheduler import set_device
 
@@ -33,7 +34,9 @@ __all__ = [
     "MessageExhausted",
     "MissingModel",
     "ModelError",
+    "embed_model",
     "set_device",
+    "use_models",
 ]
 
 
@@ -47,4 +50,8 @@ def __getattr__(name: str) -> Any:
         from .scheduler import set_device
 
         return set_device
+    if name in ("embed_model", "use_models"):
+        from . import beside
+
+        return getattr(beside, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,8 +5,8 @@ is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha2
 files are compressed there, with the suffix .zst, and the SHA-256 is that of what they hold), else
 the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
 folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
-`numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder). torch is imported
-by `load` only.
+`numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder), models beside data
+that `beside.use_models` was called for. torch is imported by `load` only.
 """
 
 import functools
@@ -16,7 +16,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,14 @@ ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model file: its name, where it is, and the SHA-256 that it must have (64 hex digits)."""
+    """A model file: its name, where it is, and the SHA-256 that it must have (64 hex digits). `data`: what the file
+    holds, if it is not in a file system.
+    """
 
     name: str
     path: Path
     sha256: str
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,7 @@ class Loaded:
 
 
 _registered: list[Path] = []
+_given: list[Entry] = []
 _found: dict[str, Entry] = {}
 _hashes: dict[tuple[Path, int, int], str] = {}
 _loaded: dict[tuple[str, str], Loaded] = {}
@@ -64,10 +68,39 @@ def register_folder(path: str | os.PathLike[str]) -> None:
     _registered.append(Path(path))
 
 
+def register_data(data: bytes, sha256: str, place: str) -> Entry:
+    """Add a model file that is in memory to those that are found, in this process.
+
+    Parameters
+    ----------
+    data : bytes
+    sha256 : str
+        What the data must have, 64 hex digits.
+    place : str
+        Where they are from.
+
+    Raises
+    ------
+    ModelError
+        They do not have it, or are not a model file.
+    """
+    entry = Entry(sha256, Path(place), sha256, data)
+    entry = replace(entry, name=str(metadata_of(entry).get("name", sha256)))
+    with _lock:
+        if all(each.sha256 != sha256 for each in _given):
+            _given.append(entry)
+    return entry
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a model of this package has the name: no other can."""
+    return name in _shipped()
+
+
 def names() -> dict[str, str]:
     """Every model that can be found: name -> SHA-256, 64 hex digits."""
     with _lock:
-        every = [(name, sha256 or _sha256(path)) for name, path, sha256 in _candidates([])]
+        every = [(entry.name, entry.sha256 or _sha256(entry.path)) for entry in _candidates([])]
     return dict(reversed(every))  # the first of a name counts
 
 
@@ -152,7 +185,7 @@ def read(entry: Entry) -> bytes:
     ModelError
         They are not those that the id names.
     """
-    data = entry.path.read_bytes()
+    data = entry.path.read_bytes() if entry.data is None else entry.data
     if entry.path.suffix == ".zst":
         try:
             data = bytes(Zstd().decode(data))
@@ -171,31 +204,33 @@ def _metadata(data: bytes) -> dict[str, str]:
 def _search(key: str) -> Entry:
     looked: list[str] = []
     by_id = ID.fullmatch(key) is not None
-    for name, path, known in _candidates(looked):
-        if by_id:
-            sha256 = known or _sha256(path)
-            if sha256.startswith(key):
-                return Entry(name, path, sha256)
-        elif name == key:
-            return Entry(name, path, known or _sha256(path))
+    for entry in _candidates(looked):
+        if by_id or entry.name == key:
+            known = entry if entry.sha256 else replace(entry, sha256=_sha256(entry.path))
+            if not by_id or known.sha256.startswith(key):
+                return known
     raise MissingModel(
         f"model {key!r} is not installed. Looked in: {'; '.join(looked)}. Install the package that brings it, or "
-        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS"
+        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS; if it lies beside the "
+        "data, call numcodecs_bitswap.use_models on them"
     )
 
 
-def _candidates(looked: list[str]) -> Iterator[tuple[str, Path, str | None]]:
-    """(name, path, SHA-256 if known) in order of the search; says in `looked` where it was."""
+def _candidates(looked: list[str]) -> Iterator[Entry]:
+    """Entries in order of the search, with an empty SHA-256 if it is not known yet; says in `looked` where it was."""
     looked.append(str(WEIGHTS))
     for name, line in _shipped().items():
         if (WEIGHTS / line["file"]).is_file():
-            yield name, WEIGHTS / line["file"], line["sha256"]
+            yield Entry(name, WEIGHTS / line["file"], line["sha256"])
         else:
             looked.append(f"{WEIGHTS / line['file']} (gone)")
     for folder in _folders(looked):
         looked.append(str(folder))
         for path in sorted(folder.glob("*.safetensors")):
-            yield path.stem, path, None
+            yield Entry(path.stem, path, "")
+    if _given:
+        looked.append("beside the data: " + ", ".join(str(entry.path) for entry in _given))
+    yield from _given
 
 
 def _folders(looked: list[str]) -> Iterator[Path]:

@@ -1,13 +1,12 @@
 """`numcodecs-bitswap`: what an array would gain, the models that are there, and training."""
 
 import argparse
-import math
 import sys
 from typing import Any
 
-from . import catalog, estimate
-from .codec import BitSwap
+from . import catalog
 from .errors import BitswapError
+from .train.command import add_arguments as add_train_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,14 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_estimate(commands)
     _add_models(commands)
-    commands.add_parser("train", help="train a model by a recipe (python -m numcodecs_bitswap.train)", add_help=False)
-    given, rest = parser.parse_known_args(arguments)
-    if given.command == "train":
-        from .train.__main__ import main as train
-
-        return train(rest)
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+    add_train_arguments(commands.add_parser("train", help="train a model on your own data"))
+    given = parser.parse_args(arguments)
     try:
         return int(given.run(given))
     except BitswapError as error:
@@ -32,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _add_estimate(commands: Any) -> None:
-    parser = commands.add_parser("estimate", help="what would I save?", description=estimate.__doc__)
-    parser.add_argument("array", help="Zarr array (path or URL), .npy file or image")
+    text = "Codes a sample of the chunks of an array with the models that fit and with classical codecs."
+    parser = commands.add_parser("estimate", help="what would I save?", description=text)
+    parser.add_argument("array", help="Zarr array (path or URL), .npy or .npz file, or image")
+    parser.add_argument("--region", help="a part of the array, such as 0:10,:,512:1024")
     parser.add_argument(
         "--chunks", type=int, nargs="+", help="chunk shape (default: the array's; else 256 x 256 pixels)"
     )
@@ -44,24 +39,25 @@ def _add_estimate(commands: Any) -> None:
 
 
 def _estimate(given: argparse.Namespace) -> int:
-    from tqdm import tqdm
+    from . import estimate, opening, peers
+    from .classical import classical
+    from .patches import image_axes
 
-    array, chunks = estimate.open_array(given.array)
+    array = opening.open_array(given.array, given.region)
+    chunks = array.chunks
     if given.chunks:
         if len(given.chunks) != len(array.shape) or min(given.chunks) < 1:
-            raise estimate.SourceError(f"--chunks needs {len(array.shape)} positive numbers for shape {array.shape}")
+            raise opening.SourceError(f"--chunks needs {len(array.shape)} positive numbers for shape {array.shape}")
         chunks = tuple(given.chunks)
     options = {} if given.channel_axis is None else {"channel_axis": given.channel_axis}
-    sample = estimate.sample(array, chunks, max(given.count, 1))
+    sample = opening.sample(array, chunks, max(given.count, 1))
     models = given.model or estimate.fitting_models(sample[0], options)[:2]
-    codecs = estimate.classical(sample[0]) | {
-        f"BitSwap, {model}": BitSwap(model=model, **options) for model in models or ["auto"]
-    }
-    with tqdm(total=2 * len(sample) * len(codecs), leave=False, unit="chunk") as bar:
-        rows = [estimate.measure(name, codec, sample, bar.update) for name, codec in codecs.items()]
-    nbytes = math.prod(array.shape) * array.dtype.itemsize
-    print(f"{given.array}: {array.dtype} {tuple(array.shape)}, {len(sample)} chunks of {tuple(chunks)} sampled")
-    print(estimate.table(rows, sample, nbytes))
+    axes = image_axes(sample[0].shape, options.get("channel_axis", "auto"), "auto")
+    codecs = classical(sample[0], axes=axes)
+    codecs += [peers.bitswap(model, f"BitSwap, {model}", **options) for model in models or ["auto"]]
+    rows = [peers.measure(codec, sample) for codec in codecs]
+    print(f"{given.array}: {array.dtype} {array.shape}, {len(sample)} chunks of {chunks} sampled")
+    print(estimate.table(rows, sample, array.nbytes))
     if not models:
         print("No model fits this dtype or shape: such chunks are stored by Zstandard behind a byte shuffle.")
     return 0

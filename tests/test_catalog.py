@@ -23,7 +23,7 @@ TINY = "tiny-gray8-v1"
 @pytest.fixture(autouse=True)
 def fresh_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other test's folders, and nothing remembered."""
-    for name in ("_registered", "_found", "_hashes", "_loaded"):
+    for name in ("_registered", "_given", "_found", "_hashes", "_loaded"):
         monkeypatch.setattr(catalog, name, type(getattr(catalog, name))())
 
 

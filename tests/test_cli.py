@@ -10,6 +10,7 @@ import zarr
 
 from numcodecs_bitswap import BitSwap, catalog, estimate
 from numcodecs_bitswap.cli import main
+from numcodecs_bitswap.opening import open_array, sample
 from pictures import photograph
 
 TINY = "tiny-rgb8-v1"
@@ -26,7 +27,7 @@ def stored(tmp_path: Path) -> str:
 def test_an_estimate_is_what_the_codecs_give(stored: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", stored, "--model", TINY, "--count", "3"]) == 0
     text = capsys.readouterr().out
-    chunks = estimate.sample(zarr.open_array(stored), (100, 100, 3), 3)
+    chunks = sample(open_array(stored), (100, 100, 3), 3)
     assert [chunk.shape for chunk in chunks] == [(100, 100, 3)] * 3
     total = sum(len(BitSwap(model=TINY).encode(chunk)) for chunk in chunks)
     (line,) = (line for line in text.splitlines() if TINY in line)
@@ -48,9 +49,9 @@ def test_an_estimate_is_what_the_codecs_give(stored: str, capsys: pytest.Capture
 )
 def test_every_array_can_be_sampled(tmp_path: Path, array: Any, chunks: tuple[int, ...]) -> None:
     np.save(tmp_path / "a.npy", array)
-    mapped, shape = estimate.open_array(str(tmp_path / "a.npy"))
-    assert shape == chunks
-    assert {chunk.shape for chunk in estimate.sample(mapped, shape, 2)} == {chunks}
+    mapped = open_array(str(tmp_path / "a.npy"))
+    assert mapped.chunks == chunks
+    assert {chunk.shape for chunk in sample(mapped, chunks, 2)} == {chunks}
 
 
 def test_models_of_other_channels_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     shutil.copy(catalog.find(TINY).path, path)
     monkeypatch.setenv("NUMCODECS_BITSWAP_MODELS", str(tmp_path))
     monkeypatch.setattr(catalog, "_found", {})
+    monkeypatch.setattr(catalog, "_registered", [])
     assert main(["models", "verify", TINY, "mine"]) == 0
     path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
     monkeypatch.setattr(catalog, "_loaded", {})

@@ -16,6 +16,7 @@ CODECS = (BitSwap, BBANS, LocalBitsBack)
 SERIALIZERS = (BitSwapCodec, BBANSCodec, LocalBitsBackCodec)
 PACKAGE = Path(numcodecs_bitswap.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+MEASURING = {"classical", "estimate", "peers"}
 # What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
 MAY_IMPORT = {
     "errors": set(),
@@ -27,12 +28,13 @@ MAY_IMPORT = {
     "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},
     "samples": set(),
+    "opening": {"errors"},
     "frame": {"errors", "dtypes", "samples"},
     "stored": {"errors", "frame"},
-    "train": {"errors", "samples", "nets", "symbols", "rans", "catalog"},
+    "train": {"errors", "samples", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
-WIRING = {"__init__", "catalog", "chunk", "codec", "estimate", "options", "scheduler", "zarr3"}
+WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}
 COMMANDS = {"cli"}
 """What a user types: sees the wiring and training."""
 

@@ -20,10 +20,11 @@ from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train import data, loop, sources
 from numcodecs_bitswap.train.arrays import ArraySource, binarised, read_items
 from numcodecs_bitswap.train.data import DataError, list_images, split_held_back
-from numcodecs_bitswap.train.export import architecture, integer_tensors
+from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.loop import Trainer, evaluate
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.recipe import Recipe, RecipeError, read_recipe
+from numcodecs_bitswap.train.sources import open_data
 from numcodecs_bitswap.train.vae import VaeArchitecture
 from pictures import photograph
 from random_models import LIKELIHOODS
@@ -95,9 +96,11 @@ def recipe(tmp_path: Path, text: str = RECIPE) -> Recipe:
 
 
 def trainer(tmp_path: Path, folder: Path, steps: int, run: str) -> Trainer:
-    return Trainer(
-        recipe(tmp_path, RECIPE.replace("steps = 6", f"steps = {steps}")), [folder], tmp_path / run, "cpu", False
-    )
+    return on(recipe(tmp_path, RECIPE.replace("steps = 6", f"steps = {steps}")), folder, tmp_path / run)
+
+
+def on(recipe: Recipe, data: Path, run: Path) -> Trainer:
+    return Trainer(recipe, open_data([data], recipe), run, "cpu", False)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("models/*/recipe.toml")), ids=lambda path: path.parent.name)
@@ -182,7 +185,7 @@ def test_array_files_that_cannot_be_trained_on(tmp_path: Path, folder: Path) -> 
     with pytest.raises(DataError, match="smaller ones than patches of 12"):
         ArraySource([list(ITEMS[..., None])], 12, data.Augmentation())
     with pytest.raises(DataError, match="array files"):
-        Trainer(recipe(tmp_path, VAE_RECIPE), [folder], tmp_path / "run", "cpu", False)
+        open_data([folder], recipe(tmp_path, VAE_RECIPE))
 
 
 def test_items_are_whole_patches_or_cropped_and_flipped_only_if_asked() -> None:
@@ -249,7 +252,7 @@ def test_a_model_without_stages_is_trained_on_an_array_file(
     path = write(tmp_path / "a.npy", np.repeat(ITEMS // 16 * 16, 3, 0))
     for old, new in (("channels = 3", "channels = 1"), ("large_patch = 32\n", ""), ("2e-3", "5e-2")):
         text = text.replace(old, new)
-    run = Trainer(recipe(tmp_path, text.replace("steps = 6", "steps = 20")), [path], tmp_path / "run", "cpu", False)
+    run = on(recipe(tmp_path, text.replace("steps = 6", "steps = 20")), path, tmp_path / "run")
     before = evaluate(run.average, run.held_back)["total"]
     run.run(minutes=10)
     assert evaluate(run.average, run.held_back)["total"] < before - 0.01
@@ -300,19 +303,42 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, folder: Path
     trainer(tmp_path, folder, 6, "run").save()
     other = recipe(tmp_path, RECIPE.replace("mixtures = 2", "mixtures = 1"))
     with pytest.raises(RecipeError, match="another"):
-        Trainer(other, [folder], tmp_path / "run", "cpu", False)
+        on(other, folder, tmp_path / "run")
 
 
 def test_a_run_begins_with_the_weights_of_another(tmp_path: Path, folder: Path) -> None:
     first = trainer(tmp_path, folder, 2, "first")
     first.run(minutes=10)
     second = trainer(tmp_path, folder, 2, "second")
-    second.start_from(tmp_path / "first")
+    second.start_from(str(tmp_path / "first"))
     for a, b in zip(first.average.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(a, b)
     assert second.step == 0
     with pytest.raises(RecipeError, match="no run"):
-        second.start_from(tmp_path / "missing")
+        second.start_from(str(tmp_path / "missing"))
+
+
+def test_a_run_begins_with_the_weights_of_a_model(tmp_path: Path, folder: Path) -> None:
+    """Its integers come back as they are, but for shifts that are larger than need be."""
+    first = trainer(tmp_path, folder, 2, "first")
+    first.run(minutes=10)
+    write_model(first.average, tmp_path / "origin.safetensors", "origin", "none", "")
+    catalog.register_folder(tmp_path)
+    second = trainer(tmp_path, folder, 2, "second")
+    before = evaluate(second.average, second.held_back)["total"]
+    second.start_from("origin")
+    torch.manual_seed(0)
+    expected = evaluate(first.average, first.held_back)["total"]
+    torch.manual_seed(0)
+    assert evaluate(second.average, second.held_back)["total"] == pytest.approx(expected, rel=1e-6)
+    assert expected != before
+    theirs, ours = (integer_tensors(net.average) for net in (first, second))
+    for name in theirs:
+        if name.endswith(".w"):
+            shifts = [tensors[name[:-1] + "f"].astype(np.float64)[:, None] for tensors in (theirs, ours)]
+            assert np.array_equal(theirs[name] / 2 ** shifts[0], ours[name] / 2 ** shifts[1])
+    with pytest.raises(RecipeError, match="nothing in common"):
+        second.start_from("mnist-v1")
 
 
 def test_a_run_of_another_network_gives_what_fits(tmp_path: Path, folder: Path) -> None:
@@ -320,9 +346,9 @@ def test_a_run_of_another_network_gives_what_fits(tmp_path: Path, folder: Path) 
     first = trainer(tmp_path, folder, 2, "first")
     first.save()
     other = recipe(tmp_path, RECIPE.replace("channel_width = 8", "channel_width = 4"))
-    second = Trainer(other, [folder], tmp_path / "second", "cpu", False)
+    second = on(other, folder, tmp_path / "second")
     before = second.net.state_dict()["stages.0.phases.0.0.first.weight"].clone()
-    second.start_from(tmp_path / "first")
+    second.start_from(str(tmp_path / "first"))
     after, given = second.net.state_dict(), first.net.state_dict()
     assert torch.equal(after["stages.0.phases.0.0.first.weight"], before)
     assert torch.equal(after["core.q.0.first.weight"], given["core.q.0.first.weight"])

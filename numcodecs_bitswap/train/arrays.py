@@ -76,7 +76,7 @@ class ArraySource:
         if any(not items or min(items[0].shape[:2]) < size for items in files):
             raise DataError(f"an array file has fewer than ten items, or smaller ones than patches of {size} pixels")
 
-    def sample(self, n: int, rng: np.random.Generator) -> Pixels:
+    def sample(self, n: int, rng: np.random.Generator, step: int = 0) -> Pixels:
         """n patches, shape (n, channels, size, size)."""
         chosen = [self.files[k] for k in rng.integers(len(self.files), size=n)]
         places = rng.random(n)

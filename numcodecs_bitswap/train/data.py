@@ -16,11 +16,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import BitswapError
+from ..opening import IMAGES
 
 Pixels = NDArray[Any]
 """uint8, of 16-bit samples uint16."""
 Item = TypeVar("Item")
-EXTENSIONS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}
 
 
 class DataError(BitswapError, ValueError):
@@ -56,9 +56,9 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)
     if not files:
-        raise DataError(f"{folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
+        raise DataError(f"{folder} holds no image ({', '.join(sorted(IMAGES))})")
     return files
 
 
@@ -120,7 +120,7 @@ class PatchSource:
                 raise DataError(f"no image is at least {size} pixels on both sides")
             self._pools.append(pool)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Pixels:
+    def sample(self, n: int, rng: np.random.Generator, step: int = 0) -> Pixels:
         """n patches, shape (n, channels, size, size)."""
         return np.stack([self._patch(rng) for _ in range(n)])
 

@@ -91,6 +91,13 @@ class QuantLayer(nn.Module):
         w, b, shift = self._rounded()
         return w, b - self.zero * w.sum(dim=(1, 2, 3)), shift
 
+    def set_integers(self, w: Tensor, b: Tensor, shift: Tensor) -> None:
+        """Take the real values of integer weights, biases and shifts; inverse of `integers`."""
+        scale = torch.exp2(-shift)
+        gain = self.out_gain[:, None, None, None] * self.in_gain / UNIT
+        self.weight.copy_(w * scale[:, None, None, None] / gain)
+        self.bias.copy_((b + self.zero * w.sum(dim=(1, 2, 3))) * scale / self.out_gain)
+
     def _rounded(self) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
             w = self._real_weight()

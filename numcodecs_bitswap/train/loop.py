@@ -1,12 +1,14 @@
 """The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same
-command goes on.
+command goes on. In several processes each does this with patches of its own (together.py).
 """
 
 import math
-import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .recipe import AnyArchitecture, Net, Recipe, RecipeError
-from .sources import open_data
+from . import checkpoint
+from .files import append_line, make_folder
+from .recipe import Net, Recipe, RecipeError
+from .sources import Data
+from .together import Together
 
-SAVE_EVERY_S = 120.0
+REPORTS, REPORT_EVERY_S = 30, (5.0, 120.0)
+"""How often a run measures and saves itself, and the shortest and longest time between."""
+PLATEAU_REPORTS, PLATEAU_GAIN, PLATEAU_PART = 10, 0.001, 0.8
+"""A run whose rate fell by less than this part in so many reports ends when the time so far is this part of it: what is
+left is for small steps.
+"""
 EMA = 0.999
 EVALUATE_PIXELS = 1 << 16
 """Pixels that are evaluated at once."""
@@ -42,11 +52,6 @@ def evaluate(net: Net, patches: Tensor, quantised: bool = True) -> dict[str, flo
     return per_element(mean, patches[0].numel())
 
 
-def _description(model: AnyArchitecture) -> dict[str, object]:
-    """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
-    return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
-
-
 class Trainer:
     """State of one run: network, its moving average, optimiser, step and seconds; `run` goes on until the recipe or the
     time ends.
@@ -54,118 +59,183 @@ class Trainer:
     Parameters
     ----------
     recipe : Recipe
-    data : sequence of Path
-        Folders of images or array files; a tenth of each is held back.
+    data : Data
     run_folder : Path
         Where the checkpoint and the log of rates are kept.
     device : str
     bf16 : bool
         Convolutions in bfloat16; the heads and the loss stay in float32.
+    together : Together, optional
+        The processes of the run.
     """
 
-    def __init__(self, recipe: Recipe, data: Sequence[Path], run_folder: Path, device: str, bf16: bool):
-        self.recipe, self.device = recipe, torch.device(device)
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        run_folder: Path,
+        device: str,
+        bf16: bool,
+        together: Together | None = None,
+    ) -> None:
+        self.together = together or Together(device)
+        self.recipe, self.data, self.device = recipe, data, torch.device(self.together.device)
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.run_folder = run_folder
-        run_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(run_folder)
         schedule = recipe.training
         torch.manual_seed(schedule.seed)
-        self.batches, held_back = open_data(data, recipe)
-        self.held_back = torch.from_numpy(held_back).to(self.device)
+        self.held_back = torch.from_numpy(data.held_back).to(self.device)
         self.net, self.average = (recipe.model.network().to(self.device) for _ in range(2))
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.ends, self.stop = 0, 0.0, math.inf, False
+        self.history: list[tuple[float, float]] = []
+        """Seconds and held-back rate of every report."""
+        self.target: tuple[str, float] | None = None
+        """A codec and its bits per sample on the held-back patches, to show."""
         if self.checkpoint.exists():
             self._load()
+        self.together.share([*self.net.parameters(), *self.average.parameters()])
 
     @property
     def checkpoint(self) -> Path:
         """Where the state of the run is kept."""
-        return self.run_folder / "checkpoint.pt"
+        return self.run_folder / checkpoint.FILE
 
-    def _read(self, checkpoint: Path) -> dict[str, Any]:
-        try:
-            state: dict[str, Any] = torch.load(checkpoint, map_location=self.device, weights_only=True)
-        except OSError as error:
-            raise RecipeError(f"no run to begin with: {error}") from None
-        return state
-
-    def start_from(self, folder: Path) -> None:
-        """Take the averaged weights of another run: all of the same name and shape. Steps, time and optimiser begin
-        anew.
+    def start_from(self, origin: str) -> None:
+        """Take the averaged weights of another run, by its folder, or those of a model, by its name: all of the same
+        name and shape. Steps, time and optimiser begin anew.
 
         Raises
         ------
         RecipeError
-            There is no such run, or it has nothing in common with this network.
+            There is no such run or model, or it has nothing in common with this network.
         """
-        own, theirs = self.net.state_dict(), self._read(folder / "checkpoint.pt")["average"]
-        shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
-        if not shared:
-            raise RecipeError(f"the run in {folder} has nothing in common with this network")
-        self.net.load_state_dict(own | shared)
-        self.average.load_state_dict(own | shared)
+        checkpoint.begin(self.net, origin, self.device)
+        self.average.load_state_dict(self.net.state_dict())
 
     def _load(self) -> None:
-        state = self._read(self.checkpoint)
-        if state["model"] != _description(self.recipe.model):
-            raise RecipeError(f"{self.checkpoint} belongs to another [model]; choose another folder")
+        state = checkpoint.read(self.checkpoint, self.device)
+        checkpoint.check(self.checkpoint, state, self._owner())
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.ends, self.history = state.get("ends", math.inf), state.get("history", [])
+        self.target = state.get("target")
 
     def save(self) -> None:
-        """Write the checkpoint; a killed run leaves the old one whole."""
+        """Write the checkpoint; a killed run leaves the old one whole.
+
+        Raises
+        ------
+        WriteError
+            It cannot be written.
+        """
         state = {
-            "model": _description(self.recipe.model),
+            **self._owner(),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "ends": self.ends,
+            "history": self.history,
+            "target": self.target,
         }
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        checkpoint.write(self.checkpoint, state)
 
-    def run(self, minutes: float) -> None:
-        """Train until the recipe's steps are done or the run has lasted `minutes` in all, over every resumption."""
-        schedule = self.recipe.training
-        limit, last_save = minutes * 60, time.monotonic()
-        bar = tqdm(total=schedule.steps, initial=self.step, desc=self.recipe.name, unit="step", smoothing=0.05)
+    def _owner(self) -> dict[str, Any]:
+        return {"model": checkpoint.description(self.recipe.model), "data": self.data.name}
+
+    def run(self, minutes: float, until_plateau: bool = False) -> None:
+        """Train until the recipe's steps are done or the run has lasted `minutes` in all, over every resumption.
+
+        Parameters
+        ----------
+        minutes : float
+        until_plateau : bool
+            End sooner if the held-back rate hardly falls.
+        """
+        first, steps, begun = self.together.first, self.recipe.training.steps, self.step
+        self.limit, self.stop = min(minutes * 60, self.ends), False
+        every = min(max(self.limit / REPORTS, REPORT_EVERY_S[0]), REPORT_EVERY_S[1])
+        self._clock = time.monotonic() - self.seconds
+        reported, rates = self.seconds, {"total": math.nan}
+        form = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
+        slow = 0.1 if sys.stderr.isatty() else 10.0
+        bar = tqdm(total=1.0, desc=self.recipe.name, disable=not first, bar_format=form, mininterval=slow)
         try:
-            while self.step < schedule.steps and self.seconds < limit:
-                started = time.monotonic()
-                progress = max(self.step / schedule.steps, self.seconds / limit)
-                rates = self._train_step(progress)
-                self.seconds += time.monotonic() - started
-                bar.update()
-                if self.step % 20 == 0:
-                    bar.set_postfix_str(
-                        f"{rates['total']:.3f} bits/dim, core {rates['core']:.3f}, {self.seconds / 60:.1f} min"
-                    )
-                if time.monotonic() - last_save > SAVE_EVERY_S:
-                    self.report(bar)
-                    self.save()
-                    last_save = time.monotonic()
+            with self._signals():
+                while self.step < steps and self.seconds < self.limit and not self.stop:
+                    progress = max(self.step / steps, self.seconds / self.limit)
+                    bar.update(progress - bar.n)
+                    rates = self._train_step(progress)
+                    if not math.isfinite(rates["total"]):
+                        raise RecipeError(f"the rate is {rates['total']} at step {self.step}: lower learning_rate")
+                    if self.step % 20 == 0:
+                        bar.set_postfix_str(self._status(rates["total"]), refresh=False)
+                    if first and time.monotonic() - self._clock - reported > every:
+                        self.report()
+                        if until_plateau and self._is_flat():
+                            self.ends = self.limit = min(self.limit, self.seconds / PLATEAU_PART)
+                        self.save()
+                        reported = time.monotonic() - self._clock
         except KeyboardInterrupt:
-            bar.write(f"stopped at step {self.step}; the same command goes on from here")
+            self.stop = True
         finally:
-            self.report(bar)
-            self.save()
+            if first and self.step > begun and math.isfinite(rates["total"]):
+                self.report()
+                self.save()
             bar.close()
+        if self.stop and first:
+            print(f"stopped at step {self.step}; the same command goes on from here", file=sys.stderr)
+        self.together.wait()
 
-    def report(self, bar: "tqdm[None]") -> None:
-        """Append the held-back rates of the averaged weights to the log and show them."""
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C ends the run after this step, in all processes; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+        def on_signal(number: int, frame: object) -> None:
+            self.stop = True
+            signal.signal(number, handlers[signal.Signals(number)])
+
+        for each in handlers:
+            signal.signal(each, on_signal)
+        try:
+            yield
+        finally:
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
+
+    def _status(self, rate: float) -> str:
+        text = f"step {self.step}, {rate:.3f} bits/dim"
+        if self.history:
+            text += f", held back {self.history[-1][1]:.3f}"
+        if self.history and self.target:
+            gain = 1 - self.history[-1][1] / self.target[1]
+            text += f", {abs(gain):.1%} {'below' if gain > 0 else 'above'} {self.target[0]}"
+        return text
+
+    def _is_flat(self) -> bool:
+        rates = [rate for _, rate in self.history]
+        if self.ends < math.inf or len(rates) < 2 * PLATEAU_REPORTS:
+            return False
+        return min(rates[-PLATEAU_REPORTS:]) > min(rates[:-PLATEAU_REPORTS]) * (1 - PLATEAU_GAIN)
+
+    def report(self) -> None:
+        """Append the held-back rates of the averaged weights to the log."""
         rates = evaluate(self.average, self.held_back)
+        self.history.append((self.seconds, rates["total"]))
         line = f"step {self.step} minutes {self.seconds / 60:.1f} " + " ".join(f"{k} {v:.4f}" for k, v in rates.items())
-        bar.write("held back: " + line)
-        with (self.run_folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        append_line(self.run_folder / "log.txt", line)
 
     def _train_step(self, progress: float) -> dict[str, float]:
         schedule = self.recipe.training
@@ -173,17 +243,19 @@ class Trainer:
         rate = schedule.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        # Patches and latents depend on the step alone, so a resumed run goes on as if it had not been stopped.
-        rng = np.random.default_rng((schedule.seed, self.step))
+        # Patches and latents depend on the step (and the process) alone, so a resumed run goes on as if it had not been
+        # stopped.
+        rng = np.random.default_rng((schedule.seed, self.step, self.together.rank))
         torch.manual_seed(int(rng.integers(1 << 62)))
-        source, number = self.batches[self.step % len(self.batches)]
-        x = torch.from_numpy(source.sample(number, rng)).to(self.device).float()
+        source, number = self.data.batches[self.step % len(self.data.batches)]
+        x = torch.from_numpy(source.sample(number, rng, self.step)).to(self.device).float()
         bits = self.net.bits(x, True, self.dtype)
         elements = x[0].numel()
         loss = sum(value for name, value in bits.items() if name != "popped") / elements
         assert isinstance(loss, Tensor)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
+        self._agree()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -191,3 +263,19 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
         return per_element(bits, elements)
+
+    def _agree(self) -> None:
+        """The same gradients, time and end in all processes: the first one's clock, and anyone's wish to stop."""
+        seconds = time.monotonic() - self._clock
+        if self.together.world == 1:
+            self.seconds = seconds
+            return
+        for parameter in self.net.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
+        share = self.together.world if self.together.first else 0
+        self.seconds, self.limit, stop = self.together.mean(
+            gradients, seconds * share, self.limit * share, float(self.stop)
+        )
+        self.stop = stop > 0

@@ -2,10 +2,13 @@
 and the hardware, is in it.
 """
 
+import json
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import BitswapError
 from .data import Augmentation
@@ -47,8 +50,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe.toml: tables [model], [training], [augmentation]; name and licence at the top. `kind` in [model] is
-    "vae", "flow" or, if not given, "bit_swap" (FORMAT.md section 7).
+    """One recipe.toml: tables [model], [training], [augmentation]; at the top name, licence and `start`, a model or the
+    folder of a run whose weights it begins with. `kind` in [model] is "vae", "flow" or, if not given, "bit_swap"
+    (FORMAT.md section 7).
     """
 
     name: str
@@ -56,6 +60,7 @@ class Recipe:
     model: AnyArchitecture
     training: Schedule
     augmentation: Augmentation
+    start: str = ""
 
 
 def _table(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -66,6 +71,38 @@ def _table(cls: type, values: dict[str, Any], where: str) -> Any:
         return cls(**values)
     except TypeError as error:
         raise RecipeError(f"{where}: {error}") from None
+
+
+def default_recipe(dtype: np.dtype[Any], channels: int, side: int, name: str, licence: str) -> Recipe:
+    """The recipe for data of which nothing else is known: by dtype and channels, in patches of 16 to 64 pixels.
+
+    Parameters
+    ----------
+    side : int
+        The least height or width of the pictures.
+
+    Raises
+    ------
+    RecipeError
+        The pictures are smaller than 16 x 16.
+    """
+    if side < 16:
+        raise RecipeError(f"pictures with a side of {side} are too small for the default recipes, which take 16 x 16")
+    kind = "colour" if channels == 3 and dtype == np.uint8 else "numbers"
+    recipe = read_recipe(Path(__file__).with_name("recipes") / f"{kind}.toml")
+    training = replace(recipe.training, patch=min(recipe.training.patch, 1 << side.bit_length() - 1))
+    model = replace(recipe.model, channels=channels)
+    return replace(recipe, name=name, licence=licence, model=model, training=training)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as TOML: `read_recipe` gives the same."""
+    lines = [f"{key} = {json.dumps(getattr(recipe, key), ensure_ascii=False)}" for key in ("name", "licence", "start")]
+    for table in ("model", "training", "augmentation"):
+        values = getattr(recipe, table)
+        lines += ["", f"[{table}]", *([f'kind = "{values.kind}"'] if table == "model" else [])]
+        lines += [f"{f.name} = {json.dumps(getattr(values, f.name))}" for f in fields(values)]
+    return "\n".join(lines) + "\n"
 
 
 def read_recipe(path: Path) -> Recipe:

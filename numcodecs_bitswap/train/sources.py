@@ -1,13 +1,17 @@
-"""What `--data` names -> sources of patches and the patches that are held back."""
+"""What there is to train on -> sources of patches, and what is held back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, held_back_patches, list_images, split_held_back
+from .held_back import held_back
+from .pieces import Pictures, PieceSource, split
 from .recipe import Recipe
 
 HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20
@@ -17,25 +21,70 @@ HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20
 class Source(Protocol):
     """Random patches."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> Pixels:
-        """n patches, shape (n, channels, side, side)."""
+    def sample(self, n: int, rng: np.random.Generator, step: int = 0) -> Pixels:
+        """n patches, shape (n, channels, side, side), of what is in memory at a step."""
         ...
 
 
-def open_data(paths: Sequence[Path], recipe: Recipe) -> tuple[list[tuple[Source, int]], Pixels]:
-    """Read the training data.
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from and is measured on.
 
-    Parameters
+    Attributes
     ----------
-    paths : sequence of Path
-        Folders of images, or array files. A tenth of each is held back.
-
-    Returns
-    -------
     batches : list of (Source, int)
         What to draw batches from, in turn, and the number of patches of each.
-    held_back : uint8 ndarray, shape (n, channels, side, side)
+    held_back : ndarray, shape (n, channels, side, side)
         A fixed set of patches that training never sees.
+    chunks, crops : list of ndarray
+        Of pieces: held-back chunks, and `held_back` as it is stored, for other codecs.
+    name, about : str
+        What it is, so that a run is not gone on with on something else; and more of it, to show.
+    nbytes : int
+        Of all of it.
+    """
+
+    batches: list[tuple[Source, int]]
+    held_back: Pixels
+    chunks: list[NDArray[Any]] = field(default_factory=list)
+    crops: list[NDArray[Any]] = field(default_factory=list)
+    name: str = ""
+    about: str = ""
+    nbytes: int = 0
+
+
+def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
+    """Arrays as they are: random patches of pieces.
+
+    Raises
+    ------
+    DataError
+        Another dtype or number of channels than the recipe's, or too little.
+    """
+    schedule, model = recipe.training, recipe.model
+    wanted = "uint8, uint16 or int16" if model.levels == 65536 else "uint8"
+    if pictures.channels != model.channels or (pictures.dtype != np.uint8 and model.levels != 65536):
+        raise DataError(
+            f"{pictures.arrays[0].name} holds {pictures.dtype} with {pictures.channels} channel(s); recipe "
+            f"{recipe.name} is for {wanted} with {model.channels}"
+        )
+    largest = max(side for side, _ in schedule.batches)
+    if pictures.side < largest:
+        raise DataError(f"the smallest picture has a side of {pictures.side}, less than patches of {largest} pixels")
+    train, kept = split(pictures, largest)
+    batches: list[tuple[Source, int]] = [
+        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
+    ]
+    measured = held_back(pictures, kept, recipe)
+    about = f"{len(pictures.arrays)} array(s) of {pictures.dtype}, {pictures.channels} channel(s)"
+    about += f", {pictures.nbytes:,} bytes"
+    about += f"; {len(train)} pieces to train on, {len(kept)} held back"
+    return Data(batches, measured.patches, measured.chunks, measured.crops, name, about, pictures.nbytes)
+
+
+def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
+    """Training data of the recipes of photographs, from folders of images in several variants, and of items such as
+    MNIST's, from array files. A tenth of each is held back.
 
     Raises
     ------
@@ -50,7 +99,7 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> tuple[list[tuple[Source,
         ]
         kept = ArraySource([a[1] for a in arrays], schedule.patch, augmentation)
         number = min(HELD_BACK_ITEMS, max(1, HELD_BACK_PIXELS // schedule.patch**2))
-        return batches, kept.sample(number, np.random.default_rng(0))
+        return Data(batches, kept.sample(number, np.random.default_rng(0)))
     if augmentation.binarise or augmentation.flip:
         raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
     splits = [split_held_back(list_images(path)) for path in paths]
@@ -59,4 +108,4 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> tuple[list[tuple[Source,
         for side, number in schedule.batches
     ]
     kept_files = [file for s in splits for file in s[1]]
-    return batches, held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES)
+    return Data(batches, held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES))

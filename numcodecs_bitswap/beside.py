@@ -1,0 +1,120 @@
+"""Models beside the data: a model file in the store of the Zarr array that needs it, so that who has the data can read
+them.
+
+It lies under the array's own path as `.bitswap/<SHA-256>.safetensors`, in either Zarr format: whoever copies or deletes
+the array copies or deletes it, and no listing of groups shows it. Nothing in the array's metadata points to it, and
+nothing there is followed: `use_models` looks at that one place, and what it finds has to have the SHA-256 that its name
+says.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from . import catalog
+from .errors import BitswapError, ModelError
+
+FOLDER = ".bitswap"
+NAME = re.compile(r"([0-9a-f]{64})\.safetensors")
+
+
+class PlaceError(BitswapError, ValueError):
+    """No Zarr array to put a model beside, or to look beside."""
+
+
+def embed_model(place: Any, model: str) -> list[str]:
+    """Write a model beside a Zarr array, or every array of a group.
+
+    Parameters
+    ----------
+    place : Array, Group, Store, path or URL
+        What `zarr.open` opens; it has to be writeable.
+    model : str
+        A model's name, or its id in hex digits.
+
+    Returns
+    -------
+    list of str
+        The keys written, in the store.
+
+    Raises
+    ------
+    MissingModel, ModelError
+        The model is not there, or its file was altered.
+    PlaceError
+        There is no array, or its store takes no more.
+    """
+    entry = catalog.find(model)
+    buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
+    keys = []
+    for array in _arrays(place, "r+"):
+        store, key = array.store_path.store, f"{_prefix(array)}/{entry.sha256}.safetensors"
+        try:
+            sync(store.set(key, buffer))
+        except (OSError, ValueError) as error:
+            with suppress(Exception):  # what is half-written would be refused, and is in the way
+                sync(store.delete(key))
+            raise PlaceError(f"{store}/{key} cannot be written: {error}") from error
+        keys.append(key)
+    return keys
+
+
+def use_models(place: Any) -> list[str]:
+    """Let this process find the models beside a Zarr array, or beside every array of a group.
+
+    Parameters
+    ----------
+    place : Array, Group, Store, path or URL
+        What `zarr.open` opens.
+
+    Returns
+    -------
+    list of str
+        Their ids, 64 hex digits each.
+
+    Raises
+    ------
+    ModelError
+        A file there is not a model, or not the one that its name says.
+    PlaceError
+        There is no array.
+    """
+    found = {}
+    for array in _arrays(place, "r"):
+        store, prefix = array.store_path.store, _prefix(array)
+        for name in sorted(sync(_listed(store, prefix))):
+            match = NAME.fullmatch(name)
+            if match is None or match[1] in found:
+                continue
+            data = sync(store.get(f"{prefix}/{name}", default_buffer_prototype()))
+            if data is None:
+                raise ModelError(f"{store}/{prefix}/{name} was listed and cannot be read")
+            found[match[1]] = catalog.register_data(data.to_bytes(), match[1], f"{store}/{prefix}/{name}")
+    return list(found)
+
+
+async def _listed(store: Any, prefix: str) -> list[str]:
+    return [name.rsplit("/", 1)[-1] async for name in store.list_dir(prefix)]
+
+
+def _prefix(array: Any) -> str:
+    return f"{array.path}/{FOLDER}".lstrip("/")
+
+
+def _arrays(place: Any, mode: Any) -> Iterator[Any]:
+    if not isinstance(place, zarr.Array | zarr.Group):
+        try:
+            place = zarr.open(place, mode=mode)
+        except (OSError, ValueError, ImportError, TypeError) as error:
+            raise PlaceError(f"{place} is not a Zarr array or group: {error}") from error
+    arrays = (
+        [place] if isinstance(place, zarr.Array) else [m for _, m in place.members(None) if isinstance(m, zarr.Array)]
+    )
+    if not arrays:
+        raise PlaceError(f"{place} has no arrays")
+    yield from arrays

@@ -1,0 +1,80 @@
+"""The state of a run in a file: written whole or not at all, and checked when it is read."""
+
+import io
+import os
+import pickle
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import load
+
+from .. import catalog
+from .export import take_tensors
+from .files import write_whole
+from .recipe import AnyArchitecture, Net, RecipeError
+
+FILE = "checkpoint.pt"
+
+
+def description(model: AnyArchitecture) -> dict[str, object]:
+    """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
+    return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run.
+
+    Raises
+    ------
+    WriteError
+        It cannot be written; the old one is still there.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def read(path: Path, device: torch.device) -> dict[str, Any]:
+    """The state of a run.
+
+    Raises
+    ------
+    RecipeError
+        It is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise RecipeError(f"no run to begin with: {error}") from None
+    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        raise RecipeError(f"{path} is damaged ({error}); remove it to begin anew") from None
+    return state
+
+
+def check(path: Path, state: dict[str, Any], owner: dict[str, Any]) -> None:
+    """Refuse the state of a run of another model or on other data."""
+    if state["model"] != owner["model"]:
+        raise RecipeError(f"{path} belongs to another [model]; choose another folder")
+    if (of := state.get("data", "")) != owner["data"]:
+        raise RecipeError(f"{path} belongs to a run on {of or 'other data'}; choose another folder")
+
+
+def begin(net: Net, origin: str, device: torch.device) -> None:
+    """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
+
+    Raises
+    ------
+    RecipeError
+        There are none.
+    """
+    if (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin):
+        own, theirs = net.state_dict(), read(Path(origin) / FILE, device)["average"]
+        shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
+        net.load_state_dict(own | shared)
+        found = len(shared)
+    else:
+        found = take_tensors(net, load(catalog.read(catalog.find(origin))))
+    if not found:
+        raise RecipeError(f"{origin} has nothing in common with this network")

@@ -1,0 +1,147 @@
+"""`numcodecs-bitswap train`: from arguments to a model file, its card, its recipe, a plot and a table."""
+
+import argparse
+import re
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BitswapError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+    from .sources import Data
+    from .together import Together
+
+HELP = """Trains a model on your own data, a tenth of which is held back, and compares it with other codecs on that.
+Ctrl-C stops, and the same command goes on. A recipe in the place of the data (models/NAME/recipe.toml) trains a model
+that ships, on --data."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.description = HELP
+    add = parser.add_argument
+    add("source", nargs="+", help="Zarr array (path or URL), folder of images or arrays, .npy, .npz, image; or recipe")
+    add("--region", help="a part of the array, such as 0:10,:,512:1024")
+    add("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
+    add("--minutes", type=float, help="time of the whole run, resumptions included (default 15; of a recipe 60)")
+    add("--name", help="the model's name (default: the source's)")
+    add("--recipe", type=Path, help="another architecture and schedule than the default for the dtype and channels")
+    # torchrun takes --run for one of its own, wherever it stands.
+    add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
+    add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
+    add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
+    add("--start", help="a model's name or a run's folder: begin with the weights that fit; '' with none")
+    add("--device", help="cpu or cuda (default: cuda if there is one)")
+    add("--bf16", action="store_true", help="convolutions in bfloat16: faster on processors that have it")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Train; returns the exit status, 2 after bad input."""
+    import torch
+
+    from .together import Together
+
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
+    together = Together(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        if given.minutes is not None and not given.minutes > 0:
+            raise BitswapError(f"--minutes {given.minutes} leaves no time to train")
+        _train(given, together)
+    except BitswapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"error: training needs the extra [train]: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    finally:
+        together.end()
+    return 0
+
+
+def _train(given: argparse.Namespace, together: "Together") -> None:
+    from . import compare
+    from .loop import Trainer
+    from .report import write_all
+
+    recipe, data, minutes = _shipped(given) if given.source[0].endswith(".toml") else _own(given)
+    if given.start is not None:
+        recipe = replace(recipe, start=given.start)
+    folder = given.folder or Path("runs") / recipe.name
+    trainer = Trainer(recipe, data, folder, together.device, given.bf16, together)
+    if recipe.start and not trainer.step:
+        trainer.start_from(recipe.start)
+    if data.crops and together.first and trainer.target is None:
+        print(f"{data.name}: {data.about}", file=sys.stderr)
+        rows = compare.classical_rows(data.crops)
+        best = min(rows, key=lambda row: row.total)
+        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/dim", file=sys.stderr)
+        trainer.target = best.name, best.bits_per_dim
+    trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe is None)
+    if together.first:
+        write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))
+    together.wait()
+
+
+def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
+    """The default recipe for the user's data, or theirs, and the data in pieces."""
+    from .pieces import open_pictures
+    from .recipe import default_recipe, read_recipe
+    from .sources import open_pieces
+
+    if given.data:
+        raise BitswapError("--data belongs to a recipe; name your own data without it")
+    pictures = open_pictures(given.source, given.region, given.channel_axis)
+    source = " ".join([*given.source, *([f"--region {given.region}"] if given.region else [])])
+    if given.recipe:
+        recipe = read_recipe(given.recipe)
+        recipe = replace(recipe, name=_checked(given.name or recipe.name))
+    else:
+        name = _checked(given.name or _name(given.source[0]))
+        recipe = default_recipe(pictures.dtype, pictures.channels, pictures.side, name, "that of the data")
+    return recipe, open_pieces(pictures, recipe, source), 15.0 if given.minutes is None else given.minutes
+
+
+def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
+    """A recipe and the data that it was written for."""
+    from .recipe import read_recipe
+    from .sources import open_data
+
+    if len(given.source) > 1 or not given.data:
+        raise BitswapError("a recipe in the place of the data takes --data FOLDER or FILE, which may be repeated")
+    recipe = read_recipe(Path(given.source[0]))
+    return recipe, open_data(given.data, recipe), 60.0 if given.minutes is None else given.minutes
+
+
+def _options(given: argparse.Namespace) -> str:
+    """What decides the weights besides data and recipe."""
+    options = [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
+    return " ".join([*options, *(["--bf16"] if given.bf16 else [])])
+
+
+def _name(source: str) -> str:
+    """A name made of the last part of a path or URL that is not a number."""
+    parts = [part for part in re.split(r"[/\\:]+", source) if part not in ("", ".", "..")]
+    stems = [re.sub(r"\.(zarr|zip|np[yz]|tiff?|png|jpe?g)$", "", part) for part in parts] or ["model"]
+    while len(stems) > 1 and stems[-1].isdigit():
+        stems[-2:] = [f"{stems[-2]}-{stems[-1]}"]
+    return re.sub(r"[^\w.+-]+", "-", stems[-1]).strip("-.+") or "model"
+
+
+def _checked(name: str) -> str:
+    """The name, if a model file may have it."""
+    from ..catalog import is_shipped
+
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise BitswapError(f"--name {name!r}: letters, digits, _ . + - only")
+    if is_shipped(name):
+        raise BitswapError(f"{name} is the name of a model of this package; choose another with --name")
+    return name

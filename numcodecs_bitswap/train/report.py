@@ -1,0 +1,117 @@
+"""The end of a run: the model file and, of the user's own data, a card, a recipe, a plot and what to type next."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from .. import catalog, estimate, peers
+from ..peers import Measured
+from . import compare
+from .export import write_model
+from .files import make_folder, write_whole
+from .loop import Trainer, evaluate
+from .recipe import recipe_text
+
+
+def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: str) -> None:
+    """Write the model file; of the user's own data compare it with other codecs, too, and write what came out.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    out : Path
+        The model file.
+    channel_axis : int or None
+        That of the codec.
+    options : str
+        Of the command, for the card.
+
+    Raises
+    ------
+    WriteError
+        A file cannot be written. What was there before is still there.
+    """
+    recipe, data = trainer.recipe, trainer.data
+    provenance = f"recipe {recipe.name}, {trainer.step} steps on {trainer.device.type}"
+    make_folder(out.parent)
+    digest = write_model(trainer.average, out, recipe.name, recipe.licence, provenance)
+    exact = evaluate(trainer.average, trainer.held_back)["total"]
+    real = evaluate(trainer.average, trainer.held_back, quantised=False)["total"]
+    rates = f"integer network {exact:.4f} bits/dim, without quantisation {real:.4f}"
+    print(f"{out}\nsha256 {digest}\nheld back: {rates}")
+    if not data.chunks:
+        return
+    catalog.register_folder(out.parent)
+    rows = compare.all_rows(data.chunks, digest, recipe.name, channel_axis)
+    folder = trainer.run_folder
+    done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
+    write_whole(folder / "recipe.toml", recipe_text(done).encode())
+    write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())
+    plot(trainer, rows, folder / "plot.png")
+    best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
+    own = rows[-1].total / best.total - 1
+    print(f"\n{_chunks(trainer)} held back, each on its own:\n")
+    print(estimate.table(rows, data.chunks, data.nbytes))
+    sign = "smaller" if own < 0 else "larger"
+    print(f"\n{recipe.name} is {abs(own):.1%} {sign} than {best.name}, the best of the others.")
+    print(f"{folder}: CARD.md, plot.png, recipe.toml. To use the model, and to read what it wrote:\n")
+    axis = "" if channel_axis is None else f", channel_axis={channel_axis}"
+    print(f"  export NUMCODECS_BITSWAP_MODELS={out.parent.resolve()}")
+    print(f'  BitSwap(model="{recipe.name}"{axis})   # Zarr format 3: BitSwapCodec(model="{recipe.name}"{axis})')
+
+
+def _chunks(trainer: Trainer) -> str:
+    first = trainer.data.chunks[0]
+    return f"{len(trainer.data.chunks)} chunks of {first.shape}, {first.dtype}"
+
+
+def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measured], options: str) -> str:
+    recipe, model = trainer.recipe, trainer.recipe.model
+    best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
+    parameters = sum(each.numel() for each in trainer.net.parameters())
+    kind = f"{model.kind}, {model.channels} channel(s), {model.levels} levels, {parameters:,} parameters"
+    command = " ".join(["numcodecs-bitswap train", trainer.data.name, "--recipe recipe.toml --minutes 9999", options])
+    processes = f", {trainer.together.world} processes" if trainer.together.world > 1 else ""
+    return f"""# {recipe.name}
+
+| | |
+|---|---|
+| file | {out.name}, {out.stat().st_size:,} bytes |
+| sha256 | `{digest}` |
+| architecture | {kind} |
+| data | {trainer.data.name}; a tenth held back |
+| licence | {recipe.licence} |
+| command | `{command.strip()}` |
+| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
+| held-back rate | {rates} |
+
+{_chunks(trainer)} that training never saw, total bytes, each on its own:
+
+{peers.table(rows, best.name, "bits/sample")}
+
+Arrays that were written with this model need its file to be read: keep it with them.
+"""
+
+
+def plot(trainer: Trainer, rows: list[Measured], path: Path) -> None:
+    """Held-back rate over time, and the bits of all codecs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    curve, bars = figure.subplots(1, 2)
+    minutes, rates = [seconds / 60 for seconds, _ in trainer.history], [rate for _, rate in trainer.history]
+    curve.plot(minutes, rates, "o-", markersize=3, label=trainer.recipe.name)
+    if trainer.target:
+        curve.axhline(trainer.target[1], color="gray", linestyle="--", label=trainer.target[0])
+    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training: held-back patches")
+    curve.legend()
+    curve.grid(alpha=0.3)
+    ordered = sorted(rows, key=lambda row: -row.total)
+    colours = ["tab:blue" if row.name.startswith("BitSwap") else "lightgray" for row in ordered]
+    drawn = bars.barh([row.name for row in ordered], [row.total / 1e3 for row in ordered], color=colours)
+    bars.bar_label(drawn, [f"{row.bits_per_dim:.3f}" for row in ordered], padding=3)
+    bars.set(xlabel="kB (and bits/sample)", title="Held-back chunks")
+    bars.margins(x=0.15)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    write_whole(path, picture.getvalue())
