@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from benchmarks.paper_chains import PaidMessage, measure_chains, start
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
@@ -47,15 +48,16 @@ def starts(report: Report, folder: Path) -> None:
         codec = LocalBitsBack(model=PATCH_MODEL)
         for n in COUNTS:
             paid[f"n = {n}"] = float(chains.total[:, n].mean()) / (n * dims)
-            grown[f"n = {n}"] = float(np.mean([8 * len(codec.encode(run[:n])) for run in runs])) / (n * dims)
+            frames = [codec.encode(run[:n]) for run in tqdm(runs, desc=f"frames of {n}", leave=False)]
+            grown[f"n = {n}"] = float(np.mean([8 * len(frame) for frame in frames])) / (n * dims)
         table.rows += [paid, grown]
         report.add(table)
     if (photo := report.model(PHOTO_MODEL)) is not None:
         staged = Table(f"Chunks of {CHUNK} x {CHUNK} x 3 with stages, {PHOTO_MODEL}")
         codec = LocalBitsBack(model=PHOTO_MODEL)
         crops = [np.ascontiguousarray(image[:CHUNK, :CHUNK]) for image in images if min(image.shape[:2]) >= CHUNK]
-        total = sum(8 * len(codec.encode(crop)) for crop in crops)
-        bound = sum(_bound(photo.net, crop) for crop in crops)
+        total = sum(8 * len(codec.encode(crop)) for crop in tqdm(crops, desc="chunks", leave=False))
+        bound = sum(_bound(photo.net, crop) for crop in tqdm(crops, desc="bounds", leave=False))
         dims = sum(crop.size for crop in crops)
         row: dict[str, Cell] = {"chunks": len(crops), "bound": bound / dims, "total": total / dims}
         staged.rows.append(row | {"excess": f"{100 * (total / bound - 1):.2f} %"})

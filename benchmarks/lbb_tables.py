@@ -7,7 +7,6 @@ are of CIFAR-10 and of larger flows on a GPU; ratios can be compared, rates cann
 """
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -18,22 +17,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
+from tqdm import tqdm
 
+from benchmarks.lbb_cores import cores
+from benchmarks.lbb_message import full_message, model_file, words_of
 from benchmarks.lbb_starts import PATCH_MODEL, initial_bits, starts
 from benchmarks.paper_report import Beside, Report, Table, published
-from numcodecs_bitswap import catalog
 from numcodecs_bitswap.bitsback import local_bits_back
 from numcodecs_bitswap.bitsback.bound import flow_bits
 from numcodecs_bitswap.bitsback.lbb_variants import VARIANTS
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.smooth_flow import SmoothFlow
-from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train.data import list_images, random_crop, read_image
 
 SIDE = 32
 SWEEP = [(k, k + more, n) for k in (8, 10, 12) for more in (3, 4) for n in (3, 4, 5, 6) if k + more <= 17]
+SWEPT = 100
+"""Patches of the sweep: gaps need fewer than rates."""
 WAYS = ("encode", "decode")
 BOX_SIDES = (8, 16)
 """Sides of the patches that the black box codes: its time grows with the cube of the dimension."""
@@ -44,24 +45,6 @@ def tiles(folder: Path, n: int, side: int) -> Tensor:
     rng, images = np.random.default_rng(0), [read_image(path) for path in list_images(folder)]
     crops = [random_crop(images[k % len(images)], side, rng) for k in range(n)]
     return torch.from_numpy(np.stack(crops).astype(np.int16))
-
-
-def full_message(words: int, lanes: int = 16) -> Message:
-    """A message of random words to pop from."""
-    rng = np.random.default_rng(0)
-    heads = rng.integers(1 << 24, 1 << 32, lanes, dtype=np.uint32)
-    return Message.unflatten([(heads, rng.integers(0, 256, words, dtype=np.uint8))])
-
-
-def words_of(message: Message) -> int:
-    """Bytes in the tail."""
-    return len(message.flatten()[0][1])
-
-
-def model_file(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`arch` and tensors of a model."""
-    with safe_open(catalog.find(name).path, "numpy") as file:
-        return json.loads(file.metadata()["arch"]), {key: file.get_tensor(key) for key in list(file.keys())}
 
 
 @torch.inference_mode()
@@ -86,10 +69,11 @@ def rate_table(report: Report, grid: Tensor) -> None:
     chosen = tuple(arch[key] for key in columns)
     table = Table(f"Coded bits/dim against the flow's bound, {PATCH_MODEL}, {len(grid)} patches")
     sweep = Table("Steps of values and noise against the gap")
+    sweep.notes.append(f"Steps that do not ship: of the first {SWEPT} patches.")
     sweep.notes.append("Initial bits: the deepest that the first patches ever eat into the message, all at once.")
-    for steps in dict.fromkeys([chosen, *SWEEP]):
+    for steps in tqdm(dict.fromkeys([chosen, *SWEEP]), desc="steps", leave=False):
         model = FlowModel(arch | dict(zip(columns, steps, strict=True)), tensors, "cpu")
-        bound, coded = rates(model, grid)
+        bound, coded = rates(model, grid if steps == chosen else grid[:SWEPT])
         if steps == chosen:
             row = {"bound": Beside(bound, published("lbb", "cifar", "bound"))}
             table.rows.append(row | {"coded": Beside(coded, published("lbb", "cifar", "coded"))})
@@ -139,7 +123,8 @@ def time_table(report: Report, folder: Path) -> None:
     table = Table("Milliseconds for each patch, this machine, this run")
     table.notes.append("Networks: the trunks alone. Flow: networks, f, f' and f^-1 of every value, nothing coded.")
     model = FlowModel(arch, tensors, "cpu")
-    for side, batch in ((SIDE, 1), (SIDE, 64), *((side, 1) for side in BOX_SIDES)):
+    sizes = [(SIDE, 1), (SIDE, 64), *((side, 1) for side in BOX_SIDES)]
+    for side, batch in tqdm(sizes, desc="times", leave=False):
         grid = tiles(folder, batch, side)
         for name in ["compositional", *(["autoregressive", "black_box"] if side < SIDE else [])]:
             what: Any = smooth if name == "black_box" else model
@@ -186,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report("Local bits-back coding")
     rate_table(report, tiles(options.photographs, options.patches, SIDE))
     time_table(report, options.photographs)
+    cores(report, options.photographs)
     starts(report, options.photographs)
     Path("bench-out").mkdir(exist_ok=True)
     report.write(Path("bench-out/lbb_tables"))

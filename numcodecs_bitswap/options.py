@@ -18,7 +18,7 @@ AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
 """The model that "auto" means for uint8, by the number of channels."""
 AUTO_DEEP = "science-gray16-v1"
 """And for 16-bit samples, every channel of which is an image of its own."""
-AUTO_FLOW = {3: "photo-rgb8-flow", 1: "tiny-gray8-flow"}
+AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
 """And for local bits-back."""
 
 

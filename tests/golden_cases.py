@@ -114,6 +114,7 @@ _FLOWS = {
     "flow_tiny_gray": Case(4, lambda: _crop(64, 56, 1), {"model": "tiny-gray8-flow"}, LocalBitsBack, 2),
     "flow_tiny_direct": Case(4, lambda: _crop(57, 47, 1), {"model": "tiny-gray8-flow"}, LocalBitsBack, 2),
     "flow_photo_rgb": Case(4, lambda: _crop(64, 64), {"model": "photo-rgb8-flow"}, LocalBitsBack, 2),
+    "flow_photo_gray": Case(4, lambda: _crop(64, 64, 1), {"model": "photo-gray8-flow"}, LocalBitsBack, 2),
     "flow_patch32_rgb": Case(4, lambda: _tiles(8), {"model": "patch32-rgb8-flow"}, LocalBitsBack, 2),
 }
 

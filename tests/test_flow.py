@@ -106,6 +106,9 @@ def test_functions_compiled_and_in_torch(kind: str, seed: int, bits: int) -> Non
     f, x = function(kind, seed, bits)
     results, deviations = f.forward(x)
     values = f.inverse(results)
+    far = torch.from_numpy(np.random.default_rng(seed).integers(-(1 << 27), 1 << 27, len(x))).int()
+    assert torch.equal(f.inverse(results, x), values)
+    assert torch.equal(f.inverse(results, far), values)
     with pytest.MonkeyPatch.context() as patch:
         plain(f, patch)
         assert torch.equal(f.forward(x)[0], results)

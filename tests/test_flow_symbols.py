@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numcodecs_bitswap.bitsback.local_bits_back import pop_values, push_values
 from numcodecs_bitswap.errors import FormatError
 from numcodecs_bitswap.rans.message import Message
-from numcodecs_bitswap.symbols import make_tables
+from numcodecs_bitswap.symbols import gaussian_numba, gaussian_places, make_tables
 from numcodecs_bitswap.symbols.bits import Bits
 from numcodecs_bitswap.symbols.gaussian import ALPHABET, LARGEST, Gaussian
 from numcodecs_bitswap.symbols.tables import flow_tables, vae_tables
@@ -51,7 +52,7 @@ def test_cum_is_the_specified_one(mean: int, deviation: int, floor: bool) -> Non
     symbols = torch.arange(ALPHABET + 1)
     expected = plain_gaussian(mean, deviation, floor)
     assert one.cum(prepared, symbols[None, None])[0, 0].tolist() == expected
-    functions, fields, constants, _ = one.native()
+    functions, fields, constants = one.native()[:3]
     table = constants.numpy().astype(np.int64)
     local = np.zeros(4, np.int64)
     functions.load(0, 0, local, *(each.numpy() for each in fields), table, 1)
@@ -89,6 +90,48 @@ def test_messages_come_back(mean: int, deviation: int, floor: bool, seed: int) -
         assert np.array_equal(heads, words[0][0])
         assert np.array_equal(tail, words[0][1])
     assert torch.equal(*popped)
+
+
+def some_values(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Values, means and deviations (2, 100), a few values far from their means."""
+    rng = np.random.default_rng(seed)
+    mean = rng.integers(-(2 ** rng.integers(8, 27)), 2 ** rng.integers(8, 27), (2, 100))
+    deviation = np.rint(2 ** rng.uniform(8, 27, (2, 100))).astype(int)
+    far = np.where(rng.random((2, 100)) < 0.1, 40, 1) * rng.standard_normal((2, 100))
+    value = np.clip(mean + np.rint(far * deviation / 256).astype(int), -LARGEST, LARGEST)
+    return torch.from_numpy(value).int(), torch.from_numpy(mean).int(), torch.from_numpy(deviation).int()
+
+
+@given(st.integers(0, 2**32))
+def test_places_compiled_and_in_torch(seed: int) -> None:
+    values, means, deviations = some_values(seed)
+    own = gaussian_places.fields(means, deviations)
+    for mine, theirs in zip(gaussian_numba.fields(means, deviations), own, strict=True):
+        assert torch.equal(mine, theirs)
+    shift, step, mantissa = own[:3]
+    symbols, sizes, places = gaussian_places.split(values, shift, step, mantissa)
+    for mine, theirs in zip(gaussian_numba.split(values, shift, step, mantissa), (symbols, sizes, places), strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(gaussian_numba.sizes(symbols, shift), gaussian_places.sizes(symbols, shift))
+    for each in (gaussian_places, gaussian_numba):
+        assert torch.equal(each.join(symbols, places, shift, step, mantissa), values)
+
+
+@given(st.integers(0, 2**32))
+def test_values_are_pushed_alike_by_symbols_and_by_intervals(seed: int) -> None:
+    """With every backend; and pop gives them back."""
+    values, means, deviations = some_values(seed)
+    flat = []
+    for backend, known in (("numba", True), ("numba", False), ("torch", True), ("torch", False)):
+        message, own = Message.empty(2, 3, backend=backend), Gaussian(means[..., None], deviations[..., None], True)
+        with pytest.MonkeyPatch.context() as patch:
+            if not known:
+                patch.setattr(Gaussian, "intervals", lambda self, values: None)
+            push_values(message, own, values)
+        flat.append([word.tolist() for words in message.flatten() for word in words])
+        assert torch.equal(pop_values(message, own, values.shape), values)
+        assert message.is_empty()
+    assert flat[0] == flat[1] == flat[2] == flat[3]
 
 
 @given(st.lists(st.integers(0, 16), min_size=1, max_size=40), st.integers(0, 2**32))
@@ -136,6 +179,8 @@ def test_a_popped_value_is_never_far_and_a_far_one_cannot_be_pushed_back() -> No
     symbols, _, _ = own.split(torch.tensor([[3000]]).int())
     with pytest.raises(FormatError):
         Message.empty(1, 1).push(own, symbols)
+    with pytest.raises(FormatError):
+        push_values(Message.empty(1, 1), own, torch.tensor([[3000]]).int())
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(LARGEST + 1, 256), (-LARGEST - 1, 256), (0, 255), (0, (1 << 27) + 1)])

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "jit": set(),
     "dtypes": {"errors"},
     "rans": {"errors", "jit"},
-    "symbols": {"errors", "rans"},
+    "symbols": {"errors", "jit", "rans"},
     "bitsback": {"errors", "rans", "symbols"},
     "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},

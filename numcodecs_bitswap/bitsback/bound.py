@@ -17,7 +17,7 @@ from torch import Tensor
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from .groups import Model, Pixels, push_classes
-from .local_bits_back import with_channels
+from .local_bits_back import channels_of, with_channels
 
 
 class CountingMessage(Message):
@@ -31,6 +31,12 @@ class CountingMessage(Message):
         """See `Message.push`."""
         super().push(distribution, symbols)
         self.bits = self.bits + information(distribution, symbols)
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """See `Message.push_intervals`."""
+        before = self.bits  # it may be pushed by `push`
+        super().push_intervals(starts, freqs)
+        self.bits = before + (16 - torch.log2(freqs.double())).sum(1)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
@@ -97,14 +103,14 @@ def flow_bits(model: Any, grid: Tensor, noise: Tensor) -> Tensor:
     for layer in model.layers:
         if layer.role == "coupling":
             function = layer.function(v)
-            x = v[..., layer.changed]
+            x = channels_of(v, layer.changed)
             y, deviations = function.forward(x.flatten())
             slope = torch.log2(deviations.double()) - 8 - steps.noise_bits - steps.latent_bits + function.bits
             bits = bits - slope.reshape(len(grid), -1).sum(1)
             v = with_channels(v, layer.changed, y.reshape(x.shape))
         elif layer.role == "split":
-            bits = bits + _normal_bits(v[..., layer.taken], steps.latent_bits)
-            v = v[..., layer.kept]
+            bits = bits + _normal_bits(channels_of(v, layer.taken), steps.latent_bits)
+            v = channels_of(v, layer.kept)
         else:
             v = layer.forward(v)
     total: Tensor = bits + _normal_bits(v, steps.latent_bits)

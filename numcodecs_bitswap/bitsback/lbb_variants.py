@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import FormatError
 from ..rans.message import Message
-from ..symbols.gaussian import LARGEST
+from ..symbols.gaussian_places import LARGEST
 from . import local_bits_back
 from .coder import Size
 from .local_bits_back import (
@@ -24,6 +24,7 @@ from .local_bits_back import (
     LayerCoder,
     Steps,
     around,
+    channels_of,
     pop_near,
     pop_noise,
     pop_prior,
@@ -48,7 +49,7 @@ class SmoothFlow(Protocol):
 
 def push_one_by_one(message: Message, model: Flow, layer: Any, v: Tensor) -> Tensor:
     """Pop y'_i, push x_i for i = d, ..., 1: the bits of one value pay for the next."""
-    x = v[..., layer.changed]
+    x = channels_of(v, layer.changed)
     y, flat = torch.empty_like(x).reshape(len(x), -1), x.reshape(len(x), -1)
     d, function = flat.shape[1], layer.function(v)
     for i in reversed(range(d)):
@@ -60,7 +61,7 @@ def push_one_by_one(message: Message, model: Flow, layer: Any, v: Tensor) -> Ten
 
 def pop_one_by_one(message: Message, model: Flow, layer: Any, v: Tensor) -> Tensor:
     """Pop x_i, push y'_i for i = 1, ..., d."""
-    y = v[..., layer.changed]
+    y = channels_of(v, layer.changed)
     x, flat = torch.empty_like(y).reshape(len(y), -1), y.reshape(len(y), -1)
     d, function = flat.shape[1], layer.function(v)
     for i in range(d):

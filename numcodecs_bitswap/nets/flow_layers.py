@@ -90,28 +90,31 @@ class Pointwise:
 
     def forward(self, v: Tensor) -> Tensor:
         """Apply the upper, then the lower matrix."""
-        v = v.clone()
-        for i in range(v.shape[3]):
-            v[..., i] += self._sum(self.upper[i], v)
-        for i in reversed(range(v.shape[3])):
-            v[..., i] += self._sum(self.lower[i], v)
-        return v
+        columns = _columns(v)
+        for i in range(len(columns)):
+            columns[i] = columns[i] + _sum(self.upper[i], columns)
+        for i in reversed(range(len(columns))):
+            columns[i] = columns[i] + _sum(self.lower[i], columns)
+        return torch.stack(columns, dim=3).int()
 
     def inverse(self, v: Tensor) -> Tensor:
         """Take off the lower, then the upper matrix's sums, in the opposite order."""
-        v = v.clone()
-        for i in range(v.shape[3]):
-            v[..., i] -= self._sum(self.lower[i], v)
-        for i in reversed(range(v.shape[3])):
-            v[..., i] -= self._sum(self.upper[i], v)
-        return v
+        columns = _columns(v)
+        for i in range(len(columns)):
+            columns[i] = columns[i] - _sum(self.lower[i], columns)
+        for i in reversed(range(len(columns))):
+            columns[i] = columns[i] - _sum(self.upper[i], columns)
+        return torch.stack(columns, dim=3).int()
 
-    @staticmethod
-    def _sum(row: Any, v: Tensor) -> Tensor:
-        total = torch.full(v.shape[:3], 1 << (POINTWISE_BITS - 1), dtype=torch.int64, device=v.device)
-        for j in np.flatnonzero(row).tolist():
-            total += int(row[j]) * v[..., j].long()
-        return (total >> POINTWISE_BITS).int()
+
+def _columns(v: Tensor) -> list[Tensor]:
+    """The channels, int64."""
+    return [column.contiguous() for column in v.long().unbind(3)]
+
+
+def _sum(row: Any, columns: list[Tensor]) -> Tensor | int:
+    terms = [int(row[j]) * columns[j] for j in np.flatnonzero(row).tolist()]
+    return (sum(terms[1:], terms[0]) + (1 << (POINTWISE_BITS - 1))) >> POINTWISE_BITS if terms else 0
 
 
 class Split:
@@ -133,7 +136,8 @@ class Split:
     def join(self, kept: Tensor, taken: Tensor) -> Tensor:
         """All channels again."""
         v = kept.new_empty(*kept.shape[:3], len(self.taken) + len(self.kept))
-        v[..., self.taken], v[..., self.kept] = taken, kept
+        for k, values in zip(self.taken + self.kept, [*taken.unbind(3), *kept.unbind(3)], strict=True):
+            v[..., k] = values
         return v
 
 

@@ -1,137 +1,228 @@
-"""The functions of `transforms` on a CPU, compiled: the same integers."""
+"""The functions of `transforms` on a CPU, compiled: the same integers.
 
-from typing import TYPE_CHECKING, Any
+Loops run over CHUNK values at a time, without branches, so that they become vector instructions. For these the tables
+are constants of the compiled code: what no loop can change may be read in any order.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..jit import compiled, inlined
-from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, OCTAVES, UNIT, constants
+from ..symbols.tables import flow_tables, tables
+from .numba_search import FAR, LIMIT, QUANTILES, interpolated, log2, packed, search
+from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT
 
 if TYPE_CHECKING:
     from .transforms import Elementwise
 
-LIMIT = (OCTAVES << 20) - 1
-FAR = (OCTAVES << 24) - 1
-LINES = 12
-MASK30 = (1 << 30) - 1
+WEIGHT, OCTAVES = tables().weight, flow_tables().octaves
+TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
+CHUNK = 256
+"""Values at a time: their parameters and the tables fit a core's nearest cache."""
+STEPS, NEAR_STEPS = 3, 2
+"""Newton steps to the inverse's guess; fewer from values that are near it."""
+GOALS = 256
+"""Entries of GOAL for each standard deviation."""
+GOAL = np.interp(
+    np.arange(6 * GOALS) * (2.0**FINE / GOALS), QUANTILE.astype(np.float64), np.arange(len(QUANTILE)) / 64.0
+).astype(np.float32)
+"""Logits in octaves by latents: the inverse of QUANTILE, good enough to begin a search with."""
+EXP2 = tuple(np.array([1.0000036, 0.69296956, 0.24162132, 0.051717736, 0.013683984], np.float32))
+"""2^x for 0 <= x < 1, as a polynomial."""
+LOG2 = tuple(
+    np.array([1.4426932, -0.72116274, 0.47770593, -0.33924779, 0.21558854, -0.096066259, 0.020490348], np.float32)
+)
+"""log2(1 + x) / x for 0 <= x < 1."""
+ONE, HALF, STEEPEST = np.float32(1), np.float32(0.5), np.float32(30)
 
 
 def forward(function: "Elementwise", x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Elementwise.forward`."""
     y, deviations = torch.empty_like(x), torch.empty_like(x)
-    _forward(*_arguments(function), x.numpy(), function.noise_bits, y.numpy(), deviations.numpy())
+    arguments = (x.contiguous().numpy(), function.noise_bits, y.numpy(), deviations.numpy())
+    _forward(*_arguments(function), *arguments)
     return y, deviations
 
 
-def inverse(function: "Elementwise", y: Tensor) -> Tensor:
+def inverse(function: "Elementwise", y: Tensor, near: Tensor | None) -> Tensor:
     """See `Elementwise.inverse`."""
-    x = torch.empty_like(y)
-    _inverse(*_arguments(function), y.numpy(), function.reach, x.numpy())
+    x = torch.zeros_like(y) if near is None else near.clone()
+    _inverse(*_arguments(function), y.contiguous().numpy(), function.reach, near is not None, x.numpy())
     return x
 
 
-def _arguments(function: "Elementwise") -> tuple[Any, ...]:
-    y = function.y.contiguous().numpy()
-    k = y.shape[1] // 3 if function.kind == "mixture" else 0
-    tables = [each.numpy() for each in constants(torch.device("cpu"))]
-    return (y, k, function.base.contiguous().numpy(), function.bits, function.latent_bits, *tables)
+def _arguments(function: "Elementwise") -> tuple[object, ...]:
+    k = function.y.shape[1] // 3 if function.kind == "mixture" else 0
+    return (function.y.contiguous().numpy(), k, function.base.contiguous().numpy(), function.bits, function.latent_bits)
 
 
 @inlined
-def _load(y, k, base, bits, weight, octaves, local):  # type: ignore[no-untyped-def]
-    """Put weights, means and octaves of one value into `local`; returns the sum of the weights."""
-    n = max(k, 1)
-    top = -LOGIT_LIMIT
-    for o in range(k):
-        top = max(top, min(y[o], LOGIT_LIMIT))
-    total = 0
-    for o in range(n):
-        if k:
-            local[o] = weight[min(top - min(max(y[o], -LOGIT_LIMIT), LOGIT_LIMIT), 127)]
-            total += local[o]
-        local[n + o] = (min(max(int(y[k + o]), -MEAN_LIMIT), MEAN_LIMIT) + base) << (bits - 5)
-        local[2 * n + o] = octaves[min(max(y[k + n + o], 0), 127)]
-    return total
+def _load(y, k, base, bits, local):  # type: ignore[no-untyped-def]
+    """Put values' weights, means, octaves and sum of weights into `local`, a row each."""
+    n, components = len(y), max(k, 1)
+    skipped = components - k  # an affine function has no weight
+    for i in range(n):
+        for c in range(k + 2 * components):
+            local[np.uint64(skipped + c), np.uint64(i)] = y[np.uint64(i), np.uint64(c)]
+    top, total = local[3 * components], local[3 * components]
+    for i in range(n):
+        top[i] = -LOGIT_LIMIT
+    for c in range(k):
+        logit = local[c]
+        for i in range(n):
+            top[i] = max(top[i], min(logit[i], LOGIT_LIMIT))
+    for c in range(k):
+        weight = local[c]
+        for i in range(n):
+            weight[i] = WEIGHT[np.uint64(min(top[i] - max(min(weight[i], LOGIT_LIMIT), -LOGIT_LIMIT), 127))]
+    for i in range(n):
+        total[i] = 0
+    for c in range(k):
+        weight = local[c]
+        for i in range(n):
+            total[i] += weight[i]
+    for c in range(components):
+        mean, octave = local[components + c], local[2 * components + c]
+        for i in range(n):
+            mean[i] = (min(max(mean[i], -MEAN_LIMIT), MEAN_LIMIT) + base[i]) << (bits - 5)
+            octave[i] = OCTAVES[np.uint64(min(max(octave[i], 0), 127))]
 
 
 @inlined
-def _interpolated(table, at, bits):  # type: ignore[no-untyped-def]
-    place, part = at >> bits, at & ((1 << bits) - 1)
-    start = int(table[place])
-    return start + ((table[place + 1] - start) * part >> bits)
+def _masses(x, more, k, bits, local, mass):  # type: ignore[no-untyped-def]
+    """Masses below x + more in steps of 2^-44, times the weights."""
+    for i in range(len(x)):
+        mass[i] = 0
+    for c in range(k):
+        weight, mean, octave = local[c], local[k + c], local[2 * k + c]
+        for i in range(len(x)):
+            t = (np.int64(x[i]) + more - mean[i]) * octave[i] >> (bits + 2)
+            below = interpolated(TAIL, min(abs(t), LIMIT), 14)
+            mass[i] += weight[i] * (below if t < 0 else (1 << 44) - below)
 
 
 @inlined
-def _log(table, v):  # type: ignore[no-untyped-def]
-    # The exponent of v as a float is the place of its highest bit, or one more if v was rounded up.
-    exponent = (np.float64(v).view(np.int64) >> 52) - 1023
-    exponent -= (v >> exponent) == 0
-    mantissa = v >> (exponent - 30) if exponent >= 30 else v << (30 - exponent)
-    return (exponent << 24) + _interpolated(table, mantissa & MASK30, 20)
-
-
-@inlined
-def _fine(x, k, bits, local, total, tail, log, quantile):  # type: ignore[no-untyped-def]
+def _fine(x, more, k, bits, local, mass, out):  # type: ignore[no-untyped-def]
+    """fine(x + more) of n values."""
     if k == 0:
-        t = (x - local[1]) * local[2] >> (bits + 2)
-        return min(max(t, -LIMIT), LIMIT) << 4
-    mass = 0
-    for o in range(k):
-        t = (x - local[k + o]) * local[2 * k + o] >> (bits + 2)
-        below = _interpolated(tail, min(abs(t), LIMIT), 14)
-        mass += local[o] * (below if t < 0 else (1 << 44) - below)
-    logit = _log(log, mass) - _log(log, (total << 44) - mass)
-    size = _interpolated(quantile, min(abs(logit), FAR), 18)
-    return -size if logit < 0 else size
+        mean, octave = local[1], local[2]
+        for i in range(len(x)):
+            t = (np.int64(x[i]) + more - mean[i]) * octave[i] >> (bits + 2)
+            out[i] = min(max(t, -LIMIT), LIMIT) << 4
+        return
+    _masses(x, more, k, bits, local, mass)
+    total = local[3 * k]
+    for i in range(len(x)):
+        logit = log2(mass[i]) - log2((np.int64(total[i]) << 44) - mass[i])
+        size = packed(QUANTILES, min(abs(logit), FAR), 18)
+        out[i] = -size if logit < 0 else size
 
 
 @compiled
-def _forward(y, k, base, bits, latent_bits, weight, octaves, tail, log, quantile, x, noise, out, deviations):  # type: ignore[no-untyped-def]
-    local = np.empty(3 * max(k, 1), np.int64)
-    for i in range(len(x)):
-        total = _load(y[i], k, base[i], bits, weight, octaves, local)
-        v = int(x[i])
-        out[i] = _fine(v, k, bits, local, total, tail, log, quantile) >> (FINE - latent_bits)
-        high = _fine(v + (1 << noise), k, bits, local, total, tail, log, quantile)
-        low = _fine(v - (1 << noise), k, bits, local, total, tail, log, quantile)
-        rise = (high - low) >> (FINE + 1 - UNIT - latent_bits)
-        deviations[i] = min(max(rise, 1 << UNIT), 1 << 27)
+def _forward(y, k, base, bits, latent_bits, x, noise, out, deviations):  # type: ignore[no-untyped-def]
+    local = np.empty((3 * max(k, 1) + 1, CHUNK), np.int32)
+    mass, fine, high = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
+    for first in range(0, len(x), CHUNK):
+        last = min(first + CHUNK, len(x))
+        at, result, deviation = x[first:last], out[first:last], deviations[first:last]
+        _load(y[first:last], k, base[first:last], bits, local)
+        _fine(at, 0, k, bits, local, mass, fine)
+        for i in range(len(at)):
+            result[i] = fine[i] >> (FINE - latent_bits)
+        _fine(at, 1 << noise, k, bits, local, mass, high)
+        _fine(at, -(1 << noise), k, bits, local, mass, fine)
+        for i in range(len(at)):
+            rise = (high[i] - fine[i]) >> (FINE + 1 - UNIT - latent_bits)
+            deviation[i] = min(max(rise, 1 << UNIT), 1 << 27)
+
+
+@inlined
+def _goals(target, goal):  # type: ignore[no-untyped-def]
+    """Logits in octaves by latents."""
+    scale = np.float32(GOALS / 2.0**FINE)
+    for i in range(len(target)):
+        place = min(np.float32(abs(target[i])) * scale, np.float32(6 * GOALS - 2))
+        whole = np.uint32(place)
+        low, high = GOAL[whole], GOAL[whole + np.uint32(1)]
+        octaves = low + (high - low) * (place - np.float32(whole))
+        goal[i] = -octaves if target[i] < 0 else octaves
+
+
+@inlined
+def _start(k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-def]
+    """Where to look for values: the mean of where each component would have them."""
+    for i in range(len(at)):
+        value[i] = 0
+    for c in range(k):
+        weight, mean, octave = local[c], local[k + c], local[2 * k + c]
+        for i in range(len(at)):
+            there = np.float32(mean[i]) + goal[i] * (unit / np.float32(octave[i]))
+            value[i] += np.float32(weight[i]) * there
+    total = local[3 * k]
+    for i in range(len(at)):
+        at[i] = np.int32(min(max(value[i] / np.float32(total[i]), -limit), limit))
+
+
+@inlined
+def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type: ignore[no-untyped-def]
+    """A step towards the logits `goal`, in floats: where it leads to need not be exact."""
+    for i in range(len(at)):
+        below[i], above[i], slope[i] = 0, 0, 0
+    for c in range(k):
+        weight, mean, octave = local[c], local[k + c], local[2 * k + c]
+        for i in range(len(at)):
+            rise = np.float32(octave[i]) / unit
+            t = min(max(np.float32(np.int32(at[i] - mean[i])) * rise, -STEEPEST), STEEPEST) + STEEPEST
+            whole = np.int32(t)
+            x = t - np.float32(whole)
+            power = EXP2[0] + x * (EXP2[1] + x * (EXP2[2] + x * (EXP2[3] + x * EXP2[4])))
+            power *= np.int32((whole + (127 - 30)) << 23).view(np.float32)
+            rest = np.float32(weight[i]) / (ONE + power)
+            above[i] += rest
+            below[i] += rest * power
+            slope[i] += rest * power / (ONE + power) * rise
+    for i in range(len(at)):
+        odds = np.float32(below[i] / above[i]).view(np.int32)
+        exponent = np.int32((odds >> 23) - 127)
+        x = np.int32((odds & 0x7FFFFF) | 0x3F800000).view(np.float32) - ONE
+        series = LOG2[3] + x * (LOG2[4] + x * (LOG2[5] + x * LOG2[6]))
+        logit = np.float32(exponent) + x * (LOG2[0] + x * (LOG2[1] + x * (LOG2[2] + x * series)))
+        step = (goal[i] - logit) * below[i] * above[i] / (slope[i] * (below[i] + above[i]))
+        step = np.floor(min(max(step, -2 * limit), 2 * limit) + HALF)
+        at[i] = min(max(np.int32(at[i] + np.int32(step)), -edge), edge)
 
 
 @compiled
-def _inverse(y, k, base, bits, latent_bits, weight, octaves, tail, log, quantile, result, reach, x):  # type: ignore[no-untyped-def]
-    local = np.empty(3 * max(k, 1), np.int64)
-    for i in range(len(x)):
-        total = _load(y[i], k, base[i], bits, weight, octaves, local)
-        target = (2 * int(result[i]) + 1) << (FINE - latent_bits - 1)
-        # The answer is the same however it is looked for: gallop from where one component would have it, then draw
-        # straight lines, then halve.
-        low, high = -(1 << reach) - 1, 1 << reach
-        below, above = -1, 1
-        octave = (1 << (bits + 22)) // local[2 * max(k, 1)] + 1
-        at = min(max(local[max(k, 1)] + (octave * target >> 23), low + 1), high - 1)
-        step = (octave >> 1) + 1
-        while low < at < high:
-            rise = _fine(at, k, bits, local, total, tail, log, quantile) - target
-            if rise >= 0:
-                high, above = at, rise
-                at -= step
+def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ignore[no-untyped-def]
+    components = max(k, 1)
+    local = np.empty((3 * components + 1, CHUNK), np.int32)
+    mass, target, here, beside = np.empty((4, CHUNK), np.int64)
+    goal, below, above, slope = np.empty((4, CHUNK), np.float32)
+    neighbour, own = np.empty(CHUNK, np.int32), np.empty(3 * components + 1, np.int64)
+    unit, limit, edge = np.float32(2.0 ** (bits + 22)), np.float32(2.0**reach), np.int32(1 << reach)
+    for first in range(0, len(x), CHUNK):
+        last = min(first + CHUNK, len(x))
+        at, wanted = x[first:last], result[first:last]
+        _load(y[first:last], k, base[first:last], bits, local)
+        for i in range(len(at)):
+            target[i] = (2 * np.int64(wanted[i]) + 1) << (FINE - latent_bits - 1)
+        # The answer is the same however it is looked for: only the last comparisons have to be exact.
+        if k:
+            _goals(target[: len(at)], goal)
+            if not near:
+                _start(k, unit, limit, local, goal, slope, at)
+            for _ in range(NEAR_STEPS if near else STEPS):
+                _newton(k, unit, limit, edge, local, goal, below, above, slope, at)
+        _fine(at, 0, k, bits, local, mass, here)
+        for i in range(len(at)):
+            neighbour[i] = at[i] - 1 if here[i] >= target[i] else at[i] + 1
+        _fine(neighbour[: len(at)], 0, k, bits, local, mass, beside)
+        for i in range(len(at)):
+            if (here[i] >= target[i]) != (beside[i] >= target[i]):
+                at[i] = min(max(at[i], neighbour[i], -edge), edge)
             else:
-                low, below = at, rise
-                at += step
-            step *= 4
-        side, lines = 0, 0
-        while high - low > 1:
-            lines += 1
-            at = low + (high - low) * -below // (above - below) if lines < LINES else (low + high) >> 1
-            at = min(max(at, low + 1), high - 1)
-            rise = _fine(at, k, bits, local, total, tail, log, quantile) - target
-            if rise >= 0:
-                below = min(below >> 1, -1) if side > 0 else below  # an end that stays lets the line lean over to it
-                high, above, side = at, rise, 1
-            else:
-                above = above >> 1 if side < 0 else above
-                low, below, side = at, rise, -1
-        x[i] = high
+                own[:] = local[:, i]
+                at[i] = search(target[i], at[i], k, bits, reach, own)

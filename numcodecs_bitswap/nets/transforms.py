@@ -77,10 +77,12 @@ class Elementwise:
         deviations = rise >> (FINE + 1 - UNIT - self.latent_bits)
         return y.int(), deviations.clamp(1 << UNIT, 1 << 27).int()
 
-    def inverse(self, y: Tensor) -> Tensor:
-        """The smallest values (M,), int32, whose results are the middle of the step y or above, or 2^reach."""
+    def inverse(self, y: Tensor, near: Tensor | None = None) -> Tensor:
+        """The smallest values (M,), int32, whose results are the middle of the step y or above, or 2^reach. They are
+        found sooner if values `near` them are known, which have no effect otherwise.
+        """
         if self._compiled:
-            values: Tensor = _numba().inverse(self, y)
+            values: Tensor = _numba().inverse(self, y, near)
             return values
         parameters = self._parameters()
         target = (2 * y.long() + 1) << (FINE - self.latent_bits - 1)

@@ -52,6 +52,10 @@ class Native(NamedTuple):
     """What is the same for all symbols, one axis."""
     triton: Callable[[], TritonFunctions] | None = None
     """Makes the Triton form, or None if there is none. Called by who has Triton: nothing else needs it."""
+    intervals: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    """Starts and freqs, contiguous int32 (B, n), of symbols (B, n), if they are found faster all at once on a CPU."""
+    shifts: Tensor | None = None
+    """Of plain bits, contiguous int32 (B, n): r belongs to symbol r >> shift; a shift of 16 is none at all."""
 
 
 class Distribution(Protocol):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .distribution import Distribution, Shiftable
+from .known import Known
 
 Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
 """One message at rest: heads, shape (L,), and tail, shape (T,), its bottom first. Words of the tail have W bits:
@@ -43,8 +44,14 @@ class Stack(Protocol):
     defers: bool
     """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
 
+    takes_intervals: bool
+    """Whether `push_intervals` is there."""
+
     def check(self) -> None:
         """See `Message.check`."""
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """See `Message.push_intervals`."""
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
@@ -159,6 +166,24 @@ class Message:
         if not self._stack.defers:
             check_symbols(distribution, symbols)
         self._stack.push(distribution, symbols)
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """Push a block as `push` does, whose symbols' intervals were found all at once.
+
+        Parameters
+        ----------
+        starts, freqs : contiguous int32 tensors, shape (B, n)
+
+        Raises
+        ------
+        FormatError
+            A freq of 0. The messages are unusable afterwards.
+        """
+        if self._stack.takes_intervals:
+            self._stack.push_intervals(starts, freqs)
+        else:
+            known = Known(starts, freqs)
+            self.push(known, known.symbols)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """Pop a block; the exact inverse of `push`, whatever the message holds.

@@ -5,23 +5,21 @@ compiled code holds no interpreter lock; numba's own threading is not used, sinc
 Imports no distribution: kernels are compiled once for each distribution's functions and kept on disk.
 """
 
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from threading import Lock
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from ..jit import compiled, scratch
-from .distribution import Distribution, Functions, Shiftable
-from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
+from .distribution import Distribution, Native, Shiftable
+from .message import IMPOSSIBLE, SHORT, Words, word_bits
+from .numba_intervals import pop_bits, push_intervals
+from .numba_kernels import cost_kernel, kernels
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
@@ -40,7 +38,7 @@ class NumbaStack:
     size : int64 array, shape (B,)
     """
 
-    defers = False
+    defers, takes_intervals = False, True
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -71,15 +69,32 @@ class NumbaStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
+        native = distribution.native()
+        if native.intervals:
+            self.push_intervals(*native.intervals(symbols))
+            return
         self._reserve(distribution.n)
-        self._run(0, distribution, symbols.int().contiguous())
+        self._run(0, distribution, native, symbols.int().contiguous())
+        if (self.size < 0).any():
+            raise FormatError(IMPOSSIBLE)
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """See `Message.push_intervals`."""
+        self._reserve(starts.shape[1])
+        arrays = self.heads, self.tail, self.size, starts.numpy(), freqs.numpy(), self.bits
+        self._spread(lambda first, last: push_intervals(*arrays, first, last), starts)
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
-        self._run(1, distribution, symbols)
+        native = distribution.native()
+        if native.shifts is None:
+            self._run(1, distribution, native, symbols)
+        else:
+            arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
+            self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
         return symbols
@@ -94,17 +109,17 @@ class NumbaStack:
         kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
         return torch.from_numpy(out)
 
-    def _run(self, which: int, distribution: Distribution, symbols: Tensor) -> None:
-        """Run the kernel push (0) or pop (1), on threads if there is enough work for them."""
-        native = distribution.native()
+    def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
+        """Run the kernel push (0) or pop (1)."""
         with _COMPILING:
             kernel = kernels(native.functions, distribution.components, self.bits)[which]
-        arguments = (distribution.alphabet, *(each.numpy() for each in (*native.fields, native.constants)))
+        arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
+        arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
+        self._spread(lambda first, last: kernel(*arguments, first, last), symbols)
 
-        def work(first: int, last: int) -> None:
-            kernel(self.heads, self.tail, self.size, symbols.numpy(), *arguments, first, last)
-
-        batch = distribution.batch
+    def _spread(self, work: Callable[[int, int], None], symbols: Tensor) -> None:
+        """Do work(first, last) for all messages, on threads if there is enough of it."""
+        batch = len(symbols)
         workers = min(batch, torch.get_num_threads()) if symbols.numel() >= THREADED else 1
         if workers == 1:
             work(0, batch)
@@ -119,137 +134,3 @@ class NumbaStack:
             tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), self.tail.dtype)
             tail[:, : self.tail.shape[1]] = self.tail
             self.tail = tail
-
-
-def _inlined(functions: Functions) -> int:
-    """Let functions be inlined in compiled code; returns a checksum of what they do."""
-    version = 0
-    for function in filter(None, functions):
-        register_jitable(forceinline=True, error_model="numpy")(function)
-        code = function.__code__
-        constants = [function.__globals__.get(name) for name in code.co_names]
-        version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
-    return version
-
-
-@cache
-def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
-    """Compile `NumbaStack.costs`; see `kernels`."""
-    load, _, cum, _ = functions
-    rescale: Any = functions.rescale
-    version, places = _inlined(functions), 4 * components
-
-    def reload(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
-        scales = np.minimum(np.maximum(c[m : m + 1, i : i + 1] + by, 0), limit)
-        load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
-
-    def each(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
-        for k in range(components):
-            rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
-
-    shift: Any = register_jitable(forceinline=True)(each if rescale else reload)
-
-    def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
-        _ = version
-        local = scratch(places)
-        for m in range(symbols.shape[0]):
-            for i in range(0, symbols.shape[1], every):
-                load(m, i, local, a, b, c, constants, components)
-                for v in range(len(shifts)):
-                    shift(m, i, local, a, b, c, constants, shifts[v], limit)
-                    start = cum(symbols[m, i], local, constants, components)
-                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
-
-    kernel: Callable[..., None] = compiled(costs)
-    return kernel
-
-
-@cache
-def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
-    `bits` bits.
-
-    numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
-    The functions count there by name only, so a checksum of their code is enclosed too.
-    """
-    load, guess, cum = functions[:3]
-    least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
-    version, places = _inlined(functions), 4 * components
-
-    def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        _ = version
-        local = scratch(places)
-        n, lanes = symbols.shape[1], heads.shape[1]
-        for m in range(first, last):
-            size = sizes[m]
-            lane = (n - 1) % lanes
-            for i in range(n - 1, -1, -1):
-                load(m, i, local, a, b, c, constants, components)
-                start = cum(symbols[m, i], local, constants, components)
-                freq = cum(symbols[m, i] + 1, local, constants, components) - start
-                if freq <= 0:
-                    size = -1
-                    break
-                head = heads[m, lane]
-                full = np.int64(head >= freq << 16)
-                tail[m, size] = head & mask
-                if two_words:
-                    tail[m, size + 1] = head >> bits & mask
-                    full += np.int64(head >> bits >= freq << 16)
-                size += full
-                head >>= bits * full
-                quotient = np.int64(np.uint32(head) // np.uint32(freq))
-                heads[m, lane] = (quotient << 16) + head - quotient * freq + start
-                lane = (lane if lane > 0 else lanes) - 1
-            sizes[m] = size
-
-    def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        _ = version
-        local = scratch(places)
-        n, lanes = symbols.shape[1], heads.shape[1]
-        for m in range(first, last):
-            states, words, popped = heads[m], tail[m], symbols[m]
-            size = sizes[m]
-            lane = 0
-            for i in range(n):
-                load(m, i, local, a, b, c, constants, components)
-                head = states[np.uint64(lane)]
-                r = head & 0xFFFF
-                s = guess(r, local, constants, components)
-                above, step = s + 1, 1
-                start = cum(s, local, constants, components)
-                end = cum(above, local, constants, components)
-                # Gallop from the guess until cum(s) <= r < cum(above), then halve.
-                while start > r:
-                    above, end = s, start
-                    s = max(s - step, 0)
-                    start, step = cum(s, local, constants, components), 2 * step
-                while end <= r:
-                    s, start = above, end
-                    above = min(above + step, alphabet)
-                    end, step = cum(above, local, constants, components), 2 * step
-                while above - s > 1:
-                    middle = (s + above) >> 1
-                    value = cum(middle, local, constants, components)
-                    if value <= r:
-                        s, start = middle, value
-                    else:
-                        above, end = middle, value
-                popped[i] = s
-                head = (end - start) * (head >> 16) + r - start
-                short = np.int64(head < least)
-                if two_words:
-                    short += np.int64(head < least >> bits)
-                size -= short
-                if size < 0:
-                    break
-                # Without branches, which would be guessed wrong half of the time. There are always two words more.
-                word = np.int64(words[np.uint64(size)])
-                if two_words:
-                    word += np.int64(words[np.uint64(size + 1)]) << bits
-                full = bits * short
-                states[np.uint64(lane)] = (head << full) + (word & ((1 << full) - 1))
-                lane = lane + 1 if lane + 1 < lanes else 0
-            sizes[m] = size
-
-    return compiled(push), compiled(pop)

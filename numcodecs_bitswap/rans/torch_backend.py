@@ -34,6 +34,7 @@ class TorchStack:
     """
 
     defers = False
+    takes_intervals = False
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
         self.heads, self.tail, self.size, self.bits = heads, tail, size, bits
@@ -63,6 +64,10 @@ class TorchStack:
     def copy(self) -> Self:
         """See `Message.copy`."""
         return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone(), self.bits)
+
+    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+        """Not taken."""
+        raise NotImplementedError
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""

@@ -4,7 +4,9 @@ A value is a symbol and a place in it: 2^m values of the middle, less than a six
 symbol, and a few symbols hold all that is far out. Imports `rans.distribution`, the checks and the tables.
 """
 
-from functools import cache
+from functools import cache, cached_property
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,23 +14,10 @@ import torch
 from torch import Tensor
 
 from ..rans.distribution import Functions, Native, TritonFunctions
+from . import gaussian_places
 from .checks import block_shape, check_range
+from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
 from .tables import vae_tables
-
-UNIT = 8
-"""Standard deviations are in units of 2^-UNIT."""
-LARGEST = 1 << 26
-"""Bound of values and means."""
-REACH, TAILS = 112, 5
-"""Symbols of the middle on each side, and beyond them."""
-WIDTHS = (4, 8, 16, 256)
-"""Width of the tails but the last, in steps of 2^m."""
-LAST_BITS = 28
-"""The last tail holds 2^LAST_BITS values: all that are left."""
-CENTRE = REACH + TAILS
-ALPHABET = 2 * CENTRE
-STEP = 196608 << 13
-"""768 * 256 2^13: turns offsets in 1/64 step and a deviation's mantissa into 1/64 of a place in NORMAL."""
 
 
 class Gaussian:
@@ -56,21 +45,18 @@ class Gaussian:
         self.batch, self.n = block_shape(means, deviations)
         check_range("means", means, -LARGEST, LARGEST)
         check_range("deviations", deviations, 1 << UNIT, 1 << 27)
-        thresholds = torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=means.device)
-        means, deviations = means[..., 0].int(), deviations[..., 0].int()
-        self._shift = torch.bucketize(deviations, thresholds, out_int32=True, right=True)
-        self._mantissa = deviations >> self._shift
-        self._reach = 7 * self._mantissa >> 9
-        self._step = means >> self._shift
-        rest = means - (self._step << self._shift)
-        # Of a step's values the first is half a value above the step's lower end.
-        self._offset = ((rest.long() << 6) >> self._shift).int() + (32 >> self._shift)
-        self._floor = floor
+        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
+        self._parts = parts(means.device.type)
+
+    @cached_property
+    def _fields(self) -> tuple[Tensor, ...]:
+        fields: tuple[Tensor, ...] = self._parts.fields(self._means, self._deviations)
+        return fields
 
     def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
         """See `Distribution.prepare`: offset, reach and STEP // mantissa, each int64 (B, k)."""
-        offset, reach, mantissa = (p[:, first:last].long() for p in (self._offset, self._reach, self._mantissa))
-        return offset, reach, STEP // mantissa
+        mantissa, offset, inverse = (p[:, first:last].long() for p in self._fields[2:])
+        return offset, reaches(mantissa), inverse
 
     def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
         """See `Distribution.cum`."""
@@ -87,10 +73,21 @@ class Gaussian:
         return ones + (((1 << 16) - 2 * TAILS) * natural >> 16)
 
     def native(self) -> Native:
-        """See `Distribution.native`; the fields are offsets, mantissas and reaches."""
-        fields = [p.unsqueeze(-1).contiguous() for p in (self._offset, self._mantissa, self._reach)]
-        constants = _constants(self._floor, self._shift.device)
-        return Native(Functions(_load, _guess, _cum), (fields[0], fields[1], fields[2]), constants, _triton)
+        """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
+        mantissa, offset, inverse = (p.unsqueeze(-1) for p in self._fields[2:])
+        functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
+        return Native(functions, (offset, mantissa, inverse), constants, _triton)
+
+    def intervals(self, values: Tensor) -> list[tuple[Tensor, Tensor]] | None:
+        """Starts and freqs of the block of values (B, n) that FORMAT.md says, in the order of pushing: of the places'
+        low bits, of those from the 17th on if there are any, and of the symbols. None where no loop is compiled for it.
+        """
+        check_range("values", values, -LARGEST, LARGEST)
+        if self._parts is gaussian_places:
+            return None
+        blocks: list[tuple[Tensor, Tensor]]
+        blocks = self._parts.intervals(values, self._means, self._deviations, self._floor)
+        return blocks
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
@@ -101,62 +98,35 @@ class Gaussian:
             A value outside +-2^26.
         """
         check_range("values", values, -LARGEST, LARGEST)
-        d = (values >> self._shift) - self._step
-        symbols = torch.minimum(torch.maximum(d, -self._reach), self._reach - 1) + CENTRE
-        places = values & ((1 << self._shift) - 1)
-        below, above = d < -self._reach, d >= self._reach
-        if (far := below | above).any():
-            high = ((self._step + self._reach) << self._shift) - 1
-            low = (self._step - self._reach) << self._shift
-            beyond = torch.where(above, values - high, low - values) - 1
-            for k in range(TAILS):
-                inside = far if k == 0 else far & (beyond >= self._tail_start(k))
-                symbols = torch.where(inside & above, ALPHABET - TAILS + k, symbols)
-                symbols = torch.where(inside & below, TAILS - 1 - k, symbols)
-                places = torch.where(inside, beyond - self._tail_start(k), places)
-        return symbols, self.sizes(symbols), places
+        symbols, sizes, places = self._parts.split(values, *self._fields[:3])
+        return symbols, sizes, places
 
     def join(self, symbols: Tensor, places: Tensor) -> Tensor:
         """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
-        values = ((symbols - CENTRE + self._step) << self._shift) + places
-        tail = self._tail(symbols)
-        if (far := tail >= 0).any():
-            high = (self._step + self._reach) << self._shift
-            low = ((self._step - self._reach) << self._shift) - 1
-            start = torch.stack([self._tail_start(k) for k in range(TAILS)])
-            beyond = start.gather(0, tail.clamp(min=0).long()[None])[0] + places
-            values = torch.where(far, torch.where(symbols > CENTRE, high + beyond, low - beyond), values)
-        return values.clamp(-LARGEST, LARGEST)
+        values: Tensor = self._parts.join(symbols, places, *self._fields[:3])
+        return values
 
     def sizes(self, symbols: Tensor) -> Tensor:
         """Bits of the places in symbols, int32 (B, n)."""
-        tail = self._tail(symbols)
-        if not (tail >= 0).any():
-            return self._shift
-        sizes = [self._shift + (width.bit_length() - 1) for width in WIDTHS]
-        sizes += [torch.full_like(self._shift, LAST_BITS), self._shift]
-        return torch.stack(sizes).gather(0, torch.where(tail < 0, TAILS, tail).long()[None])[0]
-
-    def _tail(self, symbols: Tensor) -> Tensor:
-        """Number of the tail, from 0, of each symbol; -1 in the middle."""
-        return torch.maximum(symbols - (ALPHABET - TAILS), TAILS - 1 - symbols).clamp(min=-1)
-
-    def _tail_start(self, k: int) -> Tensor:
-        """Where tail k begins, counted from the end of the middle."""
-        return torch.full_like(self._shift, sum(WIDTHS[:k])) << self._shift
+        sizes: Tensor = self._parts.sizes(symbols, self._fields[0])
+        return sizes
 
 
-def _beyond() -> list[int]:
-    """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
-    outer = [sum(WIDTHS[:k]) for k in range(1, TAILS)]
-    return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
+@cache
+def parts(device: str) -> ModuleType:
+    """`gaussian_places`, or `gaussian_numba` with the same functions and results."""
+    if device == "cpu" and find_spec("numba"):
+        from . import gaussian_numba
+
+        return gaussian_numba
+    return gaussian_places
 
 
 @cache
 def _tensors(device: torch.device) -> tuple[Tensor, Tensor]:
-    """NORMAL and `_beyond`, int64."""
+    """NORMAL and `beyond`, int64."""
     normal = torch.from_numpy(vae_tables().normal.astype(np.int64)).to(device)
-    return normal, torch.tensor(_beyond(), device=device)
+    return normal, torch.tensor(beyond(), device=device)
 
 
 # The native form. local: offset, STEP // mantissa, reach, mantissa.
@@ -165,37 +135,34 @@ BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096 
 
 @cache
 def _constants(floor: bool, device: torch.device) -> Tensor:
-    """NORMAL, `_beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
+    """NORMAL, `beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
     normal = vae_tables().normal
     position = np.searchsorted(normal, 16 * np.arange(4096) + 8) - 4096
-    constants = np.concatenate([normal, _beyond(), position, [int(floor)]])
+    constants = np.concatenate([normal, beyond(), position, [int(floor)]])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 
 
-def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, reaches: Any, constants: Any, k: int) -> None:
-    local[0] = offsets[b, i, 0]
-    local[1] = STEP // mantissas[b, i, 0]
-    local[2] = reaches[b, i, 0]
-    local[3] = mantissas[b, i, 0]
+def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, inverses: Any, constants: Any, k: int) -> None:
+    row, column = np.uint64(b), np.uint64(i)
+    local[0] = offsets[row, column, 0]
+    local[1] = inverses[row, column, 0]
+    local[2] = 7 * np.int64(mantissas[row, column, 0]) >> 9
+    local[3] = mantissas[row, column, 0]
 
 
 def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
-    d = min(max(s - CENTRE, -local[2]), local[2]) + constants[BEYOND + s]
+    d = min(max(s - CENTRE, -local[2]), local[2]) + constants[np.uint64(BEYOND + s)]
     t = min(max((64 * d - local[0]) * local[1] >> 13, -4096 << 6), (4095 << 6) - 1)
-    place, part = (t >> 6) + 4096, t & 63
-    value = (constants[place] * (64 - part) + constants[place + 1] * part + 32) >> 6
-    if s <= 0:
-        value = 0
-    if s >= ALPHABET:
-        value = 1 << 16
-    if constants[FLOOR]:
-        ones = min(max(s, 0), TAILS) + min(max(s - (ALPHABET - TAILS), 0), TAILS)
-        value = ones + (((1 << 16) - 2 * TAILS) * value >> 16)
-    return value
+    place, part = np.uint64((t >> 6) + 4096), t & 63
+    value = (constants[place] * (64 - part) + constants[place + np.uint64(1)] * part + 32) >> 6
+    value = 0 if s <= 0 else value
+    value = 1 << 16 if s >= ALPHABET else value
+    ones = min(max(s, 0), TAILS) + min(max(s - (ALPHABET - TAILS), 0), TAILS)
+    return ones + (((1 << 16) - 2 * TAILS) * value >> 16) if constants[FLOOR] else value
 
 
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
-    d = (constants[POSITION + (r >> 4)] * local[3] // 3072 + local[0]) >> 6
+    d = (constants[np.uint64(POSITION + (r >> 4))] * local[3] * 21845 + (local[0] << 26)) >> 32  # 21845 is 2^26 / 3072
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
 
 

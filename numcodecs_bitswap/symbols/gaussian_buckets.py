@@ -104,23 +104,24 @@ def _constants(bits: int, floor: int, device: torch.device) -> Tensor:
 
 
 def _load(b: int, i: int, local: Any, means: Any, scales: Any, third: Any, constants: Any, components: int) -> None:
-    local[0] = means[b, i, 0]
-    local[1] = constants[INVSIGMA + scales[b, i, 0]]
-    local[2] = constants[SIGMA + scales[b, i, 0]]
+    row, column = np.uint64(b), np.uint64(i)
+    local[0] = means[row, column, 0]
+    local[1] = constants[np.uint64(INVSIGMA + scales[row, column, 0])]
+    local[2] = constants[np.uint64(SIGMA + scales[row, column, 0])]
 
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
-    t = ((constants[EDGE + s] - local[0]) * local[1] >> 12) + 4096
+    t = ((constants[np.uint64(EDGE + s)] - local[0]) * local[1] >> 12) + 4096
     mass = (1 << 16) - constants[FLOOR] * constants[ALPHABET]
-    return constants[FLOOR] * s + (mass * constants[NORMAL + min(max(t, 0), 8191)] >> 16)
+    return constants[FLOOR] * s + (mass * constants[np.uint64(NORMAL + min(max(t, 0), 8191))] >> 16)
 
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     # The bucket of the mean tells how much of r is the floor of buckets below; the rest is a quantile of the Gaussian.
-    bucket = constants[NORMAL + min(max((local[0] * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
+    bucket = constants[np.uint64(NORMAL + min(max((local[0] * 3 >> 4) + 4096, 0), 8191))] * constants[ALPHABET] >> 16
     mass = min(max(r - constants[FLOOR] * bucket, 0), 65535)
-    place = local[0] + (constants[POSITION + (mass >> 4)] * local[2] >> 16)
-    bucket = constants[NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191)] * constants[ALPHABET] >> 16
+    place = local[0] + (constants[np.uint64(POSITION + (mass >> 4))] * local[2] >> 16)
+    bucket = constants[np.uint64(NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191))] * constants[ALPHABET] >> 16
     return min(bucket, constants[ALPHABET] - 1)
 
 

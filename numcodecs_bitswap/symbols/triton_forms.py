@@ -21,7 +21,7 @@ DEEP_EDGE, FINE, SHIFT = (
     tl.constexpr(deep_mixture.FINE),
     tl.constexpr(deep_mixture.SHIFT),
 )
-CENTRE, TAILS, STEP = tl.constexpr(gaussian.CENTRE), tl.constexpr(gaussian.TAILS), tl.constexpr(gaussian.STEP)
+CENTRE, TAILS = tl.constexpr(gaussian.CENTRE), tl.constexpr(gaussian.TAILS)
 BEYOND, TAILS_FLOOR = tl.constexpr(gaussian.BEYOND), tl.constexpr(gaussian.FLOOR)
 INDICES, ROW = tl.constexpr(beta_binomial.INDICES), tl.constexpr(beta_binomial.ROW)
 
@@ -124,10 +124,9 @@ def _categorical_cum(s, own, top, total, constants, alphabet, K: tl.constexpr):
 
 
 @triton.jit
-def _integer_gaussian_load(at, here, offsets, mantissas, reaches, constants, alphabet, K: tl.constexpr):
-    mantissa = tl.load(mantissas + at, here, other=1).to(tl.int64)
-    inverse = (tl.zeros_like(mantissa) + STEP) // mantissa
-    return tl.load(offsets + at, here, other=0), inverse, tl.load(reaches + at, here, other=0)
+def _integer_gaussian_load(at, here, offsets, mantissas, inverses, constants, alphabet, K: tl.constexpr):
+    reach = 7 * tl.load(mantissas + at, here, other=0) >> 9
+    return tl.load(offsets + at, here, other=0), tl.load(inverses + at, here, other=0).to(tl.int64), reach
 
 
 @triton.jit

@@ -1,0 +1,192 @@
+"""The loops of `numba_backend`, compiled for each distribution's functions and kept on disk: push, pop, costs."""
+
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from ..jit import compiled, scratch
+from .distribution import Functions
+from .message import head_min
+
+ROUND = 64
+"""Lanes that a pop guesses the symbols of at once: with one component, where guesses are mostly right."""
+
+
+def _inlined(functions: Functions) -> int:
+    """Let functions be inlined in compiled code; returns a checksum of what they do."""
+    version = 0
+    for function in filter(None, functions):
+        register_jitable(forceinline=True, error_model="numpy")(function)
+        code = function.__code__
+        constants = [function.__globals__.get(name) for name in code.co_names]
+        version = zlib.crc32(repr((code.co_code, code.co_consts, constants)).encode(), version)
+    return version
+
+
+@cache
+def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
+    """Compile `NumbaStack.costs`; see `kernels`."""
+    load, _, cum, _ = functions
+    rescale: Any = functions.rescale
+    version, places = _inlined(functions), 4 * components
+
+    def reload(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        scales = np.minimum(np.maximum(c[m : m + 1, i : i + 1] + by, 0), limit)
+        load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
+
+    def each(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+        for k in range(components):
+            rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
+
+    shift: Any = register_jitable(forceinline=True)(each if rescale else reload)
+
+    def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
+        _ = version
+        local = scratch(places)
+        for m in range(symbols.shape[0]):
+            for i in range(0, symbols.shape[1], every):
+                load(m, i, local, a, b, c, constants, components)
+                for v in range(len(shifts)):
+                    shift(m, i, local, a, b, c, constants, shifts[v], limit)
+                    start = cum(symbols[m, i], local, constants, components)
+                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
+
+    kernel: Callable[..., None] = compiled(costs)
+    return kernel
+
+
+@cache
+def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
+    `bits` bits.
+
+    numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
+    The functions count there by name only, so a checksum of their code is enclosed too.
+    """
+    load, guess, cum = functions[:3]
+    least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
+    version, places = _inlined(functions), 4 * components
+
+    def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        _ = version
+        local = scratch(places)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            size = sizes[m]
+            lane = (n - 1) % lanes
+            for i in range(n - 1, -1, -1):
+                load(m, i, local, a, b, c, constants, components)
+                start = cum(symbols[m, i], local, constants, components)
+                freq = cum(symbols[m, i] + 1, local, constants, components) - start
+                if freq <= 0:
+                    size = -1
+                    break
+                head = heads[m, lane]
+                full = np.int64(head >= freq << 16)
+                tail[m, size] = head & mask
+                if two_words:
+                    tail[m, size + 1] = head >> bits & mask
+                    full += np.int64(head >> bits >= freq << 16)
+                size += full
+                head >>= bits * full
+                quotient = np.int64(np.uint32(head) // np.uint32(freq))
+                heads[m, lane] = (quotient << 16) + head - quotient * freq + start
+                lane = (lane if lane > 0 else lanes) - 1
+            sizes[m] = size
+
+    @register_jitable(forceinline=True)
+    def search(r: Any, s: Any, start: Any, end: Any, alphabet: int, local: Any, constants: Any) -> Any:
+        """Gallop from the guess until cum(s) <= r < cum(above), then halve."""
+        above, step = s + 1, 1
+        while start > r:
+            above, end = s, start
+            s = max(s - step, 0)
+            start, step = cum(s, local, constants, components), 2 * step
+        while end <= r:
+            s, start = above, end
+            above = min(above + step, alphabet)
+            end, step = cum(above, local, constants, components), 2 * step
+        while above - s > 1:
+            middle = (s + above) >> 1
+            value = cum(middle, local, constants, components)
+            if value <= r:
+                s, start = middle, value
+            else:
+                above, end = middle, value
+        return s, start, end
+
+    @register_jitable(forceinline=True)
+    def taken(head: Any, start: Any, end: Any, words: Any, size: Any) -> Any:
+        """The head behind a symbol and the size of the tail, which is negative if there are too few words."""
+        head = (end - start) * (head >> 16) + (head & 0xFFFF) - start
+        short = np.int64(head < least)
+        if two_words:
+            short += np.int64(head < least >> bits)
+        size -= short
+        # Without branches, which would be guessed wrong half of the time. There are always two words more.
+        at = np.uint64(max(size, 0))
+        word = np.int64(words[at])
+        if two_words:
+            word += np.int64(words[at + np.uint64(1)]) << bits
+        full = bits * short
+        return (head << full) + (word & ((1 << full) - 1)), size
+
+    def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        _ = version
+        local = scratch(places)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
+            size = sizes[m]
+            lane = np.uint64(0)
+            for i in range(n):
+                load(m, i, local, a, b, c, constants, components)
+                head = states[lane]
+                r = head & 0xFFFF
+                s = guess(r, local, constants, components)
+                start, end = cum(s, local, constants, components), cum(s + 1, local, constants, components)
+                popped[i], start, end = search(r, s, start, end, alphabet, local, constants)
+                states[lane], size = taken(head, start, end, words, size)
+                if size < 0:
+                    break
+                lane = lane + np.uint64(1) if lane + np.uint64(1) < lanes else np.uint64(0)
+            sizes[m] = size
+
+    def pop_rounds(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        """The same, but guesses are made for many lanes at once: they do not wait for each other."""
+        _ = version
+        local, guesses, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
+            size = sizes[m]
+            lane, i = 0, 0
+            while i < n:
+                count = min(min(lanes - lane, ROUND), n - i)
+                for j in range(count):
+                    load(m, i + j, local, a, b, c, constants, components)
+                    s = guess(states[np.uint64(lane + j)] & 0xFFFF, local, constants, components)
+                    guesses[j] = s
+                    starts[j], ends[j] = cum(s, local, constants, components), cum(s + 1, local, constants, components)
+                for j in range(count):
+                    s, start, end = guesses[j], starts[j], ends[j]
+                    head = states[np.uint64(lane + j)]
+                    r = head & 0xFFFF
+                    if start > r or end <= r:
+                        load(m, i + j, local, a, b, c, constants, components)
+                        s, start, end = search(r, s, start, end, alphabet, local, constants)
+                    popped[np.uint64(i + j)] = s
+                    states[np.uint64(lane + j)], size = taken(head, start, end, words, size)
+                    if size < 0:
+                        break
+                if size < 0:
+                    break
+                i += count
+                lane = lane + count if lane + count < lanes else 0
+            sizes[m] = size
+
+    return compiled(push), compiled(pop_rounds if components < 2 else pop)
