@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import FormatError
 from ..rans.message import Message
 from ..symbols.bits import Bits
+from ..symbols.checks import some
 from ..symbols.gaussian import Gaussian
 from ..symbols.uniform import Uniform
 from .coder import Parameters, Size, pop_posterior, push_posterior
@@ -83,8 +83,8 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
     grid = (v >> model.steps.value_bits).short()
-    if ((v >> model.steps.value_bits != grid) | (grid < 0) | (grid >= model.levels)).any():
-        raise FormatError("a value popped is no pixel's: the frame was altered or made with other weights")
+    wrong = (v >> model.steps.value_bits != grid) | (grid < 0) | (grid >= model.levels)
+    message.refuse(wrong, "a value popped is no pixel's: the frame was altered or made with other weights")
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
     return grid
 
@@ -190,9 +190,9 @@ def pop_near(message: Message, shape: Sequence[int], means: Tensor, deviations: 
 def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
     """Push values (N, ...), one Gaussian for each: places in symbols, then symbols."""
     symbols, sizes, places = gaussian.split(values.reshape(message.batch, -1))
-    if sizes.any():
+    if some(sizes > 0):
         message.push(Bits(sizes.clamp(max=16).unsqueeze(-1)), places & 0xFFFF)
-        if (sizes > 16).any():
+        if some(sizes > 16):
             message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
     message.push(gaussian, symbols)
 
@@ -202,8 +202,8 @@ def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Te
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
     places = torch.zeros_like(symbols)
-    if sizes.any():
-        if (sizes > 16).any():
+    if some(sizes > 0):
+        if some(sizes > 16):
             places = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
         places = places + message.pop(Bits(sizes.clamp(max=16).unsqueeze(-1)))
     return gaussian.join(symbols, places).reshape(tuple(shape))

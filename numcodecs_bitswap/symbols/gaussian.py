@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..rans.distribution import Functions, Native, TritonFunctions
-from .checks import block_shape, check_range
+from .checks import block_shape, check_range, some
 from .tables import vae_tables
 
 UNIT = 8
@@ -56,9 +56,8 @@ class Gaussian:
         self.batch, self.n = block_shape(means, deviations)
         check_range("means", means, -LARGEST, LARGEST)
         check_range("deviations", deviations, 1 << UNIT, 1 << 27)
-        thresholds = torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=means.device)
         means, deviations = means[..., 0].int(), deviations[..., 0].int()
-        self._shift = torch.bucketize(deviations, thresholds, out_int32=True, right=True)
+        self._shift = torch.bucketize(deviations, _thresholds(means.device), out_int32=True, right=True)
         self._mantissa = deviations >> self._shift
         self._reach = 7 * self._mantissa >> 9
         self._step = means >> self._shift
@@ -105,7 +104,7 @@ class Gaussian:
         symbols = torch.minimum(torch.maximum(d, -self._reach), self._reach - 1) + CENTRE
         places = values & ((1 << self._shift) - 1)
         below, above = d < -self._reach, d >= self._reach
-        if (far := below | above).any():
+        if some(far := below | above):
             high = ((self._step + self._reach) << self._shift) - 1
             low = (self._step - self._reach) << self._shift
             beyond = torch.where(above, values - high, low - values) - 1
@@ -120,7 +119,7 @@ class Gaussian:
         """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
         values = ((symbols - CENTRE + self._step) << self._shift) + places
         tail = self._tail(symbols)
-        if (far := tail >= 0).any():
+        if some(far := tail >= 0):
             high = (self._step + self._reach) << self._shift
             low = ((self._step - self._reach) << self._shift) - 1
             start = torch.stack([self._tail_start(k) for k in range(TAILS)])
@@ -131,7 +130,7 @@ class Gaussian:
     def sizes(self, symbols: Tensor) -> Tensor:
         """Bits of the places in symbols, int32 (B, n)."""
         tail = self._tail(symbols)
-        if not (tail >= 0).any():
+        if not some(tail >= 0):
             return self._shift
         sizes = [self._shift + (width.bit_length() - 1) for width in WIDTHS]
         sizes += [torch.full_like(self._shift, LAST_BITS), self._shift]
@@ -150,6 +149,12 @@ def _beyond() -> list[int]:
     """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
     outer = [sum(WIDTHS[:k]) for k in range(1, TAILS)]
     return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
+
+
+@cache
+def _thresholds(device: torch.device) -> Tensor:
+    """Deviations from which one bit more is shifted out."""
+    return torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=device)
 
 
 @cache
