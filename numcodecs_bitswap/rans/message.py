@@ -197,10 +197,12 @@ class Message:
     def check(self) -> None:
         """Raise what was wrong so far and was not said yet, since to ask a GPU is to wait for it."""
         self._stack.check()
-        for wrong, why in self._refused:
-            if wrong:
-                raise FormatError(why)
-        self._refused.clear()
+        if self._refused:
+            every, reasons = zip(*self._refused, strict=True)
+            for wrong, why in zip(torch.stack(every).tolist(), reasons, strict=True):
+                if wrong:
+                    raise FormatError(why)
+            self._refused.clear()
 
     def refuse(self, wrong: Tensor, why: str) -> None:
         """Raise FormatError if any of `wrong` is true: of what was popped, where Triton says it in `check`."""

@@ -181,10 +181,16 @@ class Asked(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
+@pytest.mark.parametrize(("name", "side"), [("tiny-gray8-v1", 32), ("tiny-gray8-flow", 16)])
 def test_the_device_is_not_asked_before_the_end(
-    on_triton: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+    name: str, side: int, on_triton: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks with shifts, bits-back, both ways: only `check` waits, once for a group and once in the end."""
+    """Blocks with shifts, bits-back, both ways: only `check` waits, once for a group and once in the end. The words are
+    those of the other backends.
+    """
+    model, chunk = catalog.load(name, "cpu").net, photograph()[None, None, 60 : 60 + side, 200 : 200 + side, :1]
+    lanes, core = side * side // 4, model.cores[0]
+    (plain,) = groups.encode(model, [chunk], lanes, core)
     checks, waits = Message.check, []
     on_triton(True)
     monkeypatch.setattr(symbols_checks, "ASKED", set())
@@ -192,15 +198,16 @@ def test_the_device_is_not_asked_before_the_end(
     unflatten = Message.unflatten
     monkeypatch.setattr(Message, "unflatten", lambda words, device, *_: unflatten(words, device, "triton"))
     monkeypatch.setattr(Message, "check", lambda self: waits.append(1) or checks(self))
-    model, chunk = catalog.load("tiny-gray8-v1", "cpu").net, photograph()[None, None, 60:92, 200:233, :1]
     with Asked() as asked:
-        coded = groups.encode(model, [chunk], 256)
+        (coded,) = groups.encode(model, [chunk], lanes, core)
     assert (asked.count, len(waits)) == (0, 2)
     with Asked() as asked:
-        (decoded,) = groups.decode(model, coded, [chunk.shape[1:4]])
+        (decoded,) = groups.decode(model, [coded], [chunk.shape[1:4]], core)
     assert (asked.count, len(waits)) == (0, 3)
     assert np.array_equal(decoded, chunk)
-    assert coded[0].schedule == ((1, groups.BITS_BACK),)
+    assert coded.schedule == plain.schedule == ((1, groups.BITS_BACK),)
+    assert np.array_equal(coded.heads, plain.heads)
+    assert np.array_equal(coded.tail, plain.tail)
     assert adapt.FEWEST <= 16 * 16
 
 
