@@ -13,9 +13,9 @@ import torch
 from numcodecs.abc import Codec
 
 from benchmarks.images import Chunk
-from numcodecs_bitswap import BitSwap, catalog, chunk, frame
+from numcodecs_bitswap import BitSwap, catalog, chunk, frame, scheduler
 from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.nets import exact, hierarchy, parameters, stage, vae
+from numcodecs_bitswap.nets import deep, elementwise, exact, hierarchy, parameters, slabs, stage, vae
 from numcodecs_bitswap.rans.message import Message
 
 
@@ -80,6 +80,14 @@ def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, fl
     return dict(zip(names, sorted(runs, key=itemgetter(-1))[repeats // 2], strict=True))
 
 
+def _products() -> list[tuple[Any, str, str]]:
+    """What makes the matrix products on the device: on CUDA whole layers do, with what follows a product."""
+    layers = elementwise.layers(scheduler.device())
+    if layers is slabs:
+        return [(exact.Layer, "sums", "products")]
+    return [(layers, name, "products") for name in ("dense", "block", "outputs", "corrected", "correction")]
+
+
 @contextmanager
 def _timed(seconds: dict[str, float]) -> Iterator[None]:
     """Add up the time spent in products (inside networks), networks, and pushes and pops."""
@@ -98,10 +106,13 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
         return run
 
     places = [
-        (exact.Layer, "sums", "products"),
+        *_products(),
         (stage.Stage, "pass_a", "networks"),
         (stage.Stage, "pass_b", "networks"),
         (parameters.PhaseParameters, "channel", "networks"),
+        (deep.DeepStage, "pass_a", "networks"),
+        (deep.DeepStage, "pass_b", "networks"),
+        (deep.DeepPhaseParameters, "channel", "networks"),
         (hierarchy.BitSwapModel, "posterior", "networks"),
         (hierarchy.BitSwapModel, "likelihood", "networks"),
         (hierarchy.BitSwapModel, "conditional", "networks"),

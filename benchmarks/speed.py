@@ -13,8 +13,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,13 @@ from benchmarks.speed_paths import differences, gathered
 from benchmarks.speed_rates import Row, table, timed
 from numcodecs_bitswap import catalog, scheduler, set_device
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.options import AUTO
+from numcodecs_bitswap.options import AUTO, AUTO_DEEP, AUTO_FLOW
 from numcodecs_bitswap.peers import Measured
 
 SIZES = (64, 256, 1024)
 CONCURRENT = (1, 8, 64)
+FEW = (AUTO[3], AUTO[1], "mnist-bitswap2-v2", AUTO_FLOW[3], AUTO_DEEP)
+"""Models, a kind each, that are timed on CUDA alone: a few minutes."""
 QUICK = 16
 """How much less a quick run takes: bytes of chunks, symbols of messages."""
 
@@ -48,7 +52,19 @@ def exactness(every: Sequence[Subject], pictures: Pictures) -> list[str]:
         odd = [chunk[:-3] for chunk in chunks] if subject.net.stages else []
         found += differences(subject.name, subject.codec, [*chunks, *odd], "cuda")
     print("\n".join(found) or f"{len(every)} codecs and models: every frame is the same, byte for byte", flush=True)
+    print("\n".join(f"Not by kernels: {each}" for each in replaced()) or "All by kernels of their own", flush=True)
     return found
+
+
+def replaced() -> list[str]:
+    """Kinds of Triton kernels that torch functions replace, since they did not compile or are not exact."""
+    if not find_spec("triton"):
+        return ["anything, since Triton is not installed"]
+    from numcodecs_bitswap.nets import triton_ops
+    from numcodecs_bitswap.rans import triton_backend
+
+    networks = [kind for kind, agrees in triton_ops._agrees.items() if not agrees]
+    return [str(kind) for kind in [*networks, *(kind for kind, n in triton_backend._agreed.items() if n < 0)]]
 
 
 def gathering(subject: Subject, chunks: Sequence[Chunk]) -> dict[str, Any]:
@@ -91,26 +107,39 @@ def picture(tables: dict[str, list[Row]], path: Path) -> None:
 
 
 def on_device(
-    device: str, every: Sequence[Subject], pictures: Pictures, rounds: int, quick: bool
-) -> tuple[dict[str, Any], dict[str, list[Row]]]:
-    """Everything that is measured on a device, as JSON values; and the rates again, by the title of their chunks."""
+    device: str,
+    every: Sequence[Subject],
+    pictures: Pictures,
+    rounds: int,
+    quick: bool,
+    save: Callable[[dict[str, Any]], None],
+) -> dict[str, list[Row]]:
+    """Everything that is measured on a device, given to `save` after each part; returns the rates by the title of their
+    chunks.
+    """
     set_device(device)
     result: dict[str, Any] = {}
     if device == "cuda":
         result["differences"] = exactness(every, pictures)
+        save(result)
         set_device(device)
     sizes, concurrent, smaller = (SIZES[:-1], CONCURRENT[:-1], QUICK) if quick else (SIZES, CONCURRENT, 1)
     tables = {}
     for title, rows in timed(every, pictures, device, sizes, concurrent, rounds, smaller):
         tables[title] = rows
         print(f"\n## {device}, chunks of {title}\n\n{table(rows)}", flush=True)
-    result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
+        result["rates"] = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
+        save(result)
+    result["message"] = message(device, smaller)
+    save(result)
     result["split"] = splits(every, pictures, 3 if quick else 7)
+    save(result)
     result["roofline"] = rooflines(every, pictures, device, result["split"], tables)
+    save(result)
     default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
     result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32))
-    result["message"] = message(device, smaller)
-    return result, {f"{title}, {device}": rows for title, rows in tables.items()}
+    save(result)
+    return {f"{title}, {device}": rows for title, rows in tables.items()}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
         scheduler.device()  # says so if it is absent
     set_device("cpu")
     pictures = Pictures(options.data)
-    every = subjects(options.models or catalog.names(), pictures)
+    every = subjects(options.models or (FEW if devices == ["cuda"] else catalog.names()), pictures)
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
     )
@@ -134,10 +163,13 @@ def run(options: argparse.Namespace) -> int:
     result: dict[str, Any] = {"machine": machine, "devices": {}}
     tables: dict[str, list[Row]] = {}
     OUT.mkdir(exist_ok=True)
-    for device in devices:
-        result["devices"][device], rates = on_device(device, every, pictures, options.rounds, options.quick)
-        tables |= rates
+
+    def save(device: str, part: dict[str, Any]) -> None:
+        result["devices"][device] = part
         (OUT / "speed.json").write_text(json.dumps(result, indent=1))
+
+    for device in devices:
+        tables |= on_device(device, every, pictures, options.rounds, options.quick, partial(save, device))
     picture(tables, OUT / "speed.png")
     print(f"\n{OUT / 'speed.json'}, {OUT / 'speed.png'}")
     return 1 if any(each.get("differences") for each in result["devices"].values()) else 0
@@ -148,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: all that there are")
     parser.add_argument("--data", type=Path, help="folder of images; default: the photograph of the examples")
-    parser.add_argument("--models", nargs="+", help="names; default: every model that can be found")
+    parser.add_argument("--models", nargs="+", help="names; default: all, with --device cuda one of each kind")
     parser.add_argument("--rounds", type=int, help="speeds are medians of so many rounds (3; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="under a minute: no large chunks, small blocks")
     options = parser.parse_args(arguments)

@@ -30,8 +30,9 @@ def run(*command: str, **environment: str) -> str:
     return process.stdout
 
 
-def test_laws_in_the_interpreter() -> None:
-    tests = str(PROGRAMS / "triton_interpreted.py")
+@pytest.mark.parametrize("tests", ["triton_interpreted.py", "triton_networks.py"])
+def test_laws_in_the_interpreter(tests: str) -> None:
+    tests = str(PROGRAMS / tests)
     assert " passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", tests, TRITON_INTERPRET="1")
 
 
@@ -40,6 +41,7 @@ def test_kernels_compile_for_gpus(tmp_path: Path) -> None:
     assert {name for name, *_ in made} == {"sm_80", "sm_90", "gfx942"}
     assert {kind for _, kind, *_ in made} == {
         *("logistic", "mixture", "posterior", "uniform"),
-        *("gaussian", "Gaussian posterior", "bernoulli", "beta-binomial"),
+        *("gaussian", "Gaussian posterior", "bernoulli", "beta-binomial", "categorical"),
+        *("integer Gaussian", "integer Gaussian posterior", "16-bit mixture", "networks"),
     }
-    assert all(len(sizes) == 2 and min(sizes) > 1000 for *_, sizes in made)
+    assert all(len(sizes) >= 2 and min(sizes) > 1000 for *_, sizes in made)

@@ -4,7 +4,6 @@ section 3.10). Push above pop.
 
 from torch import Tensor
 
-from ..errors import FormatError
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from ..symbols.deep_mixture import LEVELS, DeepMixture
@@ -30,7 +29,6 @@ def pop_samples(message: Message, distribution: Distribution) -> Tensor:
     if not isinstance(distribution, DeepMixture):
         return symbols
     samples = distribution.join(symbols, message.pop(distribution.low_bits(symbols)))
-    low, high = samples.aminmax()
-    if low < 0 or high >= LEVELS:
-        raise FormatError("a sample is out of range: the frame was altered or made with other weights")
+    wrong = (samples < 0) | (samples >= LEVELS)
+    message.refuse(wrong, "a sample is out of range: the frame was altered or made with other weights")
     return samples

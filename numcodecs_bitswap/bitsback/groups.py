@@ -21,6 +21,7 @@ from ..rans.message import Message
 from . import bb_ans, bit_swap, direct, local_bits_back, origin, stages
 from .coder import Size, phase_sizes
 from .core import Networks, unknown
+from .pixels import Pixels, to_device, to_host
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -28,8 +29,6 @@ BITS_BACK, DIRECT = 0, 1
 CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans, "local_bits_back": local_bits_back}
 """How core mode 0 is coded, by codec."""
 GROUP_PIXELS = 1 << 19
-Pixels = NDArray[Any]
-"""uint8, for a model of 65536 levels uint16."""
 Geometry = tuple[int, int, int]
 """A shape class: number of patches, height, width."""
 Schedule = tuple[tuple[int, int], ...]
@@ -131,7 +130,7 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
-        x = torch.from_numpy(patches.astype(np.int32)).to(model.device, model.dtype)
+        x = to_device(patches, model.device, model.dtype)
         done, total = 0, x.shape[1]
         most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
         while done < total:
@@ -190,8 +189,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
         x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
-        pixels = x.reshape(len(coded), n, *x.shape[1:]).cpu().numpy()
-        parts[number].append(pixels.astype(np.uint8 if model.levels <= 256 else np.uint16))
+        parts[number].append(to_host(x.reshape(len(coded), n, *x.shape[1:]), model.levels))
     if not message.is_empty():
         raise FormatError(
             "the message is not empty after the last symbol: the frame was altered or made with other weights"

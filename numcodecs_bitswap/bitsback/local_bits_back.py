@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import FormatError
 from ..rans.message import Message
 from ..symbols.bits import Bits
+from ..symbols.checks import some
 from ..symbols.gaussian import Gaussian
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
@@ -81,10 +81,9 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     v = pop_prior(message, model, model.last_shape(n, *size))
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
-    least, most = (int(each) for each in v.aminmax()) if v.numel() else (0, 0)
-    if least < 0 or most >= model.levels << model.steps.value_bits:
-        raise FormatError("a value popped is no pixel's: the frame was altered or made with other weights")
     grid = (v >> model.steps.value_bits).short()
+    wrong = (v >> model.steps.value_bits != grid) | (grid < 0) | (grid >= model.levels)
+    message.refuse(wrong, "a value popped is no pixel's: the frame was altered or made with other weights")
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
     return grid
 
@@ -195,10 +194,10 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
             message.push_intervals(starts, freqs)
         return
     symbols, sizes, places = gaussian.split(values)
-    if (most := _most(sizes)) > 0:
+    if some(sizes > 0):
         message.push(Bits(sizes.clamp(max=16).unsqueeze(-1)), places & 0xFFFF)
-    if most > 16:
-        message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
+        if some(sizes > 16):
+            message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
     message.push(gaussian, symbols)
 
 
@@ -206,16 +205,12 @@ def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Te
     """Pop values of a shape (N, ...), int32."""
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
-    high: Tensor | int = 0
-    if (most := _most(sizes)) > 16:
-        high = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
-        sizes = sizes.clamp(max=16)
-    low = message.pop(Bits(sizes.unsqueeze(-1))) if most > 0 else torch.zeros_like(symbols)
-    return gaussian.join(symbols, low + high).reshape(tuple(shape))
-
-
-def _most(sizes: Tensor) -> int:
-    return int(sizes.max()) if sizes.numel() else 0
+    places = torch.zeros_like(symbols)
+    if some(sizes > 0):
+        if some(sizes > 16):
+            places = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
+        places = places + message.pop(Bits(sizes.clamp(max=16).unsqueeze(-1)))
+    return gaussian.join(symbols, places).reshape(tuple(shape))
 
 
 def gaussians(message: Message, means: Tensor, deviations: Tensor, floor: bool) -> Gaussian:

@@ -22,10 +22,10 @@ def _add_products(high, low, x, here, weights, n, C: tl.constexpr, ROW: tl.const
         a = tl.load(x[:, None] + (first + k)[None, :], here[:, None] & (first + k < C)[None, :], other=0)
         at = weights + n[None, :] * ROW + (first + k)[:, None]
         if WIDE:
-            high = tl.dot(a, tl.load(at), high)
-            low = tl.dot(a, tl.load(at + LIMB), low)
+            high = tl.dot(a, tl.load(at), high, out_dtype=tl.int32)
+            low = tl.dot(a, tl.load(at + LIMB), low, out_dtype=tl.int32)
         else:
-            low = tl.dot(a, tl.load(at), low)
+            low = tl.dot(a, tl.load(at), low, out_dtype=tl.int32)
     return high, low
 
 
@@ -59,10 +59,10 @@ def _inner(v, w, bias, shift, n, m, NP: tl.constexpr, NP2: tl.constexpr, WIDE: t
     high = low
     at = w + m[None, :] * NP + n[:, None]
     if WIDE:
-        high = tl.dot(v, tl.load(at), high)
-        low = tl.dot(v, tl.load(at + NP2 * NP), low)
+        high = tl.dot(v, tl.load(at), high, out_dtype=tl.int32)
+        low = tl.dot(v, tl.load(at + NP2 * NP), low, out_dtype=tl.int32)
     else:
-        low = tl.dot(v, tl.load(at), low)
+        low = tl.dot(v, tl.load(at), low, out_dtype=tl.int32)
     return _settled(high, low, bias, shift, m, WIDE)
 
 
@@ -115,10 +115,10 @@ def block_kernel(
         a = tl.load(x[:, None] + k[None, :], inside[:, None] & (k < C)[None, :], other=0)
         at = w + n[None, :] * (9 * KP) + tap * KP + k[:, None]
         if WIDE:
-            high = tl.dot(a, tl.load(at), high)
-            low = tl.dot(a, tl.load(at + NP * 9 * KP), low)
+            high = tl.dot(a, tl.load(at), high, out_dtype=tl.int32)
+            low = tl.dot(a, tl.load(at + NP * 9 * KP), low, out_dtype=tl.int32)
         else:
-            low = tl.dot(a, tl.load(at), low)
+            low = tl.dot(a, tl.load(at), low, out_dtype=tl.int32)
     v = _clamped(_settled(high, low, bias, shift, n, WIDE), 0).to(tl.int8)
     m = tl.arange(0, NP2)
     y = _inner(v, w2, bias2, shift2, n, m, NP, NP2, WIDE2, CELLS)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import FormatError
 from .distribution import Distribution, Shiftable
 from .known import Known
 
@@ -85,6 +86,7 @@ class Message:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._refused: list[tuple[Tensor, str]] = []
         self.batch: int
         self.lanes: int
         self.batch, self.lanes = stack.heads.shape
@@ -218,23 +220,38 @@ class Message:
         return self._stack.costs(shiftable, symbols, shifts, every, log)
 
     def check(self) -> None:
-        """Raise what pushes and pops so far had to raise and did not yet, since to ask a GPU is to wait for it."""
+        """Raise what was wrong so far and was not said yet, since to ask a GPU is to wait for it."""
         self._stack.check()
+        if self._refused:
+            every, reasons = zip(*self._refused, strict=True)
+            for wrong, why in zip(torch.stack(every).tolist(), reasons, strict=True):
+                if wrong:
+                    raise FormatError(why)
+            self._refused.clear()
+
+    def refuse(self, wrong: Tensor, why: str) -> None:
+        """Raise FormatError if any of `wrong` is true: of what was popped, where Triton says it in `check`."""
+        self._refused.append((wrong.any(), why))
+        if not self._stack.defers:
+            self.check()
 
     def copy(self) -> "Message":
         """Return messages that share nothing with these."""
-        return Message(self._stack.copy())
+        other = Message(self._stack.copy())
+        other._refused = list(self._refused)
+        return other
 
     def flatten(self) -> list[Words]:
         """Return (heads uint32 (L,), tail uint8 or uint16 (T,)) of each message; the inverse of `unflatten`.
 
         Raises what `check` raises.
         """
+        self.check()
         return self._stack.flatten()
 
     def replace(self, other: "Message") -> None:
         """Become `other`, which must not be used any more: keep a trial that went well."""
-        self._stack = other._stack
+        self._stack, self._refused = other._stack, other._refused
 
     def is_empty(self) -> bool:
         """Whether every message is the empty message."""

@@ -5,8 +5,8 @@ and tail inside the kernel, nothing returns to the host between rows. Heads are 
 messages at rest are those of the torch backend, which codes what has no Triton form, and all on a device where the
 kernels do not give its words. Imports no distribution.
 
-Nothing here waits for the device but `check` and `flatten`: what a push or pop finds wrong is noted there and raised
-then, and until then symbols that were popped may be any of their alphabets.
+Nothing here waits for the device but `check` and `flatten`: what a push or pop finds wrong is noted there, `check`
+raises it, and until then symbols that were popped may be any of their alphabets.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Native, Shiftable
-from .message import IMPOSSIBLE, SHORT, Words, check_symbols, head_min
+from .message import IMPOSSIBLE, SHORT, check_symbols, head_min
 from .torch_backend import TorchStack
 from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
 
@@ -63,11 +63,6 @@ class TritonStack(TorchStack):
         other = super().copy()
         other.trouble, other.most = self.trouble.clone(), self.most
         return other
-
-    def flatten(self) -> list[Words]:
-        """See `Message.flatten`."""
-        self.check()
-        return super().flatten()
 
     def check(self) -> None:
         """See `Message.check`."""
@@ -179,6 +174,7 @@ class TritonStack(TorchStack):
                 same = same and torch.equal(stack._costs(*asked), expected.costs(*asked))
             stack._push(distribution, native, symbols)
             expected.push(distribution, symbols)
+            stack.check()
             problem = None if same and _equal(stack, expected) else "it gives other words"
         except Exception as error:  # what keeps Triton from compiling raises errors of many kinds
             problem = f"{type(error).__name__}: {error}"

@@ -11,6 +11,9 @@ from torch.nn.functional import pad
 from ..rans.distribution import Functions, Native, TritonFunctions
 from .tables import tables
 
+FEW = 16
+"""Symbols that the Triton form is for: it holds all their weights."""
+
 
 class Categorical:
     """A logit for each of A symbols, for every symbol of a block.
@@ -49,7 +52,8 @@ class Categorical:
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
         logits = self._logits.int().contiguous()
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), _triton)
+        form = _triton if self.alphabet <= FEW else None
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), form)
 
 
 @cache

@@ -22,3 +22,8 @@ def check_range(name: str, values: Tensor, low: int, high: int) -> None:
         least, most = (each.item() for each in values.aminmax())
         if least < low or most > high:
             raise ValueError(f"{name} {least} .. {most} are not all in {low} .. {high}")
+
+
+def some(mask: Tensor) -> bool:
+    """Whether any is true; of a GPU, whether any may be."""
+    return mask.device.type not in ASKED or bool(mask.any())

@@ -123,6 +123,12 @@ def parts(device: str) -> ModuleType:
 
 
 @cache
+def _thresholds(device: torch.device) -> Tensor:
+    """Deviations from which one bit more is shifted out."""
+    return torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=device)
+
+
+@cache
 def _tensors(device: torch.device) -> tuple[Tensor, Tensor]:
     """NORMAL and `beyond`, int64."""
     normal = torch.from_numpy(vae_tables().normal.astype(np.int64)).to(device)

@@ -2,8 +2,12 @@
 `gaussian_numba`, which has the same functions.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
+
+from .checks import some
 
 UNIT = 8
 """Standard deviations are in units of 2^-UNIT."""
@@ -26,10 +30,7 @@ def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     """Of means and deviations, int32: h, the mean in steps of 2^h, the mantissa, the offset of the mean from the middle
     of its step's first value, in 1/64 step, and STEP // mantissa; all int32.
     """
-    thresholds = [1 << m for m in range(MANTISSA_BITS, 28)]
-    shift = torch.bucketize(
-        deviations, torch.tensor(thresholds, dtype=torch.int32, device=means.device), out_int32=True, right=True
-    )
+    shift = torch.bucketize(deviations, _thresholds(means.device), out_int32=True, right=True)
     step = means >> shift
     rest = means - (step << shift)
     # Of a step's values the first is half a value above the step's lower end.
@@ -44,7 +45,7 @@ def split(values: Tensor, shift: Tensor, step: Tensor, mantissa: Tensor) -> tupl
     symbols = torch.minimum(torch.maximum(d, -reach), reach - 1) + CENTRE
     places = values & ((1 << shift) - 1)
     below, above = d < -reach, d >= reach
-    if (far := below | above).any():
+    if some(far := below | above):
         high = ((step + reach) << shift) - 1
         low = (step - reach) << shift
         beyond = torch.where(above, values - high, low - values) - 1
@@ -61,7 +62,7 @@ def join(symbols: Tensor, places: Tensor, shift: Tensor, step: Tensor, mantissa:
     """Values of symbols and places: the inverse of `split`, bounded by +-2^26."""
     values = ((symbols - CENTRE + step) << shift) + places
     tail = _tail(symbols)
-    if (far := tail >= 0).any():
+    if some(far := tail >= 0):
         reach = reaches(mantissa)
         high = (step + reach) << shift
         low = ((step - reach) << shift) - 1
@@ -74,7 +75,7 @@ def join(symbols: Tensor, places: Tensor, shift: Tensor, step: Tensor, mantissa:
 def sizes(symbols: Tensor, shift: Tensor) -> Tensor:
     """Bits of the places in symbols, int32."""
     tail = _tail(symbols)
-    if not (tail >= 0).any():
+    if not some(tail >= 0):
         return shift
     each = [shift + (width.bit_length() - 1) for width in WIDTHS]
     each += [torch.full_like(shift, LAST_BITS), shift]
@@ -100,3 +101,9 @@ def beyond() -> list[int]:
 def _tail(symbols: Tensor) -> Tensor:
     """Number of the tail, from 0, of each symbol; -1 in the middle."""
     return torch.maximum(symbols - (ALPHABET - TAILS), TAILS - 1 - symbols).clamp(min=-1)
+
+
+@cache
+def _thresholds(device: torch.device) -> Tensor:
+    """Deviations from which one bit more is shifted out."""
+    return torch.tensor([1 << m for m in range(MANTISSA_BITS, 28)], dtype=torch.int32, device=device)

@@ -104,23 +104,23 @@ def _beta_binomial_cum(s, row, second, third, constants, alphabet, K: tl.constex
 
 @triton.jit
 def _categorical_load(at, here, logits, second, third, constants, alphabet, K: tl.constexpr):
-    own = logits + tl.where(here, at, 0) * K
-    top = tl.load(own)
-    for k in range(1, K):
-        top = tl.maximum(top, tl.load(own + k))
+    top = tl.load(logits + at * K, here, other=0)
+    for k in tl.static_range(1, K):
+        top = tl.maximum(top, tl.load(logits + at * K + k, here, other=0))
     total = tl.zeros_like(top)
-    for k in range(K):
-        total += tl.load(constants + tl.minimum(top - tl.load(own + k), 127))
-    return own, top, total
+    w = ()
+    for k in tl.static_range(K):
+        w += (tl.load(constants + tl.minimum(top - tl.load(logits + at * K + k, here, other=0), 127)),)
+        total += w[k]
+    return w, total, at
 
 
 @triton.jit
-def _categorical_cum(s, own, top, total, constants, alphabet, K: tl.constexpr):
+def _categorical_cum(s, w, total, third, constants, alphabet, K: tl.constexpr):
     below = tl.zeros_like(total)
-    for k in range(K):
-        w = tl.load(constants + tl.minimum(top - tl.load(own + k), 127))
-        below += tl.where(k < s, w, 0)
-    return s + ((65536 - K) * below.to(tl.int64) // total).to(tl.int32)
+    for k in tl.static_range(K):
+        below += tl.where(k < s, w[k], 0)
+    return s + (below.to(tl.int64) * (65536 - K) // total).to(tl.int32)
 
 
 @triton.jit

@@ -10,11 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from numcodecs_bitswap import catalog
-from numcodecs_bitswap.bitsback import groups
+from numcodecs_bitswap.bitsback import adapt, groups
 from numcodecs_bitswap.nets import elementwise, slabs, torch_ops, triton_ops
 from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.rans import triton_backend
+from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.symbols import checks as symbols_checks
 from pictures import photograph
 
 few = settings(max_examples=12)
@@ -30,7 +34,7 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         def __contains__(self, kind: object) -> bool:
             return True
 
-        def __getitem__(self, kind: Any) -> bool:
+        def __missing__(self, kind: Any) -> bool:
             return True
 
     monkeypatch.setattr(triton_ops, "_agrees", Trusted())
@@ -146,7 +150,7 @@ def on_triton(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None
 def test_chunks(name: str, on_triton: Callable[[bool], None]) -> None:
     """Two chunks: the same words as by the products of torch, and back."""
     model = catalog.load(name, "cpu").net
-    chunks = np.stack([photograph()[None, y : y + 11, 200:213, : model.channels] for y in (60, 150)])
+    chunks = np.stack([photograph()[None, y : y + 8, 200:209, : model.channels] for y in (60, 150)])
     plain = groups.encode(model, [chunks], 4, model.cores[0])
     on_triton(True)
     coded = groups.encode(model, [chunks], 4, model.cores[0])
@@ -156,6 +160,55 @@ def test_chunks(name: str, on_triton: Callable[[bool], None]) -> None:
         assert one.schedule == other.schedule
         assert np.array_equal(one.heads, other.heads)
         assert np.array_equal(one.tail, other.tail)
+
+
+aten = torch.ops.aten
+WAITS = (
+    *(aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default),
+    *(aten.nonzero.default, aten.masked_select.default),
+)
+
+
+class Asked(TorchDispatchMode):
+    """Counts what on a GPU would wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        self.count += function in WAITS
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize(("name", "side"), [("tiny-gray8-v1", 32), ("tiny-gray8-flow", 16)])
+def test_the_device_is_not_asked_before_the_end(
+    name: str, side: int, on_triton: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks with shifts, bits-back, both ways: only `check` waits, once for a group and once in the end. The words are
+    those of the other backends.
+    """
+    model, chunk = catalog.load(name, "cpu").net, photograph()[None, None, 60 : 60 + side, 200 : 200 + side, :1]
+    lanes, core = side * side // 4, model.cores[0]
+    (plain,) = groups.encode(model, [chunk], lanes, core)
+    checks, waits = Message.check, []
+    on_triton(True)
+    monkeypatch.setattr(symbols_checks, "ASKED", set())
+    monkeypatch.setattr(triton_backend, "ENOUGH", 0)
+    unflatten = Message.unflatten
+    monkeypatch.setattr(Message, "unflatten", lambda words, device, *_: unflatten(words, device, "triton"))
+    monkeypatch.setattr(Message, "check", lambda self: waits.append(1) or checks(self))
+    with Asked() as asked:
+        (coded,) = groups.encode(model, [chunk], lanes, core)
+    assert (asked.count, len(waits)) == (0, 2)
+    with Asked() as asked:
+        (decoded,) = groups.decode(model, [coded], [chunk.shape[1:4]], core)
+    assert (asked.count, len(waits)) == (0, 3)
+    assert np.array_equal(decoded, chunk)
+    assert coded.schedule == plain.schedule == ((1, groups.BITS_BACK),)
+    assert np.array_equal(coded.heads, plain.heads)
+    assert np.array_equal(coded.tail, plain.tail)
+    assert adapt.FEWEST <= 16 * 16
 
 
 @pytest.mark.parametrize("wrong", [lambda *_: torch.zeros(1), lambda *_: 1 // 0])
