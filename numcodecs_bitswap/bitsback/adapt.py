@@ -38,8 +38,7 @@ def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> Non
     """Push a block, symbols (B, n), with the shift that suits it, and then the shift."""
     distribution = block(message, parameters)
     if adapted(distribution, message):
-        looked_at = distribution.split(symbols)[0] if isinstance(distribution, DeepMixture) else symbols
-        choice = choose(message, distribution, looked_at)
+        choice = choose(message, distribution, symbols)
         push_samples(message, distribution.shifted(2 * choice + SHIFTS[0]), symbols)
         message.push(prior(message), choice)
     else:
@@ -70,14 +69,19 @@ def _logits(device: torch.device) -> Tensor:
     return torch.tensor(LOGITS, dtype=torch.int32, device=device)
 
 
-def choose(message: Message, mixture: Mixture, symbols: Tensor) -> Tensor:
-    """The number of the shift, int32 (B, 1), with which every m-th symbol costs least; of equal ones the first.
+def choose(message: Message, mixture: Mixture, samples: Tensor) -> Tensor:
+    """The number of the shift, int32 (B, 1), with which every m-th sample costs least; of equal ones the first.
 
     All in integers: the encoder's choice decides the bytes, which are the same on every machine.
     """
     every, count = -(-mixture.n // LOOKED_AT), len(SHIFTS)
     log, price = _costs(message.device)
-    cost = message.costs(mixture, symbols, SHIFTS, every, log) * every + price
+    if isinstance(mixture, DeepMixture):  # only the samples that are looked at are split
+        few = mixture.thinned(every)
+        cost = message.costs(few, few.split(samples[:, ::every])[0], SHIFTS, 1, log)
+    else:
+        cost = message.costs(mixture, samples, SHIFTS, every, log)
+    cost = cost * every + price
     # Not argmin, which on CUDA may return any of equal ones.
     return (cost * count + torch.arange(count, device=cost.device)).amin(1, keepdim=True).remainder(count).int()
 

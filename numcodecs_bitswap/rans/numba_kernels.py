@@ -34,11 +34,12 @@ def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
 
-    def reload(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
-        scales = np.minimum(np.maximum(c[m : m + 1, i : i + 1] + by, 0), limit)
+    def reload(m, i, local, a, b, c, constants, by, limit, scales):  # type: ignore[no-untyped-def]
+        for k in range(components):
+            scales[0, 0, k] = min(max(c[m, i, k] + by, 0), limit)
         load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
 
-    def each(m, i, local, a, b, c, constants, by, limit):  # type: ignore[no-untyped-def]
+    def each(m, i, local, a, b, c, constants, by, limit, scales):  # type: ignore[no-untyped-def]
         for k in range(components):
             rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
 
@@ -46,12 +47,12 @@ def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
 
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
-        local = scratch(places)
+        local, scales = scratch(places), np.empty((1, 1, components), np.int32)
         for m in range(symbols.shape[0]):
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
                 for v in range(len(shifts)):
-                    shift(m, i, local, a, b, c, constants, shifts[v], limit)
+                    shift(m, i, local, a, b, c, constants, shifts[v], limit, scales)
                     start = cum(symbols[m, i], local, constants, components)
                     out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
 
