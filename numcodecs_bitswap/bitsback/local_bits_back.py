@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ..rans.message import Message
 from ..symbols.bits import Bits
-from ..symbols.checks import some
+from ..symbols.checks import at_most
 from ..symbols.gaussian import Gaussian
+from ..symbols.gaussian_places import LAST_BITS
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
 
@@ -194,10 +195,10 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
             message.push_intervals(starts, freqs)
         return
     symbols, sizes, places = gaussian.split(values)
-    if some(sizes > 0):
+    if (most := at_most(sizes, LAST_BITS)) > 0:
         message.push(Bits(sizes.clamp(max=16).unsqueeze(-1)), places & 0xFFFF)
-        if some(sizes > 16):
-            message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
+    if most > 16:
+        message.push(Bits((sizes - 16).clamp(min=0).unsqueeze(-1)), places >> 16)
     message.push(gaussian, symbols)
 
 
@@ -205,12 +206,12 @@ def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Te
     """Pop values of a shape (N, ...), int32."""
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
-    places = torch.zeros_like(symbols)
-    if some(sizes > 0):
-        if some(sizes > 16):
-            places = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
-        places = places + message.pop(Bits(sizes.clamp(max=16).unsqueeze(-1)))
-    return gaussian.join(symbols, places).reshape(tuple(shape))
+    high: Tensor | int = 0
+    if (most := at_most(sizes, LAST_BITS)) > 16:
+        high = message.pop(Bits((sizes - 16).clamp(min=0).unsqueeze(-1))) << 16
+        sizes = sizes.clamp(max=16)
+    low = message.pop(Bits(sizes.unsqueeze(-1))) if most > 0 else torch.zeros_like(symbols)
+    return gaussian.join(symbols, low + high).reshape(tuple(shape))
 
 
 def gaussians(message: Message, means: Tensor, deviations: Tensor, floor: bool) -> Gaussian:

@@ -27,3 +27,10 @@ def check_range(name: str, values: Tensor, low: int, high: int) -> None:
 def some(mask: Tensor) -> bool:
     """Whether any is true; of a GPU, whether any may be."""
     return mask.device.type not in ASKED or bool(mask.any())
+
+
+def at_most(values: Tensor, bound: int) -> int:
+    """The largest of values; of a GPU's, their bound."""
+    if values.device.type not in ASKED:
+        return bound
+    return int(values.max()) if values.numel() else 0
