@@ -19,6 +19,7 @@ from numcodecs_bitswap.nets.exact import Layer
 from numcodecs_bitswap.rans import triton_backend
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.symbols import checks as symbols_checks
+from numcodecs_bitswap.symbols import gaussian, gaussian_places
 from pictures import photograph
 
 few = settings(max_examples=12)
@@ -194,6 +195,7 @@ def test_the_device_is_not_asked_before_the_end(
     checks, waits = Message.check, []
     on_triton(True)
     monkeypatch.setattr(symbols_checks, "ASKED", set())
+    monkeypatch.setattr(gaussian, "parts", lambda device: gaussian_places)
     monkeypatch.setattr(triton_backend, "ENOUGH", 0)
     unflatten = Message.unflatten
     monkeypatch.setattr(Message, "unflatten", lambda words, device, *_: unflatten(words, device, "triton"))
