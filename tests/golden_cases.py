@@ -123,6 +123,7 @@ _VERSION_2 += ["bbans_tiny_rgb", "bbans_tiny_gray_stack", "photo_rgb", "photo_rg
 _VERSION_2 += ["mnist", "mnist_binary", "mnist_bitswap2", "mnist_bbans2"]
 
 _PATCHES = {
+    "photo_rgb_fast": Case(4, lambda: _crop(64, 64), {"model": "photo-rgb8-fast-v1"}, BitSwap, 2),
     "patch32_bitswap": Case(4, lambda: _tiles(5), {"model": "patch32-rgb8-l2-v1"}, BitSwap, 2),
     "patch32_bbans": Case(4, lambda: _tiles(5), {"model": "patch32-rgb8-l2-v1"}, BBANS, 2),
 }
