@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo check bench bench-speed bench-science paper-tables golden test-latest
+.PHONY: help install test demo check bench bench-rate bench-speed bench-science paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ check: $(INSTALLED) ## Lint, formatting and types
 bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HELD_BACK="training folder ..."]
 	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
 	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
+
+bench-rate: $(INSTALLED) ## Models' bits/dim against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
+	@test -n "$(DATA)" || { echo 'make bench-rate DATA="folder of images ..." [ARGS=--gray]'; exit 1; }
+	$(BIN)/python -m benchmarks.rate $(DATA) $(ARGS)
 
 bench-speed: $(INSTALLED) ## MB/s of every model and where the time goes: make bench-speed [ARGS="--quick --device cuda"]
 	$(BIN)/python -m benchmarks.speed $(ARGS)
