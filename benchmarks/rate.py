@@ -72,8 +72,12 @@ def draw(cost: dict[str, float], found: dict[int, list[Measured]], path: Path) -
             )
         for row in rows[len(models) :]:
             axes.axhline(row.bits_per_dim, color="gray", linestyle="--", linewidth=0.8)
-            axes.annotate(row.name, (min(cost.values()), row.bits_per_dim), fontsize=7, color="gray")
+            place = min(cost.values()), row.bits_per_dim
+            axes.annotate(row.name, place, fontsize=7, color="gray", xytext=(0, 2), textcoords="offset points")
         axes.set(xscale="log", xlabel="multiplications per sample", ylabel="bits/dim", title=f"{size} x {size}")
+        axes.set_xticks([1e3, 2e3, 5e3, 1e4, 2e4, 5e4], ["1k", "2k", "5k", "10k", "20k", "50k"], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(min(cost.values()) * 0.8, max(cost.values()) * 2)
         best = [row.bits_per_dim for row in rows if row.name != "PNG"]
         axes.set_ylim(min(best) * 0.97, max(best) * 1.03)
         axes.grid(alpha=0.3)
