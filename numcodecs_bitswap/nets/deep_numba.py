@@ -171,7 +171,9 @@ def _with_deviations(features, pixels, base, step, earlier, rows):  # type: igno
 
 @cache
 def _mixtures(k: int) -> Any:
-    """The loop for k components: see `numba_ops`."""
+    """The loop for k components: see `numba_ops`. What a component is made of is written out in both: as a function of
+    its own it makes the loop several times as slow.
+    """
 
     def mixtures(y, first, more, added, base, step, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
         n, h, w, c = pixels.shape

@@ -90,32 +90,33 @@ def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
 _LAYER = "int32[:,::1], b1, int32[::1], int32[::1]"
 
 
+@register_jitable(forceinline=True)
+def _settled(sums: Any, wide: Any, bias: Any, shift: Any, i: int, o: int) -> Any:
+    """Output `o` of row `i`."""
+    total = WIDE * sums[i, o] + sums[i, len(bias) + o] if wide else sums[i, o]
+    return (total + bias[o]) >> shift[o]
+
+
 @_compile(f"void({_LAYER}, b1, int32[:,::1])")
 def _settle(sums, wide, bias, shift, add, out):  # type: ignore[no-untyped-def]
-    columns = len(bias)
     for i in range(len(sums)):
-        for o in range(columns):
-            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
-            value = (total + bias[o]) >> shift[o]
+        for o in range(len(bias)):
+            value = _settled(sums, wide, bias, shift, i, o)
             out[i, o] = out[i, o] + value if add else value
 
 
 @_compile(f"void({_LAYER}, int8[:,::1])")
 def _rectify(sums, wide, bias, shift, out):  # type: ignore[no-untyped-def]
-    columns = len(bias)
     for i in range(len(sums)):
-        for o in range(columns):
-            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
-            out[i, o] = min(max((total + bias[o]) >> shift[o], 0), 127)
+        for o in range(len(bias)):
+            out[i, o] = min(max(_settled(sums, wide, bias, shift, i, o), 0), 127)
 
 
 @_compile(f"void({_LAYER}, int8[:,::1], int8[:,::1])")
 def _residual(sums, wide, bias, shift, h, out):  # type: ignore[no-untyped-def]
-    columns = len(bias)
     for i in range(len(sums)):
-        for o in range(columns):
-            total = WIDE * sums[i, o] + sums[i, columns + o] if wide else sums[i, o]
-            out[i, o] = min(max(h[i, o] + ((total + bias[o]) >> shift[o]), -127), 127)
+        for o in range(len(bias)):
+            out[i, o] = min(max(h[i, o] + _settled(sums, wide, bias, shift, i, o), -127), 127)
 
 
 @_compile("void(int8[:,:,:,::1], int8[:,::1])")
