@@ -32,7 +32,7 @@ REFERENCE = "JPEG XL effort 7"
 def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> dict[str, list[Measured]]:
     """A table per set of images, number of channels and size of chunk."""
     tables = {}
-    for channels, model in AUTO.items():
+    for channels in AUTO:
         for name, files in sets.items():
             for size in (64, 256):
                 chunks = chunks_of(files, size, channels, limit)
@@ -41,7 +41,7 @@ def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> 
                 if not chunks:
                     print("(no image is that large)")
                     continue
-                peers = [bitswap(model), *classical(chunks[0], [*PHOTOGRAPHS, *(SLOW if slow else ())])]
+                peers = [bitswap(), *classical(chunks[0], [*PHOTOGRAPHS, *(SLOW if slow else ())])]
                 tables[title] = [measure(peer, chunks, repeats) for peer in peers]
                 print(table(tables[title], REFERENCE), flush=True)
     return tables

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, frame, patches, samples, scheduler, stored
+from . import catalog, colour, frame, patches, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
-from .options import AUTO, AUTO_DEEP, AUTO_FLOW, Options
+from .options import AUTO, AUTO_DEEP, AUTO_FLOW, AUTO_YCBCR, Options
 from .patches import Axes
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
@@ -101,8 +101,14 @@ class Encoding:
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is None or not worth_a_model(array, axes, len(self.payload)):
             return
-        model, axes = _model_for(array, axes, options.model, codec)
-        if array.dtype.itemsize == 1 and array.max() < model.net.levels:
+        was_jpeg = None
+        if options.model == "auto" and codec != "local_bits_back" and not deep:
+            was_jpeg = _ycbcr(array, axes)
+        model, axes = _model_for(array, axes, options.model, codec, was_jpeg is not None)
+        if model.net.colour == "ycbcr":
+            planes = _ycbcr(array, axes) if was_jpeg is None else was_jpeg
+            self.job = None if planes is None else EncodeJob(model, codec, planes, None, axes)
+        elif array.dtype.itemsize == 1 and array.max() < model.net.levels:
             self.job = EncodeJob(model, codec, array, None, axes)
         elif deep and model.net.levels == samples.LEVELS:
             self.job = EncodeJob(model, codec, *samples.reduce(array), axes)
@@ -165,6 +171,8 @@ class Decoding:
             array = np.empty(self.header.shape, classes[0].dtype, order=order)
             patches.join(classes, array, self.job.axes, self.job.size)
             array = samples.restore(array, self.job.payload.scale, self.header.dtype)
+            if self.job.model.net.colour == "ycbcr" and self.job.axes.channel is not None:
+                array = colour.to_rgb(array, self.job.axes.channel)
         if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
@@ -218,10 +226,18 @@ class DecodeJob(scheduler.Job):
         return list(zip(*classes, strict=True))
 
 
-def _model_for(array: NDArray[Any], axes: Axes, name: str, codec: str) -> tuple[catalog.Loaded, Axes]:
+def _ycbcr(array: NDArray[Any], axes: Axes) -> NDArray[np.uint8] | None:
+    """Luma and chroma of an array that was decoded from a JPEG; None of any other."""
+    if axes.channel is None or array.shape[axes.channel] != 3 or array.dtype != np.uint8:
+        return None
+    return colour.to_ycbcr(array, axes.channel)
+
+
+def _model_for(array: NDArray[Any], axes: Axes, name: str, codec: str, was_jpeg: bool) -> tuple[catalog.Loaded, Axes]:
     """The model to try, and the axes it takes: 16-bit channels are images of their own to a model of one channel."""
     channels, deep = 1 if axes.channel is None else array.shape[axes.channel], samples.is_deep(array.dtype)
-    auto = AUTO_FLOW[channels] if codec == "local_bits_back" else AUTO_DEEP if deep else AUTO[channels]
+    auto = AUTO_YCBCR if was_jpeg else AUTO_DEEP if deep else AUTO[channels]
+    auto = AUTO_FLOW[channels] if codec == "local_bits_back" else auto
     model = catalog.load(auto if name == "auto" else name, scheduler.device())
     if codec not in model.net.cores:
         whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"

@@ -110,8 +110,9 @@ class BitSwap(_LearnedCodec):
     Parameters
     ----------
     model : str
-        "auto": photo-rgb8-v2 for three channels of uint8, photo-gray8-v2 for one, science-gray16-v1 for uint16 and
-        int16, every channel of which is an image of its own. Otherwise a model's name, or its id in hex digits. A model
+        "auto": photo-ycbcr8-v1 for RGB that was decoded from a JPEG (which each chunk is asked), photo-rgb8-v2 for
+        other uint8 of three channels, photo-gray8-v2 for one, science-gray16-v1 for uint16 and int16, every channel of
+        which is an image of its own. Otherwise a model's name, or its id in hex digits. A model
         for 8 bits leaves 16-bit arrays to Zstandard. Decoding does not need it: every frame names its model.
     channel_axis : "auto", int or None
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
+from numcodecs_bitswap.colour import nearest_ycbcr, to_rgb
 from pictures import photograph
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -37,6 +38,13 @@ class Case:
 def _crop(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     image = photograph()[60 : 60 + height, 200 : 200 + width]
     return np.ascontiguousarray(image if channels == 3 else image[..., 1])
+
+
+def _was_jpeg(height: int, width: int) -> NDArray[np.uint8]:
+    """Colours that luma and chroma can have, some of them cut off at 255."""
+    ycbcr = nearest_ycbcr(_crop(height, width), 2).astype(np.int64)
+    ycbcr[..., 0] += np.arange(width)
+    return to_rgb(ycbcr.clip(0, 255).astype(np.uint8), 2)
 
 
 def _digits(n: int) -> NDArray[np.uint8]:

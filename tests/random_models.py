@@ -66,6 +66,7 @@ def random_hierarchy(
     layers: int = 2,
     width: int = 5,
     levels: int = 256,
+    colour: str = "rgb",
 ) -> Path:
     """A model of kind `bit_swap`; its networks have two blocks in the stages, one elsewhere."""
     networks, z = Networks(seed, width), 3
@@ -89,7 +90,10 @@ def random_hierarchy(
     }
     if levels > 256:
         arch |= {"format": 3, "levels": levels}
-    return networks.save(folder / f"{seed}-{channels}-{stages}-{mixtures}-{layers}-{width}-{levels}.safetensors", arch)
+    if colour != "rgb":
+        arch |= {"format": 4, "colour": colour}
+    sizes = f"{channels}-{stages}-{mixtures}-{layers}-{width}-{levels}"
+    return networks.save(folder / f"{seed}-{sizes}-{colour}.safetensors", arch)
 
 
 def random_vae(

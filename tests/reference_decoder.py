@@ -218,10 +218,21 @@ def model_payload(
             images[n, top : top + h, left : left + w] = pixels
     require(message.is_empty(), "the message is empty after the last group")
     coded = images.astype(np.uint8) if dtype.itemsize == 1 else deep.samples(images, offset, step, dtype)
-    array = coded.reshape(*leading, *coded.shape[1:])
+    array = from_ycbcr(coded) if model.ycbcr else coded
+    array = array.reshape(*leading, *coded.shape[1:])
     if channel == 255:
         return np.moveaxis(array[..., 0], (-2, -1), (y, x))
     return np.moveaxis(array, (-3, -2, -1), (y, x, channel))
+
+
+# ---- 1.5 Colour
+
+
+def from_ycbcr(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Red, green and blue of Y, Cb and Cr."""
+    luma, b, r = (x[..., n].astype(np.int64) - (128 if n else 0) for n in range(3))
+    red, green = luma + (91881 * r + 32768 >> 16), luma + (-22554 * b - 46802 * r + 32768 >> 16)
+    return np.stack([red, green, luma + (116130 * b + 32768 >> 16)], -1).clip(0, 255).astype(np.uint8)
 
 
 # ---- 1.3 From patches to the array

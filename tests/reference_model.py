@@ -69,8 +69,10 @@ class Model:
             self.kind: str = arch["kind"]
             require(self.kind in SIZES, "a model of kind bit_swap, vae or flow")
             self.deep = self.kind == "bit_swap" and arch.get("levels", 256) == 65536
-            formats = ((3,) if self.deep else (1, 2)) if self.kind == "bit_swap" else (2,)
+            formats = ((3,) if self.deep else (1, 2, 4)) if self.kind == "bit_swap" else (2,)
             require(arch["format"] in formats, "a format of this kind")
+            self.ycbcr = arch["format"] == 4
+            require(not self.ycbcr or (arch["channels"], arch["colour"]) == (3, "ycbcr"), "colour of three channels")
             require(all(arch[key] in allowed for key, allowed in SIZES[self.kind].items()), "sizes of the model")
             require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
             self.channels: int = arch["channels"]

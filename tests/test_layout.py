@@ -28,10 +28,11 @@ MAY_IMPORT = {
     "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},
     "samples": set(),
+    "colour": set(),
     "opening": {"errors"},
     "frame": {"errors", "dtypes", "samples"},
     "stored": {"errors", "frame"},
-    "train": {"errors", "samples", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
+    "train": {"errors", "samples", "colour", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}

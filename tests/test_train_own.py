@@ -19,11 +19,12 @@ from PIL import Image
 
 from numcodecs_bitswap import BitSwap, catalog
 from numcodecs_bitswap.cli import main
+from numcodecs_bitswap.colour import to_rgb, to_ycbcr
 from numcodecs_bitswap.opening import SourceError, open_array
 from numcodecs_bitswap.train import held_back, loop, pieces
 from numcodecs_bitswap.train.data import Augmentation, DataError
 from numcodecs_bitswap.train.export import layers, take_tensors
-from numcodecs_bitswap.train.pieces import PieceSource, open_pictures, planes, split
+from numcodecs_bitswap.train.pieces import PieceSource, colour_of, open_pictures, planes, seen, split
 from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_text
 from numcodecs_bitswap.train.sources import open_pieces
 from strategies import picture
@@ -143,6 +144,28 @@ def test_a_folder_of_files_of_one_kind(tmp_path: Path) -> None:
     assert {piece.array for piece in train} == {*range(1, 11)} - {4}
 
 
+def test_pictures_that_were_jpegs(tmp_path: Path) -> None:
+    """Their model is one of luma and chroma, also where another file got among them."""
+    for k in range(11):
+        rgb = to_rgb(picture((48, 64, 3), k), 2)
+        Image.fromarray(rgb).save(tmp_path / f"{k:02}.png")
+    pictures = open_pictures([str(tmp_path)])
+    assert colour_of(pictures) == "ycbcr"
+    recipe = default_recipe(pictures.dtype, 3, 48, "mine", "none", "ycbcr")
+    data = open_pieces(pictures, recipe)
+    (crop,) = data.crops
+    assert np.array_equal(to_rgb(data.held_back[0].copy(), 0), crop.transpose(2, 0, 1))
+    (source, _), *_ = data.batches
+    patches = source.sample(4, np.random.default_rng(0))
+    assert to_ycbcr(to_rgb(patches.copy(), 1), 1) is not None
+
+    rgb[5, :, 1] ^= 1  # not all colours of a JPEG
+    assert to_ycbcr(rgb, 2) is None
+    assert np.abs(to_rgb(seen(rgb, 2, "ycbcr").copy(), 2).astype(int) - rgb).max() < 3
+    Image.fromarray(rgb).save(tmp_path / "00.png")
+    assert colour_of(open_pictures([str(tmp_path / "00.png")])) == "rgb"
+
+
 @settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 24), st.integers(16, 150), st.integers(16, 150)),
@@ -208,7 +231,7 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     whole, later = batches(range(60)), batches(range(30, 60))
     assert all(np.array_equal(whole[step], later[step]) for step in later)
     reads = []
-    monkeypatch.setattr(pieces, "planes", lambda p, piece: reads.append(piece) or planes(p, piece))
+    monkeypatch.setattr(pieces, "planes", lambda p, piece, colour: reads.append(piece) or planes(p, piece, colour))
     batches(range(60))
     assert len(set(reads)) > 12
     assert len(reads) < 60
@@ -241,8 +264,14 @@ def test_empty_planes_are_left_out() -> None:
     ("dtype", "channels", "side", "levels", "patch"),
     [("u1", 3, 300, 256, 64), ("u1", 1, 300, 65536, 64), (">i2", 1, 50, 65536, 32), ("u2", 3, 16, 65536, 16)],
 )
-def test_the_default_recipe(dtype: str, channels: int, side: int, levels: int, patch: int, tmp_path: Path) -> None:
-    recipe = default_recipe(np.dtype(dtype), channels, side, "mine", "none")
+@pytest.mark.parametrize("colour", ["rgb", "ycbcr"])
+def test_the_default_recipe(
+    dtype: str, channels: int, side: int, levels: int, patch: int, colour: str, tmp_path: Path
+) -> None:
+    if colour == "ycbcr" and levels > 256:
+        colour = "rgb"
+    recipe = default_recipe(np.dtype(dtype), channels, side, "mine", "none", colour)
+    assert recipe.model.colour == colour
     assert (recipe.model.levels, recipe.model.channels, recipe.training.patch) == (levels, channels, patch)
     (tmp_path / "recipe.toml").write_text(recipe_text(recipe))
     assert read_recipe(tmp_path / "recipe.toml") == recipe

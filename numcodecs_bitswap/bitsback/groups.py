@@ -45,6 +45,7 @@ class Model(Networks, Protocol):
 
     cores: Sequence[str]
     levels: int
+    colour: str
     patch_log2: int
 
 

@@ -31,7 +31,7 @@ class FlowModel:
 
     Attributes
     ----------
-    stages, direct, levels, patch_log2
+    stages, direct, levels, colour, patch_log2
         As of `BitSwapModel`.
     layers : list of Squeeze, Pointwise, Coupling, Split
     last_channels : int
@@ -45,7 +45,7 @@ class FlowModel:
     """
 
     cores = ("local_bits_back",)
-    levels, dtype = DATA_LEVELS, torch.int16
+    levels, dtype, colour = DATA_LEVELS, torch.int16, "rgb"
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .arch import check_integers, check_kind
+from .arch import check_colour, check_integers, check_kind
 from .exact import Tensors
 from .parameters import DATA_BASE, DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
 from .stage import Stage
@@ -48,6 +48,8 @@ class BitSwapModel:
         Side of the cells of the core's grid: its data are their cell^2 phases.
     levels : int
         Values of pixels are 0 .. levels - 1.
+    colour : str
+        What the channels are: "rgb", or "ycbcr", of which `colour.to_rgb` makes RGB.
     dtype : torch.dtype
         Of grids of pixels.
     patch_log2 : int
@@ -63,13 +65,14 @@ class BitSwapModel:
     cell, levels = 2, DATA_LEVELS
     dtype = torch.int16
     stage: type[Stage] = Stage
-    formats: tuple[int, ...] = 1, 2
+    formats: tuple[int, ...] = 1, 2, 4
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
         check_kind(arch, "bit_swap", self.formats)
         check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
+        self.colour = check_colour(arch)
         self.patch_log2: int = arch.get("patch_log2", 8)
         blocks = arch["blocks"]
         c, k, z, layers = self.channels, arch["mixtures"], arch["latent_channels"], arch["latent_layers"]

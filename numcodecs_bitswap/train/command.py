@@ -93,7 +93,7 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     """The default recipe for the user's data, or theirs, and the data in pieces."""
-    from .pieces import open_pictures
+    from .pieces import colour_of, open_pictures
     from .recipe import default_recipe, read_recipe
     from .sources import open_pieces
 
@@ -106,7 +106,8 @@ def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
         recipe = replace(recipe, name=_checked(given.name or recipe.name))
     else:
         name = _checked(given.name or _name(given.source[0]))
-        recipe = default_recipe(pictures.dtype, pictures.channels, pictures.side, name, "that of the data")
+        kind = pictures.dtype, pictures.channels, pictures.side
+        recipe = default_recipe(*kind, name, "that of the data", colour_of(pictures))
     return recipe, open_pieces(pictures, recipe, source), 15.0 if given.minutes is None else given.minutes
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from ..opening import SIDE
 from ..patches import Axes
-from ..samples import is_deep, reduce
 from .data import Pixels
-from .pieces import Pictures, Piece, images
+from .pieces import Pictures, Piece, images, seen
 from .recipe import Recipe
 
 BYTES, SAMPLES = 1 << 22, 1 << 19
@@ -57,9 +56,9 @@ def held_back(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> He
             break
     chunks = chunks or edges
     shape = Counter(chunk.shape for chunk in chunks).most_common(1)[0][0]
-    seen = np.stack([(reduce(crop)[0] if is_deep(crop.dtype) else crop).transpose(2, 0, 1) for crop in crops])
+    patches = np.stack([seen(crop, 2, recipe.model.colour).transpose(2, 0, 1) for crop in crops])
     flat = crops if pictures.channels > 1 else [crop[..., 0] for crop in crops]
-    return HeldBack([chunk for chunk in chunks if chunk.shape == shape], flat, seen)
+    return HeldBack([chunk for chunk in chunks if chunk.shape == shape], flat, patches)
 
 
 def _whole_chunks(block: NDArray[Any], size: tuple[int, ...]) -> list[NDArray[Any]]:

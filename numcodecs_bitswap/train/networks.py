@@ -43,6 +43,7 @@ class Architecture:
     latent_channels: int
     patch_log2: int = 8
     levels: int = 256
+    colour: str = "rgb"
 
     def network(self) -> "BitSwapNet":
         """The network, with random weights."""
@@ -54,6 +55,8 @@ class Architecture:
             return "patch_log2 must be 3 .. 12"
         if self.levels not in (256, 65536):
             return "levels must be 256 or 65536"
+        if self.colour != "rgb" and (self.colour, self.channels, self.levels) != ("ycbcr", 3, 256):
+            return "colour must be rgb or, of three channels of 256 levels, ycbcr"
         if self.stages == 0:
             return "patch must be even" if patch % 2 else ""
         fits = patch & (patch - 1) == 0 and patch >> self.stages >= 2
@@ -65,7 +68,8 @@ class Architecture:
         blocks = {"stage": self.blocks, "core": self.core_blocks, "direct": self.direct_blocks}
         patch = {} if self.patch_log2 == 8 else {"patch_log2": self.patch_log2}
         wide = {} if self.levels == 256 else {"format": 3, "levels": self.levels}
-        return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch | wide
+        colour = {} if self.colour == "rgb" else {"format": 4, "colour": self.colour}
+        return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch | wide | colour
 
 
 class Core(nn.Module):

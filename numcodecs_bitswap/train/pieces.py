@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..colour import nearest_ycbcr, to_ycbcr
 from ..opening import IMAGES, SIDE, Opened, SourceError, open_array
 from ..patches import Axes, image_axes
 from ..samples import is_deep, reduce
@@ -27,6 +28,8 @@ MOST = 1 << 16
 """Pieces of an array that are considered; of more a random part."""
 PERIOD = 400
 """Steps that a piece stays."""
+GLANCES = 8
+"""Arrays that are looked at to see what their colour is."""
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,21 @@ class PieceSource(ArraySource):
     pieces : sequence of Piece
     size : int
         Side of a patch in pixels.
+    colour : str
+        See `seen`.
     """
 
     def __init__(
-        self, pictures: Pictures, pieces: Sequence[Piece], size: int, augmentation: Augmentation, seed: int
+        self,
+        pictures: Pictures,
+        pieces: Sequence[Piece],
+        size: int,
+        augmentation: Augmentation,
+        seed: int,
+        colour: str = "rgb",
     ) -> None:
         self.pictures, self.pieces, self.size, self.augmentation, self.seed = pictures, pieces, size, augmentation, seed
+        self.colour = colour
         largest = max(math.prod(piece.size) for piece in pieces) * pictures.dtype.itemsize
         self.slots = min(max(MEMORY // largest, 4), len(pieces))
         self._kept: dict[int, tuple[int, Pixels]] = {}
@@ -211,14 +223,42 @@ class PieceSource(ArraySource):
             turn = (step + slot * PERIOD // self.slots) // PERIOD  # slots change one after the other
             number = int(np.random.default_rng((self.seed, slot, turn)).integers(len(self.pieces)))
         if self._kept.get(slot, (-1,))[0] != number:
-            self._kept[slot] = number, planes(self.pictures, self.pieces[number])
+            self._kept[slot] = number, planes(self.pictures, self.pieces[number], self.colour)
         return self._kept[slot][1]
 
 
-def planes(pictures: Pictures, piece: Piece) -> Pixels:
-    """The planes (n, h, w, c) of a piece, of 16-bit samples what a codec makes of them."""
+def planes(pictures: Pictures, piece: Piece, colour: str = "rgb") -> Pixels:
+    """The planes (n, h, w, c) of a piece, as networks see them."""
+    axes = pictures.axes[piece.array]
     block = pictures.arrays[piece.array].read(piece.place, piece.size)
-    return images(reduce(block)[0] if is_deep(block.dtype) else block, pictures.axes[piece.array])
+    return images(seen(block, axes.channel, colour), axes)
+
+
+def seen(block: NDArray[Any], channel: int | None, colour: str) -> NDArray[Any]:
+    """What networks see of samples: of 16 bits what a codec makes of them, of colour "ycbcr" luma and chroma.
+
+    Where a part of a picture was never a JPEG, a run goes on with the nearest luma and chroma that there are.
+    """
+    if is_deep(block.dtype):
+        return reduce(block)[0]
+    if colour != "ycbcr" or channel is None:
+        return block
+    exact = to_ycbcr(block, channel)
+    return nearest_ycbcr(block, channel) if exact is None else exact
+
+
+def colour_of(pictures: Pictures) -> str:
+    """ "ycbcr" if pictures, by the look of some, were decoded from JPEGs, else "rgb"."""
+    if pictures.channels != 3 or pictures.dtype != np.uint8:
+        return "rgb"
+    for number in np.random.default_rng(0).permutation(len(pictures.arrays))[:GLANCES]:
+        array, axes = pictures.arrays[number], pictures.axes[number]
+        size = _piece_size(array, axes, 1, SIDE)
+        middle = tuple((n // s // 2) * s for n, s in zip(array.shape, size, strict=True))
+        block = array.read(middle, tuple(min(s, n - m) for s, n, m in zip(size, array.shape, middle, strict=True)))
+        if to_ycbcr(block, axes.channel or 0) is None:
+            return "rgb"
+    return "ycbcr"
 
 
 def images(block: NDArray[Any], axes: Axes) -> Pixels:

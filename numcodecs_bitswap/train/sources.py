@@ -73,7 +73,8 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
         raise DataError(f"pictures have a side of {pictures.side}, less than patches of {largest} pixels")
     train, kept = split(pictures, largest)
     batches: list[tuple[Source, int]] = [
-        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
+        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed, model.colour), n)
+        for side, n in schedule.batches
     ]
     measured = held_back(pictures, kept, recipe)
     about = f"{len(pictures.arrays)} array(s) of {pictures.dtype}, {pictures.channels} channel(s)"
@@ -108,8 +109,9 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
         raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
     splits = [split_held_back(list_images(path)) for path in paths]
     batches = [
-        (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed), number)
+        (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed, recipe.model.colour), number)
         for side, number in schedule.batches
     ]
     kept_files = [file for s in splits for file in s[1]]
-    return Data(batches, held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES))
+    kept_patches = held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES, recipe.model.colour)
+    return Data(batches, kept_patches)

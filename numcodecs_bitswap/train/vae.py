@@ -25,6 +25,7 @@ class VaeArchitecture:
     """
 
     kind: ClassVar[str] = "vae"
+    colour: ClassVar[str] = "rgb"
     channels: int
     height: int
     width: int
