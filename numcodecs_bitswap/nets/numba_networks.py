@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..jit import compiled
-from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, grow, join, lift, rectify, settle, word
+from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
 
 if TYPE_CHECKING:
     from .exact import Layer
@@ -74,7 +74,8 @@ class Weights:
 
 
 def _part(layer: "Layer") -> Part:
-    return (layer.weights.numpy(), *layer.arrays, layer.wide)
+    bias, shift = layer.arrays
+    return layer.weights.numpy(), bias, shift, layer.wide
 
 
 class Network:
@@ -92,11 +93,10 @@ class Network:
         y = torch.empty(n, h, w, weights.outputs, dtype=torch.int32)
         if not self._blocks:  # each cell is on its own
             n, h, w = 1, 1, n * h * w
-        grid = ((n * (h + 1) + 1) * (w + 1) + CELLS) * weights.width
-        memory = np.full(2 * grid, OFFSET, np.uint8)
+        grids = np.empty(2 * ((h + 2) * (w + 1) + CELLS) * weights.width, np.uint8)
         room = np.empty(weights.room, np.uint8)
-        places = memory.ctypes.data, memory.ctypes.data + grid, room.ctypes.data
-        _trunk(weights.addresses, u.data_ptr(), n, h, w, *places, features.data_ptr(), y.data_ptr())
+        places = u.data_ptr(), n, h, w, grids.ctypes.data, room.ctypes.data, features.data_ptr(), y.data_ptr()
+        _trunk(weights.addresses, *places)
         return features, y
 
 
@@ -169,31 +169,39 @@ def _layer(ending: Any, size: int) -> Any:
 _rectify, _grow, _settle, _add = _layer(rectify, 1), _layer(grow, 1), _layer(settle, 4), _layer(add, 4)
 
 
-@_compile("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64, int64)")
-def _trunk(layers, u, n, h, w, old, new, room, features, y):  # type: ignore[no-untyped-def]
+@_compile("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
+def _trunk(layers, u, n, h, w, grids, room, features, y):  # type: ignore[no-untyped-def]
     skip, sums = len(layers) - 1, room + -room % LINE
-    inputs, width, outputs, line = word(layers[0], 0), word(layers[0], 1), word(layers[skip], 1), w + 1
-    x = sums + SUMS
-    for i in range(n * h):
-        for j in range(0, w, CELLS):
-            count, cell, to = min(CELLS, w - j), i * w + j, new + ((i // h + i + 1) * line + 1 + j) * width
-            lift(u + cell * inputs, x, count * inputs)
-            _rectify(sums, layers[0], x, inputs, 0, to, to, count)
-    for conv in range(1, skip - 1, 2):
-        old, new = new, old
-        for i in range(n * h):
+    inputs, width, outputs = word(layers[0], 0), word(layers[0], 1), word(layers[skip], 1)
+    x, line = sums + SUMS, (w + 1) * width
+    old, new = grids, grids + (h + 2) * line + CELLS * width
+    for grid in (old, new):
+        fill(grid, line + width)
+        for i in range(h):
+            fill(grid + (2 + i) * line, width)
+        fill(grid + (1 + h) * line, line + width)
+    for _ in range(n):
+        for i in range(h):
             for j in range(0, w, CELLS):
-                count, at = min(CELLS, w - j), ((i // h + i + 1) * line + 1 + j) * width
-                _rectify(sums, layers[conv], old + at - (line + 1) * width, width, line * width, x, x, count)
-                _grow(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
-    for i in range(n * h):
-        for j in range(0, w, CELLS):
-            count, cell, at = min(CELLS, w - j), i * w + j, new + ((i // h + i + 1) * line + 1 + j) * width
-            to = y + 4 * cell * outputs
-            _settle(sums, layers[skip - 1], at, width, 0, to, to, count)
-            lift(u + cell * inputs, x, count * inputs)
-            _add(sums, layers[skip], x, inputs, 0, to, to, count)
-            lift(at, features + cell * width, count * width)
+                count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
+                lift(u + cell * inputs, x, count * inputs)
+                _rectify(sums, layers[0], x, inputs, 0, new + at, new + at, count)
+        for conv in range(1, skip - 1, 2):
+            old, new = new, old
+            for i in range(h):
+                for j in range(0, w, CELLS):
+                    count, at = min(CELLS, w - j), (i + 1) * line + (j + 1) * width
+                    _rectify(sums, layers[conv], old + at - line - width, width, line, x, x, count)
+                    _grow(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
+        for i in range(h):
+            for j in range(0, w, CELLS):
+                count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
+                to = y + 4 * cell * outputs
+                _settle(sums, layers[skip - 1], new + at, width, 0, to, to, count)
+                lift(u + cell * inputs, x, count * inputs)
+                _add(sums, layers[skip], x, inputs, 0, to, to, count)
+                lift(new + at, features + cell * width, count * width)
+        u, features, y = u + h * w * inputs, features + h * w * width, y + 4 * h * w * outputs
 
 
 @_compile("void(int64[::1], int64, int64, int64, int64)")

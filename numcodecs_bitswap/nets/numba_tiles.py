@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types  # type: ignore[attr-defined]
+from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
@@ -23,14 +23,17 @@ from .torch_ops import WIDE
 
 OFFSET = 128
 """Of activations."""
-_features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in _features), None)
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+"""Of the CPU that numba compiles for."""
+VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 """The instruction for which numba compiles. Without it the same is several, and slow."""
 LANES, CELLS, MOST_VECTORS = (16, 8, 3) if VNNI == "avx512vnni" else (8, 4, 3)
 """As many sums as the registers hold."""
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _SUMS = ir.VectorType(_I32, LANES)
+_ZEROS = _I64(int.from_bytes(bytes([OFFSET] * 8), "little", signed=True))
+"""8 activations."""
 
 
 def _vector(numbers: Iterable[int]) -> Any:
@@ -57,7 +60,8 @@ def _dot(builder: Any, sums: Any, activations: Any, weights: Any) -> Any:
     """Sums plus, in each lane, the products of 4 uint8 by 4 int8."""
     if VNNI:
         name = f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"  # avxvnni has no name of its own
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_SUMS, [_SUMS] * 3), name)
+        kind = ir.FunctionType(_SUMS, [_SUMS] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
         return builder.call(function, [sums, activations, weights])
     for k in range(4):
         shift, up = (_vector([by] * LANES) for by in (8 * k, 24 - 8 * k))
@@ -76,7 +80,12 @@ def _spread(builder: Any, value: Any) -> Any:
 _ADDRESS = types.int64
 
 
-@intrinsic
+def _part(function: Callable[..., Any]) -> Any:
+    """A part of compiled loops that writes its code itself."""
+    return intrinsic(function)
+
+
+@_part
 def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, steps: Any, jump: Any, weights: Any,
            biases: Any) -> Any:  # fmt: skip
     """Sums int32 (CELLS, vectors * LANES) = biases + products of activations x and a tile's weights.
@@ -86,15 +95,17 @@ def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, s
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     tile, size = range(vectors.literal_value), 4 * LANES
+    own: Any = cgutils.alloca_once  # in registers, in the end
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, sums, x, cell, runs, steps, jump, weights, biases = arguments
-        totals = [[cgutils.alloca_once(builder, _SUMS) for _ in tile] for _ in range(CELLS)]
+        totals = [[own(builder, _SUMS) for _ in tile] for _ in range(CELLS)]
         for v in tile:
             begin = _load(builder, biases, size * v, _SUMS)
             for total in totals:
                 builder.store(begin, total[v])
-        place = cgutils.alloca_once_value(builder, weights)
+        place = own(builder, _I64)
+        builder.store(weights, place)
         with cgutils.for_range(builder, runs) as run:
             first = builder.add(x, builder.mul(run.index, jump))
             cells = [builder.add(first, builder.mul(cell, _I64(r))) for r in range(CELLS)]
@@ -121,7 +132,7 @@ def _ending(form: Callable[[Any, Any, Any], Any]) -> Any:
     form : (builder, shifted sums, address old) -> what is stored at `out`
     """
 
-    @intrinsic
+    @_part
     def ending(typing: Any, sums: Any, shifts: Any, whole: Any, old: Any, out: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             sums, shifts, whole, old, out = arguments
@@ -170,7 +181,7 @@ add = _ending(_added)
 """int32, added to old ones."""
 
 
-@intrinsic
+@_part
 def join(typing: Any, sums: Any) -> Any:
     """A vector of high limbs and, behind it, one of low limbs: their sums, in the place of the first."""
 
@@ -182,7 +193,7 @@ def join(typing: Any, sums: Any) -> Any:
     return types.void(_ADDRESS), generate
 
 
-@intrinsic
+@_part
 def lift(typing: Any, old: Any, out: Any, count: Any) -> Any:
     """Put the offset on `count` activations, or take it off; a multiple of 8."""
 
@@ -191,14 +202,26 @@ def lift(typing: Any, old: Any, out: Any, count: Any) -> Any:
         with cgutils.for_range(builder, builder.lshr(count, _I64(3))) as each:
             place = builder.shl(each.index, _I64(3))
             eight = _load(builder, builder.add(old, place), 0, _I64)
-            lifted = builder.xor(eight, _I64(int.from_bytes(bytes([OFFSET] * 8), "little", signed=True)))
-            _store(builder, lifted, builder.add(out, place), 0)
+            _store(builder, builder.xor(eight, _ZEROS), builder.add(out, place), 0)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3), generate
 
 
-@intrinsic
+@_part
+def fill(typing: Any, out: Any, count: Any) -> Any:
+    """Make `count` activations zero; a multiple of 8."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, count = arguments
+        with cgutils.for_range(builder, builder.lshr(count, _I64(3))) as each:
+            _store(builder, _ZEROS, builder.add(out, builder.shl(each.index, _I64(3))), 0)
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 2), generate
+
+
+@_part
 def word(typing: Any, address: Any, index: Any) -> Any:
     """Number `index` of the int64 at an address."""
 

@@ -105,7 +105,9 @@ class ChannelNetwork:
         if self._whole:
             rows = operations("cpu").with_deviations(features, pixels, base, self.n_earlier)
             return self.outputs(rows).view(*features.shape[:3], -1)
-        y: Tensor = layers(features.device.type).correction(features, pixels, base, self.n_earlier, (self.first, self.out))
+        y: Tensor = layers(features.device.type).correction(
+            features, pixels, base, self.n_earlier, (self.first, self.out)
+        )
         return y
 
     def outputs(self, rows: Tensor) -> Tensor:
