@@ -19,10 +19,13 @@ from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
 from .numba_intervals import pop_bits, push_intervals
-from .numba_kernels import cost_kernel, kernels
+from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
+
+FEW_COMPONENTS, MANY_LANES = 6, 8
+"""Of mixtures that a pop halves for: vectors of lanes, in a loop that is not too long to compile."""
 
 _COMPILING = Lock()
 
@@ -103,7 +106,7 @@ class NumbaStack:
         """See `Message.costs`."""
         native = shiftable.native()
         with _COMPILING:
-            kernel = cost_kernel(native.functions, shiftable.components)
+            kernel = cost_kernel(native.functions, shiftable.components, len(shifts))
         arrays = (each.numpy() for each in (symbols.int(), *native.fields, native.constants))
         out = np.zeros((len(symbols), len(shifts)), np.int64)
         kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
@@ -111,8 +114,10 @@ class NumbaStack:
 
     def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
         """Run the kernel push (0) or pop (1)."""
+        few = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
+        halving = which == 1 and few and self.heads.shape[1] >= MANY_LANES
         with _COMPILING:
-            kernel = kernels(native.functions, distribution.components, self.bits)[which]
+            kernel = kernels(native.functions, distribution.components, self.bits, halving)[which]
         arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
         arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
         self._spread(lambda first, last: kernel(*arguments, first, last), symbols)

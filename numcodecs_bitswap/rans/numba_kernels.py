@@ -13,7 +13,9 @@ from .distribution import Functions
 from .message import head_min
 
 ROUND = 64
-"""Lanes that a pop guesses the symbols of at once: with one component, where guesses are mostly right."""
+"""Symbols whose intervals a push finds at once, and lanes whose symbols a pop does."""
+SMALL_ALPHABET = 256
+"""Symbols that `pop_halving` takes eight steps for."""
 
 
 def _inlined(functions: Functions) -> int:
@@ -28,8 +30,8 @@ def _inlined(functions: Functions) -> int:
 
 
 @cache
-def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
-    """Compile `NumbaStack.costs`; see `kernels`."""
+def cost_kernel(functions: Functions, components: int, count: int) -> Callable[..., None]:
+    """Compile `NumbaStack.costs` for so many shifts; see `kernels`."""
     load, _, cum, _ = functions
     rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
@@ -48,20 +50,29 @@ def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
         local, scales = scratch(places), np.empty((1, 1, components), np.int32)
+        by, totals = scratch(count), scratch(count)
+        for v in range(count):
+            by[v] = shifts[v]
         for m in range(symbols.shape[0]):
+            for v in range(count):
+                totals[v] = 0
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
-                for v in range(len(shifts)):
-                    shift(m, i, local, a, b, c, constants, shifts[v], limit, scales)
+                for v in range(count):  # a vector of them
+                    shift(m, i, local, a, b, c, constants, by[v], limit, scales)
                     start = cum(symbols[m, i], local, constants, components)
-                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
+                    totals[v] += log[np.uint64(cum(symbols[m, i] + 1, local, constants, components) - start)]
+            for v in range(count):
+                out[m, v] = totals[v]
 
     kernel: Callable[..., None] = compiled(costs)
     return kernel
 
 
 @cache
-def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
+def kernels(
+    functions: Functions, components: int, bits: int, halving: bool
+) -> tuple[Callable[..., None], Callable[..., None]]:
     """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
     `bits` bits.
 
@@ -74,29 +85,36 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = scratch(places)
+        local, starts, freqs = scratch(places), scratch(ROUND), scratch(ROUND)
         n, lanes = symbols.shape[1], heads.shape[1]
         for m in range(first, last):
             size = sizes[m]
-            lane = (n - 1) % lanes
-            for i in range(n - 1, -1, -1):
-                load(m, i, local, a, b, c, constants, components)
-                start = cum(symbols[m, i], local, constants, components)
-                freq = cum(symbols[m, i] + 1, local, constants, components) - start
-                if freq <= 0:
-                    size = -1
+            lane, i = (n - 1) % lanes, n
+            while i > 0:
+                count = min(i, ROUND)
+                i -= count
+                for j in range(count):  # they do not wait for each other
+                    load(m, i + j, local, a, b, c, constants, components)
+                    start = cum(symbols[m, i + j], local, constants, components)
+                    starts[j], freqs[j] = start, cum(symbols[m, i + j] + 1, local, constants, components) - start
+                for j in range(count - 1, -1, -1):
+                    start, freq = starts[j], freqs[j]
+                    if freq <= 0:
+                        size = -1
+                        break
+                    head = heads[m, lane]
+                    full = np.int64(head >= freq << 16)
+                    tail[m, size] = head & mask
+                    if two_words:
+                        tail[m, size + 1] = head >> bits & mask
+                        full += np.int64(head >> bits >= freq << 16)
+                    size += full
+                    head >>= bits * full
+                    quotient = np.int64(np.uint32(head) // np.uint32(freq))
+                    heads[m, lane] = (quotient << 16) + head - quotient * freq + start
+                    lane = (lane if lane > 0 else lanes) - 1
+                if size < 0:
                     break
-                head = heads[m, lane]
-                full = np.int64(head >= freq << 16)
-                tail[m, size] = head & mask
-                if two_words:
-                    tail[m, size + 1] = head >> bits & mask
-                    full += np.int64(head >> bits >= freq << 16)
-                size += full
-                head >>= bits * full
-                quotient = np.int64(np.uint32(head) // np.uint32(freq))
-                heads[m, lane] = (quotient << 16) + head - quotient * freq + start
-                lane = (lane if lane > 0 else lanes) - 1
             sizes[m] = size
 
     @register_jitable(forceinline=True)
@@ -157,8 +175,52 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 lane = lane + np.uint64(1) if lane + np.uint64(1) < lanes else np.uint64(0)
             sizes[m] = size
 
+    @register_jitable(forceinline=True)
+    def halved(bit: int, r: int, s: Any, start: Any, end: Any, local: Any, constants: Any) -> Any:
+        value = cum(s + bit, local, constants, components)
+        above = value <= r
+        return s + bit if above else s, value if above else start, end if above else value
+
+    def pop_halving(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        """The same of a SMALL_ALPHABET, without guesses, which fail too often with several components: halving for many
+        lanes at once, of which the compiler makes vectors.
+        """
+        _ = version
+        local, found, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
+            size = sizes[m]
+            lane, i = 0, 0
+            while i < n:
+                count = min(min(lanes - lane, ROUND), n - i)
+                for j in range(count):
+                    load(m, i + j, local, a, b, c, constants, components)
+                    r = states[np.uint64(lane + j)] & 0xFFFF
+                    s, start, end = halved(128, r, 0, 0, 1 << 16, local, constants)
+                    s, start, end = halved(64, r, s, start, end, local, constants)
+                    s, start, end = halved(32, r, s, start, end, local, constants)
+                    s, start, end = halved(16, r, s, start, end, local, constants)
+                    s, start, end = halved(8, r, s, start, end, local, constants)
+                    s, start, end = halved(4, r, s, start, end, local, constants)
+                    s, start, end = halved(2, r, s, start, end, local, constants)
+                    found[j], starts[j], ends[j] = halved(1, r, s, start, end, local, constants)
+                for j in range(count):
+                    head = states[np.uint64(lane + j)]
+                    popped[np.uint64(i + j)] = found[j]
+                    states[np.uint64(lane + j)], size = taken(head, starts[j], ends[j], words, size)
+                    if size < 0:
+                        break
+                if size < 0:
+                    break
+                i += count
+                lane = lane + count if lane + count < lanes else 0
+            sizes[m] = size
+
     def pop_rounds(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        """The same, but guesses are made for many lanes at once: they do not wait for each other."""
+        """The same, but guesses are made for many lanes at once, which do not wait for each other: with one component,
+        where guesses are mostly right.
+        """
         _ = version
         local, guesses, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
         n, lanes = symbols.shape[1], heads.shape[1]
@@ -190,4 +252,4 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 lane = lane + count if lane + count < lanes else 0
             sizes[m] = size
 
-    return compiled(push), compiled(pop_rounds if components < 2 else pop)
+    return compiled(push), compiled(pop_halving if halving else pop_rounds if components < 2 else pop)
