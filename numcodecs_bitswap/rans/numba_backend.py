@@ -94,7 +94,8 @@ class NumbaStack:
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
         native = distribution.native()
         if native.shifts is None:
-            self._run(1, distribution, native, symbols)
+            small = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
+            self._run(2 if small and self.heads.shape[1] >= MANY_LANES else 1, distribution, native, symbols)
         else:
             arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
             self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
@@ -113,11 +114,9 @@ class NumbaStack:
         return torch.from_numpy(out)
 
     def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
-        """Run the kernel push (0) or pop (1)."""
-        few = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
-        halving = which == 1 and few and self.heads.shape[1] >= MANY_LANES
+        """Run one of the kernels."""
         with _COMPILING:
-            kernel = kernels(native.functions, distribution.components, self.bits, halving)[which]
+            kernel = kernels(native.functions, distribution.components, self.bits)[which]
         arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
         arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
         self._spread(lambda first, last: kernel(*arguments, first, last), symbols)

@@ -70,11 +70,9 @@ def cost_kernel(functions: Functions, components: int, count: int) -> Callable[.
 
 
 @cache
-def kernels(
-    functions: Functions, components: int, bits: int, halving: bool
-) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
-    `bits` bits.
+def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], ...]:
+    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined, loops over
+    its components unrolled, and words of `bits` bits.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
@@ -252,4 +250,4 @@ def kernels(
                 lane = lane + count if lane + count < lanes else 0
             sizes[m] = size
 
-    return compiled(push), compiled(pop_halving if halving else pop_rounds if components < 2 else pop)
+    return compiled(push), compiled(pop_rounds if components < 2 else pop), compiled(pop_halving)
