@@ -71,8 +71,8 @@ def cost_kernel(functions: Functions, components: int, count: int) -> Callable[.
 
 @cache
 def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], ...]:
-    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined, loops over
-    its components unrolled, and words of `bits` bits.
+    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined, loops
+    over its components unrolled, and words of `bits` bits.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
