@@ -157,11 +157,11 @@ def _layer(ending: Any, size: int) -> Any:
             vectors, first, outputs = word(tile, 2), word(tile, 3), word(tile, 4)
             _sums(sums, tile, x, cell, steps, jump, wide)
             shifts = word(tile, 1) + 4 * LANES * vectors
-            for r in range(count):
-                for o in range(0, outputs, LANES):
+            for o in range(0, outputs, LANES):
+                whole = outputs - o >= LANES
+                for r in range(count):
                     to = size * (columns * r + first + o)
-                    at = sums + 4 * (LANES * vectors * r + o)
-                    ending(at, shifts + 4 * o, outputs - o >= LANES, old + to, out + to)
+                    ending(sums + 4 * (LANES * vectors * r + o), shifts + 4 * o, whole, old + to, out + to)
 
     return layer
 
