@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from numcodecs_bitswap.jit import FEATURES
 from numcodecs_bitswap.nets import numba_tiles, slabs, torch_ops
 from numcodecs_bitswap.nets.exact import GEMMS, choose_gemm
 from numcodecs_bitswap.nets.trunk import ChannelNetwork, Trunk
@@ -122,7 +123,7 @@ def test_whole_networks_are_chosen_where_the_cpu_has_the_instruction() -> None:
 def instructions() -> dict[str, str]:
     """Ways to make products that can be tried here: all CPUs can do without the instruction."""
     ways = {"generic": ""}
-    if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in numba_tiles.FEATURES:
+    if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
         ways["alderlake"] = "+avxvnni"
     return ways
 

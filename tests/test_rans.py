@@ -77,6 +77,20 @@ def test_extreme_intervals_for_long(backend: str, ends: tuple[int, ...], symbol:
     assert message.is_empty()
 
 
+@pytest.mark.parametrize("vectors", [False, True])
+def test_mixtures_on_many_lanes(vectors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Popped as on a CPU with wide vectors, and as on one without."""
+    monkeypatch.setattr(numba_backend, "VECTORS", vectors)
+    rng = np.random.default_rng(0)
+    mixture, words = random_mixture(rng, 2, 300, 3, 256), [random_words(rng, 72, 700) for _ in range(2)]
+    message, other = (Message.unflatten(words, backend=backend) for backend in BACKENDS)
+    symbols = message.pop(mixture)
+    assert torch.equal(symbols, other.pop(mixture))
+    assert same(message, other.flatten())
+    message.push(mixture, symbols)
+    assert same(message, words)
+
+
 @pytest.mark.parametrize("components", [1, 4])
 def test_length_is_the_information(components: int) -> None:
     """-log2 p, at most 0.001 % more, and the lanes' states."""

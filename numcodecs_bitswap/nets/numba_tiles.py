@@ -16,15 +16,13 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from ..jit import FEATURES
 from .torch_ops import WIDE
 
 OFFSET = 128
 """Of activations."""
-FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-"""Of the CPU that numba compiles for."""
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 """The instruction for which numba compiles. Without it the same is several, and slow."""
 LANES, CELLS, MOST_VECTORS = (16, 8, 3) if VNNI == "avx512vnni" else (8, 4, 3)

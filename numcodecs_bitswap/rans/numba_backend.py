@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
+from ..jit import FEATURES
 from .distribution import Distribution, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
 from .numba_intervals import pop_bits, push_intervals
@@ -24,8 +25,10 @@ from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
 
+VECTORS = "+avx512dq" in FEATURES
+"""Whether the CPU multiplies vectors of int64: without, halving takes twice as long as guesses."""
 FEW_COMPONENTS, MANY_LANES = 6, 8
-"""Of mixtures that a pop halves for: vectors of lanes, in a loop that is not too long to compile."""
+"""Of mixtures that a pop halves for: whole vectors, in a loop that is not too long to compile."""
 
 _COMPILING = Lock()
 
@@ -94,8 +97,7 @@ class NumbaStack:
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
         native = distribution.native()
         if native.shifts is None:
-            small = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
-            self._run(2 if small and self.heads.shape[1] >= MANY_LANES else 1, distribution, native, symbols)
+            self._run(2 if self._halves(distribution) else 1, distribution, native, symbols)
         else:
             arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
             self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
@@ -112,6 +114,11 @@ class NumbaStack:
         out = np.zeros((len(symbols), len(shifts)), np.int64)
         kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
         return torch.from_numpy(out)
+
+    def _halves(self, distribution: Distribution) -> bool:
+        """Whether `pop_halving` is the fastest pop."""
+        small = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
+        return VECTORS and small and self.heads.shape[1] >= MANY_LANES
 
     def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
         """Run one of the kernels."""
