@@ -97,6 +97,17 @@ def test_a_channel_network_is_its_layers(
     assert torch.equal(whole.outputs(x), reference.outputs(x))
 
 
+def test_what_does_not_fit_is_refused() -> None:
+    layers = Layers(0)
+    layers.add("n.in", 17, 9)
+    layers.add("n.out", 9, 5)
+    whole, _ = both(lambda: ChannelNetwork(layers.tensors, "n", 16, 1, 5, "cpu"))
+    assert whole.outputs(torch.zeros(3, 24, dtype=torch.int8)).shape == (3, 8)
+    for wrong in (torch.zeros(3, 16, dtype=torch.int8), torch.zeros(3, 24, dtype=torch.int16)):
+        with pytest.raises(ValueError, match="24 int8 inputs"):
+            whole.outputs(wrong)
+
+
 def test_networks_run_on_many_threads_at_once() -> None:
     layers = Layers(0)
     for name, inputs, outputs in (

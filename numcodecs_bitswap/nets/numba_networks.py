@@ -45,10 +45,18 @@ class Weights:
 
     def __init__(self, parts: Sequence[Part]):
         self._kept: list[NDArray[Any]] = []
-        self.addresses = np.array([self._pack(*each).ctypes.data for each in parts])
+        self.addresses = np.array([self._pack(*each).ctypes.data for each in parts], np.int64)
         self.inputs, self.width, self.outputs = len(parts[0][0]), len(parts[0][1]), len(parts[-1][1])
         widest = max(max(len(w), len(biases)) for w, biases, _, _ in parts)
         self.room = LINE + SUMS + 2 * CELLS * widest + LINE
+
+    def fit(self, activations: Tensor) -> Tensor:
+        """Activations for the first layer, in one piece. Compiled loops take addresses and cannot look after that."""
+        if activations.dtype != torch.int8 or activations.shape[-1] != self.inputs:
+            raise ValueError(
+                f"a network of {self.inputs} int8 inputs was given {activations.dtype} {activations.shape}"
+            )
+        return activations.contiguous()
 
     def _pack(self, w: NDArray[np.int8], biases: NDArray[np.int32], shifts: NDArray[np.int32], wide: bool) -> Any:
         inputs, columns = len(w), len(biases)
@@ -69,7 +77,7 @@ class Weights:
             numbers += [weights.ctypes.data, ends.ctypes.data, tile.shape[2] // LANES, first, last - first]
             numbers[HEADER - 1] += 1
             vector = some.stop
-        self._kept.append(np.array(numbers))
+        self._kept.append(np.array(numbers, np.int64))
         return self._kept[-1]
 
 
@@ -87,7 +95,8 @@ class Network:
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """See `Trunk`."""
-        weights, u = self._weights, u.contiguous()
+        weights = self._weights
+        u = weights.fit(u)
         n, h, w = u.shape[:3]
         features = torch.empty(n, h, w, weights.width, dtype=torch.int8)
         y = torch.empty(n, h, w, weights.outputs, dtype=torch.int32)
@@ -118,7 +127,7 @@ def product(a: Tensor, w: Tensor) -> Tensor:
 
 
 def _chained(rows: Tensor, weights: Weights) -> Tensor:
-    rows, y = rows.contiguous(), torch.empty(len(rows), weights.outputs, dtype=torch.int32)
+    rows, y = weights.fit(rows), torch.empty(len(rows), weights.outputs, dtype=torch.int32)
     room = np.empty(weights.room, np.uint8)
     _chain(weights.addresses, rows.data_ptr(), len(rows), room.ctypes.data, y.data_ptr())
     return y
