@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..rans.message import Message
 from ..symbols.bits import Bits
-from ..symbols.checks import at_most
+from ..symbols.checks import at_most, check_range
 from ..symbols.gaussian import Gaussian
-from ..symbols.gaussian_places import LAST_BITS
+from ..symbols.gaussian_places import LARGEST, LAST_BITS
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
 
@@ -190,9 +190,9 @@ def pop_near(message: Message, shape: Sequence[int], means: Tensor, deviations: 
 def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
     """Push values (N, ...), one Gaussian for each: places in symbols, then symbols."""
     values = values.reshape(message.batch, -1)
-    if (blocks := gaussian.intervals(values)) is not None:
-        for starts, freqs in blocks:
-            message.push_intervals(starts, freqs)
+    if message.takes_loops and (loops := gaussian.loops()):
+        check_range("values", values, -LARGEST, LARGEST)
+        message.push_values(loops, values)
         return
     symbols, sizes, places = gaussian.split(values)
     if (most := at_most(sizes, LAST_BITS)) > 0:
@@ -204,6 +204,8 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
 
 def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Tensor:
     """Pop values of a shape (N, ...), int32."""
+    if message.takes_loops and (loops := gaussian.loops()):
+        return message.pop_values(loops, gaussian.n).reshape(tuple(shape))
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
     high: Tensor | int = 0

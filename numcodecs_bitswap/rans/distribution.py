@@ -58,6 +58,20 @@ class Native(NamedTuple):
     """Of plain bits, contiguous int32 (B, n): r belongs to symbol r >> shift; a shift of 16 is none at all."""
 
 
+class Loops(NamedTuple):
+    """Compiled loops on a CPU that push and pop a block of values, each of which is more than one symbol.
+
+    Both are called with the heads, tails and sizes of messages (see `numba_backend`), W, the parameters, the values, and
+    the first message and the one behind the last. A size below 0 is trouble.
+    """
+
+    push: Callable[..., None]
+    pop: Callable[..., None]
+    parameters: tuple[Any, ...]
+    most: int
+    """Words of 16 bits that a push adds for each value at the most."""
+
+
 class Distribution(Protocol):
     """The distributions of a block: n symbols for each of `batch` messages (FORMAT.md section 2)."""
 
