@@ -129,7 +129,10 @@ def test_values_are_coded_alike_by_loops_and_by_symbols(seed: int, lanes: int, n
     ]
     results = []
     for backend, loops in (("numba", True), ("numba", False), ("torch", False)):
-        message, own = Message.unflatten(words, backend=backend), Gaussian(means[..., None], deviations[..., None], True)
+        message, own = (
+            Message.unflatten(words, backend=backend),
+            Gaussian(means[..., None], deviations[..., None], True),
+        )
         with pytest.MonkeyPatch.context() as patch:
             if not loops:
                 patch.setattr(Gaussian, "loops", lambda self: None)

@@ -22,7 +22,7 @@ WEIGHT, OCTAVES = tables().weight.astype(np.int32), flow_tables().octaves  # wha
 TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
 CHUNK = 256
 """Values at a time: their parameters and the tables fit a core's nearest cache."""
-STEPS, NEAR_STEPS = 3, 2
+STEPS, NEAR_STEPS = 3, 1
 """Newton steps to the inverse's guess; fewer from values that are near it."""
 GOALS = 256
 """Entries of GOAL for each standard deviation."""

@@ -177,28 +177,11 @@ class Message:
         return self._stack.takes_loops
 
     def push_values(self, loops: Loops, values: Tensor) -> None:
-        """Push a block of values as their loops do it.
-
-        Parameters
-        ----------
-        loops : Loops
-        values : int32 tensor, shape (B, n)
-
-        Raises
-        ------
-        FormatError
-            A value that its distribution does not have. The messages are unusable afterwards.
-        """
+        """Push a block of values, int32 (B, n), as `push` does."""
         self._stack.push_values(loops, values)
 
     def pop_values(self, loops: Loops, n: int) -> Tensor:
-        """Pop a block of values, int32 (B, n); the exact inverse of `push_values`.
-
-        Raises
-        ------
-        MessageExhausted
-            See `pop`.
-        """
+        """Pop a block of values, int32 (B, n), as `pop` does."""
         return self._stack.pop_values(loops, n)
 
     def pop(self, distribution: Distribution) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Loops, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
-from .numba_intervals import pop_bits, push_intervals
+from .numba_bits import pop_bits
 from .numba_kernels import cost_kernel, kernels
 
 THREADED = 1 << 15
@@ -69,14 +69,8 @@ class NumbaStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        native = distribution.native()
         self._reserve(distribution.n)
-        if native.intervals:
-            starts, freqs = (each.numpy() for each in native.intervals(symbols))
-            arrays = self.heads, self.tail, self.size, starts, freqs, self.bits
-            self._spread(lambda first, last: push_intervals(*arrays, first, last), symbols)
-        else:
-            self._run(0, distribution, native, symbols.int().contiguous())
+        self._run(0, distribution, distribution.native(), symbols.int().contiguous())
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 

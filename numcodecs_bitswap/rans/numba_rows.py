@@ -1,8 +1,8 @@
-"""Runs of successive symbols with known intervals, pushed and popped in rows of up to ROW lanes by vector loops: what is
-done for one lane waits for no other, but for the place of its words in the tail.
+"""Runs of successive symbols with known intervals, pushed and popped in rows of up to ROW lanes by vector loops: what
+is done for one lane waits for no other, but for the place of its words in the tail.
 
-`states` are a message's heads and ROW more, IDLE. Starts and freqs are int32 arrays of a run and ROW more, whatever is in
-those. `row` are four arrays of `jit.scratch`, of ROW numbers each.
+`states` are a message's heads and ROW more, IDLE. Starts and freqs are int32 arrays of a run and ROW more, whatever is
+in those. `row` are four arrays of `jit.scratch`, of ROW numbers each.
 """
 
 import numpy as np

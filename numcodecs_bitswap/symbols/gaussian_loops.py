@@ -1,10 +1,12 @@
-"""Push and pop of a block of values with Gaussians (FORMAT.md section 3.8) on a CPU, each one compiled loop: symbols and
-places, without arrays of the block's size in between.
+"""Push and pop of a block of values with Gaussians (FORMAT.md section 3.8) on a CPU, each one compiled loop: symbols
+and places, without arrays of the block's size in between.
 
 CHUNK values at a time are made ready in vector loops, then ROW lanes at a time are coded; the few values outside the
 middle are looked at one by one. Both loops are called with a message's arrays and W, then means, deviations, whether
 there is a floor, values (B, n), and the first message and the one behind the last.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +72,12 @@ def push(heads, tail, sizes, bits, means, deviations, floor, values, first, last
                     shift, step, mantissa, _, _ = field(np.int64(mean[j]), deviation[j])
                     d, reach = (value[j] >> shift) - step, 7 * mantissa >> 9
                     symbol, length, place = far(np.int64(value[j]), shift, step, d, reach)
-                    at_far[outside], symbols[outside], lengths[outside], rests[outside] = at + j, symbol, length, place >> 16
+                    at_far[outside], symbols[outside], lengths[outside], rests[outside] = (
+                        at + j,
+                        symbol,
+                        length,
+                        place >> 16,
+                    )
                     outside += 1
                     free = max(16 - length, 0)
                     starts[j], freqs[j] = (place & 0xFFFF) << free, 1 << free
@@ -141,10 +148,15 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
             while done < len(symbol):
                 lane = (at + done) % lanes
                 width = min(min(lanes - lane, ROW), len(symbol) - done)
-                missed, own = 0, np.uint64(lane)
+                missed: Any = 0
+                own = np.uint64(lane)
                 for k in range(ROW):
-                    j, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
-                    mantissa, offset, inverse = np.int64(mantissas[j]), np.int64(offsets[j]), np.int64(inverses[j])
+                    place, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
+                    mantissa, offset, inverse = (
+                        np.int64(mantissas[place]),
+                        np.int64(offsets[place]),
+                        np.int64(inverses[place]),
+                    )
                     reach = 7 * mantissa >> 9
                     d = (np.int64(POSITION[np.uint64(r >> 4)]) * mantissa * 21845 + (offset << 26)) >> 32
                     d = min(max(d, -reach), reach - 1)  # 21845 is 2^26 / 3072
@@ -156,11 +168,11 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
                     r = states[own + np.uint64(k)] & 0xFFFF
                     missed += np.int64((r < start[k]) | (r >= start[k] + freq[k]))
                 for k in range(width if missed else 0):
-                    j, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
+                    place, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
                     if not start[k] <= r < start[k] + freq[k]:
-                        reach = 7 * np.int64(mantissas[j]) >> 9
+                        reach = 7 * np.int64(mantissas[place]) >> 9
                         s, start[k], freq[k] = _search(
-                            r, guess[k] + CENTRE, np.int64(offsets[j]), reach, np.int64(inverses[j]), floor
+                            r, guess[k] + CENTRE, np.int64(offsets[place]), reach, np.int64(inverses[place]), floor
                         )
                         guess[k] = s - CENTRE
                         if _number(s) >= 0:
@@ -200,9 +212,9 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
                 width = min(min(lanes - lane, ROW), len(symbol) - done)
                 own = np.uint64(lane)
                 for k in range(ROW):
-                    j, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
-                    free = np.int64(frees[j])
-                    places[j] = r >> free
+                    place, r = np.uint64(done + k), states[own + np.uint64(k)] & 0xFFFF
+                    free = np.int64(frees[place])
+                    places[place] = r >> free
                     start[k], freq[k] = r >> free << free, 1 << free
                 for k in range(width, ROW):
                     start[k], freq[k] = 0, WHOLE
