@@ -83,7 +83,8 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
     grid = v >> model.steps.value_bits
-    wrong = (grid < 0) | (grid >= model.levels)
+    least, most = grid.aminmax()
+    wrong = (least < 0) | (most >= model.levels)
     message.refuse(wrong, "a value popped is no pixel's: the frame was altered or made with other weights")
     grid = grid.short()
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
