@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..jit import FEATURES
-from .distribution import Distribution, Native, Shiftable
+from .distribution import Distribution, Loops, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
-from .numba_intervals import pop_bits, push_intervals
+from .numba_bits import pop_bits
 from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels
 
 THREADED = 1 << 15
@@ -44,7 +44,7 @@ class NumbaStack:
     size : int64 array, shape (B,)
     """
 
-    defers, takes_intervals = False, True
+    defers, takes_loops = False, True
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -75,20 +75,8 @@ class NumbaStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        native = distribution.native()
-        if native.intervals:
-            self.push_intervals(*native.intervals(symbols))
-            return
         self._reserve(distribution.n)
-        self._run(0, distribution, native, symbols.int().contiguous())
-        if (self.size < 0).any():
-            raise FormatError(IMPOSSIBLE)
-
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """See `Message.push_intervals`."""
-        self._reserve(starts.shape[1])
-        arrays = self.heads, self.tail, self.size, starts.numpy(), freqs.numpy(), self.bits
-        self._spread(lambda first, last: push_intervals(*arrays, first, last), starts)
+        self._run(0, distribution, distribution.native(), symbols.int().contiguous())
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 
@@ -104,6 +92,21 @@ class NumbaStack:
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
         return symbols
+
+    def push_values(self, loops: Loops, values: Tensor) -> None:
+        """See `Message.push_values`."""
+        self._reserve(loops.most * values.shape[1])
+        self._loop(loops.push, loops, values.contiguous())
+        if (self.size < 0).any():
+            raise FormatError(IMPOSSIBLE)
+
+    def pop_values(self, loops: Loops, n: int) -> Tensor:
+        """See `Message.pop_values`."""
+        values = torch.empty(len(self.heads), n, dtype=torch.int32)
+        self._loop(loops.pop, loops, values)
+        if (self.size < 0).any():
+            raise MessageExhausted(SHORT)
+        return values
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         """See `Message.costs`."""
@@ -127,6 +130,10 @@ class NumbaStack:
         arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
         arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
         self._spread(lambda first, last: kernel(*arguments, first, last), symbols)
+
+    def _loop(self, loop: Callable[..., None], loops: Loops, values: Tensor) -> None:
+        arguments = self.heads, self.tail, self.size, self.bits, *loops.parameters, values.numpy()
+        self._spread(lambda first, last: loop(*arguments, first, last), values)
 
     def _spread(self, work: Callable[[int, int], None], symbols: Tensor) -> None:
         """Do work(first, last) for all messages, on threads if there is enough of it."""

@@ -11,9 +11,12 @@ from numba.extending import register_jitable
 from ..jit import compiled, scratch
 from .distribution import Functions
 from .message import head_min
+from .numba_rows import ROW, idle_lanes, push_run
 
+CHUNK = 256
+"""Symbols whose intervals are found at once before they are pushed."""
 ROUND = 64
-"""Symbols whose intervals a push finds at once, and lanes whose symbols a pop does."""
+"""Lanes whose symbols a pop finds at once."""
 SMALL_ALPHABET = 256
 """Symbols that `pop_halving` takes eight steps for."""
 
@@ -78,42 +81,32 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
     The functions count there by name only, so a checksum of their code is enclosed too.
     """
     load, guess, cum = functions[:3]
-    least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
+    least, two_words = head_min(bits), bits == 8
     version, places = _inlined(functions), 4 * components
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local, starts, freqs = scratch(places), scratch(ROUND), scratch(ROUND)
+        local, row = scratch(places), (scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW))
+        starts, freqs = np.empty((2, CHUNK + ROW), np.int32)
         n, lanes = symbols.shape[1], heads.shape[1]
+        states = idle_lanes(lanes)
         for m in range(first, last):
-            size = sizes[m]
-            lane, i = (n - 1) % lanes, n
-            while i > 0:
-                count = min(i, ROUND)
-                i -= count
-                for j in range(count):  # they do not wait for each other
-                    load(m, i + j, local, a, b, c, constants, components)
-                    start = cum(symbols[m, i + j], local, constants, components)
-                    starts[j], freqs[j] = start, cum(symbols[m, i + j] + 1, local, constants, components) - start
-                for j in range(count - 1, -1, -1):
-                    start, freq = starts[j], freqs[j]
-                    if freq <= 0:
-                        size = -1
-                        break
-                    head = heads[m, lane]
-                    full = np.int64(head >= freq << 16)
-                    tail[m, size] = head & mask
-                    if two_words:
-                        tail[m, size + 1] = head >> bits & mask
-                        full += np.int64(head >> bits >= freq << 16)
-                    size += full
-                    head >>= bits * full
-                    quotient = np.int64(np.uint32(head) // np.uint32(freq))
-                    heads[m, lane] = (quotient << 16) + head - quotient * freq + start
-                    lane = (lane if lane > 0 else lanes) - 1
-                if size < 0:
+            words, size = tail[m], sizes[m]
+            states[:lanes] = heads[m]
+            for at in range((n - 1) // CHUNK * CHUNK, -1, -CHUNK):
+                pushed = symbols[m, at : min(at + CHUNK, n)]
+                smallest: Any = np.int64(1)
+                for j in range(len(pushed)):
+                    load(m, at + j, local, a, b, c, constants, components)
+                    start = cum(np.int64(pushed[j]), local, constants, components)
+                    freq = cum(np.int64(pushed[j]) + 1, local, constants, components) - start
+                    starts[j], freqs[j] = start, freq
+                    smallest = min(smallest, freq)
+                if smallest < 1:
+                    size = -1
                     break
-            sizes[m] = size
+                size = push_run(states, lanes, at, len(pushed), starts, freqs, row, words, size, bits)
+            heads[m], sizes[m] = states[:lanes], size
 
     @register_jitable(forceinline=True)
     def search(r: Any, s: Any, start: Any, end: Any, alphabet: int, local: Any, constants: Any) -> Any:
