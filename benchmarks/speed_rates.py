@@ -18,8 +18,8 @@ MOST = {"cpu": 1 << 21, "cuda": 1 << 24}
 """Bytes of chunks that are coded at once, but for a single chunk."""
 ENOUGH = 1 << 19
 """Bytes that a round codes at the least: of fewer it takes the median of several times."""
-WARM = 64
-"""Side of a chunk that each codec codes before the clock starts."""
+WARM = 256
+"""Side of the chunk that each codec codes before the clock starts, or less."""
 PATIENCE = 0.5
 """Seconds: what has taken longer in all is not timed in a further round."""
 REFERENCE = "JPEG XL effort 7"
@@ -124,7 +124,7 @@ def _entries(
     chunks = pictures.chunks(alike[0].net, size, max(counts[-1], slow))
     entries = []
     for subject in alike:
-        small = pictures.chunks(subject.net, WARM, 1)[0]
+        small = pictures.chunks(subject.net, min(size, WARM), 1)[0]
         subject.codec.decode(subject.codec.encode(small))  # loads models and compiles
         if count := stored(subject, chunks[:slow]):
             tqdm.write(f"{subject.name}: {count} chunks of size {size} are stored, which is shorter; not timed")
