@@ -43,10 +43,11 @@ class Gaussian:
 
     def __init__(self, means: Tensor, deviations: Tensor, floor: bool) -> None:
         self.batch, self.n = block_shape(means, deviations)
-        check_range("means", means, -LARGEST, LARGEST)
-        check_range("deviations", deviations, 1 << UNIT, 1 << 27)
-        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
         self._parts = parts(means.device.type)
+        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
+        if not self._parts.within(self._means, self._deviations):
+            check_range("means", means, -LARGEST, LARGEST)
+            check_range("deviations", deviations, 1 << UNIT, 1 << 27)
 
     @cached_property
     def _fields(self) -> tuple[Tensor, ...]:

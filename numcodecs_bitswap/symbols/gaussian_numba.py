@@ -16,6 +16,7 @@ from .gaussian_places import (
     MANTISSA_BITS,
     STEP,
     TAILS,
+    UNIT,
     WIDTHS,
     beyond,
     tail_start,
@@ -25,6 +26,11 @@ from .tables import vae_tables
 NORMAL, BEYOND = vae_tables().normal, np.array(beyond())
 STARTS = np.array([tail_start(k) for k in range(TAILS)])
 SIZES = np.array([width.bit_length() - 1 for width in WIDTHS])
+
+
+def within(means: Tensor, deviations: Tensor) -> bool:
+    """See `gaussian_places.within`."""
+    return bool(_within(means.reshape(-1).numpy(), deviations.reshape(-1).numpy()))
 
 
 def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -67,6 +73,14 @@ def field(mean: Any, deviation: Any) -> Any:
     offset = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
     # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
     return shift, mean >> shift, mantissa, offset, np.int64(np.float64(STEP) / np.float64(mantissa))
+
+
+@compiled
+def _within(means, deviations):  # type: ignore[no-untyped-def]
+    outside = 0
+    for i in range(len(means)):
+        outside |= (abs(np.int64(means[i])) > LARGEST) | (deviations[i] < 1 << UNIT) | (deviations[i] > 1 << 27)
+    return outside == 0
 
 
 @compiled
