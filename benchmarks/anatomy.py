@@ -81,7 +81,9 @@ def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, fl
 
 
 def _products() -> list[tuple[Any, str, str]]:
-    """What makes the matrix products on the device: on CUDA whole layers do, with what follows a product."""
+    """What makes the matrix products on the device: whole networks or layers may, with what follows a product."""
+    if whole := elementwise.networks(scheduler.device()):
+        return [(each, "__call__", "products") for each in (whole.Network, whole.Chain)]
     layers = elementwise.layers(scheduler.device())
     if layers is slabs:
         return [(exact.Layer, "sums", "products")]

@@ -159,7 +159,10 @@ def run(options: argparse.Namespace) -> int:
     )
     if "cuda" in devices:
         machine += f", {torch.cuda.get_device_name()}"
-    print(f"# Speed\n\n{machine}; medians of {options.rounds} rounds. Other work on the machine slows all of it.")
+    print(
+        f"# Speed\n\n{machine}; medians of {options.rounds} rounds, fewer of what is slow. "
+        "Other work on the machine slows all of it."
+    )
     result: dict[str, Any] = {"machine": machine, "devices": {}}
     tables: dict[str, list[Row]] = {}
     OUT.mkdir(exist_ok=True)
@@ -181,7 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: all that there are")
     parser.add_argument("--data", type=Path, help="folder of images; default: the photograph of the examples")
     parser.add_argument("--models", nargs="+", help="names; default: all, with --device cuda one of each kind")
-    parser.add_argument("--rounds", type=int, help="speeds are medians of so many rounds (3; quick: 1)")
+    parser.add_argument(
+        "--rounds", type=int, help="speeds are medians of so many rounds, fewer of what is slow (3; quick: 1)"
+    )
     parser.add_argument("--quick", action="store_true", help="under a minute: no large chunks, small blocks")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 3)

@@ -28,6 +28,8 @@ DIGIT = 28
 DIGITS = 2048
 """Digits that are drawn; more are these again."""
 PROBE = 256
+TALLEST = 16383
+"""Rows of an image that WebP takes."""
 
 _digits = cache(drawn)
 
@@ -88,9 +90,14 @@ class Pictures:
 
 
 def sheet(chunk: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A chunk as one image, for image codecs: small pictures one below the other."""
+    """A chunk as one image, for image codecs: small pictures one below the other, in columns if there are many."""
     colour = chunk.shape[-1] == 3
-    return chunk if chunk.ndim == 2 + colour else chunk.reshape(-1, *chunk.shape[2:])
+    if chunk.ndim == 2 + colour:
+        return chunk
+    n, height, width = chunk.shape[:3]
+    columns = next(k for k in range(1, n + 1) if n % k == 0 and n // k * height <= TALLEST)
+    table = chunk.reshape(n // columns, columns, *chunk.shape[1:]).swapaxes(1, 2)
+    return np.ascontiguousarray(table).reshape(-1, columns * width, *chunk.shape[3:])
 
 
 def subjects(models: Iterable[str], pictures: Pictures) -> list[Subject]:

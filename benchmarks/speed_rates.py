@@ -1,5 +1,6 @@
 """MB/s of every codec on the same chunks: ours and the others take turns, so that noise hits all alike."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +18,16 @@ MOST = {"cpu": 1 << 21, "cuda": 1 << 24}
 """Bytes of chunks that are coded at once, but for a single chunk."""
 ENOUGH = 1 << 19
 """Bytes that a round codes at the least: of fewer it takes the median of several times."""
+WARM = 256
+"""Side of the chunk that each codec codes before the clock starts, or less."""
+PATIENCE = 0.5
+"""Seconds: what has taken longer in all is not timed in a further round."""
 REFERENCE = "JPEG XL effort 7"
 
 
 @dataclass(frozen=True)
 class Row:
-    """Medians over the rounds.
+    """Medians over the rounds, which are fewer of what is slow: see PATIENCE.
 
     Attributes
     ----------
@@ -86,11 +91,15 @@ def timed(
         for title, alike in titles.items():
             entries = _entries(alike, pictures, device, size, concurrent, smaller)
             times: list[list[Timed]] = [[] for _ in entries]
+            spent = [0.0] * len(entries)
             with tqdm(total=rounds * len(entries), desc=title, leave=False) as bar:
                 for _ in range(rounds):
-                    for entry, each in zip(entries, times, strict=True):
-                        each.append(entry.time())
+                    for k, entry in enumerate(entries):
                         bar.update()
+                        if spent[k] < PATIENCE:
+                            start = time.perf_counter()
+                            times[k].append(entry.time())
+                            spent[k] += time.perf_counter() - start
             yield title, [entry.row(each) for entry, each in zip(entries, times, strict=True)]
 
 
@@ -115,6 +124,8 @@ def _entries(
     chunks = pictures.chunks(alike[0].net, size, max(counts[-1], slow))
     entries = []
     for subject in alike:
+        small = pictures.chunks(subject.net, min(size, WARM), 1)[0]
+        subject.codec.decode(subject.codec.encode(small))  # loads models and compiles
         if count := stored(subject, chunks[:slow]):
             tqdm.write(f"{subject.name}: {count} chunks of size {size} are stored, which is shorter; not timed")
             continue

@@ -6,7 +6,11 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_jitable
+
+FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+"""Of the CPU that numba compiles for, as LLVM writes them: +avx2."""
 
 
 def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:

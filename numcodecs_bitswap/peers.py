@@ -45,10 +45,12 @@ def bitswap(model: str = "auto", name: str = "Bit-Swap", **options: Any) -> Peer
     return Peer(name, codec.encode, codec.decode)
 
 
-def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int = THREADS) -> Measured:
+def measure(
+    peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int = THREADS, warm: bool = False
+) -> Measured:
     """Encode, decode, compare and time all chunks; models are loaded and kernels compiled before the clock starts.
 
-    Before that the first chunk is encoded and decoded once more than the others.
+    Unless all is `warm`, the first chunk is encoded and decoded once more than the others before that.
 
     Raises
     ------
@@ -57,7 +59,8 @@ def measure(peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int 
     """
     from tqdm import tqdm
 
-    peer.decode(peer.encode(chunks[0]))
+    if not warm:
+        peer.decode(peer.encode(chunks[0]))
     encode_s: list[float] = []
     decode_s: list[float] = []
     samples, size = (sum(getattr(chunk, of) for chunk in chunks) for of in ("size", "nbytes"))

@@ -94,7 +94,11 @@ def test_an_inexact_backend_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
         pairs = (a.long().unsqueeze(2) * w.long()).unflatten(1, (-1, 2)).sum(2)
         return pairs.clamp(-(2**15), 2**15 - 1).sum(1).int()
 
-    monkeypatch.setitem(GEMMS, "int8", lambda a, w: exact._float32(a, w) - (a == 127).all(1, keepdim=True).int())
+    def inexact(a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return exact._float32(a, w) - (a == 127).all(1, keepdim=True).int()
+
+    for name in ("vnni", "int8"):
+        monkeypatch.setitem(GEMMS, name, inexact)
     choose_gemm.cache_clear()
     try:
         assert choose_gemm(cpu, "auto") is GEMMS["float32"]

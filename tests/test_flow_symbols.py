@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numcodecs_bitswap.bitsback.local_bits_back import pop_values, push_values
-from numcodecs_bitswap.errors import FormatError
+from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.symbols import gaussian_numba, gaussian_places, make_tables
 from numcodecs_bitswap.symbols.bits import Bits
@@ -92,12 +92,12 @@ def test_messages_come_back(mean: int, deviation: int, floor: bool, seed: int) -
     assert torch.equal(*popped)
 
 
-def some_values(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Values, means and deviations (2, 100), a few values far from their means."""
+def some_values(seed: int, n: int = 100) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Values, means and deviations (2, n), a few values far from their means."""
     rng = np.random.default_rng(seed)
-    mean = rng.integers(-(2 ** rng.integers(8, 27)), 2 ** rng.integers(8, 27), (2, 100))
-    deviation = np.rint(2 ** rng.uniform(8, 27, (2, 100))).astype(int)
-    far = np.where(rng.random((2, 100)) < 0.1, 40, 1) * rng.standard_normal((2, 100))
+    mean = rng.integers(-(2 ** rng.integers(8, 27)), 2 ** rng.integers(8, 27), (2, n))
+    deviation = np.rint(2 ** rng.uniform(8, 27, (2, n))).astype(int)
+    far = np.where(rng.random((2, n)) < 0.1, 40, 1) * rng.standard_normal((2, n))
     value = np.clip(mean + np.rint(far * deviation / 256).astype(int), -LARGEST, LARGEST)
     return torch.from_numpy(value).int(), torch.from_numpy(mean).int(), torch.from_numpy(deviation).int()
 
@@ -117,21 +117,50 @@ def test_places_compiled_and_in_torch(seed: int) -> None:
         assert torch.equal(each.join(symbols, places, shift, step, mantissa), values)
 
 
-@given(st.integers(0, 2**32))
-def test_values_are_pushed_alike_by_symbols_and_by_intervals(seed: int) -> None:
-    """With every backend; and pop gives them back."""
-    values, means, deviations = some_values(seed)
-    flat = []
-    for backend, known in (("numba", True), ("numba", False), ("torch", True), ("torch", False)):
-        message, own = Message.empty(2, 3, backend=backend), Gaussian(means[..., None], deviations[..., None], True)
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 600), st.sampled_from([np.uint8, np.uint16]))
+def test_values_are_coded_alike_by_loops_and_by_symbols(seed: int, lanes: int, n: int, word: type) -> None:
+    """Pushed, popped again, and popped from any message: with every backend the same."""
+    rng = np.random.default_rng(seed)
+    values, means, deviations = some_values(seed, n)
+    least = 1 << (32 - 8 * word().itemsize)
+    words = [
+        (rng.integers(least, 1 << 32, lanes, dtype=np.uint32), rng.integers(0, np.iinfo(word).max, 6 * n + 99, word))
+        for _ in range(2)
+    ]
+    results = []
+    for backend, loops in (("numba", True), ("numba", False), ("torch", False)):
+        message, own = (
+            Message.unflatten(words, backend=backend),
+            Gaussian(means[..., None], deviations[..., None], True),
+        )
         with pytest.MonkeyPatch.context() as patch:
-            if not known:
-                patch.setattr(Gaussian, "intervals", lambda self, values: None)
+            if not loops:
+                patch.setattr(Gaussian, "loops", lambda self: None)
+            drawn = pop_values(message, own, values.shape)
+            after = message.flatten()
+            push_values(message, own, drawn)
+            back = message.flatten()
             push_values(message, own, values)
-        flat.append([word.tolist() for words in message.flatten() for word in words])
-        assert torch.equal(pop_values(message, own, values.shape), values)
-        assert message.is_empty()
-    assert flat[0] == flat[1] == flat[2] == flat[3]
+            results.append([each.tolist() for pair in after + message.flatten() for each in (*pair, drawn)])
+            assert torch.equal(pop_values(message, own, values.shape), values)
+        for given_words, own_words in zip(words, back, strict=True):
+            same = all(np.array_equal(one, other) for one, other in zip(given_words, own_words, strict=True))
+            assert same or drawn.abs().max() == LARGEST  # bounded, so that others are pushed than were popped
+    assert results[0] == results[1] == results[2]
+
+
+@given(st.integers(0, 2**32))
+def test_loops_say_what_is_wrong(seed: int) -> None:
+    """A value too far from its mean where there is no floor, values out of range, and messages with too few words."""
+    values, means, deviations = some_values(seed, 100)
+    own, far = Gaussian(means[..., None], deviations.clamp(max=1 << 20)[..., None], False), means.clone()
+    far[1, 99] += -(1 << 20) if far[1, 99] > 0 else 1 << 20
+    with pytest.raises(FormatError, match="a symbol that its distribution does not have"):
+        push_values(Message.empty(2, 3), own, far)
+    with pytest.raises(ValueError, match="values"):
+        push_values(Message.empty(2, 3), own, far + (1 << 28))
+    with pytest.raises(MessageExhausted):
+        pop_values(Message.empty(2, 3), own, values.shape)
 
 
 @given(st.lists(st.integers(0, 16), min_size=1, max_size=40), st.integers(0, 2**32))

@@ -36,6 +36,7 @@ def run(backend: str, environment: tuple[tuple[str, str], ...]) -> dict[str, Any
         ("numba", {"ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}, {}),
         ("numba", {"OMP_NUM_THREADS": "1"}, {"threads": 1}),
         ("numba", {"OMP_NUM_THREADS": "2"}, {"threads": 2}),
+        ("numba", {"NUMCODECS_BITSWAP_GEMM": "vnni"}, {"gemm": "vnni"}),
         ("numba", {"NUMCODECS_BITSWAP_GEMM": "int8"}, {"gemm": "int8"}),
         ("numba", {"NUMCODECS_BITSWAP_GEMM": "float32"}, {"gemm": "float32"}),
         ("numba", {"NUMCODECS_BITSWAP_GEMM": "int64"}, {"gemm": "int64"}),

@@ -77,6 +77,20 @@ def test_extreme_intervals_for_long(backend: str, ends: tuple[int, ...], symbol:
     assert message.is_empty()
 
 
+@pytest.mark.parametrize("vectors", [False, True])
+def test_mixtures_on_many_lanes(vectors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Popped as on a CPU with wide vectors, and as on one without."""
+    monkeypatch.setattr(numba_backend, "VECTORS", vectors)
+    rng = np.random.default_rng(0)
+    mixture, words = random_mixture(rng, 2, 300, 3, 256), [random_words(rng, 72, 700) for _ in range(2)]
+    message, other = (Message.unflatten(words, backend=backend) for backend in BACKENDS)
+    symbols = message.pop(mixture)
+    assert torch.equal(symbols, other.pop(mixture))
+    assert same(message, other.flatten())
+    message.push(mixture, symbols)
+    assert same(message, words)
+
+
 @pytest.mark.parametrize("components", [1, 4])
 def test_length_is_the_information(components: int) -> None:
     """-log2 p, at most 0.001 % more, and the lanes' states."""
@@ -237,7 +251,7 @@ from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.symbols.uniform import Uniform
 uniform = Uniform(1, 0, 77)
 Message.empty(1, 2, backend="numba").pop(uniform)
-pop = numba_backend.kernels(uniform.native().functions, 0, 8)[1]
+pop = numba_backend.kernels(uniform.native().functions, 0, 8, False)[1]
 print(sum(pop.stats.cache_hits.values()), sum(pop.stats.cache_misses.values()))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

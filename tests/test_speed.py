@@ -1,6 +1,7 @@
 """benchmarks/speed.py: the quick run says everything and is right; what it counts and compares is what it says."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks import speed
 from benchmarks.roofline import Ceilings, Work, counted
-from benchmarks.speed_cases import Pictures, subjects
+from benchmarks.speed_cases import TALLEST, Pictures, sheet, subjects
 from benchmarks.speed_paths import differences, through_codec, through_zarr
 from numcodecs_bitswap import BitSwap, catalog, scheduler
 from numcodecs_bitswap.chunk import Decoding
@@ -102,6 +103,22 @@ def test_a_chunk_that_comes_back_otherwise_is_an_error(way: Any, monkeypatch: py
     monkeypatch.setattr(Decoding, "finish", lambda self: finish(self) ^ 1)
     with pytest.raises(AssertionError, match=FIELD):
         way(subject, chunks, 1)
+
+
+@given(st.integers(1, 40), st.sampled_from([(), (3,)]), st.sampled_from([(3, 2), (9000, 1), (700, 2)]))
+def test_a_sheet_is_no_taller_than_image_codecs_take(n: int, colour: tuple[int, ...], size: tuple[int, int]) -> None:
+    """And shows every small picture once."""
+    height, width = size
+    stack = np.arange(n, dtype=np.uint8).repeat(height * width * math.prod(colour)).reshape(n, *size, *colour)
+    image = sheet(stack)
+    assert image.shape[0] <= TALLEST
+    assert image.shape[2:] == colour
+    pictures = [
+        block
+        for row in np.split(image, image.shape[0] // height)
+        for block in np.split(row, image.shape[1] // width, 1)
+    ]
+    assert [np.unique(picture).tolist() for picture in pictures] == [[k] for k in range(n)]
 
 
 class Wrong:

@@ -370,3 +370,10 @@ def test_out_of_range_parameters_are_refused() -> None:
     for logits in (good[0], good, good.expand(1, 2, 257)):
         with pytest.raises(ValueError, match="shape"):
             Categorical(logits)
+
+
+@pytest.mark.parametrize("alphabet", [2, 100, 256, 4096])
+def test_weights_are_shared_out_exactly_by_floats(alphabet: int) -> None:
+    """As compiled loops do, for every sum of weights of 16 components."""
+    mass, totals = ((1 << 16) - alphabet) << 28, np.arange(1 << 14, (16 << 14) + 1)
+    assert np.array_equal((float(mass) / totals.astype(np.float64)).astype(np.int64), mass // totals)

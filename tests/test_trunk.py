@@ -32,7 +32,7 @@ def test_slabs_change_nothing(network: Trunk, shape: tuple[int, int, int], slab:
             patch.setattr(slabs, "operations", lambda device, ops=operations: ops)
             parts = slabs.slabs(u)
             assert torch.equal(torch.cat([slabs.cells(u, part) for part in parts]), u.flatten(0, 2))
-            features, y = network(u)
+            features, y = network.by_layers(u)
         assert torch.equal(features, whole[0])
         assert torch.equal(y, whole[1])
 

@@ -27,17 +27,12 @@ class CountingMessage(Message):
     """
 
     bits: Tensor
+    takes_loops = False  # whose symbols nobody sees
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
         super().push(distribution, symbols)
         self.bits = self.bits + information(distribution, symbols)
-
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """See `Message.push_intervals`."""
-        before = self.bits  # it may be pushed by `push`
-        super().push_intervals(starts, freqs)
-        self.bits = before + (16 - torch.log2(freqs.double())).sum(1)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""

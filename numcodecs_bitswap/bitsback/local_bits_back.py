@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..rans.message import Message
 from ..symbols.bits import Bits
-from ..symbols.checks import at_most
+from ..symbols.checks import at_most, check_range
 from ..symbols.gaussian import Gaussian
-from ..symbols.gaussian_places import LAST_BITS
+from ..symbols.gaussian_places import LARGEST, LAST_BITS
 from .coder import Parameters, Size, pop_posterior, push_posterior
 
 
@@ -82,9 +82,11 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     v = pop_prior(message, model, model.last_shape(n, *size))
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
-    grid = (v >> model.steps.value_bits).short()
-    wrong = (v >> model.steps.value_bits != grid) | (grid < 0) | (grid >= model.levels)
+    grid = v >> model.steps.value_bits
+    least, most = grid.aminmax()
+    wrong = (least < 0) | (most >= model.levels)
     message.refuse(wrong, "a value popped is no pixel's: the frame was altered or made with other weights")
+    grid = grid.short()
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
     return grid
 
@@ -190,9 +192,9 @@ def pop_near(message: Message, shape: Sequence[int], means: Tensor, deviations: 
 def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
     """Push values (N, ...), one Gaussian for each: places in symbols, then symbols."""
     values = values.reshape(message.batch, -1)
-    if (blocks := gaussian.intervals(values)) is not None:
-        for starts, freqs in blocks:
-            message.push_intervals(starts, freqs)
+    if message.takes_loops and (loops := gaussian.loops()):
+        check_range("values", values, -LARGEST, LARGEST)
+        message.push_values(loops, values)
         return
     symbols, sizes, places = gaussian.split(values)
     if (most := at_most(sizes, LAST_BITS)) > 0:
@@ -204,6 +206,8 @@ def push_values(message: Message, gaussian: Gaussian, values: Tensor) -> None:
 
 def pop_values(message: Message, gaussian: Gaussian, shape: Sequence[int]) -> Tensor:
     """Pop values of a shape (N, ...), int32."""
+    if message.takes_loops and (loops := gaussian.loops()):
+        return message.pop_values(loops, gaussian.n).reshape(tuple(shape))
     symbols = message.pop(gaussian)
     sizes = gaussian.sizes(symbols)
     high: Tensor | int = 0

@@ -1,5 +1,6 @@
-"""The choice of what networks run on: kernels of their own on CUDA with Triton, which comes with torch there; else
-matrix products, with compiled loops between them on a CPU with numba (extra `fast`), or with torch.
+"""The choice of what networks run on: kernels of their own on CUDA with Triton, which comes with torch there; compiled
+whole on a CPU with numba (extra `fast`) and VNNI; else matrix products, with compiled loops between them on a CPU with
+numba, or with torch.
 """
 
 from functools import cache
@@ -7,6 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from . import torch_ops
+from .exact import GEMMS, named_gemm
 
 
 @cache
@@ -33,6 +35,15 @@ def layers(device: str) -> ModuleType:
     from . import slabs
 
     return slabs
+
+
+def networks(device: str) -> ModuleType | None:
+    """`numba_networks`, if networks are to be compiled whole."""
+    if named_gemm(device) is not GEMMS["vnni"]:
+        return None
+    from . import numba_networks
+
+    return numba_networks
 
 
 @cache

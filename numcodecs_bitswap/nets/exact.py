@@ -1,14 +1,15 @@
 """Exact integer arithmetic of the networks (FORMAT.md section 4.1): int8 x int8 matrix products with a defined result.
 
-Any product that gives the exact integer may serve. Three are known: `int8` (torch._int_mm: VNNI on CPUs, tensor cores
-on GPUs), `float32` (exact while every partial sum stays below 2^24, which FORMAT.md demands of every model and `Layer`
-checks) and `int64` (the reference). At first use on a device each candidate is compared with the reference on extreme
-values; the first that agrees is used there.
+Any product that gives the exact integer may serve. Four are known: `vnni` (`numba_networks`, which compiles whole
+networks), `int8` (torch._int_mm: VNNI on CPUs, tensor cores on GPUs), `float32` (exact while every partial sum stays
+below 2^24, which FORMAT.md demands of every model and `Layer` checks) and `int64` (the reference). At first use on a
+device each candidate is compared with the reference on extreme values; the first that agrees is used there.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,14 @@ MIN_ROWS = 17
 """CUDA's int8 product takes more than 16 rows only."""
 WEIGHT_LIMIT, SHIFT_LIMIT, SUM_LIMIT = 63, 24, 1 << 24
 WIDE_SUM_LIMIT = 1 << 29
+
+
+def _vnni(a: Tensor, w: Tensor) -> Tensor:
+    if a.is_cuda or not find_spec("numba"):
+        raise RuntimeError("compiled loops are for CPUs, and need numba")
+    from .numba_networks import product
+
+    return product(a, w)
 
 
 def _int8(a: Tensor, w: Tensor) -> Tensor:
@@ -49,7 +58,7 @@ def _int64(a: Tensor, w: Tensor) -> Tensor:
     return torch.stack(columns, 1).int()
 
 
-GEMMS: dict[str, Gemm] = {"int8": _int8, "float32": _float32, "int64": _int64}
+GEMMS: dict[str, Gemm] = {"vnni": _vnni, "int8": _int8, "float32": _float32, "int64": _int64}
 
 
 def _probe(gemm: Gemm, device: torch.device) -> bool:
@@ -68,6 +77,20 @@ def _probe(gemm: Gemm, device: torch.device) -> bool:
     return True
 
 
+def _has_vnni() -> bool:
+    """Whether compiled loops have an instruction for products: without, they are exact but slow."""
+    if not find_spec("numba"):
+        return False
+    from .numba_tiles import VNNI
+
+    return VNNI is not None
+
+
+def named_gemm(device: str) -> Gemm:
+    """The exact product that the environment names, for tests, or the fastest one."""
+    return choose_gemm(torch.device(device), os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))
+
+
 @cache
 def choose_gemm(device: torch.device, name: str) -> Gemm:
     """The exact product `name`, or the fastest exact one if `name` is "auto".
@@ -80,6 +103,8 @@ def choose_gemm(device: torch.device, name: str) -> Gemm:
     if name not in ("auto", *GEMMS):
         raise DeviceError(f"NUMCODECS_BITSWAP_GEMM is {name!r}; it may be auto, {', '.join(GEMMS)}")
     for candidate in GEMMS if name == "auto" else [name]:
+        if name == "auto" and candidate == "vnni" and not _has_vnni():
+            continue
         if _probe(GEMMS[candidate], device):
             return GEMMS[candidate]
     raise DeviceError(f"{name} matrix products are not exact on {device}; set NUMCODECS_BITSWAP_DEVICE=cpu")
@@ -133,8 +158,7 @@ class Layer:
         padded = (np.pad(each, (0, columns - self.n_out)).astype(np.int32) for each in (b + half, f))
         self.arrays = bias, shift = tuple(padded)
         self.bias, self.shift = torch.from_numpy(bias).to(device), torch.from_numpy(shift).to(device)
-        # For tests the environment names a backend.
-        self._gemm = choose_gemm(torch.device(device), os.environ.get("NUMCODECS_BITSWAP_GEMM", "auto"))
+        self._gemm = named_gemm(device)
 
     @staticmethod
     def _take(tensors: Tensors, name: str, *dtypes: str) -> NDArray[Any]:

@@ -18,11 +18,11 @@ from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT
 if TYPE_CHECKING:
     from .transforms import Elementwise
 
-WEIGHT, OCTAVES = tables().weight, flow_tables().octaves
+WEIGHT, OCTAVES = tables().weight.astype(np.int32), flow_tables().octaves  # what is looked up by vectors has 32 bits
 TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
 CHUNK = 256
 """Values at a time: their parameters and the tables fit a core's nearest cache."""
-STEPS, NEAR_STEPS = 3, 2
+STEPS, NEAR_STEPS = 3, 1
 """Newton steps to the inverse's guess; fewer from values that are near it."""
 GOALS = 256
 """Entries of GOAL for each standard deviation."""
@@ -62,22 +62,24 @@ def _arguments(function: "Elementwise") -> tuple[object, ...]:
 @inlined
 def _load(y, k, base, bits, local):  # type: ignore[no-untyped-def]
     """Put values' weights, means, octaves and sum of weights into `local`, a row each."""
-    n, components = len(y), max(k, 1)
+    n, components, zero = len(y), max(k, 1), np.int32(0)
     skipped = components - k  # an affine function has no weight
-    for i in range(n):
-        for c in range(k + 2 * components):
-            local[np.uint64(skipped + c), np.uint64(i)] = y[np.uint64(i), np.uint64(c)]
+    for c in range(k + 2 * components):
+        row = local[skipped + c]
+        for i in range(n):
+            row[i] = y[np.uint64(i), np.uint64(c)]
     top, total = local[3 * components], local[3 * components]
     for i in range(n):
         top[i] = -LOGIT_LIMIT
     for c in range(k):
-        logit = local[c]
+        weight = local[c]
         for i in range(n):
-            top[i] = max(top[i], min(logit[i], LOGIT_LIMIT))
+            weight[i] = min(max(weight[i], np.int32(-LOGIT_LIMIT)), np.int32(LOGIT_LIMIT))
+            top[i] = max(top[i], weight[i])
     for c in range(k):
         weight = local[c]
         for i in range(n):
-            weight[i] = WEIGHT[np.uint64(min(top[i] - max(min(weight[i], LOGIT_LIMIT), -LOGIT_LIMIT), 127))]
+            weight[i] = WEIGHT[np.uint32(min(top[i] - weight[i], np.int32(127)))]
     for i in range(n):
         total[i] = 0
     for c in range(k):
@@ -87,55 +89,84 @@ def _load(y, k, base, bits, local):  # type: ignore[no-untyped-def]
     for c in range(components):
         mean, octave = local[components + c], local[2 * components + c]
         for i in range(n):
-            mean[i] = (min(max(mean[i], -MEAN_LIMIT), MEAN_LIMIT) + base[i]) << (bits - 5)
-            octave[i] = OCTAVES[np.uint64(min(max(octave[i], 0), 127))]
+            mean[i] = (min(max(mean[i], np.int32(-MEAN_LIMIT)), np.int32(MEAN_LIMIT)) + base[i]) << np.int32(bits - 5)
+            octave[i] = OCTAVES[np.uint32(min(max(octave[i], zero), np.int32(127)))]
 
 
 @inlined
-def _masses(x, more, k, bits, local, mass):  # type: ignore[no-untyped-def]
-    """Masses below x + more in steps of 2^-44, times the weights."""
+def _below(t):  # type: ignore[no-untyped-def]
+    """A component's mass below t, a logit in steps of 2^-20 octave."""
+    below = interpolated(TAIL, min(abs(t), LIMIT), 14)
+    return below if t < 0 else (1 << 44) - below
+
+
+@inlined
+def _quantile(mass, total):  # type: ignore[no-untyped-def]
+    """fine of the mass below a value, in steps of 2^-44 of the weights' total."""
+    logit = log2(mass) - log2((np.int64(total) << 44) - mass)
+    size = packed(QUANTILES, min(abs(logit), FAR), 18)
+    return -size if logit < 0 else size
+
+
+@inlined
+def _fine(x, k, bits, local, mass, out):  # type: ignore[no-untyped-def]
+    """fine(x) of n values."""
+    if k == 0:
+        mean, octave = local[1], local[2]
+        for i in range(len(x)):
+            t = (np.int64(x[i]) - mean[i]) * octave[i] >> (bits + 2)
+            out[i] = min(max(t, -LIMIT), LIMIT) << 4
+        return
     for i in range(len(x)):
         mass[i] = 0
     for c in range(k):
         weight, mean, octave = local[c], local[k + c], local[2 * k + c]
         for i in range(len(x)):
-            t = (np.int64(x[i]) + more - mean[i]) * octave[i] >> (bits + 2)
-            below = interpolated(TAIL, min(abs(t), LIMIT), 14)
-            mass[i] += weight[i] * (below if t < 0 else (1 << 44) - below)
+            mass[i] += weight[i] * _below((np.int64(x[i]) - mean[i]) * octave[i] >> (bits + 2))
+    total = local[3 * k]
+    for i in range(len(x)):
+        out[i] = _quantile(mass[i], total[i])
 
 
 @inlined
-def _fine(x, more, k, bits, local, mass, out):  # type: ignore[no-untyped-def]
-    """fine(x + more) of n values."""
+def _three(x, noise, k, bits, local, low, middle, high):  # type: ignore[no-untyped-def]
+    """fine(x - noise), fine(x) and fine(x + noise) of n values."""
     if k == 0:
         mean, octave = local[1], local[2]
         for i in range(len(x)):
-            t = (np.int64(x[i]) + more - mean[i]) * octave[i] >> (bits + 2)
-            out[i] = min(max(t, -LIMIT), LIMIT) << 4
+            t, step = (np.int64(x[i]) - mean[i]) * octave[i], np.int64(noise) * octave[i]
+            low[i] = min(max(t - step >> (bits + 2), -LIMIT), LIMIT) << 4
+            middle[i] = min(max(t >> (bits + 2), -LIMIT), LIMIT) << 4
+            high[i] = min(max(t + step >> (bits + 2), -LIMIT), LIMIT) << 4
         return
-    _masses(x, more, k, bits, local, mass)
+    for i in range(len(x)):
+        low[i], middle[i], high[i] = 0, 0, 0
+    for c in range(k):
+        weight, mean, octave = local[c], local[k + c], local[2 * k + c]
+        for i in range(len(x)):
+            t, step = (np.int64(x[i]) - mean[i]) * octave[i], np.int64(noise) * octave[i]
+            low[i] += weight[i] * _below(t - step >> (bits + 2))
+            middle[i] += weight[i] * _below(t >> (bits + 2))
+            high[i] += weight[i] * _below(t + step >> (bits + 2))
     total = local[3 * k]
     for i in range(len(x)):
-        logit = log2(mass[i]) - log2((np.int64(total[i]) << 44) - mass[i])
-        size = packed(QUANTILES, min(abs(logit), FAR), 18)
-        out[i] = -size if logit < 0 else size
+        low[i] = _quantile(low[i], total[i])
+        middle[i] = _quantile(middle[i], total[i])
+        high[i] = _quantile(high[i], total[i])
 
 
 @compiled
 def _forward(y, k, base, bits, latent_bits, x, noise, out, deviations):  # type: ignore[no-untyped-def]
     local = np.empty((3 * max(k, 1) + 1, CHUNK), np.int32)
-    mass, fine, high = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
+    low, middle, high = np.empty((3, CHUNK), np.int64)
     for first in range(0, len(x), CHUNK):
         last = min(first + CHUNK, len(x))
         at, result, deviation = x[first:last], out[first:last], deviations[first:last]
         _load(y[first:last], k, base[first:last], bits, local)
-        _fine(at, 0, k, bits, local, mass, fine)
+        _three(at, 1 << noise, k, bits, local, low, middle, high)
         for i in range(len(at)):
-            result[i] = fine[i] >> (FINE - latent_bits)
-        _fine(at, 1 << noise, k, bits, local, mass, high)
-        _fine(at, -(1 << noise), k, bits, local, mass, fine)
-        for i in range(len(at)):
-            rise = (high[i] - fine[i]) >> (FINE + 1 - UNIT - latent_bits)
+            result[i] = middle[i] >> (FINE - latent_bits)
+            rise = (high[i] - low[i]) >> (FINE + 1 - UNIT - latent_bits)
             deviation[i] = min(max(rise, 1 << UNIT), 1 << 27)
 
 
@@ -169,21 +200,23 @@ def _start(k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-d
 @inlined
 def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type: ignore[no-untyped-def]
     """A step towards the logits `goal`, in floats: where it leads to need not be exact."""
+    per_unit = ONE / unit
     for i in range(len(at)):
         below[i], above[i], slope[i] = 0, 0, 0
     for c in range(k):
         weight, mean, octave = local[c], local[k + c], local[2 * k + c]
         for i in range(len(at)):
-            rise = np.float32(octave[i]) / unit
+            rise = np.float32(octave[i]) * per_unit
             t = min(max(np.float32(np.int32(at[i] - mean[i])) * rise, -STEEPEST), STEEPEST) + STEEPEST
             whole = np.int32(t)
             x = t - np.float32(whole)
             power = EXP2[0] + x * (EXP2[1] + x * (EXP2[2] + x * (EXP2[3] + x * EXP2[4])))
             power *= np.int32((whole + (127 - 30)) << 23).view(np.float32)
-            rest = np.float32(weight[i]) / (ONE + power)
+            over = ONE / (ONE + power)
+            rest = np.float32(weight[i]) * over
             above[i] += rest
             below[i] += rest * power
-            slope[i] += rest * power / (ONE + power) * rise
+            slope[i] += rest * power * over * rise
     for i in range(len(at)):
         odds = np.float32(below[i] / above[i]).view(np.int32)
         exponent = np.int32((odds >> 23) - 127)
@@ -201,7 +234,7 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ig
     local = np.empty((3 * components + 1, CHUNK), np.int32)
     mass, target, here, beside = np.empty((4, CHUNK), np.int64)
     goal, below, above, slope = np.empty((4, CHUNK), np.float32)
-    neighbour, own = np.empty(CHUNK, np.int32), np.empty(3 * components + 1, np.int64)
+    neighbour, guess, own = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(3 * components + 1, np.int64)
     unit, limit, edge = np.float32(2.0 ** (bits + 22)), np.float32(2.0**reach), np.int32(1 << reach)
     for first in range(0, len(x), CHUNK):
         last = min(first + CHUNK, len(x))
@@ -216,13 +249,17 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ig
                 _start(k, unit, limit, local, goal, slope, at)
             for _ in range(NEAR_STEPS if near else STEPS):
                 _newton(k, unit, limit, edge, local, goal, below, above, slope, at)
-        _fine(at, 0, k, bits, local, mass, here)
+        _fine(at, k, bits, local, mass, here)
         for i in range(len(at)):
             neighbour[i] = at[i] - 1 if here[i] >= target[i] else at[i] + 1
-        _fine(neighbour[: len(at)], 0, k, bits, local, mass, beside)
+        _fine(neighbour[: len(at)], k, bits, local, mass, beside)
+        missed = 0
         for i in range(len(at)):
-            if (here[i] >= target[i]) != (beside[i] >= target[i]):
-                at[i] = min(max(at[i], neighbour[i], -edge), edge)
-            else:
-                own[:] = local[:, i]
-                at[i] = search(target[i], at[i], k, bits, reach, own)
+            missed += (here[i] >= target[i]) == (beside[i] >= target[i])
+            guess[i] = at[i]
+            at[i] = min(max(at[i], neighbour[i], -edge), edge)
+        if missed:
+            for i in range(len(at)):
+                if (here[i] >= target[i]) == (beside[i] >= target[i]):
+                    own[:] = local[:, i]
+                    at[i] = search(target[i], guess[i], k, bits, reach, own)

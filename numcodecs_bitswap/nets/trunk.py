@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .elementwise import layers
+from .elementwise import layers, networks, operations
 from .exact import Layer, Tensors
 from .torch_ops import aligned
 
@@ -43,11 +43,22 @@ class Trunk:
         self.n_in, self.n_out = n_in, n_out
         if any(out.n_out != width for _, out in self.blocks) or not self.head.n_out == self.skip.n_out == n_out:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
+        whole = networks(device)
+        self._whole = whole and whole.Network(
+            [self.first, *(layer for block in self.blocks for layer in block), self.head, self.skip]
+        )
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
         aligned(n_out)).
         """
+        if self._whole:
+            features, y = self._whole(u)
+            return features, y
+        return self.by_layers(u)
+
+    def by_layers(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, one layer after the other."""
         ops = layers(u.device.type)
         h = ops.dense(u, self.first)
         for conv, out in self.blocks:
@@ -84,18 +95,24 @@ class ChannelNetwork:
         self.n_earlier = n_earlier
         if self.out.n_out != n_out:
             raise ModelError(f"network {name} does not give {n_out} outputs")
+        whole = networks(device)
+        self._whole = whole and whole.Chain([self.first, self.out])
 
     def __call__(self, features: Tensor, pixels: Tensor, base: Tensor) -> Tensor:
         """features int8 (N, h, w, width), pixels int16 (N, h', w', c), base int16 (N, h, w, c). Returns int32 (N, h, w,
         aligned(n_out)).
         """
-        ops = layers(features.device.type)
-        y: Tensor = ops.correction(features, pixels, base, self.n_earlier, (self.first, self.out))
+        if self._whole:
+            rows = operations("cpu").with_deviations(features, pixels, base, self.n_earlier)
+            return self.outputs(rows).view(*features.shape[:3], -1)
+        y: Tensor = layers(features.device.type).correction(
+            features, pixels, base, self.n_earlier, (self.first, self.out)
+        )
         return y
 
     def outputs(self, rows: Tensor) -> Tensor:
         """The correction by rows int8 (M, width + aligned(n_earlier)): int32 (M, aligned(n_out))."""
-        y: Tensor = layers(rows.device.type).corrected(rows, self.first, self.out)
+        y: Tensor = self._whole(rows) if self._whole else layers(rows.device.type).corrected(rows, self.first, self.out)
         return y
 
 

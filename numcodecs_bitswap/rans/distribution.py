@@ -52,10 +52,22 @@ class Native(NamedTuple):
     """What is the same for all symbols, one axis."""
     triton: Callable[[], TritonFunctions] | None = None
     """Makes the Triton form, or None if there is none. Called by who has Triton: nothing else needs it."""
-    intervals: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
-    """Starts and freqs, contiguous int32 (B, n), of symbols (B, n), if they are found faster all at once on a CPU."""
     shifts: Tensor | None = None
     """Of plain bits, contiguous int32 (B, n): r belongs to symbol r >> shift; a shift of 16 is none at all."""
+
+
+class Loops(NamedTuple):
+    """Compiled loops on a CPU that push and pop a block of values, each of which is more than one symbol.
+
+    Both are called with the heads, tails and sizes of messages (see `numba_backend`), W, the parameters, the values,
+    the first message and the one behind the last. A size below 0 is trouble.
+    """
+
+    push: Callable[..., None]
+    pop: Callable[..., None]
+    parameters: tuple[Any, ...]
+    most: int
+    """Words of 16 bits that a push adds for each value at the most."""
 
 
 class Distribution(Protocol):

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FormatError
-from .distribution import Distribution, Shiftable
-from .known import Known
+from .distribution import Distribution, Loops, Shiftable
 
 Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
 """One message at rest: heads, shape (L,), and tail, shape (T,), its bottom first. Words of the tail have W bits:
@@ -45,14 +44,17 @@ class Stack(Protocol):
     defers: bool
     """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
 
-    takes_intervals: bool
-    """Whether `push_intervals` is there."""
+    takes_loops: bool
+    """Whether `push_values` and `pop_values` are there."""
 
     def check(self) -> None:
         """See `Message.check`."""
 
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """See `Message.push_intervals`."""
+    def push_values(self, loops: Loops, values: Tensor) -> None:
+        """See `Message.push_values`."""
+
+    def pop_values(self, loops: Loops, n: int) -> Tensor:
+        """See `Message.pop_values`."""
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
@@ -169,23 +171,18 @@ class Message:
             check_symbols(distribution, symbols)
         self._stack.push(distribution, symbols)
 
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """Push a block as `push` does, whose symbols' intervals were found all at once.
+    @property
+    def takes_loops(self) -> bool:
+        """Whether values may be coded by `push_values` and `pop_values`."""
+        return self._stack.takes_loops
 
-        Parameters
-        ----------
-        starts, freqs : contiguous int32 tensors, shape (B, n)
+    def push_values(self, loops: Loops, values: Tensor) -> None:
+        """Push a block of values, int32 (B, n), as `push` does."""
+        self._stack.push_values(loops, values)
 
-        Raises
-        ------
-        FormatError
-            A freq of 0. The messages are unusable afterwards.
-        """
-        if self._stack.takes_intervals:
-            self._stack.push_intervals(starts, freqs)
-        else:
-            known = Known(starts, freqs)
-            self.push(known, known.symbols)
+    def pop_values(self, loops: Loops, n: int) -> Tensor:
+        """Pop a block of values, int32 (B, n), as `pop` does."""
+        return self._stack.pop_values(loops, n)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """Pop a block; the exact inverse of `push`, whatever the message holds.

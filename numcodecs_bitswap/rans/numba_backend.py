@@ -16,13 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from .distribution import Distribution, Native, Shiftable
+from ..jit import FEATURES
+from .distribution import Distribution, Loops, Native, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, word_bits
-from .numba_intervals import pop_bits, push_intervals
-from .numba_kernels import cost_kernel, kernels
+from .numba_bits import pop_bits
+from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels
 
 THREADED = 1 << 15
 """Symbols in a block from which threads are worth starting."""
+
+VECTORS = "+avx512dq" in FEATURES
+"""Whether the CPU multiplies vectors of int64: without, halving takes twice as long as guesses."""
+FEW_COMPONENTS, MANY_LANES = 6, 8
+"""Of mixtures that a pop halves for: whole vectors, in a loop that is not too long to compile."""
 
 _COMPILING = Lock()
 
@@ -38,7 +44,7 @@ class NumbaStack:
     size : int64 array, shape (B,)
     """
 
-    defers, takes_intervals = False, True
+    defers, takes_loops = False, True
 
     def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -69,20 +75,8 @@ class NumbaStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        native = distribution.native()
-        if native.intervals:
-            self.push_intervals(*native.intervals(symbols))
-            return
         self._reserve(distribution.n)
-        self._run(0, distribution, native, symbols.int().contiguous())
-        if (self.size < 0).any():
-            raise FormatError(IMPOSSIBLE)
-
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """See `Message.push_intervals`."""
-        self._reserve(starts.shape[1])
-        arrays = self.heads, self.tail, self.size, starts.numpy(), freqs.numpy(), self.bits
-        self._spread(lambda first, last: push_intervals(*arrays, first, last), starts)
+        self._run(0, distribution, distribution.native(), symbols.int().contiguous())
         if (self.size < 0).any():
             raise FormatError(IMPOSSIBLE)
 
@@ -91,7 +85,7 @@ class NumbaStack:
         symbols = torch.empty(distribution.batch, distribution.n, dtype=torch.int32)
         native = distribution.native()
         if native.shifts is None:
-            self._run(1, distribution, native, symbols)
+            self._run(2 if self._halves(distribution) else 1, distribution, native, symbols)
         else:
             arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
             self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
@@ -99,23 +93,47 @@ class NumbaStack:
             raise MessageExhausted(SHORT)
         return symbols
 
+    def push_values(self, loops: Loops, values: Tensor) -> None:
+        """See `Message.push_values`."""
+        self._reserve(loops.most * values.shape[1])
+        self._loop(loops.push, loops, values.contiguous())
+        if (self.size < 0).any():
+            raise FormatError(IMPOSSIBLE)
+
+    def pop_values(self, loops: Loops, n: int) -> Tensor:
+        """See `Message.pop_values`."""
+        values = torch.empty(len(self.heads), n, dtype=torch.int32)
+        self._loop(loops.pop, loops, values)
+        if (self.size < 0).any():
+            raise MessageExhausted(SHORT)
+        return values
+
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         """See `Message.costs`."""
         native = shiftable.native()
         with _COMPILING:
-            kernel = cost_kernel(native.functions, shiftable.components)
+            kernel = cost_kernel(native.functions, shiftable.components, len(shifts))
         arrays = (each.numpy() for each in (symbols.int(), *native.fields, native.constants))
         out = np.zeros((len(symbols), len(shifts)), np.int64)
         kernel(*arrays, np.array(shifts), shiftable.scale_limit, every, log.numpy(), out)
         return torch.from_numpy(out)
 
+    def _halves(self, distribution: Distribution) -> bool:
+        """Whether `pop_halving` is the fastest pop."""
+        small = distribution.alphabet <= SMALL_ALPHABET and 1 < distribution.components <= FEW_COMPONENTS
+        return VECTORS and small and self.heads.shape[1] >= MANY_LANES
+
     def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
-        """Run the kernel push (0) or pop (1)."""
+        """Run one of the kernels."""
         with _COMPILING:
             kernel = kernels(native.functions, distribution.components, self.bits)[which]
         arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
         arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
         self._spread(lambda first, last: kernel(*arguments, first, last), symbols)
+
+    def _loop(self, loop: Callable[..., None], loops: Loops, values: Tensor) -> None:
+        arguments = self.heads, self.tail, self.size, self.bits, *loops.parameters, values.numpy()
+        self._spread(lambda first, last: loop(*arguments, first, last), values)
 
     def _spread(self, work: Callable[[int, int], None], symbols: Tensor) -> None:
         """Do work(first, last) for all messages, on threads if there is enough of it."""

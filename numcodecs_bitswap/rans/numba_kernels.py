@@ -11,9 +11,14 @@ from numba.extending import register_jitable
 from ..jit import compiled, scratch
 from .distribution import Functions
 from .message import head_min
+from .numba_rows import ROW, idle_lanes, push_run
 
+CHUNK = 256
+"""Symbols whose intervals are found at once before they are pushed."""
 ROUND = 64
-"""Lanes that a pop guesses the symbols of at once: with one component, where guesses are mostly right."""
+"""Lanes whose symbols a pop finds at once."""
+SMALL_ALPHABET = 256
+"""Symbols that `pop_halving` takes eight steps for."""
 
 
 def _inlined(functions: Functions) -> int:
@@ -28,8 +33,8 @@ def _inlined(functions: Functions) -> int:
 
 
 @cache
-def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
-    """Compile `NumbaStack.costs`; see `kernels`."""
+def cost_kernel(functions: Functions, components: int, count: int) -> Callable[..., None]:
+    """Compile `NumbaStack.costs` for so many shifts; see `kernels`."""
     load, _, cum, _ = functions
     rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
@@ -48,56 +53,60 @@ def cost_kernel(functions: Functions, components: int) -> Callable[..., None]:
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
         local, scales = scratch(places), np.empty((1, 1, components), np.int32)
+        by, totals = scratch(count), scratch(count)
+        for v in range(count):
+            by[v] = shifts[v]
         for m in range(symbols.shape[0]):
+            for v in range(count):
+                totals[v] = 0
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
-                for v in range(len(shifts)):
-                    shift(m, i, local, a, b, c, constants, shifts[v], limit, scales)
+                for v in range(count):  # a vector of them
+                    shift(m, i, local, a, b, c, constants, by[v], limit, scales)
                     start = cum(symbols[m, i], local, constants, components)
-                    out[m, v] += log[cum(symbols[m, i] + 1, local, constants, components) - start]
+                    totals[v] += log[np.uint64(cum(symbols[m, i] + 1, local, constants, components) - start)]
+            for v in range(count):
+                out[m, v] = totals[v]
 
     kernel: Callable[..., None] = compiled(costs)
     return kernel
 
 
 @cache
-def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile (push, pop) with a distribution's functions inlined, loops over its components unrolled, and words of
-    `bits` bits.
+def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], ...]:
+    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined, loops
+    over its components unrolled, and words of `bits` bits.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
     """
     load, guess, cum = functions[:3]
-    least, mask, two_words = head_min(bits), (1 << bits) - 1, bits == 8
+    least, two_words = head_min(bits), bits == 8
     version, places = _inlined(functions), 4 * components
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
         _ = version
-        local = scratch(places)
+        local, row = scratch(places), (scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW))
+        starts, freqs = np.empty((2, CHUNK + ROW), np.int32)
         n, lanes = symbols.shape[1], heads.shape[1]
+        states = idle_lanes(lanes)
         for m in range(first, last):
-            size = sizes[m]
-            lane = (n - 1) % lanes
-            for i in range(n - 1, -1, -1):
-                load(m, i, local, a, b, c, constants, components)
-                start = cum(symbols[m, i], local, constants, components)
-                freq = cum(symbols[m, i] + 1, local, constants, components) - start
-                if freq <= 0:
+            words, size = tail[m], sizes[m]
+            states[:lanes] = heads[m]
+            for at in range((n - 1) // CHUNK * CHUNK, -1, -CHUNK):
+                pushed = symbols[m, at : min(at + CHUNK, n)]
+                smallest: Any = np.int64(1)
+                for j in range(len(pushed)):
+                    load(m, at + j, local, a, b, c, constants, components)
+                    start = cum(np.int64(pushed[j]), local, constants, components)
+                    freq = cum(np.int64(pushed[j]) + 1, local, constants, components) - start
+                    starts[j], freqs[j] = start, freq
+                    smallest = min(smallest, freq)
+                if smallest < 1:
                     size = -1
                     break
-                head = heads[m, lane]
-                full = np.int64(head >= freq << 16)
-                tail[m, size] = head & mask
-                if two_words:
-                    tail[m, size + 1] = head >> bits & mask
-                    full += np.int64(head >> bits >= freq << 16)
-                size += full
-                head >>= bits * full
-                quotient = np.int64(np.uint32(head) // np.uint32(freq))
-                heads[m, lane] = (quotient << 16) + head - quotient * freq + start
-                lane = (lane if lane > 0 else lanes) - 1
-            sizes[m] = size
+                size = push_run(states, lanes, at, len(pushed), starts, freqs, row, words, size, bits)
+            heads[m], sizes[m] = states[:lanes], size
 
     @register_jitable(forceinline=True)
     def search(r: Any, s: Any, start: Any, end: Any, alphabet: int, local: Any, constants: Any) -> Any:
@@ -157,8 +166,52 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 lane = lane + np.uint64(1) if lane + np.uint64(1) < lanes else np.uint64(0)
             sizes[m] = size
 
+    @register_jitable(forceinline=True)
+    def halved(bit: int, r: int, s: Any, start: Any, end: Any, local: Any, constants: Any) -> Any:
+        value = cum(s + bit, local, constants, components)
+        above = value <= r
+        return s + bit if above else s, value if above else start, end if above else value
+
+    def pop_halving(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
+        """The same of a SMALL_ALPHABET, without guesses, which fail too often with several components: halving for many
+        lanes at once, of which the compiler makes vectors.
+        """
+        _ = version
+        local, found, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
+        n, lanes = symbols.shape[1], heads.shape[1]
+        for m in range(first, last):
+            states, words, popped = heads[m], tail[m], symbols[m]
+            size = sizes[m]
+            lane, i = 0, 0
+            while i < n:
+                count = min(min(lanes - lane, ROUND), n - i)
+                for j in range(count):
+                    load(m, i + j, local, a, b, c, constants, components)
+                    r = states[np.uint64(lane + j)] & 0xFFFF
+                    s, start, end = halved(128, r, 0, 0, 1 << 16, local, constants)
+                    s, start, end = halved(64, r, s, start, end, local, constants)
+                    s, start, end = halved(32, r, s, start, end, local, constants)
+                    s, start, end = halved(16, r, s, start, end, local, constants)
+                    s, start, end = halved(8, r, s, start, end, local, constants)
+                    s, start, end = halved(4, r, s, start, end, local, constants)
+                    s, start, end = halved(2, r, s, start, end, local, constants)
+                    found[j], starts[j], ends[j] = halved(1, r, s, start, end, local, constants)
+                for j in range(count):
+                    head = states[np.uint64(lane + j)]
+                    popped[np.uint64(i + j)] = found[j]
+                    states[np.uint64(lane + j)], size = taken(head, starts[j], ends[j], words, size)
+                    if size < 0:
+                        break
+                if size < 0:
+                    break
+                i += count
+                lane = lane + count if lane + count < lanes else 0
+            sizes[m] = size
+
     def pop_rounds(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        """The same, but guesses are made for many lanes at once: they do not wait for each other."""
+        """The same, but guesses are made for many lanes at once, which do not wait for each other: with one component,
+        where guesses are mostly right.
+        """
         _ = version
         local, guesses, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
         n, lanes = symbols.shape[1], heads.shape[1]
@@ -190,4 +243,4 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 lane = lane + count if lane + count < lanes else 0
             sizes[m] = size
 
-    return compiled(push), compiled(pop_rounds if components < 2 else pop)
+    return compiled(push), compiled(pop_rounds if components < 2 else pop), compiled(pop_halving)

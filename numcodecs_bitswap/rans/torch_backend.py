@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from .distribution import Distribution, Shiftable
+from .distribution import Distribution, Loops, Shiftable
 from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
 
 SLAB = 1 << 20
@@ -34,7 +34,7 @@ class TorchStack:
     """
 
     defers = False
-    takes_intervals = False
+    takes_loops = False
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
         self.heads, self.tail, self.size, self.bits = heads, tail, size, bits
@@ -65,7 +65,11 @@ class TorchStack:
         """See `Message.copy`."""
         return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone(), self.bits)
 
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
+    def push_values(self, loops: Loops, values: Tensor) -> None:
+        """Not taken."""
+        raise NotImplementedError
+
+    def pop_values(self, loops: Loops, n: int) -> Tensor:
         """Not taken."""
         raise NotImplementedError
 

@@ -51,7 +51,7 @@ class TritonStack(TorchStack):
     """
 
     defers = True
-    takes_intervals = False
+    takes_loops = False
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
         super().__init__(heads, tail, size, bits)
@@ -71,10 +71,6 @@ class TritonStack(TorchStack):
             raise MessageExhausted(SHORT)
         if any(found):
             raise FormatError(IMPOSSIBLE)
-
-    def push_intervals(self, starts: Tensor, freqs: Tensor) -> None:
-        """Not taken."""
-        raise NotImplementedError
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""

@@ -43,14 +43,7 @@ class Bits:
         """See `Distribution.native`; each field is 16 - size."""
         shift = self._shift.contiguous()
         constants = torch.empty(0, dtype=torch.int32, device=shift.device)
-        return Native(
-            Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, self._intervals, shift[..., 0]
-        )
-
-    def _intervals(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
-        shift = self._shift[..., 0]
-        starts = (symbols << shift).clamp(max=1 << 16)
-        return starts, ((symbols + 1) << shift).clamp_(max=1 << 16) - starts
+        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, shift[..., 0])
 
 
 def _load(b: int, i: int, local: Any, shift: Any, second: Any, third: Any, constants: Any, components: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Loops, Native, TritonFunctions
 from . import gaussian_places
 from .checks import block_shape, check_range
 from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
@@ -43,10 +43,11 @@ class Gaussian:
 
     def __init__(self, means: Tensor, deviations: Tensor, floor: bool) -> None:
         self.batch, self.n = block_shape(means, deviations)
-        check_range("means", means, -LARGEST, LARGEST)
-        check_range("deviations", deviations, 1 << UNIT, 1 << 27)
-        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
         self._parts = parts(means.device.type)
+        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
+        if not self._parts.within(self._means, self._deviations):
+            check_range("means", means, -LARGEST, LARGEST)
+            check_range("deviations", deviations, 1 << UNIT, 1 << 27)
 
     @cached_property
     def _fields(self) -> tuple[Tensor, ...]:
@@ -78,16 +79,14 @@ class Gaussian:
         functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
         return Native(functions, (offset, mantissa, inverse), constants, _triton)
 
-    def intervals(self, values: Tensor) -> list[tuple[Tensor, Tensor]] | None:
-        """Starts and freqs of the block of values (B, n) that FORMAT.md says, in the order of pushing: of the places'
-        low bits, of those from the 17th on if there are any, and of the symbols. None where no loop is compiled for it.
-        """
-        check_range("values", values, -LARGEST, LARGEST)
+    def loops(self) -> Loops | None:
+        """Compiled loops for the block of values that FORMAT.md says; None where there are none."""
         if self._parts is gaussian_places:
             return None
-        blocks: list[tuple[Tensor, Tensor]]
-        blocks = self._parts.intervals(values, self._means, self._deviations, self._floor)
-        return blocks
+        from .gaussian_loops import pop, push
+
+        fields = (each.contiguous().numpy() for each in (self._means, self._deviations))
+        return Loops(push, pop, (*fields, self._floor), 3)
 
     def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.

@@ -16,6 +16,7 @@ from .gaussian_places import (
     MANTISSA_BITS,
     STEP,
     TAILS,
+    UNIT,
     WIDTHS,
     beyond,
     tail_start,
@@ -25,6 +26,11 @@ from .tables import vae_tables
 NORMAL, BEYOND = vae_tables().normal, np.array(beyond())
 STARTS = np.array([tail_start(k) for k in range(TAILS)])
 SIZES = np.array([width.bit_length() - 1 for width in WIDTHS])
+
+
+def within(means: Tensor, deviations: Tensor) -> bool:
+    """See `gaussian_places.within`."""
+    return bool(_within(means.reshape(-1).numpy(), deviations.reshape(-1).numpy()))
 
 
 def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -49,18 +55,6 @@ def sizes(symbols: Tensor, shift: Tensor) -> Tensor:
     return _run(_sizes, 1, symbols, shift)[0]
 
 
-def intervals(values: Tensor, means: Tensor, deviations: Tensor, floor: bool) -> list[tuple[Tensor, Tensor]]:
-    """Starts and freqs of a block of values (FORMAT.md section 3.8) in the order of pushing them: the low bits of the
-    places, if there are any the bits from the 17th on, and the symbols. All int32 (B, n).
-    """
-    arrays = [each.numpy().reshape(-1) for each in (values, means, deviations)]
-    results = np.empty((6, values.numel()), np.int32)
-    high = (_floored if floor else _natural)(*arrays, *results)
-    out = torch.from_numpy(results).view(6, *values.shape).unbind()
-    symbols, low, rest = zip(out[::2], out[1::2], strict=True)
-    return [low, rest, symbols] if high else [low, symbols]
-
-
 def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     """Call a loop over the values of int32 tensors of one shape; returns its results."""
     arrays = [each.numpy().reshape(-1) for each in inputs]
@@ -70,7 +64,7 @@ def _run(loop: Callable[..., None], results: int, *inputs: Tensor) -> tuple[Tens
 
 
 @inlined
-def _field(mean: Any, deviation: Any) -> Any:
+def field(mean: Any, deviation: Any) -> Any:
     """h, the mean in steps, mantissa, offset and STEP // mantissa."""
     # The exponent of a deviation as a float is its number of bits less one.
     exponent = (np.float64(deviation).view(np.int64) >> 52) - 1023
@@ -82,14 +76,22 @@ def _field(mean: Any, deviation: Any) -> Any:
 
 
 @compiled
+def _within(means, deviations):  # type: ignore[no-untyped-def]
+    outside = 0
+    for i in range(len(means)):
+        outside |= (abs(np.int64(means[i])) > LARGEST) | (deviations[i] < 1 << UNIT) | (deviations[i] > 1 << 27)
+    return outside == 0
+
+
+@compiled
 def _fields(means, deviations, shifts, steps, mantissas, offsets, inverses):  # type: ignore[no-untyped-def]
     for i in range(len(means)):
-        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
+        shift, step, mantissa, offset, inverse = field(np.int64(means[i]), deviations[i])
         shifts[i], steps[i], mantissas[i], offsets[i], inverses[i] = shift, step, mantissa, offset, inverse
 
 
 @inlined
-def _mass(edge, offset, inverse):  # type: ignore[no-untyped-def]
+def mass(edge, offset, inverse):  # type: ignore[no-untyped-def]
     """What lies below an edge, in steps from the mean's."""
     t = min(max((64 * edge - offset) * inverse >> 13, -4096 << 6), (4095 << 6) - 1)
     place, part = np.uint64((t >> 6) + 4096), t & 63
@@ -97,9 +99,10 @@ def _mass(edge, offset, inverse):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
+def cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
+    """See `Distribution.cum`."""
     edge = min(max(symbol - CENTRE, -reach), reach) + BEYOND[np.uint64(symbol)]
-    value = _mass(edge, offset, inverse)
+    value = mass(edge, offset, inverse)
     value = 0 if symbol <= 0 else value
     value = 1 << 16 if symbol >= ALPHABET else value
     if floor:
@@ -109,41 +112,7 @@ def _cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _intervals(values, means, deviations, floor, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
-    far, large = 0, False
-    for i in range(len(values)):
-        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
-        d, reach = (values[i] >> shift) - step, 7 * mantissa >> 9
-        far += (d < -reach) | (d >= reach)
-        # As `_cum` of a symbol of the middle, before and behind which all of a side's tails lie.
-        start, end = _mass(d, offset, inverse), _mass(d + 1, offset, inverse)
-        if floor:
-            start = TAILS + (((1 << 16) - 2 * TAILS) * start >> 16)
-            end = TAILS + (((1 << 16) - 2 * TAILS) * end >> 16)
-        starts[i], freqs[i] = start, end - start
-        low[i], low_freqs[i] = (values[i] & ((1 << shift) - 1)) << (16 - shift), 1 << (16 - shift)
-    if not far:
-        return large
-    for i in range(len(values)):
-        shift, step, mantissa, offset, inverse = _field(np.int64(means[i]), deviations[i])
-        d, reach = (values[i] >> shift) - step, 7 * mantissa >> 9
-        if -reach <= d < reach:
-            continue
-        symbol, size, place = _far(np.int64(values[i]), shift, step, d, reach)
-        start = _cum(symbol, offset, reach, inverse, floor)
-        starts[i], freqs[i] = start, _cum(symbol + 1, offset, reach, inverse, floor) - start
-        free = max(16 - size, 0)
-        low[i], low_freqs[i] = (place & 0xFFFF) << free, 1 << free
-        if size > 16:
-            if not large:
-                high[:], high_freqs[:] = 0, 1 << 16
-            high[i], high_freqs[i] = place >> 16 << (32 - size), 1 << (32 - size)
-            large = True
-    return large
-
-
-@inlined
-def _far(value, shift, step, d, reach):  # type: ignore[no-untyped-def]
+def far(value, shift, step, d, reach):  # type: ignore[no-untyped-def]
     """Symbol, bits of the place and the place of a value that is not in the middle."""
     end = (step + (reach if d >= reach else -reach)) << shift
     further = value - end if d >= reach else end - 1 - value
@@ -155,29 +124,19 @@ def _far(value, shift, step, d, reach):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _floored(values, means, deviations, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
-    return _intervals(values, means, deviations, True, starts, freqs, low, low_freqs, high, high_freqs)
-
-
-@compiled
-def _natural(values, means, deviations, starts, freqs, low, low_freqs, high, high_freqs):  # type: ignore[no-untyped-def]
-    return _intervals(values, means, deviations, False, starts, freqs, low, low_freqs, high, high_freqs)
-
-
-@compiled
 def _split(values, shifts, steps, mantissas, symbols, bits, places):  # type: ignore[no-untyped-def]
-    far = 0
+    outside = 0
     for i in range(len(values)):
         d, reach = (values[i] >> shifts[i]) - steps[i], 7 * mantissas[i] >> 9
         symbols[i], bits[i] = d + CENTRE, shifts[i]
         places[i] = values[i] & ((1 << shifts[i]) - 1)
-        far += (d < -reach) | (d >= reach)
-    if not far:
+        outside += (d < -reach) | (d >= reach)
+    if not outside:
         return
     for i in range(len(values)):
         d, reach = symbols[i] - CENTRE, 7 * mantissas[i] >> 9
         if not -reach <= d < reach:
-            symbols[i], bits[i], places[i] = _far(np.int64(values[i]), np.int64(shifts[i]), steps[i], d, reach)
+            symbols[i], bits[i], places[i] = far(np.int64(values[i]), np.int64(shifts[i]), steps[i], d, reach)
 
 
 @compiled

@@ -26,6 +26,11 @@ CENTRE = REACH + TAILS
 ALPHABET = 2 * CENTRE
 
 
+def within(means: Tensor, deviations: Tensor) -> bool:
+    """Whether it is known already that all are in their ranges."""
+    return False
+
+
 def fields(means: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Of means and deviations, int32: h, the mean in steps of 2^h, the mantissa, the offset of the mean from the middle
     of its step's first value, in 1/64 step, and STEP // mantissa; all int32.

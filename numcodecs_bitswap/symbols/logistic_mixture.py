@@ -135,7 +135,8 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[components + k] = constants[INVSCALE + scales[b, i, k]]
         local[2 * components + k] = w
         local[3 * components + k] = constants[SCALE + scales[b, i, k]]
-    r = (((1 << 16) - constants[FLOOR] * constants[ALPHABET]) << 28) // total
+    # Exact: what is no integer is at least 1/total below the next one, far more than is rounded.
+    r = int(float(((1 << 16) - constants[FLOOR] * constants[ALPHABET]) << 28) / float(total))
     for k in range(components):
         local[2 * components + k] *= r
 

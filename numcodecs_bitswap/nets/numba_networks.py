@@ -1,0 +1,232 @@
+"""Whole networks on a CPU, one compiled loop each, which holds no interpreter lock: the integers that `slabs` makes by
+many products (see `numba_tiles`).
+
+Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
+to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..jit import compiled
+from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
+
+if TYPE_CHECKING:
+    from .exact import Layer
+
+Part = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], bool]
+"""Of a layer: weights (inputs, limbs * columns), biases, shifts, whether wide."""
+SUMS = 4 * CELLS * LANES * MOST_VECTORS
+"""Bytes of a tile's sums."""
+LINE = 64
+"""Bytes that the CPU stores at once."""
+HEADER, TILE = 4, 5
+"""Numbers of `Weights`."""
+
+
+class Weights:
+    """Layers as compiled loops take them.
+
+    Attributes
+    ----------
+    addresses : int64 ndarray
+        Where each layer's numbers lie: inputs, outputs, whether wide, tiles; of each tile addresses of its weights and
+        of its biases, behind which its shifts are, vectors, first output and outputs.
+    room : int
+        Bytes that compiled loops need besides activations on grids: sums and two times the rows of a tile.
+    """
+
+    def __init__(self, parts: Sequence[Part]):
+        self._kept: list[NDArray[Any]] = []
+        self.addresses = np.array([self._pack(*each).ctypes.data for each in parts], np.int64)
+        self.inputs, self.width, self.outputs = len(parts[0][0]), len(parts[0][1]), len(parts[-1][1])
+        widest = max(max(len(w), len(biases)) for w, biases, _, _ in parts)
+        self.room = LINE + SUMS + 2 * CELLS * widest + LINE
+
+    def fit(self, activations: Tensor) -> Tensor:
+        """Activations for the first layer, in one piece. Compiled loops take addresses and cannot look after that."""
+        if activations.dtype != torch.int8 or activations.shape[-1] != self.inputs:
+            raise ValueError(
+                f"a network of {self.inputs} int8 inputs was given {activations.dtype} {activations.shape}"
+            )
+        return activations.contiguous()
+
+    def _pack(self, w: NDArray[np.int8], biases: NDArray[np.int32], shifts: NDArray[np.int32], wide: bool) -> Any:
+        inputs, columns = len(w), len(biases)
+        limbs = np.pad(w.reshape(inputs, -1, columns), ((0, 0), (0, 0), (0, -columns % LANES)))
+        limbs = limbs.reshape(inputs, 1 + wide, -1, LANES)
+        before = -OFFSET * limbs.sum(0, dtype=np.int64)
+        before[-1].reshape(-1)[:columns] += biases
+        after = np.pad(shifts, (0, -columns % LANES)).reshape(-1, LANES)
+        numbers, vector = [inputs, columns, wide, 0], 0
+        while vector < len(after):
+            left = len(after) - vector
+            some = slice(vector, vector + (1 if wide else 2 if left == 4 else min(left, MOST_VECTORS)))
+            tile = limbs[:, :, some].reshape(inputs // 4, 4, -1)
+            weights = np.ascontiguousarray(tile.transpose(0, 2, 1))
+            ends = np.concatenate([before[:, some], after[None, some]]).astype(np.int32)
+            self._kept += [weights, ends]
+            first, last = vector * LANES, min(some.stop * LANES, columns)
+            numbers += [weights.ctypes.data, ends.ctypes.data, tile.shape[2] // LANES, first, last - first]
+            numbers[HEADER - 1] += 1
+            vector = some.stop
+        self._kept.append(np.array(numbers, np.int64))
+        return self._kept[-1]
+
+
+def _part(layer: "Layer") -> Part:
+    bias, shift = layer.arrays
+    return layer.weights.numpy(), bias, shift, layer.wide
+
+
+class Network:
+    """A trunk (FORMAT.md section 4.2) of layers in, conv and out of each block, head, skip."""
+
+    def __init__(self, layers: Sequence["Layer"]):
+        self._weights = Weights([_part(layer) for layer in layers])
+        self._blocks = (len(layers) - 3) // 2
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Trunk`."""
+        weights = self._weights
+        u = weights.fit(u)
+        n, h, w = u.shape[:3]
+        features = torch.empty(n, h, w, weights.width, dtype=torch.int8)
+        y = torch.empty(n, h, w, weights.outputs, dtype=torch.int32)
+        if not self._blocks:  # each cell is on its own
+            n, h, w = 1, 1, n * h * w
+        grids = np.empty(2 * ((h + 2) * (w + 1) + CELLS) * weights.width, np.uint8)
+        room = np.empty(weights.room, np.uint8)
+        places = u.data_ptr(), n, h, w, grids.ctypes.data, room.ctypes.data, features.data_ptr(), y.data_ptr()
+        _trunk(weights.addresses, *places)
+        return features, y
+
+
+class Chain:
+    """Layers one after the other, all but the last clamped to [0, 127]."""
+
+    def __init__(self, layers: Sequence["Layer"]):
+        self._weights = Weights([_part(layer) for layer in layers])
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Rows int8 (M, inputs): int32 (M, columns)."""
+        return _chained(rows, self._weights)
+
+
+def product(a: Tensor, w: Tensor) -> Tensor:
+    """See `exact.Gemm`."""
+    nothing = np.zeros(w.shape[1], np.int32)
+    return _chained(a, Weights([(w.contiguous().numpy(), nothing, nothing, False)]))
+
+
+def _chained(rows: Tensor, weights: Weights) -> Tensor:
+    rows, y = weights.fit(rows), torch.empty(len(rows), weights.outputs, dtype=torch.int32)
+    room = np.empty(weights.room, np.uint8)
+    _chain(weights.addresses, rows.data_ptr(), len(rows), room.ctypes.data, y.data_ptr())
+    return y
+
+
+def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
+    return partial(compiled, signature=signature)
+
+
+@_compile("void(int64, int64, int64, int64, int64, int64, b1)")
+def _sums(sums, tile, x, cell, steps, jump, wide):  # type: ignore[no-untyped-def]
+    """Sums of CELLS cells and a tile, to be shifted."""
+    weights, biases, vectors = word(tile, 0), word(tile, 1), word(tile, 2)
+    runs = 3 if jump else 1
+    if vectors == 3:
+        add_up(3, sums, x, cell, runs, steps, jump, weights, biases)
+    elif vectors == 2:
+        add_up(2, sums, x, cell, runs, steps, jump, weights, biases)
+    else:
+        add_up(1, sums, x, cell, runs, steps, jump, weights, biases)
+    if wide:
+        for r in range(CELLS):
+            join(sums + 4 * LANES * vectors * r)
+
+
+def _layer(ending: Any, size: int) -> Any:
+    """A layer that ends so, its numbers of `size` bytes."""
+
+    @register_jitable
+    def layer(sums, numbers, x, cell, jump, old, out, count):  # type: ignore[no-untyped-def]
+        """At `count` cells: activations of cell r are those at x + r * cell, in three runs if there is a jump."""
+        inputs, columns, wide, tiles = word(numbers, 0), word(numbers, 1), word(numbers, 2) != 0, word(numbers, 3)
+        steps = inputs // 12 if jump else inputs // 4
+        for t in range(tiles):
+            tile = numbers + 8 * (HEADER + TILE * t)
+            vectors, first, outputs = word(tile, 2), word(tile, 3), word(tile, 4)
+            _sums(sums, tile, x, cell, steps, jump, wide)
+            shifts = word(tile, 1) + 4 * LANES * vectors
+            for o in range(0, outputs, LANES):
+                whole = outputs - o >= LANES
+                for r in range(count):
+                    to = size * (columns * r + first + o)
+                    ending(sums + 4 * (LANES * vectors * r + o), shifts + 4 * o, whole, old + to, out + to)
+
+    return layer
+
+
+_rectify, _grow, _settle, _add = _layer(rectify, 1), _layer(grow, 1), _layer(settle, 4), _layer(add, 4)
+
+
+@_compile("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
+def _trunk(layers, u, n, h, w, grids, room, features, y):  # type: ignore[no-untyped-def]
+    skip, sums = len(layers) - 1, room + -room % LINE
+    inputs, width, outputs = word(layers[0], 0), word(layers[0], 1), word(layers[skip], 1)
+    x, line = sums + SUMS, (w + 1) * width
+    old, new = grids, grids + (h + 2) * line + CELLS * width
+    for grid in (old, new):
+        fill(grid, line + width)
+        for i in range(h):
+            fill(grid + (2 + i) * line, width)
+        fill(grid + (1 + h) * line, line + width)
+    for _ in range(n):
+        for i in range(h):
+            for j in range(0, w, CELLS):
+                count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
+                lift(u + cell * inputs, x, count * inputs)
+                _rectify(sums, layers[0], x, inputs, 0, new + at, new + at, count)
+        for conv in range(1, skip - 1, 2):
+            old, new = new, old
+            for i in range(h):
+                for j in range(0, w, CELLS):
+                    count, at = min(CELLS, w - j), (i + 1) * line + (j + 1) * width
+                    _rectify(sums, layers[conv], old + at - line - width, width, line, x, x, count)
+                    _grow(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
+        for i in range(h):
+            for j in range(0, w, CELLS):
+                count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
+                to = y + 4 * cell * outputs
+                _settle(sums, layers[skip - 1], new + at, width, 0, to, to, count)
+                lift(u + cell * inputs, x, count * inputs)
+                _add(sums, layers[skip], x, inputs, 0, to, to, count)
+                lift(new + at, features + cell * width, count * width)
+        u, features, y = u + h * w * inputs, features + h * w * width, y + 4 * h * w * outputs
+
+
+@_compile("void(int64[::1], int64, int64, int64, int64)")
+def _chain(layers, rows, m, room, y):  # type: ignore[no-untyped-def]
+    last, sums = len(layers) - 1, room + -room % LINE
+    x = sums + SUMS
+    widest = word(layers[0], 0)
+    for k in range(last):
+        widest = max(widest, word(layers[k], 1))
+    v = x + CELLS * widest
+    inputs, outputs = word(layers[0], 0), word(layers[last], 1)
+    for first in range(0, m, CELLS):
+        count = min(CELLS, m - first)
+        lift(rows + first * inputs, x, count * inputs)
+        for k in range(last):
+            _rectify(sums, layers[k], x, word(layers[k], 0), 0, v, v, count)
+            x, v = v, x
+        to = y + 4 * first * outputs
+        _settle(sums, layers[last], x, word(layers[last], 0), 0, to, to, count)

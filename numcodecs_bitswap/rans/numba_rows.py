@@ -1,0 +1,75 @@
+"""Runs of successive symbols with known intervals, pushed and popped in rows of up to ROW lanes by vector loops: what
+is done for one lane waits for no other, but for the place of its words in the tail.
+
+`states` are a message's heads and ROW more, IDLE. Starts and freqs are int32 arrays of a run and ROW more, whatever is
+in those. `row` are four arrays of `jit.scratch`, of ROW numbers each.
+"""
+
+import numpy as np
+from numba.extending import register_jitable
+
+ROW = 16
+IDLE = 1 << 31
+"""A head for lanes that no message has."""
+WHOLE = 1 << 16
+"""A symbol's frequency that changes no head."""
+
+
+def part(function):  # type: ignore[no-untyped-def]
+    """A part of compiled loops that LLVM puts into each: unlike `jit.inlined` it may be given arrays."""
+    return register_jitable(forceinline=True, error_model="numpy")(function)
+
+
+@part
+def idle_lanes(lanes):  # type: ignore[no-untyped-def]
+    """`states` for messages of so many lanes; rows of them begin where lines of the cache do, which is far faster."""
+    states = np.full(lanes + ROW + 8, IDLE)
+    return states[-(states.ctypes.data // 8) % 8 :]
+
+
+@part
+def push_run(states, lanes, first, count, starts, freqs, row, words, size, bits):  # type: ignore[no-untyped-def]
+    """Push `count` symbols, the first of which is number `first` of a block, 0 < freq; returns the size of the tail."""
+    start, freq, given, before = row
+    left = count
+    while left:
+        lane_behind = (first + left - 1) % lanes + 1
+        width = min(min(lane_behind, ROW), left)
+        left -= width
+        lane = np.uint64(lane_behind - width)
+        for k in range(ROW):
+            at, inside = np.uint64(left + k), k < width
+            start[k], freq[k] = starts[at] if inside else 0, freqs[at] if inside else WHOLE
+        for k in range(ROW):
+            head, f = states[lane + np.uint64(k)], freq[k]
+            full = np.int64(head >= f << 16) + np.int64((bits == 8) & (head >= f << 24))
+            given[k], before[k] = full, head
+            head >>= bits * full
+            # Exact: what is no integer is at least 1/f below the next one, far more than is rounded.
+            quotient = np.int64(np.float64(head) / np.float64(f))
+            states[lane + np.uint64(k)] = (quotient << 16) + head - quotient * f + start[k]
+        for back in range(ROW):
+            head = before[ROW - 1 - back]
+            words[np.uint64(size)] = head & ((1 << bits) - 1)
+            words[np.uint64(size + 1)] = head >> 8 & ((1 << bits) - 1)
+            size += given[ROW - 1 - back]
+    return size
+
+
+@part
+def pop_row(states, lane, row, words, size, bits):  # type: ignore[no-untyped-def]
+    """Pop ROW symbols from the lanes from `lane` on; the size is negative if there are too few words."""
+    start, freq, taken, rest = row
+    for k in range(ROW):
+        head = states[lane + np.uint64(k)]
+        head = freq[k] * (head >> 16) + (head & 0xFFFF) - start[k]
+        rest[k] = head
+        taken[k] = np.int64(head < 1 << (32 - bits)) + np.int64((bits == 8) & (head < 1 << 16))
+    for k in range(ROW):
+        size -= taken[k]
+        at = np.uint64(max(size, 0))  # there are always two words more
+        freq[k] = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8) * np.int64(bits == 8)
+    for k in range(ROW):
+        full = bits * taken[k]
+        states[lane + np.uint64(k)] = (rest[k] << full) + (freq[k] & ((1 << full) - 1))
+    return size

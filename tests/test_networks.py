@@ -1,0 +1,151 @@
+"""nets/numba_networks.py: networks compiled whole give the integers of their layers one after the other.
+
+On a CPU without VNNI they are not chosen, and the tests here run them with the plain form of the product.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from numcodecs_bitswap.jit import FEATURES
+from numcodecs_bitswap.nets import numba_tiles, slabs, torch_ops
+from numcodecs_bitswap.nets.exact import GEMMS, choose_gemm
+from numcodecs_bitswap.nets.trunk import ChannelNetwork, Trunk
+
+PROGRAM = Path(__file__).parent / "programs" / "products.py"
+NAME = "NUMCODECS_BITSWAP_GEMM"
+grids = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 20))
+widths = st.integers(1, 70)
+seeds = st.integers(0, 2**32)
+
+
+class Layers:
+    """Random layers, mostly of extreme weights."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.tensors: dict[str, Any] = {}
+
+    def add(self, name: str, inputs: int, outputs: int, wide: bool = False) -> None:
+        limit, dtype = (4032, np.int16) if wide else (63, np.int8)
+        some = [-limit, limit, *self.rng.integers(-limit, limit + 1, 3)]
+        self.tensors[f"{name}.w"] = self.rng.choice(some, (outputs, inputs)).astype(dtype)
+        self.tensors[f"{name}.b"] = self.rng.integers(-(2**20), 2**20, outputs).astype(np.int32)
+        self.tensors[f"{name}.f"] = self.rng.choice([0, 3, 8, 14, 20], outputs).astype(np.uint8)
+
+    def activations(self, cells: tuple[int, ...], channels: int) -> Tensor:
+        u = torch.zeros(*cells, torch_ops.aligned(channels), dtype=torch.int8)
+        values = self.rng.choice([-127, 127, *self.rng.integers(-127, 128, 3)], (*cells, channels))
+        u[..., :channels] = torch.from_numpy(values.astype(np.int8))
+        return u
+
+
+def both(make: Any) -> tuple[Any, Any]:
+    """A network compiled whole, and one of layers with reference products."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(NAME, "vnni")
+        whole = make()
+        patch.setenv(NAME, "int64")
+        return whole, make()
+
+
+@given(grids, st.tuples(widths, widths, widths, widths), st.integers(0, 2), st.sets(st.integers(0, 6)), seeds)
+@settings(max_examples=60)
+def test_a_whole_network_is_its_layers(
+    cells: tuple[int, int, int], sizes: tuple[int, int, int, int], blocks: int, wide: set[int], seed: int
+) -> None:
+    n_in, width, inner, n_out = sizes
+    layers = Layers(seed)
+    layers.add("n.in", n_in, width, 0 in wide)
+    for k in range(blocks):
+        layers.add(f"n.{k}.conv", 9 * width, inner, 1 + k in wide)
+        layers.add(f"n.{k}.out", inner, width, 3 + k in wide)
+    layers.add("n.head", width, n_out, 5 in wide)
+    layers.add("n.skip", n_in, n_out, 6 in wide)
+    whole, reference = both(lambda: Trunk(layers.tensors, "n", n_in, n_out, blocks, "cpu"))
+    u = layers.activations(cells, n_in)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs, "operations", lambda device: torch_ops)
+        expected = reference(u)
+    for given_u in (u, u.transpose(1, 2).contiguous().transpose(1, 2)):
+        for one, other in zip(whole(given_u), expected, strict=True):
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other)
+
+
+@given(st.integers(1, 30), st.tuples(widths, widths, widths), st.integers(1, 9), st.tuples(*[st.booleans()] * 2), seeds)
+def test_a_channel_network_is_its_layers(
+    rows: int, sizes: tuple[int, int, int], earlier: int, wide: tuple[bool, bool], seed: int
+) -> None:
+    width, inner, n_out = sizes
+    layers = Layers(seed)
+    layers.add("n.in", width + earlier, inner, wide[0])
+    layers.add("n.out", inner, n_out, wide[1])
+    whole, reference = both(lambda: ChannelNetwork(layers.tensors, "n", width, earlier, n_out, "cpu"))
+    x = torch.cat([layers.activations((rows,), width), layers.activations((rows,), earlier)], 1)
+    assert torch.equal(whole.outputs(x), reference.outputs(x))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    layers = Layers(0)
+    layers.add("n.in", 17, 9)
+    layers.add("n.out", 9, 5)
+    whole, _ = both(lambda: ChannelNetwork(layers.tensors, "n", 16, 1, 5, "cpu"))
+    assert whole.outputs(torch.zeros(3, 24, dtype=torch.int8)).shape == (3, 8)
+    for wrong in (torch.zeros(3, 16, dtype=torch.int8), torch.zeros(3, 24, dtype=torch.int16)):
+        with pytest.raises(ValueError, match="24 int8 inputs"):
+            whole.outputs(wrong)
+
+
+def test_networks_run_on_many_threads_at_once() -> None:
+    layers = Layers(0)
+    for name, inputs, outputs in (
+        ("in", 9, 24),
+        ("0.conv", 216, 24),
+        ("0.out", 24, 24),
+        ("head", 24, 7),
+        ("skip", 9, 7),
+    ):
+        layers.add(f"n.{name}", inputs, outputs)
+    whole, _ = both(lambda: Trunk(layers.tensors, "n", 9, 7, 1, "cpu"))
+    inputs = [layers.activations((1 + k % 2, 30, 10 + k), 9) for k in range(16)]
+    alone = [whole(u) for u in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        for one, other in zip(pool.map(whole, 4 * inputs), 4 * alone, strict=True):
+            assert all(map(torch.equal, one, other))
+
+
+def test_whole_networks_are_chosen_where_the_cpu_has_the_instruction() -> None:
+    gemm = choose_gemm(torch.device("cpu"), "auto")
+    assert (gemm is GEMMS["vnni"]) == (numba_tiles.VNNI is not None)
+
+
+def instructions() -> dict[str, str]:
+    """Ways to make products that can be tried here: all CPUs can do without the instruction."""
+    ways = {"generic": ""}
+    if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
+        ways["alderlake"] = "+avxvnni"
+    return ways
+
+
+@pytest.mark.parametrize("cpu", ["generic", "alderlake"])
+def test_products_without_the_widest_instruction(cpu: str) -> None:
+    """As another CPU would make them; one that this CPU cannot stand in for is tried as the plainest there is."""
+    cpu = cpu if cpu in instructions() else "generic"
+    environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": instructions()[cpu]}
+    run = subprocess.run(
+        [sys.executable, str(PROGRAM)], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert json.loads(run.stdout) == {"instruction": None if cpu == "generic" else "avxvnni", "lanes": 8}
