@@ -92,6 +92,7 @@ _CASES = {
     "shuffle_structured": Case(2, lambda: np.array([(i, i / 4) for i in range(99)], [("a", "<i4"), ("b", ">f8")]), {}),
     "constant_0d": Case(0, lambda: np.array(7, "<i2"), {}),
     "constant_uint16": Case(3, lambda: np.full((5, 6), 513, "<u2"), {}),
+    "photo_ycbcr": Case(4, lambda: _was_jpeg(70, 90), {"model": "photo-ycbcr8-v1"}, version=2),
     "tiny_rgb": Case(4, lambda: _crop(40, 50), {"model": "tiny-rgb8-v1"}),
     "tiny_rgb_patches": Case(4, lambda: _crop(270, 300), {"model": "tiny-rgb8-v1"}),
     "tiny_rgb_planes_first": Case(
