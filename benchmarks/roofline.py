@@ -8,15 +8,17 @@ is the network's.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
+from itertools import product
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 
+from numcodecs_bitswap.errors import DeviceError
 from numcodecs_bitswap.nets import exact
 from numcodecs_bitswap.nets.trunk import ChannelNetwork, Trunk
 
@@ -93,11 +95,11 @@ def _before(network: type, note: Callable[..., None]) -> Any:
 def ceilings(device: str, streams: int = 1) -> Ceilings:
     """Measure a device with so many products, and copies, side by side, as the passes of the scheduler are.
 
-    On a CPU the caller limits torch to one thread for each. The product is the one that the networks use:
-    `torch._int_mm` wherever that is exact.
+    On a CPU the caller limits torch to one thread for each. The product is the faster one of those that networks use.
     """
-    rate, gemm = 0.0, exact.choose_gemm(torch.device(device), "auto")
-    for rows, inputs, outputs in SIZES[device]:
+    rate = 0.0
+    named = {exact.choose_gemm(torch.device(device), name) for name in _products(device)}
+    for gemm, (rows, inputs, outputs) in product(named, SIZES[device]):
         a = torch.randint(-127, 128, (rows, inputs), dtype=torch.int8, device=device)
         w = torch.randint(-63, 64, (inputs, outputs), dtype=torch.int8, device=device)
         for weights in (w, w.T.contiguous().T):  # some libraries want one memory order, some the other
@@ -107,6 +109,14 @@ def ceilings(device: str, streams: int = 1) -> Ceilings:
     target = torch.zeros_like(source)
     copies = [partial(to.copy_, of) for to, of in zip(target.chunk(streams), source.chunk(streams), strict=True)]
     return Ceilings(rate, 2 * source.numel() / _best(copies, device))
+
+
+def _products(device: str) -> Iterator[str]:
+    """`auto`, and torch's int8 product, which packs no weights anew, where it is exact."""
+    yield "auto"
+    with suppress(DeviceError):
+        exact.choose_gemm(torch.device(device), "int8")
+        yield "int8"
 
 
 def _best(works: Sequence[Callable[[], Any]], device: str, times: int = 7) -> float:

@@ -22,7 +22,7 @@ def run(backend: str, environment: tuple[tuple[str, str], ...]) -> dict[str, Any
     """What portable.py prints."""
     command = [sys.executable, str(PROGRAM), backend]
     process = subprocess.run(
-        command, env=os.environ | dict(environment), capture_output=True, text=True, timeout=300, check=False
+        command, env=os.environ | dict(environment), capture_output=True, text=True, timeout=900, check=False
     )
     assert process.returncode == 0, process.stderr[-3000:]
     result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
