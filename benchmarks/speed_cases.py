@@ -68,7 +68,8 @@ class Pictures:
     def chunks(self, net: Any, size: int, n: int) -> list[Chunk]:
         """The n first natural chunks of a model; `size` is the side of a square of about as many pixels."""
         if net.colour == "ycbcr":  # the colours of a decoded JPEG
-            return [to_rgb(nearest_ycbcr(chunk, 2), 2) for chunk in self._squares(size, 3, n)]
+            squares = self._squares(size, 3, n)
+            return [np.ascontiguousarray(to_rgb(nearest_ycbcr(chunk, 2), 2)) for chunk in squares]
         if net.stages:
             return self._squares(size, net.channels, n)
         side = DIGIT if net.channels == 1 else 1 << net.patch_log2
