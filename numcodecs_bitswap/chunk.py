@@ -101,12 +101,11 @@ class Encoding:
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is None or not worth_a_model(array, axes, len(self.payload)):
             return
-        was_jpeg = None
-        if options.model == "auto" and codec != "local_bits_back" and not deep:
-            was_jpeg = _ycbcr(array, axes)
-        model, axes = _model_for(array, axes, options.model, codec, was_jpeg is not None)
+        ask = options.model == "auto" and codec != "local_bits_back"
+        planes = _ycbcr(array, axes) if ask else None
+        model, axes = _model_for(array, axes, options.model, codec, planes is not None)
         if model.net.colour == "ycbcr":
-            planes = _ycbcr(array, axes) if was_jpeg is None else was_jpeg
+            planes = planes if ask else _ycbcr(array, axes)
             self.job = None if planes is None else EncodeJob(model, codec, planes, None, axes)
         elif array.dtype.itemsize == 1 and array.max() < model.net.levels:
             self.job = EncodeJob(model, codec, array, None, axes)
@@ -237,7 +236,8 @@ def _model_for(array: NDArray[Any], axes: Axes, name: str, codec: str, was_jpeg:
     """The model to try, and the axes it takes: 16-bit channels are images of their own to a model of one channel."""
     channels, deep = 1 if axes.channel is None else array.shape[axes.channel], samples.is_deep(array.dtype)
     auto = AUTO_YCBCR if was_jpeg else AUTO_DEEP if deep else AUTO[channels]
-    auto = AUTO_FLOW[channels] if codec == "local_bits_back" else auto
+    if codec == "local_bits_back":
+        auto = AUTO_FLOW[channels]
     model = catalog.load(auto if name == "auto" else name, scheduler.device())
     if codec not in model.net.cores:
         whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..rans.distribution import Functions, Native, TritonFunctions
 from .bits import Bits
 from .checks import check_range
-from .tables import tables
+from .tables import positions, tables
 
 LEVELS = 1 << 16
 BUCKETS = 224
@@ -149,7 +149,7 @@ SIGMOID, INVSCALE, WEIGHT, POSITION, EDGE = 0, 8192, 8320, 8448, 12544  # places
 def _constants(device: torch.device) -> Tensor:
     """The tables; where SIGMOID is about 16 u, for guesses; E(s)."""
     sigmoid, invscale, weight = tables()
-    position = np.searchsorted(sigmoid, 16 * np.arange(4096) + 8) - 4096
+    position = positions(sigmoid)
     constants = np.concatenate([sigmoid, invscale, weight, position, _edges()])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 

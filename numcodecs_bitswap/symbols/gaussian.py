@@ -17,7 +17,7 @@ from ..rans.distribution import Functions, Loops, Native, TritonFunctions
 from . import gaussian_places
 from .checks import block_shape, check_range
 from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
-from .tables import vae_tables
+from .tables import positions, vae_tables
 
 
 class Gaussian:
@@ -122,12 +122,6 @@ def parts(device: str) -> ModuleType:
 
 
 @cache
-def _thresholds(device: torch.device) -> Tensor:
-    """Deviations from which one bit more is shifted out."""
-    return torch.tensor([1 << m for m in range(13, 28)], dtype=torch.int32, device=device)
-
-
-@cache
 def _tensors(device: torch.device) -> tuple[Tensor, Tensor]:
     """NORMAL and `beyond`, int64."""
     normal = torch.from_numpy(vae_tables().normal.astype(np.int64)).to(device)
@@ -142,7 +136,7 @@ BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096 
 def _constants(floor: bool, device: torch.device) -> Tensor:
     """NORMAL, `beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
     normal = vae_tables().normal
-    position = np.searchsorted(normal, 16 * np.arange(4096) + 8) - 4096
+    position = positions(normal)
     constants = np.concatenate([normal, beyond(), position, [int(floor)]])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 

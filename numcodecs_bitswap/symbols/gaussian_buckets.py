@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import block_shape, check_range
-from .tables import vae_tables
+from .tables import positions, vae_tables
 
 FAR = 1 << 20
 """Edges 0 and A, beyond every Gaussian: NORMAL is 0 and 2^16 at the ends, so cum(0) = 0 and cum(A) = 2^16 follow."""
@@ -97,7 +97,7 @@ def _constants(bits: int, floor: int, device: torch.device) -> Tensor:
     bucket below; and 2^28 / INVSIGMA); A; F; the edges.
     """
     normal, invsigma = vae_tables().normal.astype(np.int64), vae_tables().invsigma
-    position = np.searchsorted(((1 << 16) - (floor << bits)) * normal >> 16, 16 * np.arange(4096) + 8) - 4096
+    position = positions(((1 << 16) - (floor << bits)) * normal >> 16)
     scale = (1 << 28) // invsigma
     constants = np.concatenate([normal, invsigma, position, scale, [1 << bits, floor], _edges(bits)])
     return torch.from_numpy(constants.astype(np.int32)).to(device)

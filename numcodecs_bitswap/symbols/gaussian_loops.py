@@ -14,10 +14,10 @@ from ..jit import compiled, inlined, scratch
 from ..rans.numba_rows import ROW, WHOLE, idle_lanes, pop_row, push_run
 from .gaussian_numba import SIZES, STARTS, cum, far, field, mass
 from .gaussian_places import ALPHABET, CENTRE, LARGEST, LAST_BITS, TAILS
-from .tables import vae_tables
+from .tables import positions, vae_tables
 
 CHUNK = 256
-POSITION = (np.searchsorted(vae_tables().normal, 16 * np.arange(4096) + 8) - 4096).astype(np.int32)
+POSITION = positions(vae_tables().normal).astype(np.int32)
 """The inverse of NORMAL, to guess symbols by."""
 ONES = WHOLE - 2 * TAILS
 """What a floor leaves."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..rans.distribution import Functions, Native, TritonFunctions
 from .checks import check_range
-from .tables import tables
+from .tables import positions, tables
 
 
 class LogisticMixture:
@@ -112,7 +112,7 @@ ALPHABET, FLOOR = 12672, 12673
 def _constants(alphabet: int, floor: int, device: torch.device) -> Tensor:
     """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A; F."""
     sigmoid, invscale, weight = tables()
-    position = np.searchsorted(sigmoid, 16 * np.arange(4096) + 8) - 4096
+    position = positions(sigmoid)
     constants = np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet, floor]])
     return torch.from_numpy(constants.astype(np.int32)).to(device)
 

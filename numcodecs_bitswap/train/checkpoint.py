@@ -83,6 +83,6 @@ def begin(net: Net, origin: str, device: torch.device) -> None:
         found, arch = take_tensors(net, load(catalog.read(entry))), json.loads(catalog.metadata_of(entry)["arch"])
     if not found:
         raise RecipeError(f"{origin} has nothing in common with this network")
-    if arch.get("colour", "rgb") != getattr(net.arch, "colour", "rgb"):
+    if arch.get("colour", "rgb") != net.arch.colour:
         anew = {name: value for name, value in own.items() if {"head", "skip", "phases"} & set(name.split("."))}
         net.load_state_dict(net.state_dict() | anew)

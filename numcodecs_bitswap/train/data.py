@@ -33,7 +33,7 @@ class Augmentation:
     """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
     flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
     Bernoulli(x / 255) anew each time; and the chance that a patch is `divided` by 2, 4, ... or 64, so that the noise
-    of 16-bit samples falls below their step.
+    of 16-bit samples falls below their step. Of photographs of three channels also the chance that a patch is `gray`.
     """
 
     plain: float = 0.45
