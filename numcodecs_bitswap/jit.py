@@ -51,3 +51,20 @@ def scratch(count: int) -> Any:
     which it may not do with an array of numpy's.
     """
     return carray(_own_memory(count), (count,))  # type: ignore[call-arg]
+
+
+@intrinsic
+def address_of(typing: Any, array: Any, i: Any, j: Any) -> Any:
+    """Address of the element [i, j] of an array, or of the part [i, j] of one of more axes; [j] of one axis."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, arguments[0])
+        place = builder.ptrtoint(view.data, ir.IntType(64))
+        strides = cgutils.unpack_tuple(builder, view.strides, kind.ndim)  # type: ignore[no-untyped-call]
+        indices = arguments[1:] if kind.ndim > 1 else arguments[2:]
+        for index, stride in zip(indices, strides, strict=False):
+            place = builder.add(place, builder.mul(index, stride))
+        return place
+
+    return types.int64(array, types.int64, types.int64), generate

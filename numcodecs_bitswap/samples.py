@@ -1,7 +1,7 @@
-"""16-bit samples <-> numbers that start at zero and use every value (FORMAT.md section 1.4). numpy only; imports
-nothing of this package.
+"""Integer samples <-> numbers 0 .. m that start at zero and use every value (FORMAT.md section 1.4). numpy only.
 
-Instruments add a constant, store signed numbers, or use every 16th value only; a model should not see any of that.
+Instruments add a constant, store signed numbers, use every 16th value only, or a few levels of many; a model should not
+see any of that.
 """
 
 from typing import Any, NamedTuple
@@ -9,62 +9,84 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-DEEP = ("u2", "i2")
-"""Kind and size of the dtypes of 16-bit samples, of either byte order."""
-LEVELS = 1 << 16
-SIGNED = 1 << 15
+KINDS = ("u1", "i1", "u2", "i2")
+"""Kind and size of the dtypes that are coded as planes, of either byte order."""
 GLANCE = 4096
 """Samples that are looked at before all are."""
+PER_LEVEL = 8
+"""Samples to a level, on average, from which on a level that is missing is one that the instrument does not have."""
 
 
 class Scale(NamedTuple):
-    """A sample is offset + step * x, x = 0 .. 65535; of signed dtypes less 2^15."""
+    """A sample is the dtype's least value + offset + step * level, with level = x or, with a table, levels[x]."""
 
     offset: int
     step: int
+    levels: NDArray[np.uint16] | None = None
 
 
-def is_deep(dtype: np.dtype[Any]) -> bool:
-    """Whether these are 16-bit samples."""
-    return dtype.str[1:] in DEEP
+def is_integer(dtype: np.dtype[Any]) -> bool:
+    """Whether these are samples of 8 or 16 bits."""
+    return dtype.str[1:] in KINDS
 
 
-def reduce(array: NDArray[Any]) -> tuple[NDArray[np.uint16], Scale]:
-    """Numbers x from 16-bit samples, not empty: the least is 0 and they have no common divisor. Inverse of `restore`.
+def reduce(array: NDArray[Any]) -> tuple[NDArray[np.uint16], Scale, int]:
+    """Numbers x from samples of 8 or 16 bits, not empty; inverse of `restore`.
 
     Parameters
     ----------
-    array : uint16 or int16 ndarray
+    array : uint8, int8, uint16 or int16 ndarray
         Any byte order, shape and strides.
 
     Returns
     -------
     x : uint16 ndarray of the same shape
+        The least is 0, they have no common divisor, and none is missing where that would pay.
     scale : Scale
         The step is 1 if all samples are the same.
+    m : int
+        The largest x.
     """
-    samples = array.astype(np.uint16)  # int16 wraps around, so adding 2^15 modulo 2^16 is what its offset is
-    if array.dtype.kind == "i":
-        samples += np.uint16(SIGNED)
-    offset = samples.min()
-    samples -= offset
+    samples = array.astype(np.int32)
+    least = int(samples.min())
+    samples -= least
     flat = samples.reshape(-1)
     step = int(np.gcd.reduce(flat[:GLANCE]))
     if step != 1:
         step = int(np.gcd.reduce(flat)) or 1
-    return samples // np.uint16(step), Scale(int(offset), step)
+        samples //= step
+    offset = least - int(np.iinfo(array.dtype).min)
+    m = int(samples.max())
+    table = _levels(samples.reshape(-1), m)
+    if table is None:
+        return samples.astype(np.uint16), Scale(offset, step), m
+    index = np.zeros(m + 1, np.uint16)
+    index[table] = np.arange(len(table))
+    return index[samples], Scale(offset, step, table), len(table) - 1
 
 
-def restore(x: NDArray[Any], scale: Scale | None, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """16-bit samples, modulo 2^16, of a dtype of either byte order; inverse of `reduce`. Without a scale x as uint8.
+def _levels(flat: NDArray[np.int32], m: int) -> NDArray[np.uint16] | None:
+    """The levels in use, if a quarter of those where most samples lie are missing; else None."""
+    count = np.bincount(flat, minlength=m + 1)
+    used = count > 0
+    if m < 16 or PER_LEVEL * int(used.sum()) > len(flat):
+        return None
+    below = np.cumsum(count)
+    low, high = np.searchsorted(below, [len(flat) // 20, len(flat) - len(flat) // 20])
+    if 4 * int(used[low : high + 1].sum()) > 3 * (high + 1 - low):
+        return None
+    return np.flatnonzero(used).astype(np.uint16)
+
+
+def restore(x: NDArray[Any], scale: Scale, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Samples of a dtype, modulo its range; inverse of `reduce`.
 
     Parameters
     ----------
-    x : uint8 or uint16 ndarray
-        Spoilt.
+    x : uint16 ndarray
+        Each below the number of levels, if there is a table.
     """
-    if scale is None:
-        return x.astype(np.uint8, copy=False)
-    x *= np.uint16(scale.step)
-    x += np.uint16(scale.offset + (SIGNED if dtype.kind == "i" else 0) & 0xFFFF)
-    return x.view(f"{dtype.kind}2").astype(dtype, copy=False)
+    values = (x if scale.levels is None else scale.levels[x]).astype(np.int32)
+    values *= scale.step
+    values += scale.offset + int(np.iinfo(dtype).min)
+    return values.astype(dtype)

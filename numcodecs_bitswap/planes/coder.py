@@ -1,0 +1,151 @@
+"""A chunk's planes <-> the messages of its tiles (FORMAT.md 9): cutting, references, threads.
+
+    numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_tile--  message
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from .model import PlaneModel
+from .tables import REFERENCES, TILE
+from .threads import run
+from .tile import code_tile
+
+Planes = NDArray[np.uint16]
+
+
+class Message(NamedTuple):
+    """The message of a tile at rest: heads uint32 (L,), tail uint8 (T,)."""
+
+    heads: NDArray[np.uint32]
+    tail: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a chunk's axes become planes.
+
+    Attributes
+    ----------
+    y, x : int
+        The spatial axes.
+    references : tuple of (int, int)
+        Axis and distance: a plane refers to the one so far before it along the axis, where there is one.
+    permuted : int or None
+        An axis whose planes are coded in another order.
+    permutation : tuple of int
+        That order.
+    """
+
+    y: int
+    x: int
+    references: tuple[tuple[int, int], ...] = ()
+    permuted: int | None = None
+    permutation: tuple[int, ...] = ()
+
+    def leading(self, ndim: int) -> list[int]:
+        """The axes other than the spatial ones."""
+        return [axis for axis in range(ndim) if axis not in (self.y, self.x)]
+
+    def _moved(self, array: NDArray[Any]) -> NDArray[Any]:
+        if self.permuted is not None:
+            array = np.take(array, self.permutation, self.permuted)
+        return np.moveaxis(array, (self.y, self.x), (-2, -1))
+
+    def planes(self, array: NDArray[Any]) -> Planes:
+        """uint16 (P, H, W), in the order in which they are coded."""
+        moved = self._moved(array)
+        return np.ascontiguousarray(moved.reshape(-1, *moved.shape[-2:]), np.uint16)
+
+    def array(self, planes: Planes, shape: tuple[int, ...]) -> Planes:
+        """Inverse of `planes`."""
+        lead = [shape[axis] for axis in self.leading(len(shape))]
+        array = np.moveaxis(planes.reshape(*lead, *planes.shape[1:]), (-2, -1), (self.y, self.x))
+        if self.permuted is not None:
+            array = np.take(array, np.argsort(self.permutation), self.permuted)
+        return array
+
+    def refer(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Reference planes of each plane, (P, REFERENCES), -1 behind the last."""
+        axes = self.leading(len(shape))
+        lead = tuple(shape[axis] for axis in axes)
+        found = np.full((prod(lead), REFERENCES), -1, np.int64)
+        for p, index in enumerate(np.ndindex(lead)):
+            count = 0
+            for axis, distance in self.references:
+                k = axes.index(axis)
+                if index[k] >= distance:
+                    other = (*index[:k], index[k] - distance, *index[k + 1 :])
+                    found[p, count] = np.ravel_multi_index(other, lead)
+                    count += 1
+        return found
+
+
+def lanes(samples: int) -> int:
+    """Number of lanes of a tile's message (FORMAT.md 9.6): one for some kilobytes, since each costs bytes."""
+    return min(1 << max(samples // 4096, 1).bit_length() - 1, 128)
+
+
+def empty_heads(count: int) -> NDArray[np.uint64]:
+    """Heads of the empty message (FORMAT.md section 2)."""
+    low = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 32) >> np.uint64(8)
+    return low + np.uint64(1 << 24)
+
+
+def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Tiles of a plane, row by row from the top left corner."""
+    return [
+        (slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width)))
+        for y in range(0, height, TILE)
+        for x in range(0, width, TILE)
+    ]
+
+
+_NOTHING = np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.int32), np.zeros((1, 1))
+
+
+def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
+    """Messages of the tiles of planes (P, H, W) of 0 .. m."""
+
+    def one(part: tuple[slice, slice]) -> Message:
+        tile = np.ascontiguousarray(planes[:, part[0], part[1]])
+        heads, tail = empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
+        length = code_tile(False, tile, references, m, *model.kernel_arguments(), heads, tail, 0, False, *_NOTHING)
+        return Message(heads.astype(np.uint32), tail[:length].copy())
+
+    return run(one, tiles(*planes.shape[1:]))
+
+
+def decode(
+    model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
+) -> Planes:
+    """Planes (P, H, W) of the messages of their tiles; inverse of `encode`.
+
+    Raises
+    ------
+    FormatError
+        A message is too short, has something left, or holds what cannot be.
+    """
+    planes = np.empty(shape, np.uint16)
+
+    def one(work: tuple[tuple[slice, slice], Message]) -> None:
+        (rows, columns), message = work
+        tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.uint16)
+        heads = message.heads.astype(np.uint64)
+        tail = np.ascontiguousarray(message.tail)
+        left = code_tile(True, tile, references, m, *model.kernel_arguments(), heads, tail, len(tail), False, *_NOTHING)
+        if left == -1:
+            raise FormatError("the message holds fewer words than its symbols need: it is truncated or altered")
+        if left == -2:
+            raise FormatError("a sample beyond the largest: the frame was altered or made with other weights")
+        if left or not np.array_equal(heads, empty_heads(len(heads))):
+            raise FormatError("the message is not empty after its last symbol: the frame was altered")
+        planes[:, rows, columns] = tile
+
+    run(one, list(zip(tiles(*shape[1:]), messages, strict=True)))
+    return planes

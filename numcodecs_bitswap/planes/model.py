@@ -1,0 +1,130 @@
+"""A model of the plane coder: architecture and integer tensors, checked and laid out for the kernels. numpy only."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .products import OUTPUTS
+from .tables import AROUND, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS
+
+
+def input_size(predictors: int, references: int) -> int:
+    """Number of inputs of the network of planes with so many references."""
+    own = SEEN_OWN + predictors + 1 + len(NEAR) * predictors + 2 + predictors + 4
+    return own + references * (1 + SEEN_OTHER + len(AROUND))
+
+
+class PlaneModel:
+    """Predictors and networks.
+
+    Parameters
+    ----------
+    arch : dict
+        "supports": [[own, other], ...] ascending, one for each predictor; "forgetting": [[in u, in y], ...] in 1/256;
+        "reach": blocks on either side; "ridge"; "width", "blocks", "mixtures".
+    tensors : dict of ndarray
+        Of the networks net0 .. net{references}, and ridge targets.
+    """
+
+    def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        self.arch = arch
+        supports = arch["supports"]
+        V, Rs = len(supports), REFERENCES + 1
+        self.width, self.blocks, self.mixtures = arch["width"], arch["blocks"], arch["mixtures"]
+        own = np.zeros((Rs, len(OWN), 3), np.int64)
+        others = np.zeros((Rs, len(OTHER), 2 + REFERENCES), np.int64)
+        orders, sizes = np.zeros(Rs, np.int64), np.zeros((Rs, V), np.int64)
+        tiers = sorted(range(V), key=lambda v: supports[v][0])
+        for R in range(Rs):
+            j = before = before_other = 0
+            for v in tiers:
+                n_own, n_other = supports[v]
+                for k in range(before, n_own):
+                    own[R, k] = (*OWN[k], j)
+                    j += 1
+                for q in range(R):
+                    for k in range(before_other, n_other):
+                        others[R, k, 2 + q] = j
+                        j += 1
+                for k in range(before_other, n_other):
+                    others[R, k, :2] = OTHER[k]
+                before, before_other = n_own, n_other
+                sizes[R, v] = j
+            orders[R] = j
+        self.own, self.others, self.orders, self.sizes = own, others, orders, sizes
+        self.lams = np.array([f[0] for f in arch["forgetting"]], np.float32) / np.float32(256)
+        self.lamv = np.array([f[1] for f in arch["forgetting"]], np.float32) / np.float32(256)
+        self.period = np.array(arch["period"], np.int64)
+        self.reach = np.array(arch["reach"], np.int64)
+        self.ridges = np.array(arch["ridge"], np.float32)
+        self.targets = np.zeros((Rs, int(orders.max())), np.float32)
+        for R in range(Rs):
+            if f"target{R}" in tensors:
+                self.targets[R, : orders[R]] = tensors[f"target{R}"].astype(np.float32) / np.float32(1 << WEIGHT_BITS)
+        self.nets, self.blob = self._pack(tensors)
+
+    def _pack(self, tensors: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The networks' layers in one array of words, and where each begins."""
+        parts: list[NDArray[np.int32]] = []
+        at = 0
+
+        def add(part: NDArray[np.int32]) -> int:
+            nonlocal at
+            begin = at
+            parts.append(part)
+            at += len(part)
+            return begin
+
+        nets = []
+        for R in range(REFERENCES + 1):
+            if f"net{R}.in.w" not in tensors:
+                nets.append([0] * (1 + 3 + 6 * self.blocks + 6))
+                continue
+            steps = (tensors[f"net{R}.in.w"].shape[1] + 3) // 4
+            names = [("in", 128)]
+            for k in range(self.blocks):
+                names += [(f"{k}.a", 0), (f"{k}.b", 0)]
+            names += [("head", 0), ("skip", 128)]
+            row = [steps]
+            for name, offset in names:
+                w, b, f = (tensors[f"net{R}.{name}.{end}"] for end in "wbf")
+                full = np.zeros((-(-w.shape[0] // OUTPUTS) * OUTPUTS, -(-w.shape[1] // 4) * 4), np.int8)
+                full[: w.shape[0], : w.shape[1]] = w
+                half = np.where(f > 0, 1 << np.maximum(f.astype(np.int64) - 1, 0), 0)
+                bias = b.astype(np.int64) + half - offset * w.astype(np.int64).sum(1)
+                pad = np.zeros(len(full) - len(b), np.int32)
+                row.append(add(full.reshape(-1).view(np.int32)))
+                row.append(add(np.concatenate([bias.astype(np.int32), pad])))
+                row.append(add(np.concatenate([f.astype(np.int32), pad])))
+            nets.append(row)
+        blob = np.concatenate(parts) if parts else np.zeros(1, np.int32)
+        return np.array(nets, np.int64), blob
+
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        """What `code_tile` takes of a model."""
+        return (self.own, self.others, self.orders, self.sizes, self.period, self.reach, self.lams, self.lamv, self.ridges,
+                self.targets, self.width, self.blocks, self.mixtures, self.nets, self.blob)  # fmt: skip
+
+
+DEFAULT = {
+    "supports": [[20, 9], [10, 6], [5, 4]], "forgetting": [[243, 230], [205, 205], [154, 154]], "reach": [3, 2, 1], "period": [2, 1, 1],
+    "ridge": [16384, 16384, 16384], "width": 32, "blocks": 2, "mixtures": 3,
+}  # fmt: skip
+
+
+def random_tensors(arch: dict[str, Any], seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Integer tensors of an untrained network, for tests and as a plain start."""
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, NDArray[Any]] = {}
+    W, K = arch["width"], arch["mixtures"]
+    for R in range(REFERENCES + 1):
+        n = input_size(len(arch["supports"]), R)
+        shapes = [("in", W, n), *[(f"{k}.{e}", W, W) for k in range(arch["blocks"]) for e in "ab"], ("head", 3 * K, W), ("skip", 2 * K, n)]
+        for name, o, i in shapes:
+            tensors[f"net{R}.{name}.w"] = rng.integers(-20, 21, (o, i)).astype(np.int8)
+            tensors[f"net{R}.{name}.b"] = np.zeros(o, np.int32)
+            tensors[f"net{R}.{name}.f"] = np.full(o, 10, np.uint8)
+        bias = np.concatenate([np.zeros(K), np.linspace(-24, 8, K), np.zeros(K)])
+        tensors[f"net{R}.head.b"] = (bias * 1024).astype(np.int32)
+    return tensors

@@ -1,0 +1,38 @@
+"""What the networks of the plane coder see: the encoder's own inputs for sampled pixels, to train on. numpy only."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import PlaneModel
+from .tables import REFERENCES
+from .tile import code_tile
+
+MOST_INPUTS = 140
+
+
+class Rows(NamedTuple):
+    """Sampled pixels: inputs int8 (n, inputs), blend, q, x, m int32 (n,)."""
+
+    inputs: NDArray[np.int8]
+    blend: NDArray[np.int32]
+    q: NDArray[np.int32]
+    x: NDArray[np.int32]
+    m: NDArray[np.int32]
+
+
+def observe(
+    model: PlaneModel, planes: NDArray[np.uint16], references: NDArray[np.int64], m: int, share: float, rng: Any,
+    average: NDArray[np.float64] | None = None,
+) -> list[Rows]:
+    """Rows of a tile's planes, for each number of references."""
+    chosen = np.where(rng.random(planes.shape) < share, 0, -1).astype(np.int32)
+    count = int((chosen == 0).sum())
+    chosen[chosen == 0] = np.arange(count)
+    seen, told = np.zeros((count, MOST_INPUTS), np.int8), np.zeros((count, 4), np.int32)
+    if average is None:
+        average = np.zeros((REFERENCES + 1, len(model.targets[0]) + 1))
+    heads, tail = np.full(1, 1 << 24, np.uint64), np.zeros(1, np.uint8)
+    code_tile(False, planes, references, m, *model.kernel_arguments(), heads, tail, 0, True, seen, told, chosen, average)
+    return [Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32)) for k in (told[:, 0] == R for R in range(REFERENCES + 1))]

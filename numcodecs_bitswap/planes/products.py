@@ -1,0 +1,304 @@
+"""Products of small integers in a CPU's registers, as parts of compiled loops (numba only).
+
+`outputs`: sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
+Pixels lie side by side: activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels and the
+4 weights of an output are the same for all. One instruction a product on CPUs with VNNI, three with AVX2.
+`correlate`: sums of products of int16 pairs, for the statistics of least squares.
+
+Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits, so every path gives the same integers.
+"""
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..jit import FEATURES
+
+VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
+AVX2 = "+avx2" in FEATURES
+LANES = 16 if VNNI == "avx512vnni" else 8
+OUTPUTS = 8
+"""Of one call: as many sums as fit in registers."""
+
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_ADDRESS = types.int64
+
+
+def _load(builder: Any, address: Any, kind: Any) -> Any:
+    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    value.align = 1
+    return value
+
+
+def _store(builder: Any, value: Any, address: Any) -> None:
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
+
+
+def _constant(lanes: int, kind: Any, value: int) -> Any:
+    return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
+
+
+def _spread(builder: Any, value: Any, lanes: int) -> Any:
+    kind = ir.VectorType(value.type, lanes)
+    nothing = ir.Constant(kind, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(builder.insert_element(nothing, value, _I32(0)), nothing, zeros)
+
+
+def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [each.type for each in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, arguments)
+
+
+def _dot(builder: Any, sums: Any, x: Any, w: Any) -> Any:
+    """Sums plus, in each lane, the products of 4 uint8 by 4 int8."""
+    lanes = sums.type.count
+    if VNNI:
+        return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums.type, sums, x, w)
+    if AVX2:
+        octets, pairs = ir.VectorType(_I8, 4 * lanes), ir.VectorType(_I16, 2 * lanes)
+        a, b = builder.bitcast(x, octets), builder.bitcast(w, octets)
+        both = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, a, b)
+        return builder.add(sums, _call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, both, _constant(2 * lanes, _I16, 1)))
+    for k in range(4):
+        a = builder.and_(builder.lshr(x, _constant(lanes, _I32, 8 * k)), _constant(lanes, _I32, 255))
+        b = builder.ashr(builder.shl(w, _constant(lanes, _I32, 24 - 8 * k)), _constant(lanes, _I32, 24))
+        sums = builder.add(sums, builder.mul(a, b))
+    return sums
+
+
+@intrinsic
+def outputs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, w: Any, w_pitch: Any, steps: Any) -> Any:
+    """out[o, pixel] = sum over k of x[k, pixel] * w[o, k] for OUTPUTS outputs and LANES pixels.
+
+    All lie at addresses; pitches are bytes from one row to the next.
+    """
+    own: Any = cgutils.alloca_once
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, x, x_pitch, w, w_pitch, steps = arguments
+        kind = ir.VectorType(_I32, LANES)
+        totals = [own(builder, kind) for _ in range(OUTPUTS)]
+        for total in totals:
+            builder.store(_constant(LANES, _I32, 0), total)
+        rows = [builder.add(w, builder.mul(w_pitch, _I64(o))) for o in range(OUTPUTS)]
+        with cgutils.for_range(builder, steps) as step:
+            a = _load(builder, builder.add(x, builder.mul(step.index, x_pitch)), kind)
+            at = builder.mul(step.index, _I64(4))
+            for total, row in zip(totals, rows, strict=True):
+                b = _spread(builder, _load(builder, builder.add(row, at), _I32), LANES)
+                builder.store(_dot(builder, builder.load(total), a, b), total)
+        for o, total in enumerate(totals):
+            _store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, _I64(o))))
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 7), generate
+
+
+def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
+    """Sums plus, in each lane, the products of 2 int16 by 2 int16."""
+    lanes = sums.type.count
+    if AVX2:
+        halves = ir.VectorType(_I16, 2 * lanes)
+        product = _call(
+            builder, "llvm.x86.avx2.pmadd.wd", sums.type, builder.bitcast(a, halves), builder.bitcast(b, halves)
+        )
+        return builder.add(sums, product)
+    up = _constant(lanes, _I32, 16)
+    low = builder.mul(builder.ashr(builder.shl(a, up), up), builder.ashr(builder.shl(b, up), up))
+    return builder.add(builder.add(sums, low), builder.mul(builder.ashr(a, up), builder.ashr(b, up)))
+
+
+@intrinsic
+def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitch: Any, count: Any) -> Any:
+    """out[i, j] = sum over pairs p of left[p, i] * right[p, j], i and j = 0 .. 7: int32 words of two int16 each.
+
+    All lie at addresses; `pitch` is the bytes from one pair's words to the next, for both.
+    """
+    own: Any = cgutils.alloca_once
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, left, right, pitch, count = arguments
+        kind = ir.VectorType(_I32, 8)
+        totals = [own(builder, kind) for _ in range(8)]
+        for total in totals:
+            builder.store(_constant(8, _I32, 0), total)
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, pitch)
+            b = _load(builder, builder.add(right, at), kind)
+            here = builder.add(left, at)
+            for i, total in enumerate(totals):
+                a = _spread(builder, _load(builder, builder.add(here, _I64(4 * i)), _I32), 8)
+                builder.store(_pairs(builder, builder.load(total), a, b), total)
+        for i, total in enumerate(totals):
+            _store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, _I64(i))))
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 6), generate
+
+
+def _scalar(name: str, function: Any, count: int) -> Any:
+    """An operation on int32 that stays int32: numba's own widen to 64 bits, which halves what a vector holds."""
+
+    def typed(typing, *arguments):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return function(builder, *arguments)
+
+        return types.int32(*[types.int32] * count), generate
+
+    names = ", ".join("abcdefgh"[:count])
+    scope: dict[str, Any] = {"typed": typed}
+    exec(f"def {name}(typing, {names}):\n    return typed(typing, {names})", scope)
+    return intrinsic(scope[name])
+
+
+def _clamp(builder: Any, v: Any, low: Any, high: Any) -> Any:
+    v = builder.select(builder.icmp_signed(">", v, low), v, low)
+    return builder.select(builder.icmp_signed("<", v, high), v, high)
+
+
+def _absolute(builder: Any, v: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", v, _I32(0)), builder.sub(_I32(0), v), v)
+
+
+def _word(builder: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    low = builder.or_(a, builder.shl(b, _I32(8)))
+    return builder.or_(low, builder.or_(builder.shl(c, _I32(16)), builder.shl(d, _I32(24))))
+
+
+clamp32 = _scalar("clamp32", _clamp, 3)
+absolute32 = _scalar("absolute32", _absolute, 1)
+add32 = _scalar("add32", lambda builder, a, b: builder.add(a, b), 2)
+shift32 = _scalar("shift32", lambda builder, a, by: builder.ashr(a, by), 2)
+times32 = _scalar("times32", lambda builder, a, b: builder.mul(a, b), 2)
+word32 = _scalar("word32", _word, 4)
+"""Four bytes in a word."""
+
+_F32, _F64 = ir.FloatType(), ir.DoubleType()
+_EIGHT, _FOUR = ir.VectorType(_F32, 8), ir.VectorType(_F64, 4)
+
+
+@intrinsic
+def add_scaled(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
+    """out[i] += factor * row[i] for 8 count float32 at addresses: product and sum rounded once each."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, row, factor, count = arguments
+        factors = _spread(builder, factor, 8)
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, _I64(32))
+            to = builder.add(out, at)
+            product = builder.fmul(factors, _load(builder, builder.add(row, at), _EIGHT))
+            _store(builder, builder.fadd(_load(builder, to, _EIGHT), product), to)
+        return context.get_dummy_value()
+
+    return types.void(_ADDRESS, _ADDRESS, types.float32, _ADDRESS), generate
+
+
+@intrinsic
+def add_two_scaled(typing: Any, out: Any, row: Any, factor: Any, row2: Any, factor2: Any, count: Any) -> Any:
+    """As `add_scaled` of one row and then of another."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, row, factor, row2, factor2, count = arguments
+        first, second = _spread(builder, factor, 8), _spread(builder, factor2, 8)
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, _I64(32))
+            to = builder.add(out, at)
+            product = builder.fmul(first, _load(builder, builder.add(row, at), _EIGHT))
+            total = builder.fadd(_load(builder, to, _EIGHT), product)
+            product = builder.fmul(second, _load(builder, builder.add(row2, at), _EIGHT))
+            _store(builder, builder.fadd(total, product), to)
+        return context.get_dummy_value()
+
+    return types.void(_ADDRESS, _ADDRESS, types.float32, _ADDRESS, types.float32, _ADDRESS), generate
+
+
+@intrinsic
+def decay_and_add(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
+    """out[i] = out[i] * factor + row[i], float32 and int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, row, factor, count = arguments
+        factors = _spread(builder, factor, 8)
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, _I64(32))
+            to = builder.add(out, at)
+            values = builder.sitofp(_load(builder, builder.add(row, at), ir.VectorType(_I32, 8)), _EIGHT)
+            _store(builder, builder.fadd(builder.fmul(_load(builder, to, _EIGHT), factors), values), to)
+        return context.get_dummy_value()
+
+    return types.void(_ADDRESS, _ADDRESS, types.float32, _ADDRESS), generate
+
+
+@intrinsic
+def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any) -> Any:
+    """out[i] = sum over j of weights[j] * x[j, i] for 8 pixels: float64, int32, float64 at addresses.
+
+    Integers below 2^53 all of them, so the order does not matter.
+    """
+    own: Any = cgutils.alloca_once
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, x, pitch, weights, count = arguments
+        totals = [own(builder, _FOUR) for _ in range(2)]
+        for total in totals:
+            builder.store(ir.Constant(_FOUR, [0.0] * 4), total)
+        with cgutils.for_range(builder, count) as step:
+            w = _spread(builder, _load(builder, builder.add(weights, builder.mul(step.index, _I64(8))), _F64), 4)
+            at = builder.add(x, builder.mul(step.index, pitch))
+            for k, total in enumerate(totals):
+                values = builder.sitofp(_load(builder, builder.add(at, _I64(16 * k)), ir.VectorType(_I32, 4)), _FOUR)
+                builder.store(builder.fadd(builder.load(total), builder.fmul(w, values)), total)
+        for k, total in enumerate(totals):
+            _store(builder, builder.load(total), builder.add(out, _I64(32 * k)))
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 5), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """8 vectors of 8 lanes, lane and row exchanged: three rounds of a perfect shuffle."""
+    low = ir.Constant(ir.VectorType(_I32, 8), [0, 8, 1, 9, 2, 10, 3, 11])
+    high = ir.Constant(ir.VectorType(_I32, 8), [4, 12, 5, 13, 6, 14, 7, 15])
+    for _ in range(3):
+        pairs = [(rows[k], rows[k + 4]) for k in range(4)]
+        rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in (low, high)]
+    return rows
+
+
+@intrinsic
+def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any, odd: Any) -> Any:
+    """out[i, j] = x[j, i] * factors[i] in float32, clamped to +-limit, towards zero, for 8 pixels i and 8 regressors j:
+    the lower half of a word, with the upper half 0, or if `odd` the upper half of the word that is there.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, x, x_pitch, factors, limit, odd = arguments
+        integers = ir.VectorType(_I32, 8)
+        scale, most = _load(builder, factors, _EIGHT), _spread(builder, limit, 8)
+        least = builder.fneg(most)
+        rows = []
+        for j in range(8):
+            value = _load(builder, builder.add(x, builder.mul(x_pitch, _I64(j))), integers)
+            value = builder.fmul(builder.sitofp(value, _EIGHT), scale)
+            value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
+            value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
+            rows.append(builder.fptosi(value, integers))
+        places = [builder.add(out, builder.mul(out_pitch, _I64(i))) for i in range(8)]
+        columns = _transposed(builder, rows)
+        with builder.if_else(odd) as (then, otherwise):
+            with then:
+                for place, column in zip(places, columns, strict=True):
+                    upper = builder.shl(column, _constant(8, _I32, 16))
+                    _store(builder, builder.or_(_load(builder, place, integers), upper), place)
+            with otherwise:
+                for place, column in zip(places, columns, strict=True):
+                    _store(builder, builder.and_(column, _constant(8, _I32, 65535)), place)
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 5, types.float32, types.boolean), generate

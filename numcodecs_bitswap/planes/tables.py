@@ -1,0 +1,58 @@
+"""Constants and tables of the plane coder (FORMAT.md 9.1 to 9.5). numpy only; imports nothing of this package.
+
+Offsets are (dy, dx). Pixels of a tile are coded in wavefronts u = x + 2 y, so a neighbour is known if dx < -2 dy.
+"""
+
+import numpy as np
+
+TILE = 256
+"""Largest side of a tile."""
+BLOCK = 8
+"""Sides, in u and in y, of the blocks over which statistics are summed and for which weights are solved."""
+REFERENCES = 2
+"""Most reference planes of a plane."""
+
+OWN = ((0, -1), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (-2, 2), (-2, -2), (0, -3), (-3, 0),
+       (-3, 1), (-1, -3), (-3, -1), (-2, 3), (-2, -3), (-3, 2), (0, -4), (-3, -2), (-3, 3), (-3, -3), (-3, 4))  # fmt: skip
+"""Neighbours in the plane itself, near to far. (-1, 0) is not among them: with (0, -1) it makes the base."""
+OTHER = ((0, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1), (0, -2), (-2, 0), (0, 2), (2, 0))
+"""Neighbours in a reference plane, near to far, without (-1, 0)."""
+NEAR = ((0, -1), (-1, 0), (-1, 1), (-1, -1), (0, -2), (-2, 0))
+"""Where errors are looked at; the first two count twice in the local scale."""
+FAR = ((0, -3), (0, -4), (-1, -2), (-2, -1), (-2, 1), (-2, 2), (-3, 0), (-1, -3))
+"""Where errors are looked at for the activity around."""
+AROUND = ((0, 0), (0, -1), (-1, 0), (0, 1), (1, 0))
+"""Where errors of a reference plane are looked at."""
+SEEN_OWN, SEEN_OTHER = 16, 8
+"""How many of OWN and OTHER the network sees itself."""
+
+MARGIN_U, MARGIN_Y = 16, 8
+"""Cells around a skewed plane: more than any offset reaches."""
+LEAST_SCALE = 3
+"""Of errors, in 1/32 level."""
+CLIP = 2047
+"""Largest regressor in statistics."""
+WEIGHT_BITS = 14
+"""Fraction bits of a predictor's weights."""
+WEIGHT_CLIP = 1 << 17
+STEP = 32
+"""Steps of a mean to a level."""
+
+SCALES = 8 * 28
+"""Number of indices of local scales."""
+SIGMOID = np.round(65536 / (1 + np.exp(-(np.arange(8192) - 4096) / 384))).astype(np.int64)
+LOGISTIC_SCALES = 448
+"""Number of indices of logistic scales, 1/16 octave each."""
+WEIGHTS = 192
+
+
+def scale_of(q: int) -> float:
+    """The local scale of an index, in 1/32 level: 8 steps to the octave, evenly spaced in it."""
+    return (8 + (q & 7)) * 2.0 ** ((q >> 3) - 3)
+
+
+SCALE = np.array([scale_of(q) for q in range(SCALES)], np.float32)
+INVERSE = np.array([1 / scale_of(q) for q in range(SCALES)], np.float32)
+SLOPE = np.array([384 / 2 ** (j / 16) for j in range(LOGISTIC_SCALES)], np.float32)
+"""Steps of SIGMOID to 1/32 level."""
+WEIGHT = np.array([round(4096 * 2 ** (-d / 16)) for d in range(WEIGHTS)], np.int64)
