@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
-from . import bb_ans, bit_swap, direct, local_bits_back, origin, stages
+from . import bb_ans, bit_swap, direct, local_bits_back, stages
 from .coder import Size, phase_sizes
 from .core import Networks, unknown
 from .pixels import Pixels, to_device, to_host
@@ -45,7 +45,6 @@ class Model(Networks, Protocol):
 
     cores: Sequence[str]
     levels: int
-    colour: str
     patch_log2: int
 
 
@@ -58,13 +57,13 @@ class Coded:
     lanes : int
     schedule : tuple of (patches, core mode)
     heads : uint32 ndarray, shape (lanes,)
-    tail : uint8 ndarray, or uint16 in version 1 of the format
+    tail : uint8 ndarray, shape (words,)
     """
 
     lanes: int
     schedule: Schedule
     heads: NDArray[np.uint32]
-    tail: NDArray[np.uint8] | NDArray[np.uint16]
+    tail: NDArray[np.uint8]
 
 
 def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) -> None:
@@ -72,7 +71,7 @@ def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) 
     for stage in model.stages:
         x = stages.push(message, stage, x)
     if mode == BITS_BACK:
-        origin.push(message, model, x, CORES[core])
+        CORES[core].push(message, model, x)
     else:
         direct.push(message, model.direct, x)
 
@@ -85,7 +84,7 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, cor
     if mode == BITS_BACK and not model.fits(*size):
         raise FormatError(f"the model's core does not code patches of {size}: the frame was altered")
     if mode == BITS_BACK:
-        x: Tensor = origin.pop(message, model, n, sizes[-1], CORES[core])
+        x: Tensor = CORES[core].pop(message, model, n, sizes[-1])
     else:
         x = direct.pop(message, model.direct, unknown(model, n, (1, 1)), sizes[-1])
     for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
