@@ -21,7 +21,6 @@ from ..rans.message import Message
 from . import bb_ans, bit_swap, direct, local_bits_back, stages
 from .coder import Size, phase_sizes
 from .core import Networks, unknown
-from .pixels import Pixels, to_device, to_host
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -31,6 +30,7 @@ CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans, "local_bits_bac
 GROUP_PIXELS = 1 << 19
 Geometry = tuple[int, int, int]
 """A shape class: number of patches, height, width."""
+Pixels = NDArray[np.uint8]
 Schedule = tuple[tuple[int, int], ...]
 """(patches, core mode) of each group in encoding order."""
 
@@ -130,7 +130,7 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
-        x = to_device(patches, model.device, model.dtype)
+        x = torch.from_numpy(np.require(patches, requirements="W")).to(model.device).short()
         done, total = 0, x.shape[1]
         most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
         while done < total:
@@ -189,7 +189,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
         x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
-        parts[number].append(to_host(x.reshape(len(coded), n, *x.shape[1:]), model.levels))
+        parts[number].append(x.reshape(len(coded), n, *x.shape[1:]).to(torch.uint8).cpu().numpy())
     if not message.is_empty():
         raise FormatError(
             "the message is not empty after the last symbol: the frame was altered or made with other weights"

@@ -8,7 +8,7 @@ Imports no distribution: kernels are compiled once for each distribution's funct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch

@@ -10,9 +10,7 @@ from .message import LEAST_HEAD
 
 
 @compiled
-def pop_bits(
-    heads: NDArray[np.int64], tail: Any, sizes: Any, shifts: Any, symbols: Any, first: int, last: int
-) -> None:
+def pop_bits(heads: NDArray[np.int64], tail: Any, sizes: Any, shifts: Any, symbols: Any, first: int, last: int) -> None:
     """Pop symbols (B, n) of plain bits with messages first .. last - 1; see `Native.shifts`."""
     n, lanes = symbols.shape[1], heads.shape[1]
     for m in range(first, last):
