@@ -1,5 +1,4 @@
-"""16-bit samples <-> numbers that start at zero and use every value (FORMAT.md section 1.4). numpy only; imports
-nothing of this package.
+"""16-bit samples <-> numbers that start at zero and use every value. numpy only; imports nothing of this package.
 
 Instruments add a constant, store signed numbers, or use every 16th value only; a model should not see any of that.
 """

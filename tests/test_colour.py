@@ -1,4 +1,4 @@
-"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md section 1.5)."""
+"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md section 9)."""
 
 import io
 

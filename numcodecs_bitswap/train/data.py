@@ -30,7 +30,7 @@ class DataError(BitswapError, ValueError):
 class Augmentation:
     """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
     flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
-    Bernoulli(x / 255) anew each time. Of photographs of three channels also the chance that a patch is `gray`.
+    Bernoulli(x / 255) anew each time.
     """
 
     plain: float = 0.45
@@ -39,7 +39,6 @@ class Augmentation:
     enlarged_jpeg: float = 0.15
     permute_channels: float = 0.1
     noise: float = 0.05
-    gray: float = 0.0
     flip: bool = False
     binarise: bool = False
 
@@ -129,8 +128,6 @@ class PatchSource:
         patch = random_crop(images[rng.integers(len(images))], self.size, rng)
         patch = self._colour(patch, rng)
         patch = turned(patch, rng)
-        if self.augmentation.gray and rng.random() < self.augmentation.gray:
-            patch = np.concatenate([patch[:1]] * 3)
         if rng.random() < self.augmentation.noise:
             noisy = patch + rng.normal(0, rng.uniform(0.5, 4), patch.shape)
             patch = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
