@@ -304,7 +304,7 @@ def test_ctrl_c_writes_what_there_is(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_training_ends_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
-    zarr.create_array("a.zarr", data=stack(), chunks=(1, 40, 50))
+    zarr.create_array("a.zarr", data=stack(12, 24, 30), chunks=(1, 24, 30))
     monkeypatch.setattr(loop, "REPORT_EVERY_S", (0.0, 0.0))
     monkeypatch.setattr(loop, "PLATEAU_GAIN", 1.0)
     start = time.monotonic()
