@@ -251,7 +251,7 @@ from numcodecs_bitswap.rans.message import Message, Words
 from numcodecs_bitswap.symbols.uniform import Uniform
 uniform = Uniform(1, 0, 77)
 Message.empty(1, 2, backend="numba").pop(uniform)
-pop = numba_backend.kernels(uniform.native().functions, 0, 8)[1]
+pop = numba_backend.kernels(uniform.native().functions, 0)[1]
 print(sum(pop.stats.cache_hits.values()), sum(pop.stats.cache_misses.values()))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

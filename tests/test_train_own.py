@@ -304,9 +304,10 @@ def test_ctrl_c_writes_what_there_is(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_training_ends_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
-    zarr.create_array("a.zarr", data=stack(12, 24, 30), chunks=(1, 24, 30))
+    zarr.create_array("a.zarr", data=stack(), chunks=(1, 40, 50))
     monkeypatch.setattr(loop, "REPORT_EVERY_S", (0.0, 0.0))
     monkeypatch.setattr(loop, "PLATEAU_GAIN", 1.0)
+    monkeypatch.setattr(loop, "PLATEAU_REPORTS", 4)
     start = time.monotonic()
     assert main(["train", "a.zarr", "--minutes", "9", "--name", "flat"]) == 0
     assert time.monotonic() - start < 60
@@ -375,7 +376,7 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["colour.zarr", "--recipe", "tiny.toml"], "3 channel"),
         (["good.zarr", "--recipe", "wild.toml", "--run", "wild"], "lower learning_rate"),
         (["good.zarr", "--minutes", "0"], "no time"),
-        (["good.zarr", "--recipe", "tiny.toml", "--start", "mnist-v1"], "nothing in common"),
+        (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "nothing in common"),
         (["tiny.toml"], "takes --data"),
     ):
         assert main(["train", *arguments]) == 2, arguments

@@ -29,7 +29,7 @@ from pictures import photograph
 from plain_message import BLOCKS, Plain, cums, integers, random_mixture, random_words, same
 
 few = partial(settings, max_examples=12)
-NOT_ALL = "posterior", "Gaussian posterior", "integer Gaussian", "integer Gaussian posterior", "16-bit mixture"
+NOT_ALL = "posterior", "Gaussian posterior", "integer Gaussian", "integer Gaussian posterior"
 """Blocks that do not have every symbol."""
 
 
