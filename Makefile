@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo check bench bench-rate bench-speed bench-science paper-tables golden test-latest
+.PHONY: help install test demo check bench bench-rate bench-speed paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,10 +48,6 @@ bench-rate: $(INSTALLED) ## Models' bits/dim against their operations: make benc
 
 bench-speed: $(INSTALLED) ## MB/s of every model and where the time goes: make bench-speed [ARGS="--quick --device cuda"]
 	$(BIN)/python -m benchmarks.speed $(ARGS)
-
-bench-science: $(INSTALLED) ## Scientific arrays, their models and other codecs: make bench-science DATA=folder
-	@test -n "$(DATA)" || { echo 'make bench-science DATA=folder with the .npz files of benchmarks/science_data.py'; exit 1; }
-	$(BIN)/python -m benchmarks.science $(DATA)
 
 paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs beside ours: make paper-tables DATA=folder
 	@test -n "$(DATA)" || { echo 'make paper-tables DATA=folder, with mnist/, cifar10_part/ and natural/'; exit 1; }

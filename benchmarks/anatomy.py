@@ -15,7 +15,7 @@ from numcodecs.abc import Codec
 from benchmarks.images import Chunk
 from numcodecs_bitswap import BitSwap, catalog, chunk, frame, scheduler
 from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.nets import deep, elementwise, exact, hierarchy, parameters, slabs, stage, vae
+from numcodecs_bitswap.nets import elementwise, exact, hierarchy, parameters, slabs, stage, vae
 from numcodecs_bitswap.rans.message import Message
 
 
@@ -112,9 +112,6 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
         (stage.Stage, "pass_a", "networks"),
         (stage.Stage, "pass_b", "networks"),
         (parameters.PhaseParameters, "channel", "networks"),
-        (deep.DeepStage, "pass_a", "networks"),
-        (deep.DeepStage, "pass_b", "networks"),
-        (deep.DeepPhaseParameters, "channel", "networks"),
         (hierarchy.BitSwapModel, "posterior", "networks"),
         (hierarchy.BitSwapModel, "likelihood", "networks"),
         (hierarchy.BitSwapModel, "conditional", "networks"),

@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from benchmarks.lbb_message import full_message, model_file, words_of
 from benchmarks.paper_report import Report, Table
-from numcodecs_bitswap.bitsback import direct, origin, stages
+from numcodecs_bitswap.bitsback import direct, stages
 from numcodecs_bitswap.bitsback.groups import CORES
 from numcodecs_bitswap.train.data import list_images, read_image, to_gray
 
 CHUNK, COARSE = 256, 2
 """Side of the chunks; stages that all models here have in common, at least."""
 MODELS = {
-    3: ("photo-rgb8-flow", "photo-rgb8-s2-v1", "photo-rgb8-v1", "photo-rgb8-v2"),
+    3: ("photo-rgb8-flow", "photo-rgb8-v2"),
     1: ("photo-gray8-flow", "photo-gray8-v2"),
 }
 
@@ -56,7 +56,7 @@ def bits(net: Any, core: str, grids: list[Tensor], mode: str) -> float:
         if mode == "direct":
             direct.push(message, net.direct, x)
         else:
-            origin.push(message, net, x, CORES[core])
+            CORES[core].push(message, net, x)
         total += 8 * (words_of(message) - before)
     return total
 

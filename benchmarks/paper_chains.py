@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from numcodecs_bitswap.bitsback.groups import CORES, Model
 from numcodecs_bitswap.rans.distribution import Distribution
-from numcodecs_bitswap.rans.message import Message, Words, head_min
+from numcodecs_bitswap.rans.message import LEAST_HEAD, Message, Words
 
 WORDS = 1 << 17
 """Random words that a chain begins with; `MessageExhausted` says so if a model eats more."""
@@ -92,7 +92,7 @@ class Chains:
 def start(runs: int, seed: int = 0) -> list[Words]:
     """The random messages that chains begin with, one lane each."""
     rng = np.random.default_rng(seed)
-    heads = rng.integers(head_min(WORD_BITS), 1 << 32, (runs, 1), dtype=np.uint32)
+    heads = rng.integers(LEAST_HEAD, 1 << 32, (runs, 1), dtype=np.uint32)
     return list(zip(heads, rng.integers(0, 1 << WORD_BITS, (runs, WORDS), dtype=np.uint8), strict=True))
 
 

@@ -14,8 +14,8 @@ from numcodecs_bitswap.train.data import list_images, read_image
 
 PATCH = 32
 PATCH_MODELS = tuple(f"patch32-rgb8-l{layers}-v1" for layers in (1, 2, 4))
-STAGED_MODELS = ("photo-rgb8-s2-v1", "photo-rgb8-v2")
-"""With two and three stages under the same cores."""
+STAGED_MODELS = ("photo-rgb8-v2",)
+"""With three stages under the same core."""
 PAPERS: Papers = {"Bit-Swap paper": ("bit_swap", "unscaled")}
 RATIOS = {"bb_ans": "BB-ANS", "png": "PNG", "webp": "WebP"}
 

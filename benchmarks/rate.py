@@ -27,8 +27,8 @@ from numcodecs_bitswap.train.data import list_images
 OUT = Path("bench-out")
 SIZES = 64, 128, 256
 MODELS = {
-    3: ["tiny-rgb8-v1", "photo-rgb8-fast-v1", "photo-rgb8-v1", "photo-rgb8-v2", "auto"],
-    1: ["tiny-gray8-v1", "photo-gray8-v1", "photo-gray8-v2"],
+    3: ["tiny-rgb8-v1", "photo-rgb8-v2"],
+    1: ["tiny-gray8-v1", "photo-gray8-v2"],
 }
 PEERS = ["PNG", "WebP method 6", "JPEG XL effort 7", "JPEG XL effort 9"]
 REFERENCE = "JPEG XL effort 7"

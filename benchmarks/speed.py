@@ -32,12 +32,12 @@ from benchmarks.speed_paths import differences, gathered
 from benchmarks.speed_rates import Row, table, timed
 from numcodecs_bitswap import catalog, scheduler, set_device
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.options import AUTO, AUTO_DEEP, AUTO_FLOW
+from numcodecs_bitswap.options import AUTO, AUTO_FLOW
 from numcodecs_bitswap.peers import Measured
 
 SIZES = (64, 256, 1024)
 CONCURRENT = (1, 8, 64)
-FEW = (AUTO[3], AUTO[1], "mnist-bitswap2-v2", AUTO_FLOW[3], AUTO_DEEP)
+FEW = (AUTO[3], AUTO[1], "mnist-bitswap2-v2", AUTO_FLOW[3])
 """Models, a kind each, that are timed on CUDA alone: a few minutes."""
 QUICK = 16
 """How much less a quick run takes: bytes of chunks, symbols of messages."""

@@ -19,7 +19,6 @@ from benchmarks.images import Chunk
 from benchmarks.process import PHOTOGRAPH, enlarged
 from examples.digits import drawn
 from numcodecs_bitswap import catalog, frame, zarr3
-from numcodecs_bitswap.colour import nearest_ycbcr, to_rgb
 from numcodecs_bitswap.errors import ModelError
 from numcodecs_bitswap.frame import Route
 from numcodecs_bitswap.train.data import list_images, random_crop, read_image, to_gray
@@ -59,17 +58,12 @@ class Pictures:
     def title(self, net: Any, size: int) -> str:
         """Names what `chunks` gives."""
         shape = " x ".join(map(str, self.chunks(net, size, 1)[0].shape))
-        if net.colour == "ycbcr":
-            return f"{shape} decoded from JPEGs"
         if net.stages or net.channels == 3:
             return shape
         return f"{shape} {'binary ' if net.levels == 2 else ''}digits"
 
     def chunks(self, net: Any, size: int, n: int) -> list[Chunk]:
         """The n first natural chunks of a model; `size` is the side of a square of about as many pixels."""
-        if net.colour == "ycbcr":  # the colours of a decoded JPEG
-            squares = self._squares(size, 3, n)
-            return [np.ascontiguousarray(to_rgb(nearest_ycbcr(chunk, 2), 2)) for chunk in squares]
         if net.stages:
             return self._squares(size, net.channels, n)
         side = DIGIT if net.channels == 1 else 1 << net.patch_log2

@@ -145,7 +145,6 @@ def load(name_or_id: str | bytes, device: str) -> Loaded:
 def _load(entry: Entry, device: str) -> Loaded:
     import safetensors.numpy
 
-    from .nets.deep_model import DeepModel
     from .nets.flow import FlowModel
     from .nets.hierarchy import BitSwapModel
     from .nets.vae import VaeModel
@@ -156,9 +155,8 @@ def _load(entry: Entry, device: str) -> Loaded:
         arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
-    deep = DeepModel if arch.get("format") == 3 else BitSwapModel
     kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-    kind = kinds.get(arch.get("kind"), deep)
+    kind = kinds.get(arch.get("kind"), BitSwapModel)
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, kind(arch, tensors, device), device)
 
 

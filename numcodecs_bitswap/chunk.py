@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, colour, frame, patches, samples, scheduler, stored
+from . import catalog, frame, patches, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
-from .options import AUTO, AUTO_DEEP, AUTO_FLOW, AUTO_YCBCR, Options
+from .options import AUTO, AUTO_FLOW, Options
 from .patches import Axes
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
@@ -39,13 +39,12 @@ def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
     No: a payload of at most 96 bytes is about a model payload's fixed part. Below 512 samples, or on a strip narrower
     than 8, that part and the few pixels that tell anything about their neighbours leave no gain. Noise is stored:
     uniform noise has a mean step of a third of its range between neighbours, photographs of a hundredth to a tenth, so
-    from 56/256 on there is nothing to predict. The range is 256, and of 16-bit samples that of the array.
+    from 56/256 on there is nothing to predict.
     """
     if array.size < 512 or min(array.shape[axes.y], array.shape[axes.x]) < 8 or stored_bytes <= 96:
         return False
     total, count = patches.horizontal_step(array, axes)
-    span = 256 if array.dtype.itemsize == 1 else int(array.max()) - int(array.min()) + 1
-    return total * 256 < 56 * count * span
+    return total < 56 * count
 
 
 def allow(header: Header) -> None:
@@ -95,22 +94,14 @@ class Encoding:
         route, self.payload = stored.encode(data, array.dtype.itemsize)
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
-        deep = samples.is_deep(array.dtype)
-        if not (array.dtype.str == "|u1" or deep) or array.ndim < 2:
+        if array.dtype.str != "|u1" or array.ndim < 2:
             return
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is None or not worth_a_model(array, axes, len(self.payload)):
             return
-        ask = options.model == "auto" and codec != "local_bits_back"
-        planes = _ycbcr(array, axes) if ask else None
-        model, axes = _model_for(array, axes, options.model, codec, planes is not None)
-        if model.net.colour == "ycbcr":
-            planes = planes if ask else _ycbcr(array, axes)
-            self.job = None if planes is None else EncodeJob(model, codec, planes, None, axes)
-        elif array.dtype.itemsize == 1 and array.max() < model.net.levels:
-            self.job = EncodeJob(model, codec, array, None, axes)
-        elif deep and model.net.levels == samples.LEVELS:
-            self.job = EncodeJob(model, codec, *samples.reduce(array), axes)
+        model = _model_for(array.shape, axes, options.model, codec)
+        if array.max() < model.net.levels:
+            self.job = EncodeJob(model, codec, array, axes)
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
@@ -120,8 +111,8 @@ class Encoding:
         coded = self.job.outcome()
         axes = (self.job.axes.y, self.job.axes.x, self.job.axes.channel)
         model, message = self.job.model, (coded.lanes, coded.schedule, coded.heads, coded.tail)
-        payload = frame.ModelPayload(model.id, axes, model.net.patch_log2, *message, self.job.scale)
-        header = replace(self.header, route=Route.MODEL, version=max(frame.WORDS))
+        payload = frame.ModelPayload(model.id, axes, model.net.patch_log2, *message)
+        header = replace(self.header, route=Route.MODEL)
         return min(best, frame.build(header, frame.build_model(payload)), key=len)
 
 
@@ -166,12 +157,8 @@ class Decoding:
         if self.job is None:
             array: NDArray[Any] = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
-            classes = self.job.outcome()
-            array = np.empty(self.header.shape, classes[0].dtype, order=order)
-            patches.join(classes, array, self.job.axes, self.job.size)
-            array = samples.restore(array, self.job.payload.scale, self.header.dtype)
-            if self.job.model.net.colour == "ycbcr" and self.job.axes.channel is not None:
-                array = colour.to_rgb(array, self.job.axes.channel)
+            array = np.empty(self.header.shape, np.uint8, order=order)
+            patches.join(self.job.outcome(), array, self.job.axes, self.job.size)
         if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
@@ -180,10 +167,8 @@ class Decoding:
 class EncodeJob(scheduler.Job):
     """Patches -> messages. The outcome is a `bitsback.groups.Coded`."""
 
-    def __init__(
-        self, model: catalog.Loaded, codec: str, array: NDArray[Any], scale: samples.Scale | None, axes: Axes
-    ) -> None:
-        self.model, self.codec, self.scale, self.axes = model, codec, scale, axes
+    def __init__(self, model: catalog.Loaded, codec: str, array: NDArray[np.uint8], axes: Axes) -> None:
+        self.model, self.codec, self.axes = model, codec, axes
         self.classes = patches.split(array, axes, 1 << model.net.patch_log2)
         self.lanes = lanes(array.size, model.net.levels)
         geometry = tuple(each.shape for each in self.classes)
@@ -207,12 +192,10 @@ class DecodeJob(scheduler.Job):
         channels = 1 if self.axes.channel is None else shape[self.axes.channel]
         if self.model.net.channels != channels or self.codec not in self.model.net.cores:
             raise FormatError(f"{channels} channels, core {self.codec}, in a frame of model {self.model.name}")
-        if payload.scale is not None and self.model.net.levels != samples.LEVELS:
-            raise FormatError(f"16-bit samples in a frame of model {self.model.name}")
         self.payload = payload
         self.size = 1 << payload.patch_log2
         self.geometry = patches.geometry(shape, self.axes, self.size)
-        key = (self.model, self.codec, tuple(self.geometry), header.version, payload.lanes, payload.schedule)
+        key = (self.model, self.codec, tuple(self.geometry), payload.lanes, payload.schedule)
         super().__init__(key, _share(self.model, self.geometry))
 
     @classmethod
@@ -225,31 +208,20 @@ class DecodeJob(scheduler.Job):
         return list(zip(*classes, strict=True))
 
 
-def _ycbcr(array: NDArray[Any], axes: Axes) -> NDArray[np.uint8] | None:
-    """Luma and chroma of an array that was decoded from a JPEG; None of any other."""
-    if axes.channel is None or array.shape[axes.channel] != 3 or array.dtype != np.uint8:
-        return None
-    return colour.to_ycbcr(array, axes.channel)
-
-
-def _model_for(array: NDArray[Any], axes: Axes, name: str, codec: str, was_jpeg: bool) -> tuple[catalog.Loaded, Axes]:
-    """The model to try, and the axes it takes: 16-bit channels are images of their own to a model of one channel."""
-    channels, deep = 1 if axes.channel is None else array.shape[axes.channel], samples.is_deep(array.dtype)
-    auto = AUTO_YCBCR if was_jpeg else AUTO_DEEP if deep else AUTO[channels]
-    if codec == "local_bits_back":
-        auto = AUTO_FLOW[channels]
+def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> catalog.Loaded:
+    """The model to try."""
+    channels = 1 if axes.channel is None else shape[axes.channel]
+    auto = (AUTO_FLOW if codec == "local_bits_back" else AUTO)[channels]
     model = catalog.load(auto if name == "auto" else name, scheduler.device())
     if codec not in model.net.cores:
         whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"
         raise ModelError(f"model {name!r} is one for {whose}: use that codec, or model='auto'")
-    if deep and model.net.channels == 1:
-        return model, replace(axes, channel=None)
-    if model.net.channels != channels and not (deep and model.net.levels < samples.LEVELS):
+    if model.net.channels != channels:
         raise ModelError(
-            f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {array.shape} has {channels}: "
+            f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {shape} has {channels}: "
             "set channel_axis, or model='auto'"
         )
-    return model, axes
+    return model
 
 
 def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:

@@ -53,7 +53,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         TypeError
             Objects, or a dtype that cannot be described in a frame.
         ValueError
-            An array of uint8, uint16 or int16 that does not have the axes configured.
+            An array of uint8 that does not have the axes configured.
         MissingModel, ModelError
             The model is not there, or does not have the array's channels.
         """
@@ -103,17 +103,14 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 class BitSwap(_LearnedCodec):
     """Lossless compression by a learned model, Bit-Swap coding and integers only.
 
-    Images of uint8 with one or three channels, and of uint16 and int16, are coded by the model; every other array, and
-    everything that the model cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model
-    alone.
+    Images of uint8 with one or three channels are coded by the model; every other array, and everything that the model
+    cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model alone.
 
     Parameters
     ----------
     model : str
-        "auto": photo-ycbcr8-v1 for RGB that was decoded from a JPEG (which each chunk is asked), photo-rgb8-v2 for
-        other uint8 of three channels, photo-gray8-v2 for one, science-gray16-v1 for uint16 and int16, every channel of
-        which is an image of its own. Otherwise a model's name, or its id in hex digits. A model
-        for 8 bits leaves 16-bit arrays to Zstandard. Decoding does not need it: every frame names its model.
+        "auto": photo-rgb8-v2 for three channels, photo-gray8-v2 for one. Otherwise a model's name, or its id in hex
+        digits. Decoding does not need it: every frame names its model.
     channel_axis : "auto", int or None
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.

@@ -2,8 +2,7 @@
 
 `build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2);
 stored payloads are `stored.py`'s. Nothing here takes memory in proportion to a number that a frame states: every length
-is compared with the bytes that are there. Imports nothing of this package but the errors, the dtype texts
-and the scale of samples.
+is compared with the bytes that are there. Imports nothing of this package but the errors and the dtype texts.
 """
 
 import math
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 
 from .dtypes import dtype_text, parse_dtype
 from .errors import FormatError
-from .samples import Scale, is_deep
 
 BytesLike = bytes | memoryview
 
 MAGIC = b"\x89BS"
-WORDS: dict[int, type[np.uint8] | type[np.uint16]] = {1: np.uint16, 2: np.uint8}
-"""Words of a message's tail, by format version (FORMAT.md 2)."""
+VERSION = 1
 CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
@@ -56,8 +53,6 @@ class Header:
     shape : tuple of int
     codec : str
         One of the names in CODECS.
-    version : int
-        Of the format; stored routes have version 1 only.
     """
 
     route: Route
@@ -66,7 +61,6 @@ class Header:
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     codec: str = "bit_swap"
-    version: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -90,9 +84,7 @@ class ModelPayload:
     schedule : tuple of (patches, core mode)
         One pair per group, in encoding order.
     heads : uint32 array, shape (lanes,)
-    tail : uint8 array (version 1: uint16), shape (words,), bottom of the stack first
-    scale : Scale
-        Of 16-bit samples; others have none.
+    tail : uint8 array, shape (words,), bottom of the stack first
     """
 
     model_id: bytes
@@ -101,8 +93,7 @@ class ModelPayload:
     lanes: int
     schedule: tuple[tuple[int, int], ...]
     heads: NDArray[np.uint32]
-    tail: NDArray[np.uint8] | NDArray[np.uint16]
-    scale: Scale | None = None
+    tail: NDArray[np.uint8]
 
 
 def build(header: Header, payload: BytesLike) -> bytes:
@@ -115,7 +106,7 @@ def build(header: Header, payload: BytesLike) -> bytes:
     """
     text = dtype_text(header.dtype).encode()
     codec = {name: number for number, name in CODECS.items()}[header.codec]
-    start = MAGIC + bytes([header.version, codec, header.route])
+    start = MAGIC + bytes([VERSION, codec, header.route])
     fields = struct.pack("<IB", header.checksum, "CF".index(header.layout))
     rest = fields + _varints([len(text)]) + text + _varints([len(header.shape), *header.shape])
     checksum = zlib.crc32(payload, zlib.crc32(rest, zlib.crc32(start)))
@@ -135,9 +126,9 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     reader = _Reader(data)
     if bytes(reader.take(3, "magic")) != MAGIC:
         raise FormatError("not a frame of numcodecs_bitswap: the magic bytes differ")
-    if (version := reader.byte("version")) not in WORDS:
+    if (version := reader.byte("version")) != VERSION:
         raise FormatError(
-            f"the frame has format version {version}; this release reads 1 to {max(WORDS)}: "
+            f"the frame has format version {version}; this release reads {VERSION}: "
             "it was written by a newer version of numcodecs_bitswap, upgrade to read it"
         )
     if (codec := reader.byte("codec")) not in CODECS:
@@ -148,8 +139,6 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
         raise FormatError("the frame checksum does not match: the bytes were truncated or altered")
     if route not in Route.__members__.values():
         raise FormatError(f"route {route} is out of range")
-    if version != 1 and route != Route.MODEL:
-        raise FormatError(f"route {route} has version 1, not {version}")
     (content,) = struct.unpack("<I", reader.take(4, "content checksum"))
     if (layout := reader.byte("layout")) > 1:
         raise FormatError(f"layout {layout} is out of range")
@@ -160,7 +149,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     # Lengths of zero are left out: numpy, too, takes no array whose other lengths overflow.
     if math.prod(n for n in (dtype.itemsize, *shape) if n) > LARGEST:
         raise FormatError(f"an array of shape {shape} is too large")
-    header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec], version)
+    header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec])
     if header.nbytes == 0 and (route != Route.RAW or reader.left):
         raise FormatError("an empty array has route raw and no payload")
     return header, reader.rest()
@@ -171,9 +160,8 @@ def build_model(payload: ModelPayload) -> bytes:
     y, x, channel = payload.axes
     axes = bytes([y, x, NO_CHANNEL if channel is None else channel, payload.patch_log2])
     schedule = [2 * patches + mode for patches, mode in payload.schedule]
-    counts = _varints([*(payload.scale or ()), payload.lanes, len(schedule), *schedule, len(payload.tail)])
-    tail = payload.tail.astype(payload.tail.dtype.newbyteorder("<"))
-    return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + tail.tobytes()
+    counts = _varints([payload.lanes, len(schedule), *schedule, len(payload.tail)])
+    return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + payload.tail.tobytes()
 
 
 def parse_model(header: Header, data: memoryview) -> ModelPayload:
@@ -184,10 +172,8 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     FormatError
         A field out of range, or a payload that is too short or too long.
     """
-    if header.dtype.str != "|u1" and not is_deep(header.dtype):
-        raise FormatError(f"the model route holds uint8, uint16 or int16, not {header.dtype}")
-    if header.codec == "local_bits_back" and header.version == 1:
-        raise FormatError("version 1 of the format has no local bits-back: the frame was altered")
+    if header.dtype.str != "|u1":
+        raise FormatError(f"the model route holds uint8, not {header.dtype}")
     reader = _Reader(data)
     model_id = bytes(reader.take(16, "model id"))
     y, x, channel, patch_log2 = reader.take(4, "axes and patch size")
@@ -199,9 +185,6 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
         raise FormatError(f"{header.shape[channel]} channels: only 1 or 3 are possible")
     if not 3 <= patch_log2 <= 12:
         raise FormatError(f"patch log2 {patch_log2} is out of range")
-    scale = Scale(reader.varint("offset"), reader.varint("step")) if is_deep(header.dtype) else None
-    if scale is not None and not (scale.offset < 1 << 16 and 1 <= scale.step < 1 << 16):
-        raise FormatError(f"{scale} is out of range")
     if not 1 <= (lanes := reader.varint("lanes")) <= 1 << 16:
         raise FormatError(f"{lanes} lanes are out of range")
     if not 1 <= (groups := reader.varint("groups")) <= reader.left:
@@ -209,14 +192,14 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     schedule = tuple((code >> 1, code & 1) for code in (reader.varint("schedule") for _ in range(groups)))
     if any(patches == 0 for patches, _ in schedule):
         raise FormatError("a group has no patches")
-    words, word = reader.varint("words"), np.dtype(WORDS[header.version])
-    if reader.left != 4 * lanes + word.itemsize * words:
+    words = reader.varint("words")
+    if reader.left != 4 * lanes + words:
         raise FormatError(f"{lanes} lanes and {words} words do not fill the {reader.left} bytes that are left")
     heads = np.frombuffer(reader.take(4 * lanes, "heads"), "<u4").astype(np.uint32)
-    if int(heads.min()) < 1 << (32 - 8 * word.itemsize):
+    if int(heads.min()) < 1 << 24:
         raise FormatError("a head is out of range")
-    tail = np.frombuffer(reader.rest(), word.newbyteorder("<")).astype(word)
-    return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail, scale)
+    tail = np.frombuffer(reader.rest(), np.uint8).copy()
+    return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail)
 
 
 def _varints(values: Iterable[int]) -> bytes:

@@ -15,11 +15,7 @@ import numpy as np
 from .errors import ModelError
 
 AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
-"""The model that "auto" means for uint8, by the number of channels."""
-AUTO_YCBCR = "photo-ycbcr8-v1"
-"""And for RGB that was decoded from a JPEG."""
-AUTO_DEEP = "science-gray16-v1"
-"""And for 16-bit samples, every channel of which is an image of its own."""
+"""The model that "auto" means, by the number of channels."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
 """And for local bits-back."""
 
@@ -31,9 +27,7 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-ycbcr8-v1 for RGB of uint8 that was decoded from a JPEG, photo-rgb8-v2 for other RGB,
-        photo-gray8-v2 for one channel, science-gray16-v1 for uint16 and int16), a model's name, or its id in hex
-        digits.
+        "auto" (photo-rgb8-v2 for three channels, photo-gray8-v2 for one), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `patches.image_axes`.

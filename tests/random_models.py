@@ -37,10 +37,9 @@ class Networks:
         self.layer(f"{name}.head", self.width, outputs)
         self.layer(f"{name}.skip", inputs, outputs)
 
-    def stage(self, t: int, blocks: int, channels: int, mixtures: int, levels: int = 256) -> None:
-        more = 4 * (levels > 256)
-        self.trunk(f"stage{t}.a", blocks, (17 + more) * channels, phase(channels, mixtures))
-        self.trunk(f"stage{t}.b", blocks, (33 + more) * channels, 2 * phase(channels, mixtures))
+    def stage(self, t: int, blocks: int, channels: int, mixtures: int) -> None:
+        self.trunk(f"stage{t}.a", blocks, 17 * channels, phase(channels, mixtures))
+        self.trunk(f"stage{t}.b", blocks, 33 * channels, 2 * phase(channels, mixtures))
         for ab in ("11", "01", "10"):
             for ch in range(1, channels):
                 self.layer(f"stage{t}.phase{ab}.{ch}.in", self.width + ch, self.width + 2)
@@ -65,8 +64,6 @@ def random_hierarchy(
     mixtures: int = 2,
     layers: int = 2,
     width: int = 5,
-    levels: int = 256,
-    colour: str = "rgb",
 ) -> Path:
     """A model of kind `bit_swap`; its networks have two blocks in the stages, one elsewhere."""
     networks, z = Networks(seed, width), 3
@@ -74,7 +71,7 @@ def random_hierarchy(
     means, scales = networks.rng.integers(-2000, 2000, z), networks.rng.integers(0, 128, z)
     networks.tensors["prior"] = np.stack([means, scales]).astype(np.int32)
     for t in range(1, stages + 2):
-        networks.stage(t, blocks["stage" if t <= stages else "direct"], channels, mixtures, levels)
+        networks.stage(t, blocks["stage" if t <= stages else "direct"], channels, mixtures)
     for n in range(layers):
         networks.trunk(f"q{n + 1}", blocks["core"], z if n else 4 * channels, 2 * z)
         networks.trunk(f"p{n}", blocks["core"], z, 2 * z if n else 4 * phase(channels, mixtures))
@@ -88,12 +85,8 @@ def random_hierarchy(
         "latent_channels": z,
         "blocks": blocks,
     }
-    if levels > 256:
-        arch |= {"format": 3, "levels": levels}
-    if colour != "rgb":
-        arch |= {"format": 4, "colour": colour}
-    sizes = f"{channels}-{stages}-{mixtures}-{layers}-{width}-{levels}"
-    return networks.save(folder / f"{seed}-{sizes}-{colour}.safetensors", arch)
+    sizes = f"{channels}-{stages}-{mixtures}-{layers}-{width}"
+    return networks.save(folder / f"{seed}-{sizes}.safetensors", arch)
 
 
 def random_vae(

@@ -2,8 +2,7 @@
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
 with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`. None
-of them imports torch or
-anything of the package, so that the package can be held against the page.
+of them imports torch or anything of the package, so that the package can be held against the page.
 """
 
 import json
@@ -19,7 +18,6 @@ import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
-import reference_deep as deep
 from reference_flow import decode_flow
 from reference_model import FrameError, Model, require
 from reference_symbols import (
@@ -77,8 +75,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     """
     reader = Reader(frame)
     require(reader.take(3) == b"\x89BS", "magic")
-    version = reader.integer(1)
-    require(version in WORD_BITS, "version 1..2")
+    require(reader.integer(1) == 1, "version 1")
     codec = reader.integer(1)
     require(codec in CODECS, "codec 1..3")
     route = reader.integer(1)
@@ -87,7 +84,6 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     layout = reader.integer(1)
     require(route <= 4, "route 0..4")
     require(layout <= 1, "layout 0..1")
-    require(version == 1 or route == 4, "frames of version 2 are of route 4")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
     require(ndim <= 64, "ndim 0..64")
@@ -99,9 +95,8 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
 
     order: Any = "CF"[layout]
     if route == 4:
-        require(codec != 3 or version == 2, "codec 3 with route 4 is of version 2")
-        require(dtype.str in ("|u1", *deep.DTYPES), "a model payload is of |u1 or of 16 bits")
-        array = np.asarray(model_payload(reader, version, codec, dtype, shape, find_model), order=order)
+        require(dtype.str == "|u1", "a model payload is of |u1")
+        array = np.asarray(model_payload(reader, codec, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -178,17 +173,13 @@ def unpack(payload: bytes, size: int) -> bytes:
 # ---- 1.2 Model payload
 
 
-def model_payload(
-    reader: Reader, version: int, codec: int, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel
-) -> NDArray[Any]:
+def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
     model_id = reader.take(16)
     y, x, channel = reader.take(3)
     require(len({y, x, channel}) == 3, "the three axes differ")
     require(max(y, x) < len(shape) and (channel < len(shape) or channel == 255), "axes of the array")
     patch_log2 = reader.integer(1)
     require(3 <= patch_log2 <= 12, "patch log2 3..12")
-    offset, step = (reader.varint(), reader.varint()) if dtype.itemsize == 2 else (0, 1)
-    require(offset < 2**16 and 1 <= step < 2**16, "offset 0..65535, step 1..65535")
     lanes = reader.varint()
     require(1 <= lanes <= 65536, "lanes 1..65536")
     groups = reader.varint()
@@ -197,42 +188,28 @@ def model_payload(
     require(min(schedule)[0] >= 1, "a group has one patch or more")
     words = reader.varint()
     heads = np.frombuffer(reader.take(4 * lanes), "<u4").tolist()
-    size = WORD_BITS[version] // 8
-    tail = np.frombuffer(reader.take(size * words), f"<u{size}").tolist()
-    require(min(heads) >= 2 ** (32 - WORD_BITS[version]), "heads in [2^(32 - W), 2^32)")
+    tail = list(reader.take(words))
+    require(min(heads) >= 2**24, "heads in [2^24, 2^32)")
     require(not reader.rest, "the payload ends after the tail")
 
     model = Model(find_model(model_id), model_id)
     channels = shape[channel] if channel != 255 else 1
     require(channels == model.channels, "channels of the model")
-    require(dtype.itemsize == 1 or model.deep, "a model of 65536 levels for samples of 16 bits")
 
     # 1.3 From patches to the array
     leading = [n for axis, n in enumerate(shape) if axis not in (y, x, channel)]
     images = np.zeros((math.prod(leading), shape[y], shape[x], channels), np.int64)
-    message = Message(heads, tail, version)
+    message = Message(heads, tail)
     for tiles, mode in reversed(cut_into_groups(tile(*images.shape[:3], 1 << patch_log2), schedule)):
         h, w = tiles[0][3:]
         field = decode_field(model, message, CODECS[codec][mode], len(tiles), h, w)
         for (n, top, left, _, _), pixels in zip(tiles, field, strict=True):
             images[n, top : top + h, left : left + w] = pixels
     require(message.is_empty(), "the message is empty after the last group")
-    coded = images.astype(np.uint8) if dtype.itemsize == 1 else deep.samples(images, offset, step, dtype)
-    array = from_ycbcr(coded) if model.ycbcr else coded
-    array = array.reshape(*leading, *coded.shape[1:])
+    array = images.astype(np.uint8).reshape(*leading, *images.shape[1:])
     if channel == 255:
         return np.moveaxis(array[..., 0], (-2, -1), (y, x))
     return np.moveaxis(array, (-3, -2, -1), (y, x, channel))
-
-
-# ---- 1.5 Colour
-
-
-def from_ycbcr(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Red, green and blue of Y, Cb and Cr."""
-    luma, b, r = (x[..., n].astype(np.int64) - (128 if n else 0) for n in range(3))
-    red, green = luma + (91881 * r + 32768 >> 16), luma + (-22554 * b - 46802 * r + 32768 >> 16)
-    return np.stack([red, green, luma + (116130 * b + 32768 >> 16)], -1).clip(0, 255).astype(np.uint8)
 
 
 # ---- 1.3 From patches to the array
@@ -265,22 +242,17 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
 
 # ---- 2. Message
 
-WORD_BITS = {1: 16, 2: 8}
 
-
-def empty_heads(lanes: int, version: int) -> list[int]:
-    if version == 1:
-        return [2**16] * lanes
+def empty_heads(lanes: int) -> list[int]:
     return [2**24 + (lane + 1) * 2654435761 % 2**32 // 2**8 for lane in range(lanes)]
 
 
 class Message:
-    def __init__(self, heads: list[int], tail: list[int], version: int) -> None:
-        self.heads, self.tail, self.version = heads, tail, version
-        self.word, self.posterior_floor = 2 ** WORD_BITS[version], int(version == 1)
+    def __init__(self, heads: list[int], tail: list[int]) -> None:
+        self.heads, self.tail = heads, tail
 
     def is_empty(self) -> bool:
-        return not self.tail and self.heads == empty_heads(len(self.heads), self.version)
+        return not self.tail and self.heads == empty_heads(len(self.heads))
 
     def push(self, block: Block, symbols: Ints) -> None:
         """Push symbols of any shape, flattened in C order."""
@@ -291,8 +263,8 @@ class Message:
             freq = block.cum(i, flat[i] + 1) - start
             require(freq > 0, "a symbol that is pushed has a frequency")
             while head >= freq << 16:
-                self.tail.append(head % self.word)
-                head //= self.word
+                self.tail.append(head % 2**8)
+                head //= 2**8
             self.heads[lane] = ((head // freq) << 16) + head % freq + start
 
     def pop(self, block: Block) -> Ints:
@@ -304,9 +276,9 @@ class Message:
             s = bisect_right(range(1, block.alphabet), r, key=lambda s: block.cum(i, s))
             start = block.cum(i, s)
             head = (block.cum(i, s + 1) - start) * (head // 2**16) + r - start
-            while head < 2**32 // self.word:
+            while head < 2**24:
                 require(len(self.tail) > 0, "no word is taken from an empty tail")
-                head = head * self.word + self.tail.pop()
+                head = head * 2**8 + self.tail.pop()
             self.heads[lane] = head
             symbols.append(s)
         return np.array(symbols, np.int64)
@@ -349,32 +321,27 @@ class Phase(NamedTuple):
     y: Ints
     base: Ints
     channel_networks: str = ""  # their name without the channel; the core has none
-    g: Ints | None = None  # of samples of 16 bits: steps
 
 
 def distribution(model: Model, phase: Phase, x: Ints, ch: int) -> Block:
     """Channel `ch` of the pixels x (g, rows, columns, c) that exist, given their lower channels (4.3)."""
     h, y, base = (values[:, : x.shape[1], : x.shape[2]] for values in (phase.h, phase.y, phase.base))
     k, c = model.mixtures, model.channels
-    g = None if phase.g is None else phase.g[:, : x.shape[1], : x.shape[2]]
     own = y[..., 3 * k * ch : 3 * k * (ch + 1)]
     if phase.channel_networks and ch > 0:
-        own = own + correction(model, f"{phase.channel_networks}.{ch}", h, x[..., :ch], base[..., :ch], g)
+        own = own + correction(model, f"{phase.channel_networks}.{ch}", h, x[..., :ch], base[..., :ch])
     logits, offsets, scales = np.split(own.reshape(-1, 3 * k), 3, -1)
     own_base, chain = base[..., ch].reshape(-1, 1), np.zeros((len(logits), 1), np.int64)
     for lower in range(ch):
         e = y[..., 3 * k * c + ch * (ch - 1) // 2 + lower].clip(-127, 127)
         chain += (e * (32 * x[..., lower] - base[..., lower]) >> 6).reshape(-1, 1)
-    if g is not None:
-        return deep.parameters(own_base, g[..., ch].reshape(-1, 1), logits, offsets, scales, chain)
     means = own_base + offsets.clip(-8160, 8160) + chain
     return Mixture(logits.clip(-127, 127), means, scales.clip(0, 127), 256)
 
 
-def correction(model: Model, name: str, h: Ints, lower: Ints, base: Ints, g: Ints | None = None) -> Ints:
-    """What a channel network adds to the 3 K values (4.4, 4.5), given the lower channels' values and bases."""
-    off = lower - ((base + 16) >> 5) if g is None else (32 * lower - base) >> g[..., : lower.shape[-1]]
-    d = off.clip(-127, 127)
+def correction(model: Model, name: str, h: Ints, lower: Ints, base: Ints) -> Ints:
+    """What a channel network adds to the 3 K values (4.4), given the lower channels' values and bases."""
+    d = (lower - ((base + 16) >> 5)).clip(-127, 127)
     v = linear(model, f"{name}.in", np.concatenate([h, d], -1)).clip(0, 127)
     return linear(model, f"{name}.out", v)
 
@@ -409,28 +376,24 @@ def window(grid: Ints, first: int) -> list[Ints]:
     return [at(grid, m, n) for m in steps for n in steps]
 
 
-def inputs(model: Model, c: Ints, values: list[Ints], ref: Ints) -> tuple[Ints, Ints | None]:
-    """u of both kinds of stages, and g of section 5.2; ref in 1/32 level."""
-    if model.deep:
-        return deep.inputs(c, values, ref)
-    r = (ref + 16) >> 5
-    return np.concatenate([*((v - r).clip(-127, 127) for v in values), (r - 128).clip(-127, 127)], -1), None
+def inputs(values: list[Ints], r: Ints) -> Ints:
+    """u of a pass, given its reference r."""
+    return np.concatenate([*((v - r).clip(-127, 127) for v in values), (r - 128).clip(-127, 127)], -1)
 
 
 def pass_a(model: Model, stage: str, c: Ints) -> list[Phase]:
     s = c + at(c, 0, 1) + at(c, 1, 0) + at(c, 1, 1)
-    u, g = inputs(model, c, window(c, -1), 8 * s)
-    h, y = trunk(model, f"{stage}.a", u)
-    return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11", g)]
+    h, y = trunk(model, f"{stage}.a", inputs(window(c, -1), (s + 2) >> 2))
+    return [Phase(1, 1, h, y, 8 * s, f"{stage}.phase11")]
 
 
 def pass_b(model: Model, stage: str, c: Ints, d: Ints) -> list[Phase]:
     s01 = c + at(c, 0, 1) + at(d, -1, 0) + d
     s10 = c + at(c, 1, 0) + at(d, 0, -1) + d
-    u, g = inputs(model, c, window(c, -1) + window(d, -2), 4 * (s01 + s10))
+    u = inputs(window(c, -1) + window(d, -2), (s01 + s10 + 4) >> 3)
     h, y = trunk(model, f"{stage}.b", u)
     y01, y10 = np.split(y, 2, -1)
-    return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01", g), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10", g)]
+    return [Phase(0, 1, h, y01, 8 * s01, f"{stage}.phase01"), Phase(1, 0, h, y10, 8 * s10, f"{stage}.phase10")]
 
 
 def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Mixture, Ints]]:
@@ -443,15 +406,7 @@ def blocks(model: Model, phases: list[Phase], field: Ints) -> Iterator[tuple[Mix
 
 def pop_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
     for block, values in blocks:
-        pop_one(message, block, values)
-
-
-def pop_one(message: Message, block: Block, values: Ints) -> None:
-    """Of 16-bit samples the buckets and then the low bits (3.8)."""
-    popped = message.pop(block)
-    if isinstance(block, deep.DeepMixture):
-        popped = block.join(popped, message.pop(block.low_bits(popped)))
-    values[...] = popped.reshape(values.shape)
+        values[...] = message.pop(block).reshape(values.shape)
 
 
 def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: int, w: int, shifts: bool) -> Ints:
@@ -462,9 +417,9 @@ def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: in
         lambda: pass_b(model, stage, coarse, cells[:, 1::2, 1::2]),
     ):
         for block, values in blocks(model, phases(), field):
-            if shifts and has_shift(message, block):
+            if shifts and has_shift(block):
                 block = block.shifted(2 * int(message.pop(SHIFT)[0]) - 6)
-            pop_one(message, block, values)
+            values[...] = message.pop(block).reshape(values.shape)
     return field
 
 
@@ -473,8 +428,8 @@ def decode_stage(model: Model, stage: str, message: Message, coarse: Ints, h: in
 SHIFT = Listed(categorical, np.array([[-33, -33, -33, 0, -33, -33, -33, -33]]), 8)
 
 
-def has_shift(message: Message, block: Block) -> bool:
-    return message.version == 2 and len(block) >= 256
+def has_shift(block: Block) -> bool:
+    return len(block) >= 256
 
 
 DecodeCore = Callable[[Model, Message, int, int, int], Ints]
@@ -500,14 +455,10 @@ class Core(Protocol):
         """Zeros of the shapes of x, z_1, ..., z_M."""
         ...
 
-    def origin(self) -> Iterable[tuple[Block, Ints]]:
-        """What is popped before all else (6.5), with the views of its symbols."""
-        ...
-
     def prior(self) -> Block: ...
 
-    def q(self, n: int, below: Ints, floor: int) -> Block:
-        """q_n, given number n - 1, with F = floor."""
+    def q(self, n: int, below: Ints) -> Block:
+        """q_n, given number n - 1."""
         ...
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
@@ -524,42 +475,26 @@ class BitSwapCore:
     def __init__(self, model: Model, g: int, h: int, w: int) -> None:
         self.model = model
         self.data, self.grid = (g, h, w, model.channels), (g, *halve(h, w))
-        self.o, self.g_less_2 = np.zeros((2, g, model.channels), np.int64)
 
     def chain(self) -> list[Ints]:
         layer = (*self.grid, self.model.latent_channels)
         return [np.zeros(shape, np.int64) for shape in (self.data, *[layer] * self.model.latent_layers)]
 
-    def origin(self) -> Iterable[tuple[Block, Ints]]:
-        for ch in range(self.model.channels if self.model.deep else 0):
-            yield Uniform(len(self.o), 2**16), self.o[:, ch]
-            yield Uniform(len(self.o), 16), self.g_less_2[:, ch]
-
     def prior(self) -> Block:
         return latents(np.tile(self.model.prior.reshape(-1), (*self.grid, 1)))
 
-    def q(self, n: int, below: Ints, floor: int) -> Block:
-        u = below - 64 if n > 1 else self.seen(vectors_of_cells(complete(below)))
-        return latents(trunk(self.model, f"q{n}", u)[1], floor)
+    def q(self, n: int, below: Ints) -> Block:
+        u = below - 64 if n > 1 else (vectors_of_cells(complete(below)) - 128).clip(-127, 127)
+        return latents(trunk(self.model, f"q{n}", u)[1], 0)
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
         h, y = trunk(self.model, f"p{n}", above - 64)
         if n > 0:
             yield latents(y), own
         else:
-            shape = (*self.grid, self.model.channels)
-            base, g = np.full(shape, 4096), None
-            if self.model.deep:
-                base, g = (np.broadcast_to(v[:, None, None], shape) for v in (32 * self.o, self.g_less_2 + 2))
+            base = np.full((*self.grid, self.model.channels), 4096)
             parts = zip(PHASES, np.split(y, 4, -1), strict=True)
-            yield from blocks(self.model, [Phase(a, b, h, part, base, g=g) for (a, b), part in parts], own)
-
-    def seen(self, vectors: Ints) -> Ints:
-        """x as network input."""
-        if not self.model.deep:
-            return (vectors - 128).clip(-127, 127)
-        o, g = (np.tile(v, 4)[:, None, None] for v in (self.o, self.g_less_2 + 2))
-        return (32 * vectors - 32 * o >> g).clip(-127, 127)
+            yield from blocks(self.model, [Phase(a, b, h, part, base) for (a, b), part in parts], own)
 
 
 def vectors_of_cells(cells: Ints) -> Ints:
@@ -579,23 +514,21 @@ def decode_bit_swap(model: Model, message: Message, g: int, h: int, w: int) -> I
     """The loop's last round pops x."""
     core = core_of(model, g, h, w)
     chain = core.chain()
-    pop_all(message, core.origin())
     pop_all(message, [(core.prior(), chain[-1])])
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
-        message.push(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])
+        message.push(core.q(n + 1, chain[n]), chain[n + 1])
     return chain[0]
 
 
 def decode_bb_ans(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
     core = core_of(model, g, h, w)
     chain = core.chain()
-    pop_all(message, core.origin())
     pop_all(message, [(core.prior(), chain[-1])])
     for n in reversed(range(model.latent_layers)):
         pop_all(message, core.p(n, chain[n + 1], chain[n]))
     for n in reversed(range(model.latent_layers)):
-        message.push(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])
+        message.push(core.q(n + 1, chain[n]), chain[n + 1])
     return chain[0]
 
 
@@ -615,18 +548,15 @@ class VaeCore:
         data = (self.g, self.model.height, self.model.width, self.model.channels)
         return [np.zeros(shape, np.int64) for shape in (data, (self.g, self.model.latent_channels))]
 
-    def origin(self) -> Iterable[tuple[Block, Ints]]:
-        return []
-
     def prior(self) -> Block:
         return Uniform(self.g * self.model.latent_channels, self.buckets)
 
-    def q(self, n: int, below: Ints, floor: int) -> Block:
+    def q(self, n: int, below: Ints) -> Block:
         x = below.reshape(self.g, -1)
         levels = self.model.levels
         u = (x - 128).clip(-127, 127) if levels == 256 else x * (127 // (levels - 1))
         mean, scale = (values.reshape(-1) for values in np.split(trunk(self.model, "q", u)[1], 2, -1))
-        return GaussianBuckets(64 * mean.clip(-256, 256), scale.clip(0, 127), self.model.latent_bits, floor)
+        return GaussianBuckets(64 * mean.clip(-256, 256), scale.clip(0, 127), self.model.latent_bits, 0)
 
     def p(self, n: int, above: Ints, own: Ints) -> Iterator[tuple[Block, Ints]]:
         middle = [(edge((2 * z + 1) * 2 ** (9 - self.model.latent_bits)) + 64) >> 7 for z in range(self.buckets)]
@@ -654,8 +584,7 @@ def likelihood(model: Model, y: Ints) -> Block:
 
 def decode_direct(model: Model, message: Message, g: int, h: int, w: int) -> Ints:
     if (h, w) == (1, 1):
-        levels = 2**16 if model.deep else 256
-        return np.stack([message.pop(Uniform(g, levels)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
+        return np.stack([message.pop(Uniform(g, 256)) for _ in range(model.channels)], -1).reshape(g, 1, 1, -1)
     coarse = decode_direct(model, message, g, *halve(h, w))
     return decode_stage(model, f"stage{model.stages + 1}", message, coarse, h, w, False)
 

@@ -68,11 +68,7 @@ class Model:
             arch = {"patch_log2": 8} | json.loads(self.file.metadata()["arch"])
             self.kind: str = arch["kind"]
             require(self.kind in SIZES, "a model of kind bit_swap, vae or flow")
-            self.deep = self.kind == "bit_swap" and arch.get("levels", 256) == 65536
-            formats = ((3,) if self.deep else (1, 2, 4)) if self.kind == "bit_swap" else (2,)
-            require(arch["format"] in formats, "a format of this kind")
-            self.ycbcr = arch["format"] == 4
-            require(not self.ycbcr or (arch["channels"], arch["colour"]) == (3, "ycbcr"), "colour of three channels")
+            require(arch["format"] in ((1, 2) if self.kind == "bit_swap" else (2,)), "a format of this kind")
             require(all(arch[key] in allowed for key, allowed in SIZES[self.kind].items()), "sizes of the model")
             require(all(count in range(65) for count in arch["blocks"].values()), "blocks 0..64")
             self.channels: int = arch["channels"]
@@ -157,8 +153,8 @@ class Model:
         c = self.channels
         for t in range(1, self.stages + 2):
             count = blocks["stage" if t <= self.stages else "direct"]
-            width_a = self.read_trunk(f"stage{t}.a", count, (21 if self.deep else 17) * c, self.phase())
-            width_b = self.read_trunk(f"stage{t}.b", count, (37 if self.deep else 33) * c, 2 * self.phase())
+            width_a = self.read_trunk(f"stage{t}.a", count, 17 * c, self.phase())
+            width_b = self.read_trunk(f"stage{t}.b", count, 33 * c, 2 * self.phase())
             for name, width in (("phase11", width_a), ("phase01", width_b), ("phase10", width_b)):
                 for ch in range(1, c):
                     inner = self.read_layer(f"stage{t}.{name}.{ch}.in", width + ch)

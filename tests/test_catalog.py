@@ -54,10 +54,10 @@ def id_of(path: Path) -> str:
 
 def test_shipped_models_are_what_the_catalog_says() -> None:
     lines: dict[str, Any] = json.loads((catalog.WEIGHTS / "catalog.json").read_text())
-    assert {"photo-rgb8-v1", "photo-gray8-v1", "tiny-rgb8-v1", "tiny-gray8-v1"} <= set(lines)
+    assert {"photo-rgb8-v2", "photo-gray8-v2", "tiny-rgb8-v1", "tiny-gray8-v1"} <= set(lines)
     for name, line in lines.items():
         assert hashlib.sha256(catalog.read(catalog.find(name))).hexdigest() == line["sha256"]
-        assert catalog.load(name, "cpu").net.channels == (3 if "rgb" in name or "ycbcr" in name else 1)
+        assert catalog.load(name, "cpu").net.channels == (3 if "rgb" in name else 1)
 
 
 def test_by_name_and_by_id() -> None:

@@ -278,6 +278,16 @@ def test_bytes_are_a_function_of_values_and_layout(codec_class: Any) -> None:
     )
 
 
+@given(st.sampled_from(["<u2", ">u2", "<i2", ">i2"]), image_shapes, st.integers(0, 9))
+def test_16_bit_images_are_stored(codec_class: Any, dtype: str, shape: tuple[int, ...], seed: int) -> None:
+    """Whichever model is named."""
+    image = (picture(shape, seed).astype(np.int64) * 40 - 300).astype(dtype)
+    for model in ("auto", tiny(codec_class)):
+        frame = codec_class(model=model).encode(image)
+        assert route(frame) != Route.MODEL
+        assert_identical(codec_class().decode(frame), image)
+
+
 def test_axes_that_the_array_does_not_have(codec_class: Any) -> None:
     with pytest.raises(ValueError, match="axis 3"):
         codec_class(channel_axis=3).encode(picture((30, 30)))

@@ -1,4 +1,4 @@
-"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md section 1.5)."""
+"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md section 9)."""
 
 import io
 
@@ -10,8 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap import BBANS, BitSwap, catalog, colour
-from numcodecs_bitswap.frame import Route, parse, parse_model
+from numcodecs_bitswap import colour
 from pictures import photograph
 from strategies import assert_identical
 
@@ -77,55 +76,3 @@ def test_other_pictures_have_none() -> None:
     assert colour.to_ycbcr(one_wrong, 2) is not None
     one_wrong[17, 5, 1] ^= 1
     assert colour.to_ycbcr(one_wrong, 2) is None
-
-
-def model_of(frame: bytes) -> str | None:
-    """The name of the model that a frame is of, None of a stored one."""
-    header, payload = parse(memoryview(frame))
-    if header.route != Route.MODEL:
-        return None
-    return catalog.find(parse_model(header, payload).model_id).name
-
-
-def was_jpeg(height: int, width: int) -> NDArray[np.uint8]:
-    """A part of the photograph after a JPEG encoder and decoder."""
-    file = io.BytesIO()
-    Image.fromarray(photograph()[:height, :width]).save(file, "JPEG", quality=90)
-    return np.asarray(Image.open(file).convert("RGB"))
-
-
-@pytest.mark.parametrize("codec_class", [BitSwap, BBANS])
-def test_each_chunk_is_asked_whether_it_was_a_jpeg(codec_class: type[BitSwap]) -> None:
-    rgb = was_jpeg(96, 112)
-    frame = codec_class().encode(rgb)
-    assert model_of(frame) == "photo-ycbcr8-v1"
-    assert len(frame) < 0.95 * len(codec_class(model="photo-rgb8-v2").encode(rgb))
-    assert_identical(codec_class().decode(frame), rgb)
-    other = np.ascontiguousarray(photograph()[:96, :112])
-    assert model_of(codec_class().encode(other)) == "photo-rgb8-v2"
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2, 3])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_wherever_the_channels_are(axis: int, order: str) -> None:
-    stack = np.stack([was_jpeg(40, 48), was_jpeg(80, 96)[40:, 48:]])
-    array = np.asarray(np.moveaxis(stack, -1, axis), order=order)
-    codec = BitSwap(channel_axis=axis)
-    frame = codec.encode(array)
-    assert model_of(frame) == "photo-ycbcr8-v1"
-    assert_identical(codec.decode(frame), array)
-
-
-def test_what_was_no_jpeg_is_stored_by_a_model_of_luma_and_chroma() -> None:
-    codec, array = BitSwap(model="photo-ycbcr8-v1"), np.ascontiguousarray(photograph()[:64, :64])
-    frame = codec.encode(array)
-    assert model_of(frame) is None
-    assert_identical(codec.decode(frame), array)
-
-
-def test_gray_in_three_channels() -> None:
-    """Gray is luma without chroma, which costs next to nothing."""
-    gray = np.ascontiguousarray(photograph()[:128, :128, 1])
-    frame = BitSwap().encode(np.stack([gray] * 3, -1))
-    assert model_of(frame) == "photo-ycbcr8-v1"
-    assert len(frame) < 1.05 * len(BitSwap().encode(gray))

@@ -117,14 +117,13 @@ def test_places_compiled_and_in_torch(seed: int) -> None:
         assert torch.equal(each.join(symbols, places, shift, step, mantissa), values)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 600), st.sampled_from([np.uint8, np.uint16]))
-def test_values_are_coded_alike_by_loops_and_by_symbols(seed: int, lanes: int, n: int, word: type) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 600))
+def test_values_are_coded_alike_by_loops_and_by_symbols(seed: int, lanes: int, n: int) -> None:
     """Pushed, popped again, and popped from any message: with every backend the same."""
     rng = np.random.default_rng(seed)
     values, means, deviations = some_values(seed, n)
-    least = 1 << (32 - 8 * word().itemsize)
     words = [
-        (rng.integers(least, 1 << 32, lanes, dtype=np.uint32), rng.integers(0, np.iinfo(word).max, 6 * n + 99, word))
+        (rng.integers(1 << 24, 1 << 32, lanes, dtype=np.uint32), rng.integers(0, 255, 6 * n + 99, np.uint8))
         for _ in range(2)
     ]
     results = []

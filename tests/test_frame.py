@@ -138,7 +138,7 @@ def test_dtypes_without_a_text(dtype: Any) -> None:
         dtype_text(np.dtype(dtype))
 
 
-MODEL_HEADER = Header(Route.MODEL, 0, "C", np.dtype("u1"), (5, 16, 3, 24), version=2)
+MODEL_HEADER = Header(Route.MODEL, 0, "C", np.dtype("u1"), (5, 16, 3, 24))
 MODEL_PAYLOAD = ModelPayload(
     bytes(range(16)),
     (1, 3, 2),

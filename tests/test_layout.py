@@ -30,9 +30,9 @@ MAY_IMPORT = {
     "samples": set(),
     "colour": set(),
     "opening": {"errors"},
-    "frame": {"errors", "dtypes", "samples"},
+    "frame": {"errors", "dtypes"},
     "stored": {"errors", "frame"},
-    "train": {"errors", "samples", "colour", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
+    "train": {"errors", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}

@@ -21,7 +21,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import reference_decoder as ref
-import reference_deep as deep
 import reference_symbols as symbols
 from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
 from reference_decoder import Message
@@ -37,13 +36,13 @@ def varint(value: int) -> bytes:
     return (bytes([value & 127 | 128]) + varint(value >> 7)) if value > 127 else bytes([value])
 
 
-def build_frame(route: int, array: Array, payload: bytes, layout: int = 0, codec: int = 1, version: int = 1) -> bytes:
+def build_frame(route: int, array: Array, payload: bytes, layout: int = 0, codec: int = 1) -> bytes:
     dtype = array.dtype
     text = (json.dumps(dtype.descr, separators=(",", ":")) if dtype.names else dtype.str).encode()
     fields = b"".join(varint(n) for n in (array.ndim, *array.shape))
     order: Any = "CF"[layout]
     rest = zlib.crc32(array.tobytes(order)).to_bytes(4, "little") + bytes([layout]) + varint(len(text)) + text
-    return seal(b"\x89BS" + bytes([version, codec, route]) + bytes(4) + rest + fields + payload)
+    return seal(b"\x89BS" + bytes([1, codec, route]) + bytes(4) + rest + fields + payload)
 
 
 def seal(frame: bytes) -> bytes:
@@ -53,16 +52,7 @@ def seal(frame: bytes) -> bytes:
 
 def push_all(message: Message, blocks: Iterable[tuple[Block, Ints]]) -> None:
     for block, values in reversed(list(blocks)):
-        push_one(message, block, values)
-
-
-def push_one(message: Message, block: Block, values: Ints) -> None:
-    """Of 16-bit samples the low bits and then the buckets."""
-    symbols = values
-    if isinstance(block, deep.DeepMixture):
-        symbols, low = block.split(values.reshape(-1))
-        message.push(block.low_bits(symbols), low)
-    message.push(block, symbols)
+        message.push(block, values)
 
 
 def encode_stage(model: Model, stage: str, message: Message, field: Ints, shifts: bool) -> Ints:
@@ -71,49 +61,39 @@ def encode_stage(model: Model, stage: str, message: Message, field: Ints, shifts
     c, d = cells[:, ::2, ::2], cells[:, 1::2, 1::2]
     for phases in (ref.pass_b(model, stage, c, d), ref.pass_a(model, stage, c)):
         for block, values in reversed(list(ref.blocks(model, phases, field))):
-            if shifts and ref.has_shift(message, block):
+            if shifts and ref.has_shift(block):
                 v = len(message.tail) % 8
-                push_one(message, block.shifted(2 * v - 6), values)
+                message.push(block.shifted(2 * v - 6), values)
                 message.push(ref.SHIFT, np.array([v]))
             else:
-                push_one(message, block, values)
+                message.push(block, values)
     return c
-
-
-def choose_origin(core: ref.Core, x: Ints) -> None:
-    if isinstance(core, ref.BitSwapCore) and core.model.deep:
-        core.o, g = deep.origin(x)
-        core.g_less_2 = g - 2
 
 
 def encode_bit_swap(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
-    choose_origin(core, x)
     for n in range(model.latent_layers):
-        ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
+        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
-    push_all(message, core.origin())
 
 
 def encode_bb_ans(model: Model, message: Message, x: Ints) -> None:
     core = ref.core_of(model, *x.shape[:3])
     chain = [x, *core.chain()[1:]]
-    choose_origin(core, x)
     for n in range(model.latent_layers):
-        ref.pop_all(message, [(core.q(n + 1, chain[n], message.posterior_floor), chain[n + 1])])
+        ref.pop_all(message, [(core.q(n + 1, chain[n]), chain[n + 1])])
     for n in range(model.latent_layers):
         push_all(message, core.p(n, chain[n + 1], chain[n]))
     message.push(core.prior(), chain[-1])
-    push_all(message, core.origin())
 
 
 def encode_direct(model: Model, message: Message, x: Ints) -> None:
     while x.shape[1:3] != (1, 1):
         x = encode_stage(model, f"stage{model.stages + 1}", message, x, False)
     for ch in reversed(range(model.channels)):
-        message.push(Uniform(len(x), 2**16 if model.deep else 256), x[..., ch])
+        message.push(Uniform(len(x), 256), x[..., ch])
 
 
 CODECS = {1: (encode_bit_swap, encode_direct), 2: (encode_bb_ans, encode_direct)}
@@ -136,8 +116,6 @@ def encode(
     most: int = 3,
     direct: Callable[[int], bool] = lambda group: False,
     layout: int = 0,
-    scale: tuple[int, int] | None = None,
-    version: int = 2,
 ) -> tuple[bytes, list[int]]:
     """The frame and the core modes of its groups, of `most` patches each.
 
@@ -146,11 +124,9 @@ def encode(
     model = Model(path, model_id(path))
     y, x, channel = axes
     last = (y, x) if channel == 255 else axes
-    offset, step = scale if scale is not None else (0, 1)
-    coded = (array.astype(np.int64) + (2**15 if array.dtype.kind == "i" else 0) - offset) % 2**16 // step
-    images = np.moveaxis(coded, last, tuple(range(-len(last), 0)))
+    images = np.moveaxis(array, last, tuple(range(-len(last), 0)))
     images = images.reshape(-1, array.shape[y], array.shape[x], model.channels).astype(np.int64)
-    message = Message(ref.empty_heads(lanes, version), [], version)
+    message = Message(ref.empty_heads(lanes), [])
     tiles = ref.tile(*images.shape[:3], 1 << patch_log2)
     schedule: list[tuple[int, int]] = []
     while tiles:
@@ -165,10 +141,10 @@ def encode(
             message, mode = before, 1
             encode_field(model, message, codec, mode, field)
         schedule.append((size, mode))
-    numbers = [*(scale or ()), lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
+    numbers = [lanes, len(schedule), *(2 * size + mode for size, mode in schedule), len(message.tail)]
     payload = model_id(path) + bytes([*axes, patch_log2]) + b"".join(varint(n) for n in numbers)
-    payload += np.array(message.heads, "<u4").tobytes() + np.array(message.tail, {1: "<u2", 2: "u1"}[version]).tobytes()
-    return build_frame(4, array, payload, layout, codec, version), [mode for _, mode in schedule]
+    payload += np.array(message.heads, "<u4").tobytes() + bytes(message.tail)
+    return build_frame(4, array, payload, layout, codec), [mode for _, mode in schedule]
 
 
 def smooth(shape: tuple[int, ...], levels: int = 256) -> Array:
@@ -224,7 +200,7 @@ def test_push_and_pop_are_inverse_on_any_message() -> None:
             cum = [block.cum(i, s) for s in range(block.alphabet + 1)]
             assert (cum[0], cum[-1]) == (0, 2**16)
             assert min(np.diff(cum)) >= 1
-        start = Message(rng.integers(2**24, 2**32, 7).tolist(), rng.integers(0, 2**8, 400).tolist(), 2)
+        start = Message(rng.integers(2**24, 2**32, 7).tolist(), rng.integers(0, 2**8, 400).tolist())
         values = rng.integers(0, block.alphabet, n)
         message = copy.deepcopy(start)
         message.push(block, values)
@@ -257,34 +233,26 @@ def test_distributions_are_what_they_are_called() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("stages", "mixtures", "layers"), [(0, 1, 1), (0, 2, 2), (1, 2, 1), (2, 1, 2), (2, 2, 3)])
 def test_model_frames(tmp_path: Path, channels: int, stages: int, mixtures: int, layers: int) -> None:
-    path = random_hierarchy(tmp_path, channels=channels, stages=stages, mixtures=mixtures, layers=layers)
+    path = random_hierarchy(tmp_path, seed=2, channels=channels, stages=stages, mixtures=mixtures, layers=layers)
     seen = set()
     for size in [(1, 1), (1, 7), (5, 5), (13, 9), (8, 17), (16, 16)]:
         array = smooth((*size, channels))
-        for codec, lanes, version in [(1, 1, 1), (1, 5, 2), (2, 5, 1), (2, 1, 2)]:
-            seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes, version=version))
+        for codec, lanes in [(1, 1), (1, 5), (2, 5), (2, 1)]:
+            seen |= set(check(array, path, (0, 1, 2), codec=codec, lanes=lanes))
         check(array, path, (0, 1, 2), direct=lambda group: group % 2 == 0)
     assert seen == {0, 1}
 
 
 def test_shifts(tmp_path: Path) -> None:
-    """Blocks of 272 symbols have them, and in version 1 none has."""
+    """Blocks of 272 symbols have them, those of 255 do not."""
     path, array = random_hierarchy(tmp_path, stages=1), smooth((34, 32))
-    sizes = [len(encode(array, path, (0, 1, 255), patch_log2=6, version=version)[0]) for version in (1, 2)]
-    assert sizes[0] != sizes[1]
-    for version in (1, 2):
-        check(array, path, (0, 1, 255), patch_log2=6, version=version)
-
-
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_frames_of_16_bit_samples(tmp_path: Path, channels: int, codec: int) -> None:
-    path = random_hierarchy(tmp_path, channels=channels, stages=1, levels=65536)
-    rng = np.random.default_rng(0)
-    x = smooth((2, 13, 9, channels)).astype(np.int64) + rng.choice([0, 0, 9000], (2, 13, 9, channels))
-    for dtype, offset, step in [("<u2", 77, 7), (">u2", 0, 1), ("<i2", 0, 1), (">i2", 65000, 1)]:
-        values = deep.samples(x, offset, step, np.dtype(dtype))
-        check(values, path, (1, 2, 3), codec=codec, scale=(offset, step))
+    check(array, path, (0, 1, 255), patch_log2=6)
+    for columns, shifted in ((32, True), (30, False)):
+        field = smooth((1, 34, columns, 1)).astype(np.int64)
+        messages = [Message(ref.empty_heads(1), []) for _ in range(2)]
+        for message, shifts in zip(messages, (True, False), strict=True):
+            encode_stage(Model(path, model_id(path)), "stage1", message, field, shifts)
+        assert (messages[0].tail != messages[1].tail) == shifted
 
 
 @pytest.mark.parametrize("latent_bits", [1, 5, 9])
@@ -296,8 +264,8 @@ def test_vae_frames(tmp_path: Path, likelihood: str, latent_bits: int) -> None:
         seen = set()
         for shape in [(4, 5, 7), (3, 5, 9), (1, 13, 7), (2, 8, 8)]:
             array = smooth((*shape, channels), LIKELIHOODS[likelihood])
-            for codec, lanes, version in [(1, 1, 1), (2, 5, 2)]:
-                seen |= set(check(array, path, (1, 2, 3), codec=codec, lanes=lanes, most=2, version=version))
+            for codec, lanes in [(1, 1), (2, 5)]:
+                seen |= set(check(array, path, (1, 2, 3), codec=codec, lanes=lanes, most=2))
         assert seen == {0, 1}
 
 
@@ -319,7 +287,7 @@ def test_a_core_refuses_patches_that_it_does_not_fit(tmp_path: Path) -> None:
     model = Model(path, model_id(path))
     for decode_core in (ref.decode_bit_swap, ref.decode_bb_ans):
         with pytest.raises(FrameError, match="own shape"):
-            decode_core(model, Message([2**16], [], 1), 1, 7, 5)
+            decode_core(model, Message([2**24], []), 1, 7, 5)
 
 
 def test_axes_and_layouts(tmp_path: Path) -> None:

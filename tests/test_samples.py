@@ -1,4 +1,4 @@
-"""16-bit samples as numbers from zero (FORMAT.md section 1.4)."""
+"""16-bit samples as numbers from zero."""
 
 from typing import Any
 

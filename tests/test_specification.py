@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 import reference_decoder
 import reference_flow
 import reference_symbols
-from numcodecs_bitswap import BBANS, catalog, patches, samples
+from numcodecs_bitswap import BBANS, catalog, patches
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
 from numcodecs_bitswap.symbols.tables import flow_tables, tables, vae_tables
@@ -41,12 +40,11 @@ def frame_of(path: Path, array: NDArray[Any], codec: str, lanes: int) -> tuple[b
     """The package's frame of images (n, h, w, c), also where storing them is smaller, and the core modes in it."""
     model = catalog.load(model_id(path), "cpu")
     axes = patches.Axes(1, 2, 3)
-    x, scale = samples.reduce(array) if samples.is_deep(array.dtype) else (array, None)
-    classes = patches.split(x, axes, 1 << model.net.patch_log2)
+    classes = patches.split(array, axes, 1 << model.net.patch_log2)
     (coded,) = groups.encode(model.net, [each[None] for each in classes], lanes, codec)
     message = (lanes, coded.schedule, coded.heads, coded.tail)
-    payload = ModelPayload(model.id, (1, 2, 3), model.net.patch_log2, *message, scale)
-    header = Header(Route.MODEL, zlib.crc32(array.tobytes()), "C", array.dtype, array.shape, codec, 2)
+    payload = ModelPayload(model.id, (1, 2, 3), model.net.patch_log2, *message)
+    header = Header(Route.MODEL, zlib.crc32(array.tobytes()), "C", array.dtype, array.shape, codec)
     return build(header, build_model(payload)), {mode for _, mode in coded.schedule}
 
 
@@ -126,39 +124,5 @@ def test_frames_with_other_choices_of_the_encoder(folder: Path, number: int) -> 
     for path in (*paths, random_hierarchy(folder, stages=0), random_hierarchy(folder, stages=1, layers=3)):
         array = smooth((7, 5, 15), 2)
         frame, modes = encode(array, path, (1, 2, 255), codec=number, most=2, lanes=5, direct=lambda group: group == 3)
-        assert set(modes) == {0, 1}
-        assert_identical(BBANS().decode(frame), array)
-
-
-def deep_smooth(shape: tuple[int, ...], dtype: str, step: int, wild: bool) -> NDArray[Any]:
-    """16-bit samples near each other, and if `wild` some that are anywhere."""
-    rng = np.random.default_rng(step)
-    x = smooth(shape, 256).astype(np.int64) * 3
-    x = np.where(rng.random(shape) < (0.1 if wild else 0), rng.integers(0, 65536 // step, shape), x)
-    return (x * step + (-32768 if "i" in dtype else 7)).astype(dtype)
-
-
-@pytest.mark.parametrize("codec", CODECS.values())
-@pytest.mark.parametrize(("channels", "stages", "layers"), [(1, 0, 2), (1, 2, 2), (3, 1, 3)])
-@settings(max_examples=6)
-@given(shape=images, lanes=st.integers(1, 9), dtype=st.sampled_from(["<u2", ">i2"]), wild=st.booleans())
-def test_messages_of_16_bit_samples(
-    folder: Path, codec: str, channels: int, stages: int, layers: int, shape: Any, lanes: int, dtype: str, wild: bool
-) -> None:
-    path = random_hierarchy(folder, channels=channels, stages=stages, layers=layers, levels=65536)
-    check(path, deep_smooth((*shape, channels), dtype, 5, wild), codec, lanes)
-
-
-@pytest.mark.parametrize("number", CODECS)
-def test_frames_of_16_bit_samples_with_other_choices(folder: Path, number: int) -> None:
-    """The package decodes what it would not write: another offset and step, smaller groups, uint8."""
-    path = random_hierarchy(folder, stages=1, levels=65536)
-    for dtype, scale in (("<u2", (3, 4)), (">i2", (32768, 1)), ("|u1", None)):
-        array = (
-            smooth((7, 5, 15), 200).astype(np.int64) * (1 if scale is None else scale[1]) + (3 if dtype == "<u2" else 0)
-        ).astype(dtype)
-        frame, modes = encode(
-            array, path, (1, 2, 255), codec=number, most=2, lanes=5, direct=lambda group: group == 3, scale=scale
-        )
         assert set(modes) == {0, 1}
         assert_identical(BBANS().decode(frame), array)

@@ -42,6 +42,6 @@ def test_kernels_compile_for_gpus(tmp_path: Path) -> None:
     assert {kind for _, kind, *_ in made} == {
         *("logistic", "mixture", "posterior", "uniform"),
         *("gaussian", "Gaussian posterior", "bernoulli", "beta-binomial", "categorical"),
-        *("integer Gaussian", "integer Gaussian posterior", "16-bit mixture", "networks"),
+        *("integer Gaussian", "integer Gaussian posterior", "networks"),
     }
     assert all(len(sizes) >= 2 and min(sizes) > 1000 for *_, sizes in made)

@@ -14,13 +14,8 @@ from torch import Tensor
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from ..symbols.categorical import Categorical
-from ..symbols.deep_mixture import DeepMixture
 from ..symbols.logistic_mixture import LogisticMixture
-from .blocks import pop_samples, push_samples
 from .coder import Parameters, block
-
-Mixture = LogisticMixture | DeepMixture
-"""What is shifted. The shifts of a mixture of 16-bit samples leave its buckets where they are."""
 
 SHIFTS = -6, -4, -2, 0, 2, 4, 6, 8
 """Units of a scale index, 1/12 octave."""
@@ -37,26 +32,26 @@ LOOKED_AT = 512
 def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
     """Push a block, symbols (B, n), with the shift that suits it, and then the shift."""
     distribution = block(message, parameters)
-    if adapted(distribution, message):
+    if adapted(distribution):
         choice = choose(message, distribution, symbols)
-        push_samples(message, distribution.shifted(2 * choice + SHIFTS[0]), symbols)
+        message.push(distribution.shifted(2 * choice + SHIFTS[0]), symbols)
         message.push(prior(message), choice)
     else:
-        push_samples(message, distribution, symbols)
+        message.push(distribution, symbols)
 
 
 def pop_block(message: Message, parameters: Parameters) -> Tensor:
     """Pop the shift of a block and then the block, (B, n)."""
     distribution = block(message, parameters)
-    if adapted(distribution, message):
+    if adapted(distribution):
         choice = message.pop(prior(message))
         distribution = distribution.shifted(2 * choice + SHIFTS[0])
-    return pop_samples(message, distribution)
+    return message.pop(distribution)
 
 
-def adapted(distribution: Distribution, message: Message) -> TypeGuard[Mixture]:
-    """Whether a block has a shift; in version 1 of the format none has."""
-    return message.version > 1 and distribution.n >= FEWEST and isinstance(distribution, Mixture)
+def adapted(distribution: Distribution) -> TypeGuard[LogisticMixture]:
+    """Whether a block has a shift."""
+    return distribution.n >= FEWEST and isinstance(distribution, LogisticMixture)
 
 
 def prior(message: Message) -> Categorical:
@@ -69,19 +64,14 @@ def _logits(device: torch.device) -> Tensor:
     return torch.tensor(LOGITS, dtype=torch.int32, device=device)
 
 
-def choose(message: Message, mixture: Mixture, samples: Tensor) -> Tensor:
-    """The number of the shift, int32 (B, 1), with which every m-th sample costs least; of equal ones the first.
+def choose(message: Message, mixture: LogisticMixture, symbols: Tensor) -> Tensor:
+    """The number of the shift, int32 (B, 1), with which every m-th symbol costs least; of equal ones the first.
 
     All in integers: the encoder's choice decides the bytes, which are the same on every machine.
     """
     every, count = -(-mixture.n // LOOKED_AT), len(SHIFTS)
     log, price = _costs(message.device)
-    if isinstance(mixture, DeepMixture):  # only the samples that are looked at are split
-        few = mixture.thinned(every)
-        cost = message.costs(few, few.split(samples[:, ::every])[0], SHIFTS, 1, log)
-    else:
-        cost = message.costs(mixture, samples, SHIFTS, every, log)
-    cost = cost * every + price
+    cost = message.costs(mixture, symbols, SHIFTS, every, log) * every + price
     # Not argmin, which on CUDA may return any of equal ones.
     return (cost * count + torch.arange(count, device=cost.device)).amin(1, keepdim=True).remainder(count).int()
 

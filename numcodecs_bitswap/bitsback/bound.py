@@ -16,9 +16,8 @@ from torch import Tensor
 
 from ..rans.distribution import Distribution
 from ..rans.message import Message
-from .groups import Model, push_classes
+from .groups import Model, Pixels, push_classes
 from .local_bits_back import channels_of, with_channels
-from .pixels import Pixels
 
 
 class CountingMessage(Message):

@@ -5,7 +5,7 @@ returns the values and leaves the message as it was. In rANS the reverse is true
 message, so a pop may draw values from bits that mean something else, and a later push gives those bits back. All of
 bits-back rests on that.
 
-Grids are int16, of 16-bit samples int32, (N, h, w, c), N = B g: g patches for each of the B messages.
+Grids are int16, (N, h, w, c), N = B g: g patches for each of the B messages.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,9 @@ from ..rans.message import Message
 from ..symbols.bernoulli import Bernoulli
 from ..symbols.beta_binomial import BetaBinomial
 from ..symbols.categorical import Categorical
-from ..symbols.deep_mixture import DeepMixture
 from ..symbols.gaussian_buckets import GaussianBuckets
 from ..symbols.logistic_mixture import LogisticMixture
 from ..symbols.uniform import Uniform
-from .blocks import pop_samples, push_samples
 
 Size = tuple[int, int]
 """Height and width of a grid."""
@@ -48,7 +46,6 @@ class PhaseParameters(Protocol):
 
 FAMILIES: dict[str, Callable[..., Distribution]] = {
     "mixture": lambda alphabet, _, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
-    "deep": lambda _, __, logits, means, scales: DeepMixture(logits, means, scales),
     "logistic": lambda alphabet, floor, means, scales: LogisticMixture(None, means, scales, alphabet, floor),
     "uniform": lambda alphabet, _, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
     "buckets": lambda alphabet, floor, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1, floor),
@@ -57,9 +54,9 @@ FAMILIES: dict[str, Callable[..., Distribution]] = {
     "categorical": lambda _, __, logits: Categorical(logits),
 }
 
-POSTERIOR_FLOOR = {1: 1, 2: 0}
-"""Least frequency of a posterior's symbols, by format version. Only what was popped is pushed with a posterior, so it
-need not have every symbol; those that it would have are popped now and then, and fit the data badly.
+POSTERIOR_FLOOR = 0
+"""Least frequency of a posterior's symbols. Only what was popped is pushed with a posterior, so it need not have every
+symbol; those that it would have are popped now and then, and fit the data badly.
 """
 
 
@@ -71,12 +68,12 @@ def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribut
 
 def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
     """Push a block as its parameters say, symbols (B, n)."""
-    push_samples(message, block(message, parameters), symbols)
+    message.push(block(message, parameters), symbols)
 
 
 def pop_block(message: Message, parameters: Parameters) -> Tensor:
     """Pop what `push_block` pushed."""
-    return pop_samples(message, block(message, parameters))
+    return message.pop(block(message, parameters))
 
 
 def push_phases(
@@ -119,12 +116,12 @@ def pop_latents(message: Message, parameters: Parameters, floor: int = 1) -> Ten
 
 def push_posterior(message: Message, posterior: Parameters, z: Tensor) -> None:
     """Give back the bits that `pop_posterior` took."""
-    push_latents(message, posterior, z, POSTERIOR_FLOOR[message.version])
+    push_latents(message, posterior, z, POSTERIOR_FLOOR)
 
 
 def pop_posterior(message: Message, posterior: Parameters) -> Tensor:
     """Draw a latent layer (N, h, w, Z) from its posterior, with the message's bits."""
-    return pop_latents(message, posterior, POSTERIOR_FLOOR[message.version])
+    return pop_latents(message, posterior, POSTERIOR_FLOOR)
 
 
 def phase_sizes(size: Size, cell: int = 2) -> list[Size]:

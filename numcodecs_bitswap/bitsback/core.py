@@ -16,8 +16,6 @@ class Networks(Protocol):
     cell: int
     latent_layers: int
     device: str
-    dtype: torch.dtype
-    """Of grids: int16, or int32 for 16-bit samples."""
 
     def fits(self, height: int, width: int, /) -> bool: ...
     def posterior(self, layer: int, below: Tensor, /) -> Parameters: ...
@@ -35,4 +33,4 @@ def data_posterior(model: Networks, x: list[Tensor]) -> Parameters:
 
 def unknown(model: Networks, n: int, size: Size) -> Tensor:
     """A grid (n, *size, c) to pop pixels into."""
-    return torch.zeros(n, *size, model.channels, dtype=model.dtype, device=model.device)
+    return torch.zeros(n, *size, model.channels, dtype=torch.int16, device=model.device)

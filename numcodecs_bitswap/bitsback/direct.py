@@ -3,7 +3,6 @@
 For messages too short to pay for the core's latents. It costs more bits than bits-back but needs none to begin with.
 """
 
-import torch
 from torch import Tensor
 
 from ..rans.message import Message
@@ -12,8 +11,8 @@ from . import stages
 from .coder import Size, phase_sizes
 from .stages import Stage
 
-LEVELS = {torch.int16: 256, torch.int32: 65536}
-"""Of the last pixel, by the dtype of grids."""
+LEVELS = 256
+"""Of the last pixel."""
 
 
 def push(message: Message, stage: Stage, grid: Tensor) -> None:
@@ -22,7 +21,7 @@ def push(message: Message, stage: Stage, grid: Tensor) -> None:
         grid = stages.push(message, stage, grid, adapted=False)
     for ch in reversed(range(grid.shape[-1])):
         symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
-        message.push(Uniform(message.batch, symbols.shape[1], LEVELS[grid.dtype], str(grid.device)), symbols)
+        message.push(Uniform(message.batch, symbols.shape[1], LEVELS, str(grid.device)), symbols)
 
 
 def pop(message: Message, stage: Stage, last: Tensor, size: Size) -> Tensor:
@@ -32,7 +31,7 @@ def pop(message: Message, stage: Stage, last: Tensor, size: Size) -> Tensor:
         sizes.append(phase_sizes(sizes[-1])[0])
     n = len(last) // message.batch
     for ch in range(last.shape[-1]):
-        last[..., ch] = message.pop(Uniform(message.batch, n, LEVELS[last.dtype], str(last.device))).reshape(-1, 1, 1)
+        last[..., ch] = message.pop(Uniform(message.batch, n, LEVELS, str(last.device))).reshape(-1, 1, 1)
     grid = last
     for size in reversed(sizes[:-1]):
         grid = stages.pop(message, stage, grid, size, adapted=False)

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from ..rans.message import Message
-from . import bb_ans, bit_swap, direct, local_bits_back, origin, stages
+from . import bb_ans, bit_swap, direct, local_bits_back, stages
 from .coder import Size, phase_sizes
 from .core import Networks, unknown
-from .pixels import Pixels, to_device, to_host
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -31,6 +30,7 @@ CORES: dict[str, Any] = {"bit_swap": bit_swap, "bb_ans": bb_ans, "local_bits_bac
 GROUP_PIXELS = 1 << 19
 Geometry = tuple[int, int, int]
 """A shape class: number of patches, height, width."""
+Pixels = NDArray[np.uint8]
 Schedule = tuple[tuple[int, int], ...]
 """(patches, core mode) of each group in encoding order."""
 
@@ -45,7 +45,6 @@ class Model(Networks, Protocol):
 
     cores: Sequence[str]
     levels: int
-    colour: str
     patch_log2: int
 
 
@@ -58,13 +57,13 @@ class Coded:
     lanes : int
     schedule : tuple of (patches, core mode)
     heads : uint32 ndarray, shape (lanes,)
-    tail : uint8 ndarray, or uint16 in version 1 of the format
+    tail : uint8 ndarray, shape (words,)
     """
 
     lanes: int
     schedule: Schedule
     heads: NDArray[np.uint32]
-    tail: NDArray[np.uint8] | NDArray[np.uint16]
+    tail: NDArray[np.uint8]
 
 
 def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) -> None:
@@ -72,7 +71,7 @@ def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) 
     for stage in model.stages:
         x = stages.push(message, stage, x)
     if mode == BITS_BACK:
-        origin.push(message, model, x, CORES[core])
+        CORES[core].push(message, model, x)
     else:
         direct.push(message, model.direct, x)
 
@@ -85,7 +84,7 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, cor
     if mode == BITS_BACK and not model.fits(*size):
         raise FormatError(f"the model's core does not code patches of {size}: the frame was altered")
     if mode == BITS_BACK:
-        x: Tensor = origin.pop(message, model, n, sizes[-1], CORES[core])
+        x: Tensor = CORES[core].pop(message, model, n, sizes[-1])
     else:
         x = direct.pop(message, model.direct, unknown(model, n, (1, 1)), sizes[-1])
     for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
@@ -131,7 +130,7 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
-        x = to_device(patches, model.device, model.dtype)
+        x = torch.from_numpy(np.require(patches, requirements="W")).to(model.device).short()
         done, total = 0, x.shape[1]
         most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
         while done < total:
@@ -190,7 +189,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
     parts: list[list[Pixels]] = [[] for _ in classes]
     for number, mode, (n, h, w) in reversed(groups):
         x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
-        parts[number].append(to_host(x.reshape(len(coded), n, *x.shape[1:]), model.levels))
+        parts[number].append(x.reshape(len(coded), n, *x.shape[1:]).to(torch.uint8).cpu().numpy())
     if not message.is_empty():
         raise FormatError(
             "the message is not empty after the last symbol: the frame was altered or made with other weights"

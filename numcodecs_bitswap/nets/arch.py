@@ -27,14 +27,3 @@ def check_integers(arch: dict[str, Any], limits: dict[str, tuple[int, int]], blo
             raise ModelError(f"the model's arch has {key} = {values.get(key)!r}, not an integer from {low} to {high}")
     if arch["channels"] == 2:
         raise ModelError("a model has 1 or 3 channels")
-
-
-def check_colour(arch: dict[str, Any]) -> str:
-    """The colour of a model's channels: format 4 is there to name another than RGB, which older versions take for
-    granted.
-    """
-    if arch["format"] != 4:
-        return "rgb"
-    if arch.get("colour") != "ycbcr" or arch["channels"] != 3:
-        raise ModelError(f"a model of format 4 has three channels ycbcr, not {arch['channels']} {arch.get('colour')!r}")
-    return "ycbcr"

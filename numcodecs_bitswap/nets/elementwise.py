@@ -46,17 +46,5 @@ def networks(device: str) -> ModuleType | None:
     return numba_networks
 
 
-@cache
-def deep_operations(device: str) -> ModuleType:
-    """The same of `deep_torch` and `deep_numba`."""
-    from . import deep_torch
-
-    if device == "cpu" and find_spec("numba"):
-        from . import deep_numba
-
-        return deep_numba
-    return deep_torch
-
-
 def _triton(device: str) -> bool:
     return device == "cuda" and find_spec("triton") is not None

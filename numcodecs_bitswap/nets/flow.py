@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import ModelError
@@ -31,7 +30,7 @@ class FlowModel:
 
     Attributes
     ----------
-    stages, direct, levels, colour, patch_log2
+    stages, direct, levels, patch_log2
         As of `BitSwapModel`.
     layers : list of Squeeze, Pointwise, Coupling, Split
     last_channels : int
@@ -45,7 +44,7 @@ class FlowModel:
     """
 
     cores = ("local_bits_back",)
-    levels, dtype, colour = DATA_LEVELS, torch.int16, "rgb"
+    levels = DATA_LEVELS
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device

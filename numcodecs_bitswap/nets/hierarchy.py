@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .arch import check_colour, check_integers, check_kind
+from .arch import check_integers, check_kind
 from .exact import Tensors
 from .parameters import DATA_BASE, DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
 from .stage import Stage
@@ -48,10 +48,6 @@ class BitSwapModel:
         Side of the cells of the core's grid: its data are their cell^2 phases.
     levels : int
         Values of pixels are 0 .. levels - 1.
-    colour : str
-        What the channels are: "rgb", or "ycbcr", of which `colour.to_rgb` makes RGB.
-    dtype : torch.dtype
-        Of grids of pixels.
     patch_log2 : int
         Chunks are cut into patches of at most 2^patch_log2 pixels a side.
 
@@ -63,27 +59,22 @@ class BitSwapModel:
 
     cores = ("bit_swap", "bb_ans")
     cell, levels = 2, DATA_LEVELS
-    dtype = torch.int16
-    stage: type[Stage] = Stage
-    formats: tuple[int, ...] = 1, 2, 4
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device
-        check_kind(arch, "bit_swap", self.formats)
+        check_kind(arch, "bit_swap", (1, 2))
         check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
-        self.colour = check_colour(arch)
         self.patch_log2: int = arch.get("patch_log2", 8)
         blocks = arch["blocks"]
         c, k, z, layers = self.channels, arch["mixtures"], arch["latent_channels"], arch["latent_layers"]
         depth = [blocks["stage"]] * arch["stages"] + [blocks["direct"]]
-        stages = [self.stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
+        stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
         self.stages, self.direct = stages[:-1], stages[-1]
         below, core = [4 * c] + [z] * (layers - 1), blocks["core"]
         self._q = [Trunk(tensors, f"q{layer}", n, 2 * z, core, device) for layer, n in enumerate(below, 1)]
         outputs = [4 * phase_outputs(c, k)] + [2 * z] * (layers - 1)
         self._p = [Trunk(tensors, f"p{layer}", z, n, core, device) for layer, n in enumerate(outputs)]
-        self.decoder = self._p[0]
         prior = tensors.get("prior", np.empty(0))
         if prior.shape != (2, z) or prior.dtype != np.int32:
             raise ModelError(f"the model needs an int32 tensor prior of shape (2, {z})")

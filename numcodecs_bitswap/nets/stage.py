@@ -19,14 +19,11 @@ class Stage:
         The tensors do not fit.
     """
 
-    inputs = 17, 33
-    """Input channels of the networks for each channel of the grid."""
-
     def __init__(self, tensors: Tensors, name: str, channels: int, mixtures: int, blocks: int, device: str):
         outputs = phase_outputs(channels, mixtures)
         self.mixtures = mixtures
-        self.a = Trunk(tensors, f"{name}.a", self.inputs[0] * channels, outputs, blocks, device)
-        self.b = Trunk(tensors, f"{name}.b", self.inputs[1] * channels, 2 * outputs, blocks, device)
+        self.a = Trunk(tensors, f"{name}.a", 17 * channels, outputs, blocks, device)
+        self.b = Trunk(tensors, f"{name}.b", 33 * channels, 2 * outputs, blocks, device)
         self.corrections = {
             phase: tuple(
                 ChannelNetwork(tensors, f"{name}.phase{phase}.{ch}", trunk.first.n_out, ch, 3 * mixtures, device)

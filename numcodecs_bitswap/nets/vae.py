@@ -61,8 +61,7 @@ class VaeModel:
     """
 
     cores = ("bit_swap", "bb_ans")
-    cell, latent_layers, colour = 1, 1, "rgb"
-    dtype = torch.int16
+    cell, latent_layers = 1, 1
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
         self.arch, self.device = arch, device

@@ -59,7 +59,7 @@ class Native(NamedTuple):
 class Loops(NamedTuple):
     """Compiled loops on a CPU that push and pop a block of values, each of which is more than one symbol.
 
-    Both are called with the heads, tails and sizes of messages (see `numba_backend`), W, the parameters, the values,
+    Both are called with the heads, tails and sizes of messages (see `numba_backend`), the parameters, the values,
     the first message and the one behind the last. A size below 0 is trouble.
     """
 
@@ -67,7 +67,7 @@ class Loops(NamedTuple):
     pop: Callable[..., None]
     parameters: tuple[Any, ...]
     most: int
-    """Words of 16 bits that a push adds for each value at the most."""
+    """Symbols that a push codes for each value at the most."""
 
 
 class Distribution(Protocol):

@@ -5,7 +5,7 @@ Imports `errors` and, when a message is made, one backend. Every backend gives t
 
 import os
 from importlib.util import find_spec
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -15,17 +15,15 @@ from torch import Tensor
 from ..errors import FormatError
 from .distribution import Distribution, Loops, Shiftable
 
-Words = tuple[NDArray[np.uint32], NDArray[np.uint8] | NDArray[np.uint16]]
-"""One message at rest: heads, shape (L,), and tail, shape (T,), its bottom first. Words of the tail have W bits:
-8 in format version 2, 16 in version 1. Heads are in [2^(32 - W), 2^32).
-"""
+Words = tuple[NDArray[np.uint32], NDArray[np.uint8]]
+"""One message at rest: heads in [2^24, 2^32), shape (L,), and tail, shape (T,), its bottom first."""
 
 IMPOSSIBLE = "a symbol that its distribution does not have: the frame was altered or made with other weights"
 """What a push of a symbol of frequency 0 says."""
 SHORT = "the message holds fewer words than its symbols need: it is truncated or altered"
 """What a pop of too many symbols says."""
 
-VERSION_OF_BITS = {16: 1, 8: 2}
+LEAST_HEAD = 1 << 24
 SEED = 2654435761
 """2^32 over the golden ratio: spreads the low bits of empty heads (FORMAT.md section 2)."""
 
@@ -36,10 +34,6 @@ class Stack(Protocol):
     @property
     def heads(self) -> Tensor | NDArray[np.int64]:
         """Shape (B, L)."""
-
-    @property
-    def bits(self) -> int:
-        """W, the bits of a word of the tail: 8 or 16."""
 
     defers: bool
     """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
@@ -82,8 +76,6 @@ class Message:
     batch, lanes : int
         B and L.
     device : torch.device
-    version : int
-        Version of the format that the messages are in: its words, its empty message, its posteriors.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -92,12 +84,11 @@ class Message:
         self.batch: int
         self.lanes: int
         self.batch, self.lanes = stack.heads.shape
-        self.version = VERSION_OF_BITS[stack.bits]
         self.device = torch.as_tensor(stack.heads).device
 
     @classmethod
     def empty(cls, batch: int, lanes: int, device: str = "cpu", backend: str = "auto") -> "Message":
-        """Return `batch` empty messages of the newest version."""
+        """Return `batch` empty messages."""
         return cls.unflatten([empty_words(lanes)] * batch, device, backend)
 
     @classmethod
@@ -106,8 +97,8 @@ class Message:
 
         Parameters
         ----------
-        words : list of (heads uint32 (L,), tail uint8 or uint16 (T,))
-            One pair for each message; L and the dtype of the tail are the same for all, T need not be.
+        words : list of (heads uint32 (L,), tail uint8 (T,))
+            One pair for each message; L is the same for all, T need not be.
         device : str
             Where the lanes live, and the symbols and distributions they are coded with.
         backend : {"auto", "numba", "triton", "torch"}
@@ -117,14 +108,14 @@ class Message:
         Raises
         ------
         ValueError
-            No message, no lane, unequal numbers of lanes, words of unequal sizes, a head that is too low, or a backend
-            that does not exist there.
+            No message, no lane, unequal numbers of lanes, a head that is too low, or a backend that does not exist
+            there.
         """
-        shapes = {(tail.dtype, *heads.shape) for heads, tail in words}
-        if len(shapes) != 1 or min([lanes for _, *each in shapes for lanes in each], default=0) < 1:
+        shapes = {heads.shape for heads, _ in words}
+        if len(shapes) != 1 or min([lanes for each in shapes for lanes in each], default=0) < 1:
             raise ValueError("a batch needs at least one message, and messages the same number of lanes, at least one")
-        if any(heads.min() < head_min(word_bits(tail)) for heads, tail in words):
-            raise ValueError("heads must be in [2^(32 - W), 2^32)")
+        if any(heads.min() < LEAST_HEAD for heads, _ in words):
+            raise ValueError("heads must be in [2^24, 2^32)")
         kind = torch.device(device).type
         if backend == "auto":
             fast = {"cpu": "numba", "cuda": "triton"}.get(kind)
@@ -239,7 +230,7 @@ class Message:
         return other
 
     def flatten(self) -> list[Words]:
-        """Return (heads uint32 (L,), tail uint8 or uint16 (T,)) of each message; the inverse of `unflatten`.
+        """Return (heads uint32 (L,), tail uint8 (T,)) of each message; the inverse of `unflatten`.
 
         Raises what `check` raises.
         """
@@ -252,7 +243,7 @@ class Message:
 
     def is_empty(self) -> bool:
         """Whether every message is the empty message."""
-        heads = empty_words(self.lanes, self.version)[0]
+        heads = empty_words(self.lanes)[0]
         return all(tail.size == 0 and np.array_equal(own, heads) for own, tail in self.flatten())
 
     def _check(self, distribution: Distribution) -> None:
@@ -267,23 +258,11 @@ def check_symbols(distribution: Distribution, symbols: Tensor) -> None:
         raise ValueError(f"symbols {low} .. {high} are not all in 0 .. {distribution.alphabet - 1}")
 
 
-def word_bits(tail: NDArray[Any]) -> int:
-    """W of a tail at rest."""
-    return 8 * tail.itemsize
-
-
-def head_min(bits: int) -> int:
-    """The least head when words have W = `bits` bits."""
-    return 1 << (32 - bits)
-
-
-def empty_words(lanes: int, version: int = 2) -> Words:
+def empty_words(lanes: int) -> Words:
     """The empty message at rest.
 
-    The low bits of its heads differ from lane to lane (version 1: are 0): they are what the first latents are popped
-    from, and those are to be samples of their posteriors.
+    The low bits of its heads differ from lane to lane: they are what the first latents are popped from, and those are
+    to be samples of their posteriors.
     """
-    if version == 1:
-        return np.full(lanes, head_min(16), np.uint32), np.empty(0, np.uint16)
     low = np.arange(1, lanes + 1, dtype=np.uint64) * np.uint64(SEED) % np.uint64(1 << 32) >> np.uint64(8)
-    return (head_min(8) + low).astype(np.uint32), np.empty(0, np.uint8)
+    return (LEAST_HEAD + low).astype(np.uint32), np.empty(0, np.uint8)

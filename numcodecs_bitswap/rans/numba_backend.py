@@ -8,7 +8,7 @@ Imports no distribution: kernels are compiled once for each distribution's funct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import FormatError, MessageExhausted
 from ..jit import FEATURES
 from .distribution import Distribution, Loops, Native, Shiftable
-from .message import IMPOSSIBLE, SHORT, Words, word_bits
+from .message import IMPOSSIBLE, SHORT, Words
 from .numba_bits import pop_bits
 from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels
 
@@ -39,22 +39,21 @@ class NumbaStack:
     Attributes
     ----------
     heads : int64 array, shape (B, L)
-    tail : uint8 or uint16 array, shape (B, capacity + 2)
+    tail : uint8 array, shape (B, capacity + 2)
         Words below `size`; two words more, so that a push may write before it knows whether to keep them.
     size : int64 array, shape (B,)
     """
 
     defers, takes_loops = False, True
 
-    def __init__(self, heads: NDArray[np.int64], tail: NDArray[Any], size: NDArray[np.int64]) -> None:
+    def __init__(self, heads: NDArray[np.int64], tail: NDArray[np.uint8], size: NDArray[np.int64]) -> None:
         self.heads, self.tail, self.size = heads, tail, size
-        self.bits = word_bits(tail)
 
     @classmethod
     def unflatten(cls, words: list[Words]) -> Self:
         """See `Message.unflatten`."""
         size = np.array([tail.size for _, tail in words], np.int64)
-        tails = np.zeros((len(words), int(size.max()) + 2), words[0][1].dtype)
+        tails = np.zeros((len(words), int(size.max()) + 2), np.uint8)
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
         return cls(np.stack([heads for heads, _ in words]).astype(np.int64), tails, size)
@@ -87,7 +86,7 @@ class NumbaStack:
         if native.shifts is None:
             self._run(2 if self._halves(distribution) else 1, distribution, native, symbols)
         else:
-            arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy(), self.bits
+            arrays = self.heads, self.tail, self.size, native.shifts.numpy(), symbols.numpy()
             self._spread(lambda first, last: pop_bits(*arrays, first, last), symbols)
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
@@ -126,13 +125,13 @@ class NumbaStack:
     def _run(self, which: int, distribution: Distribution, native: Native, symbols: Tensor) -> None:
         """Run one of the kernels."""
         with _COMPILING:
-            kernel = kernels(native.functions, distribution.components, self.bits)[which]
+            kernel = kernels(native.functions, distribution.components)[which]
         arrays = self.heads, self.tail, self.size, symbols.numpy(), distribution.alphabet
         arguments = (*arrays, *(each.numpy() for each in (*native.fields, native.constants)))
         self._spread(lambda first, last: kernel(*arguments, first, last), symbols)
 
     def _loop(self, loop: Callable[..., None], loops: Loops, values: Tensor) -> None:
-        arguments = self.heads, self.tail, self.size, self.bits, *loops.parameters, values.numpy()
+        arguments = self.heads, self.tail, self.size, *loops.parameters, values.numpy()
         self._spread(lambda first, last: loop(*arguments, first, last), values)
 
     def _spread(self, work: Callable[[int, int], None], symbols: Tensor) -> None:
@@ -146,9 +145,9 @@ class NumbaStack:
                 list(pool.map(work, range(batch), range(1, batch + 1)))
 
     def _reserve(self, symbols: int) -> None:
-        """Make room for the words of `symbols` more symbols: a push adds at most 16 bits per symbol."""
-        need = int(self.size.max()) + symbols * 16 // self.bits + 2
+        """Make room for the words of `symbols` more symbols: a push adds at most two per symbol."""
+        need = int(self.size.max()) + 2 * symbols + 2
         if need > self.tail.shape[1]:
-            tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), self.tail.dtype)
+            tail = np.empty((self.tail.shape[0], max(need, 2 * self.tail.shape[1])), np.uint8)
             tail[:, : self.tail.shape[1]] = self.tail
             self.tail = tail

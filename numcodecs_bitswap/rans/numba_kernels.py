@@ -10,7 +10,7 @@ from numba.extending import register_jitable
 
 from ..jit import compiled, scratch
 from .distribution import Functions
-from .message import head_min
+from .message import LEAST_HEAD
 from .numba_rows import ROW, idle_lanes, push_run
 
 CHUNK = 256
@@ -39,21 +39,9 @@ def cost_kernel(functions: Functions, components: int, count: int) -> Callable[.
     rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
 
-    def reload(m, i, local, a, b, c, constants, by, limit, scales):  # type: ignore[no-untyped-def]
-        for k in range(components):
-            scales[0, 0, k] = min(max(c[m, i, k] + by, 0), limit)
-        load(0, 0, local, a[m : m + 1, i : i + 1], b[m : m + 1, i : i + 1], scales, constants, components)
-
-    def each(m, i, local, a, b, c, constants, by, limit, scales):  # type: ignore[no-untyped-def]
-        for k in range(components):
-            rescale(local, k, min(max(c[m, i, k] + by, 0), limit), constants, components)
-
-    shift: Any = register_jitable(forceinline=True)(each if rescale else reload)
-
     def costs(symbols, a, b, c, constants, shifts, limit, every, log, out):  # type: ignore[no-untyped-def]
         _ = version
-        local, scales = scratch(places), np.empty((1, 1, components), np.int32)
-        by, totals = scratch(count), scratch(count)
+        local, by, totals = scratch(places), scratch(count), scratch(count)
         for v in range(count):
             by[v] = shifts[v]
         for m in range(symbols.shape[0]):
@@ -62,7 +50,8 @@ def cost_kernel(functions: Functions, components: int, count: int) -> Callable[.
             for i in range(0, symbols.shape[1], every):
                 load(m, i, local, a, b, c, constants, components)
                 for v in range(count):  # a vector of them
-                    shift(m, i, local, a, b, c, constants, by[v], limit, scales)
+                    for k in range(components):
+                        rescale(local, k, min(max(c[m, i, k] + by[v], 0), limit), constants, components)
                     start = cum(symbols[m, i], local, constants, components)
                     totals[v] += log[np.uint64(cum(symbols[m, i] + 1, local, constants, components) - start)]
             for v in range(count):
@@ -73,15 +62,14 @@ def cost_kernel(functions: Functions, components: int, count: int) -> Callable[.
 
 
 @cache
-def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[..., None], ...]:
-    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined, loops
-    over its components unrolled, and words of `bits` bits.
+def kernels(functions: Functions, components: int) -> tuple[Callable[..., None], ...]:
+    """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined and
+    loops over its components unrolled.
 
     numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
     The functions count there by name only, so a checksum of their code is enclosed too.
     """
     load, guess, cum = functions[:3]
-    least, two_words = head_min(bits), bits == 8
     version, places = _inlined(functions), 4 * components
 
     def push(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
@@ -105,7 +93,7 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
                 if smallest < 1:
                     size = -1
                     break
-                size = push_run(states, lanes, at, len(pushed), starts, freqs, row, words, size, bits)
+                size = push_run(states, lanes, at, len(pushed), starts, freqs, row, words, size)
             heads[m], sizes[m] = states[:lanes], size
 
     @register_jitable(forceinline=True)
@@ -133,16 +121,12 @@ def kernels(functions: Functions, components: int, bits: int) -> tuple[Callable[
     def taken(head: Any, start: Any, end: Any, words: Any, size: Any) -> Any:
         """The head behind a symbol and the size of the tail, which is negative if there are too few words."""
         head = (end - start) * (head >> 16) + (head & 0xFFFF) - start
-        short = np.int64(head < least)
-        if two_words:
-            short += np.int64(head < least >> bits)
+        short = np.int64(head < LEAST_HEAD) + np.int64(head < LEAST_HEAD >> 8)
         size -= short
         # Without branches, which would be guessed wrong half of the time. There are always two words more.
         at = np.uint64(max(size, 0))
-        word = np.int64(words[at])
-        if two_words:
-            word += np.int64(words[at + np.uint64(1)]) << bits
-        full = bits * short
+        word = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8)
+        full = 8 * short
         return (head << full) + (word & ((1 << full) - 1)), size
 
     def pop(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]

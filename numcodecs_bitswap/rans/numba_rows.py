@@ -28,7 +28,7 @@ def idle_lanes(lanes):  # type: ignore[no-untyped-def]
 
 
 @part
-def push_run(states, lanes, first, count, starts, freqs, row, words, size, bits):  # type: ignore[no-untyped-def]
+def push_run(states, lanes, first, count, starts, freqs, row, words, size):  # type: ignore[no-untyped-def]
     """Push `count` symbols, the first of which is number `first` of a block, 0 < freq; returns the size of the tail."""
     start, freq, given, before = row
     left = count
@@ -42,34 +42,34 @@ def push_run(states, lanes, first, count, starts, freqs, row, words, size, bits)
             start[k], freq[k] = starts[at] if inside else 0, freqs[at] if inside else WHOLE
         for k in range(ROW):
             head, f = states[lane + np.uint64(k)], freq[k]
-            full = np.int64(head >= f << 16) + np.int64((bits == 8) & (head >= f << 24))
+            full = np.int64(head >= f << 16) + np.int64(head >= f << 24)
             given[k], before[k] = full, head
-            head >>= bits * full
+            head >>= 8 * full
             # Exact: what is no integer is at least 1/f below the next one, far more than is rounded.
             quotient = np.int64(np.float64(head) / np.float64(f))
             states[lane + np.uint64(k)] = (quotient << 16) + head - quotient * f + start[k]
         for back in range(ROW):
             head = before[ROW - 1 - back]
-            words[np.uint64(size)] = head & ((1 << bits) - 1)
-            words[np.uint64(size + 1)] = head >> 8 & ((1 << bits) - 1)
+            words[np.uint64(size)] = head & 255
+            words[np.uint64(size + 1)] = head >> 8 & 255
             size += given[ROW - 1 - back]
     return size
 
 
 @part
-def pop_row(states, lane, row, words, size, bits):  # type: ignore[no-untyped-def]
+def pop_row(states, lane, row, words, size):  # type: ignore[no-untyped-def]
     """Pop ROW symbols from the lanes from `lane` on; the size is negative if there are too few words."""
     start, freq, taken, rest = row
     for k in range(ROW):
         head = states[lane + np.uint64(k)]
         head = freq[k] * (head >> 16) + (head & 0xFFFF) - start[k]
         rest[k] = head
-        taken[k] = np.int64(head < 1 << (32 - bits)) + np.int64((bits == 8) & (head < 1 << 16))
+        taken[k] = np.int64(head < 1 << 24) + np.int64(head < 1 << 16)
     for k in range(ROW):
         size -= taken[k]
         at = np.uint64(max(size, 0))  # there are always two words more
-        freq[k] = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8) * np.int64(bits == 8)
+        freq[k] = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8)
     for k in range(ROW):
-        full = bits * taken[k]
+        full = 8 * taken[k]
         states[lane + np.uint64(k)] = (rest[k] << full) + (freq[k] & ((1 << full) - 1))
     return size

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Loops, Shiftable
-from .message import IMPOSSIBLE, SHORT, Words, head_min, word_bits
+from .message import IMPOSSIBLE, LEAST_HEAD, SHORT, Words
 
 SLAB = 1 << 20
 """Components prepared at a time, about: bounds the memory beside the block itself."""
@@ -29,41 +29,37 @@ class TorchStack:
     tail : int32 tensor, shape (B, capacity + 1)
         Words below `size`; the last column takes the writes of lanes that give off none.
     size : int64 tensor, shape (B,)
-    bits : int
-        W of the words.
     """
 
     defers = False
     takes_loops = False
 
-    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
-        self.heads, self.tail, self.size, self.bits = heads, tail, size, bits
+    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
+        self.heads, self.tail, self.size = heads, tail, size
 
     @classmethod
     def unflatten(cls, words: list[Words], device: str) -> Self:
         """See `Message.unflatten`."""
-        sizes, bits = [tail.size for _, tail in words], word_bits(words[0][1])
+        sizes = [tail.size for _, tail in words]
         heads = np.stack([heads for heads, _ in words]).astype(np.int64)
-        tails = np.zeros((len(words), max(sizes) + 1), words[0][1].dtype)
+        tails = np.zeros((len(words), max(sizes) + 1), np.uint8)
         for row, (_, tail) in zip(tails, words, strict=True):
             row[: tail.size] = tail
-        signed = tails.view(f"i{tails.itemsize}")  # there and back as short as they are: torch has no uint16 everywhere
-        arrays = heads, signed, np.array(sizes, np.int64)
+        arrays = heads, tails, np.array(sizes, np.int64)
         on_device = [torch.from_numpy(array).to(device) for array in arrays]
-        return cls(on_device[0], on_device[1].int() & (1 << bits) - 1, on_device[2], bits)
+        return cls(on_device[0], on_device[1].int(), on_device[2])
 
     def flatten(self) -> list[Words]:
         """See `Message.flatten`."""
         heads, sizes = (tensor.cpu().numpy() for tensor in (self.heads, self.size))
-        words = self.tail[:, : int(sizes.max())].to(torch.int8 if self.bits == 8 else torch.int16)
-        tails = words.cpu().numpy().view(f"u{self.bits // 8}")
+        tails = self.tail[:, : int(sizes.max())].to(torch.uint8).cpu().numpy()
         return [
             (head.astype(np.uint32), tail[:size].copy()) for head, tail, size in zip(heads, tails, sizes, strict=True)
         ]
 
     def copy(self) -> Self:
         """See `Message.copy`."""
-        return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone(), self.bits)
+        return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone())
 
     def push_values(self, loops: Loops, values: Tensor) -> None:
         """Not taken."""
@@ -87,15 +83,14 @@ class TorchStack:
 
     def _push_row(self, start: Tensor, freq: Tensor) -> None:
         head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
-        places = range(0, 16, self.bits)  # bits given off before each word that a push may add
-        given = sum(((head >> place >= freq << 16).long() for place in places), torch.zeros_like(head))
+        given = (head >= freq << 16).long() + (head >= freq << 24).long()
         rank = given.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
         first = self.size[:, None] + rank - given
-        for word, place in enumerate(places):
+        for word in range(2):
             where = torch.where(given > word, first + word, self.tail.shape[1] - 1)
-            self.tail.scatter_(1, where, (head >> place & (1 << self.bits) - 1).int())
+            self.tail.scatter_(1, where, (head >> 8 * word & 255).int())
         self.size += rank[:, 0]
-        rest = head >> self.bits * given
+        rest = head >> 8 * given
         quotient = rest // freq
         head.copy_((quotient << 16) + rest - quotient * freq + start)
 
@@ -119,15 +114,14 @@ class TorchStack:
         symbol = _search(distribution, prepared, r)
         start, freq = _interval(distribution, prepared, symbol)
         rest = freq * (head >> 16) + r - start
-        places = range(0, 16, self.bits)
-        taken = sum(((rest << place < head_min(self.bits)).long() for place in places), torch.zeros_like(rest))
+        taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8).long()
         rank = taken.cumsum(1)  # words taken by this lane and those before it
         first = self.size[:, None] - rank
-        rest = rest << self.bits * taken
-        for word, place in enumerate(places):
+        rest = rest << 8 * taken
+        for word in range(2):
             # Past the bottom of the tail any word will do: the pop fails at the end.
             value = self.tail.gather(1, (first + word).clamp(0, self.tail.shape[1] - 1)).long()
-            rest += torch.where(taken > word, value << place, 0)
+            rest += torch.where(taken > word, value << 8 * word, 0)
         self.size -= rank[:, -1]
         head.copy_(rest)
         return symbol
@@ -150,8 +144,8 @@ class TorchStack:
             raise MessageExhausted(SHORT)
 
     def _reserve(self, symbols: int) -> None:
-        """Make room for the words of `symbols` more symbols: a push adds at most 16 bits per symbol."""
-        need = int(self.size.max()) + symbols * 16 // self.bits + 1
+        """Make room for the words of `symbols` more symbols: a push adds at most two per symbol."""
+        need = int(self.size.max()) + 2 * symbols + 1
         if need > self.tail.shape[1]:
             self._grow(need)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Native, Shiftable
-from .message import IMPOSSIBLE, SHORT, check_symbols, head_min
+from .message import IMPOSSIBLE, LEAST_HEAD, SHORT, check_symbols
 from .torch_backend import TorchStack
 from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
 
@@ -53,8 +53,8 @@ class TritonStack(TorchStack):
     defers = True
     takes_loops = False
 
-    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor, bits: int) -> None:
-        super().__init__(heads, tail, size, bits)
+    def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
+        super().__init__(heads, tail, size)
         self.trouble = torch.zeros_like(size, dtype=torch.int32)
         self.most = tail.shape[1] - 1
 
@@ -120,7 +120,7 @@ class TritonStack(TorchStack):
 
     def _reserve(self, symbols: int) -> None:
         """Make room for the words of `symbols` more symbols, without asking how many there are."""
-        self.most += symbols * 16 // self.bits
+        self.most += 2 * symbols
         if self.most >= self.tail.shape[1]:
             self._grow(self.most + 1)
 
@@ -134,7 +134,6 @@ class TritonStack(TorchStack):
                 *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *native.triton()),
                 K=distribution.components,
                 BLOCK=block,
-                BITS=self.bits,
                 **sizes,
                 num_warps=min(block // WARP, 16),
                 enable_fp_fusion=False,  # there is no float; unset, Triton 3.9 warns of it
@@ -145,7 +144,7 @@ class TritonStack(TorchStack):
         native, lanes = distribution.native(), self.heads.shape[1]
         if native.triton is None or lanes > LANES or distribution.n == 0:
             return None
-        device, sizes = self.heads.device, (distribution.components, distribution.alphabet, _block(lanes), self.bits)
+        device, sizes = self.heads.device, (distribution.components, distribution.alphabet, _block(lanes))
         kind = (native.triton, sizes, device)
         with _AGREEING:
             agreed = _agreed.setdefault(kind, 0)
@@ -157,9 +156,8 @@ class TritonStack(TorchStack):
     def _agrees(self, distribution: Distribution, native: Native) -> bool:
         """Code a block of random symbols with both backends, from random messages."""
         rng, (batch, lanes) = np.random.default_rng(0), self.heads.shape
-        heads = rng.integers(head_min(self.bits), 1 << 32, (batch, lanes), np.uint32)
-        size = distribution.n * 16 // self.bits
-        tails = rng.integers(0, 1 << self.bits, (batch, size), np.dtype(f"u{self.bits // 8}"))
+        heads = rng.integers(LEAST_HEAD, 1 << 32, (batch, lanes), np.uint32)
+        tails = rng.integers(0, 256, (batch, 2 * distribution.n), np.uint8)
         words, device = list(zip(heads, tails, strict=True)), str(self.heads.device)
         expected, stack = TorchStack.unflatten(words, device), TritonStack.unflatten(words, device)
         symbols = expected.pop(distribution)

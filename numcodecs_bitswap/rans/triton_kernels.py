@@ -2,8 +2,8 @@
 
 Arguments of both: heads int64 (B, L), tail int32 (B, columns) with sizes int64 (B,) words in use, trouble int32 (B,),
 symbols int32 (B, n), the fields a, b, c and the constants of a block (`distribution.Native`), n, L, the number of
-columns, the alphabet, the functions LOAD and CUM of `distribution.TritonFunctions`, K, BLOCK, a power of two not below
-L, and BITS of a word, 8 or 16. What goes wrong is noted in `trouble`, and no memory but the message's is touched.
+columns, the alphabet, the functions LOAD and CUM of `distribution.TritonFunctions`, K, and BLOCK, a power of two not
+below L. What goes wrong is noted in `trouble`, and no memory but the message's is touched.
 """
 
 import triton
@@ -18,7 +18,7 @@ IMPOSSIBLE, EXHAUSTED = tl.constexpr(1), tl.constexpr(2)
 @triton.jit(do_not_specialize=_NUMBERS)
 def push_kernel(
     heads, tail, sizes, trouble, symbols, a, b, c, constants, n, lanes, columns, alphabet,
-    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
+    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Push n symbols to each message."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
@@ -40,15 +40,12 @@ def push_kernel(
         impossible += (here & ((freq == 0) | (symbol != given_symbol))).to(tl.int32)
         freq = tl.maximum(freq, 1)
         # head >= freq * 2^16, without 2^32
-        given = (here & ((head >> 16) >= freq)).to(tl.int32)
-        if BITS == 8:
-            given += (here & ((head >> 24) >= freq)).to(tl.int32)
+        given = (here & ((head >> 16) >= freq)).to(tl.int32) + (here & ((head >> 24) >= freq)).to(tl.int32)
         first = size + tl.sum(given, 0) - tl.cumsum(given, 0)  # above the words of the lanes after this one
-        tl.store(tail + first, (head & ((1 << BITS) - 1)).to(tl.int32), given > 0)
-        if BITS == 8:
-            tl.store(tail + first + 1, ((head >> 8) & 255).to(tl.int32), given > 1)
+        tl.store(tail + first, (head & 255).to(tl.int32), given > 0)
+        tl.store(tail + first + 1, ((head >> 8) & 255).to(tl.int32), given > 1)
         size += tl.sum(given, 0)
-        rest = head >> (BITS * given).to(tl.uint32)
+        rest = head >> (8 * given).to(tl.uint32)
         quotient = rest // freq
         head = tl.where(here, (quotient << 16) + (rest - quotient * freq) + start, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
@@ -59,8 +56,7 @@ def push_kernel(
 @triton.jit(do_not_specialize=_NUMBERS)
 def pop_kernel(
     heads, tail, sizes, trouble, symbols, a, b, c, constants, n, lanes, columns, alphabet,
-    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, BITS: tl.constexpr,
-    DIGITS: tl.constexpr,
+    LOAD: tl.constexpr, CUM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, DIGITS: tl.constexpr,
 ):  # fmt: skip
     """Pop n symbols of each message."""
     message, lane = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
@@ -87,15 +83,12 @@ def pop_kernel(
             end = tl.where(reached, end, value)
         tl.store(symbols + at, symbol, here)
         rest = (end - start).to(tl.uint32) * (head >> 16) + (r - start).to(tl.uint32)
-        taken = (here & ((rest >> (32 - BITS)) == 0)).to(tl.int32)
-        if BITS == 8:
-            taken += (here & ((rest >> 16) == 0)).to(tl.int32)
+        taken = (here & ((rest >> 24) == 0)).to(tl.int32) + (here & ((rest >> 16) == 0)).to(tl.int32)
         first = size - tl.cumsum(taken, 0)  # this lane's words lie below those of the lanes before it
         words = tl.load(tail + first, (taken > 0) & (first >= 0), other=0).to(tl.uint32)
-        if BITS == 8:
-            words += tl.load(tail + first + 1, (taken > 1) & (first >= 0), other=0).to(tl.uint32) << 8
+        words += tl.load(tail + first + 1, (taken > 1) & (first >= 0), other=0).to(tl.uint32) << 8
         size -= tl.sum(taken, 0)
-        head = tl.where(here, (rest << (BITS * taken).to(tl.uint32)) + words, head)
+        head = tl.where(here, (rest << (8 * taken).to(tl.uint32)) + words, head)
     tl.store(heads, head.to(tl.int64), lane < lanes)
     tl.store(sizes + message, tl.maximum(size, 0))
     tl.store(trouble + message, tl.load(trouble + message) | tl.where(size < 0, EXHAUSTED, 0))

@@ -2,7 +2,7 @@
 and places, without arrays of the block's size in between.
 
 CHUNK values at a time are made ready in vector loops, then ROW lanes at a time are coded; the few values outside the
-middle are looked at one by one. Both loops are called with a message's arrays and W, then means, deviations, whether
+middle are looked at one by one. Both loops are called with a message's arrays, then means, deviations, whether
 there is a floor, values (B, n), and the first message and the one behind the last.
 """
 
@@ -45,7 +45,7 @@ def _length(tail, shift):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def push(heads, tail, sizes, bits, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
+def push(heads, tail, sizes, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
     """Push values: low bits of the places, the others, symbols."""
     n, lanes = values.shape[1], heads.shape[1]
     row = scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW)
@@ -81,12 +81,12 @@ def push(heads, tail, sizes, bits, means, deviations, floor, values, first, last
                     outside += 1
                     free = max(16 - length, 0)
                     starts[j], freqs[j] = (place & 0xFFFF) << free, 1 << free
-            size = push_run(states, lanes, at, count, starts, freqs, row, words, size, bits)
+            size = push_run(states, lanes, at, count, starts, freqs, row, words, size)
         for k in range(outside):
             if lengths[k] > 16:
                 free = 32 - lengths[k]
                 starts[0], freqs[0] = rests[k] << free, 1 << free
-                size = push_run(states, lanes, at_far[k], 1, starts, freqs, row, words, size, bits)
+                size = push_run(states, lanes, at_far[k], 1, starts, freqs, row, words, size)
         done = 0
         for at in range((n - 1) // CHUNK * CHUNK, -1, -CHUNK):
             here = slice(at, min(at + CHUNK, n))
@@ -107,7 +107,7 @@ def push(heads, tail, sizes, bits, means, deviations, floor, values, first, last
             if least < 1:
                 size = -1
                 break
-            size = push_run(states, lanes, at, count, starts, freqs, row, words, size, bits)
+            size = push_run(states, lanes, at, count, starts, freqs, row, words, size)
         heads[m], sizes[m] = states[:lanes], size
 
 
@@ -126,7 +126,7 @@ def _search(r, s, offset, reach, inverse, floor):  # type: ignore[no-untyped-def
 
 
 @compiled
-def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
+def pop(heads, tail, sizes, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
     """Pop values: symbols, high bits of the places, the others."""
     n, lanes = values.shape[1], heads.shape[1]
     row = scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW)
@@ -178,7 +178,7 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
                         if _number(s) >= 0:
                             at_far[outside], rests[outside] = at + done + k, 0
                             outside += 1
-                size = pop_row(states, own, row, words, size, bits)
+                size = pop_row(states, own, row, words, size)
                 for k in range(width):
                     symbol[np.uint64(done + k)] = guess[k] + CENTRE
                 done += width
@@ -193,7 +193,7 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
                 freq[0] = 1 << (32 - length)
                 rests[e] = (states[own] & 0xFFFF) >> (32 - length)
                 start[0] = rests[e] << (32 - length)
-                size = pop_row(states, own, row, words, size, bits)
+                size = pop_row(states, own, row, words, size)
         now = 0
         for at in range(0, n, CHUNK):
             here = slice(at, min(at + CHUNK, n))
@@ -218,7 +218,7 @@ def pop(heads, tail, sizes, bits, means, deviations, floor, values, first, last)
                     start[k], freq[k] = r >> free << free, 1 << free
                 for k in range(width, ROW):
                     start[k], freq[k] = 0, WHOLE
-                size = pop_row(states, own, row, words, size, bits)
+                size = pop_row(states, own, row, words, size)
                 done += width
             for e in range(before, now):
                 j = at_far[e] - at

@@ -8,19 +8,13 @@ import triton
 import triton.language as tl
 
 from ..rans.distribution import TritonFunctions
-from . import beta_binomial, deep_mixture, gaussian, gaussian_buckets, logistic_mixture
+from . import beta_binomial, gaussian, gaussian_buckets, logistic_mixture
 
 # Places in the constants. Triton takes global numbers as constants only.
 INVSCALE, WEIGHT = tl.constexpr(logistic_mixture.INVSCALE), tl.constexpr(logistic_mixture.WEIGHT)
 MIXTURE_FLOOR = tl.constexpr(logistic_mixture.FLOOR)
 INVSIGMA, EDGE = tl.constexpr(gaussian_buckets.INVSIGMA), tl.constexpr(gaussian_buckets.EDGE)
 GAUSSIAN_FLOOR = tl.constexpr(gaussian_buckets.FLOOR)
-DEEP_INVSCALE, DEEP_WEIGHT = tl.constexpr(deep_mixture.INVSCALE), tl.constexpr(deep_mixture.WEIGHT)
-DEEP_EDGE, FINE, SHIFT = (
-    tl.constexpr(deep_mixture.EDGE),
-    tl.constexpr(deep_mixture.FINE),
-    tl.constexpr(deep_mixture.SHIFT),
-)
 CENTRE, TAILS = tl.constexpr(gaussian.CENTRE), tl.constexpr(gaussian.TAILS)
 BEYOND, TAILS_FLOOR = tl.constexpr(gaussian.BEYOND), tl.constexpr(gaussian.FLOOR)
 INDICES, ROW = tl.constexpr(beta_binomial.INDICES), tl.constexpr(beta_binomial.ROW)
@@ -152,46 +146,6 @@ def _bits_cum(s, shift, second, third, constants, alphabet, K: tl.constexpr):
     return tl.minimum(s.to(tl.int64) << shift.to(tl.int64), 65536).to(tl.int32)
 
 
-@triton.jit
-def _deep_load(at, here, logits, means, scales, constants, alphabet, K: tl.constexpr):
-    top = tl.load(logits + at * K, here, other=0)
-    peak = top - tl.load(scales + at * K, here, other=0)
-    mean = tl.load(means + at * K, here, other=0)
-    for k in tl.static_range(1, K):
-        logit = tl.load(logits + at * K + k, here, other=0)
-        own = logit - tl.load(scales + at * K + k, here, other=0)
-        mean = tl.where(own > peak, tl.load(means + at * K + k, here, other=0), mean)
-        peak, top = tl.maximum(peak, own), tl.maximum(top, logit)
-    centre = (mean + 16) >> 5
-    total = tl.zeros_like(top).to(tl.int64)
-    zero, inverse, w, weight = (), (), (), ()
-    for k in tl.static_range(K):
-        scale = tl.load(scales + at * K + k, here, other=0)
-        octaves = tl.maximum((scale - FINE) // 12, 0)
-        units = tl.load(constants + DEEP_INVSCALE + scale - 12 * octaves).to(tl.int64)
-        inverse += (units << (SHIFT - 12) >> octaves.to(tl.int64),)
-        zero += (tl.load(means + at * K + k, here, other=0) + 16 - 32 * centre,)
-        distance = tl.minimum(top - tl.load(logits + at * K + k, here, other=0), 127)
-        w += (tl.load(constants + DEEP_WEIGHT + distance).to(tl.int64),)
-        total += w[k]
-    r = ((65536 - alphabet).to(tl.int64) << 28) // total
-    for k in tl.static_range(K):
-        weight += (r * w[k],)
-    zero += (centre,)
-    return zero, inverse, weight
-
-
-@triton.jit
-def _deep_cum(s, zero, inverse, weight, constants, alphabet, K: tl.constexpr):
-    edge = tl.load(constants + DEEP_EDGE + s)
-    mass = tl.zeros_like(s).to(tl.int64)
-    for k in tl.static_range(K):
-        t = ((32 * edge - zero[k]).to(tl.int64) * inverse[k] >> SHIFT) + 4096
-        mass += weight[k] * tl.load(constants + tl.minimum(tl.maximum(t, 0), 8191))
-    level, value = zero[K] + edge, s + (mass >> 44).to(tl.int32)
-    return tl.where(level >= 65536, 65536, tl.where(level <= 0, 0, value))
-
-
 UNIFORM = TritonFunctions(_uniform_load, _uniform_cum)
 MIXTURE = TritonFunctions(_mixture_load, _mixture_cum)
 GAUSSIAN = TritonFunctions(_gaussian_load, _gaussian_cum)
@@ -200,4 +154,3 @@ BETA_BINOMIAL = TritonFunctions(_beta_binomial_load, _beta_binomial_cum)
 CATEGORICAL = TritonFunctions(_categorical_load, _categorical_cum)
 INTEGER_GAUSSIAN = TritonFunctions(_integer_gaussian_load, _integer_gaussian_cum)
 BITS = TritonFunctions(_bits_load, _bits_cum)
-DEEP = TritonFunctions(_deep_load, _deep_cum)

@@ -5,7 +5,7 @@
 
 command.py is the command; recipe.py reads a recipe or chooses one of recipes/; sources.py turns arrays (pieces.py,
 held_back.py), folders of photographs (data.py) and files of items (arrays.py) into patches; fake_quant.py is the
-differentiable twin of the integer layers, networks.py of models of kind `bit_swap` (with stages.py, deep.py and
+differentiable twin of the integer layers, networks.py of models of kind `bit_swap` (with stages.py and
 distributions.py), vae.py of those of kind `vae` (with likelihoods.py), flow.py of those of kind `flow` (with
 couplings.py); loop.py trains and can be stopped and resumed (checkpoint.py, files.py), in several processes too
 (together.py); export.py writes the integers; compare.py and report.py say what was gained.

@@ -1,5 +1,5 @@
-"""Array files -> patches: .npy, .npz (its first array) and the idx format of MNIST, gzipped or not; uint8, uint16 or
-int16 of shape (n, h, w) or (n, h, w, c).
+"""Array files -> patches: .npy, .npz (its first array) and the idx format of MNIST, gzipped or not; uint8
+of shape (n, h, w) or (n, h, w, c).
 """
 
 import gzip
@@ -9,30 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from ..samples import LEVELS, is_deep, reduce
 from .data import Augmentation, DataError, Pixels, random_crop, turned
 
 IDX_UINT8 = b"\x00\x00\x08"
 
 
-def read_items(path: Path, channels: int, levels: int = 256) -> Pixels:
-    """Items (n, h, w, channels) of an array file; of 16-bit samples (65536 levels) what a codec makes of each item.
+def read_items(path: Path, channels: int) -> Pixels:
+    """Items (n, h, w, channels) of an array file.
 
     Raises
     ------
     DataError
-        It cannot be read, or is not items of that many channels and levels.
+        It cannot be read, or is not items of that many channels.
     """
     try:
         array = _read(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as .npy, .npz or idx: {error}") from error
     items = array[..., None] if array.ndim == 3 else array
-    deep = levels == LEVELS and is_deep(array.dtype)
-    if not (deep or array.dtype == np.uint8) or items.ndim != 4 or items.shape[3] != channels or not len(items):
-        wanted = "uint8, uint16 or int16" if levels == LEVELS else "uint8"
-        raise DataError(f"{path} holds {array.dtype} {array.shape}, not {wanted} (n, h, w) or (n, h, w, {channels})")
-    return np.stack([reduce(item)[0] for item in items]) if deep else items
+    if array.dtype != np.uint8 or items.ndim != 4 or items.shape[3] != channels or not len(items):
+        raise DataError(f"{path} holds {array.dtype} {array.shape}, not uint8 (n, h, w) or (n, h, w, {channels})")
+    return items
 
 
 def _read(path: Path) -> Pixels:
@@ -88,6 +85,4 @@ class ArraySource:
     def _patch(self, item: Pixels, rng: np.random.Generator) -> Pixels:
         whole = item.shape[:2] == (self.size, self.size)
         patch = (item if whole else random_crop(item, self.size, rng)).transpose(2, 0, 1)
-        if self.augmentation.divided and rng.random() < self.augmentation.divided:
-            patch = patch >> rng.integers(1, 7, dtype=patch.dtype)
         return turned(patch, rng) if self.augmentation.flip else patch

@@ -1,7 +1,6 @@
 """The state of a run in a file: written whole or not at all, and checked when it is read."""
 
 import io
-import json
 import os
 import pickle
 from dataclasses import fields
@@ -63,26 +62,19 @@ def check(path: Path, state: dict[str, Any], owner: dict[str, Any]) -> None:
 
 
 def begin(net: Net, origin: str, device: torch.device) -> None:
-    """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id. What says
-    what a channel is begins anew if the colours are not the same.
+    """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
 
     Raises
     ------
     RecipeError
         There are none.
     """
-    own = {name: value.clone() for name, value in net.state_dict().items()}
     if (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin):
-        state = read(Path(origin) / FILE, device)
-        theirs, arch = state["average"], state["model"]
+        own, theirs = net.state_dict(), read(Path(origin) / FILE, device)["average"]
         shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
         net.load_state_dict(own | shared)
         found = len(shared)
     else:
-        entry = catalog.find(origin)
-        found, arch = take_tensors(net, load(catalog.read(entry))), json.loads(catalog.metadata_of(entry)["arch"])
+        found = take_tensors(net, load(catalog.read(catalog.find(origin))))
     if not found:
         raise RecipeError(f"{origin} has nothing in common with this network")
-    if arch.get("colour", "rgb") != net.arch.colour:
-        anew = {name: value for name, value in own.items() if {"head", "skip", "phases"} & set(name.split("."))}
-        net.load_state_dict(net.state_dict() | anew)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
     add("--minutes", type=float, help="time of the whole run, resumptions included (default 15; of a recipe 60)")
     add("--name", help="the model's name (default: the source's)")
-    add("--recipe", type=Path, help="another architecture and schedule than the default for the dtype and channels")
+    add("--recipe", type=Path, help="another architecture and schedule than the default for the channels")
     # torchrun takes --run for one of its own, wherever it stands.
     add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
@@ -93,7 +93,7 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     """The default recipe for the user's data, or theirs, and the data in pieces."""
-    from .pieces import colour_of, open_pictures
+    from .pieces import open_pictures
     from .recipe import default_recipe, read_recipe
     from .sources import open_pieces
 
@@ -106,8 +106,7 @@ def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
         recipe = replace(recipe, name=_checked(given.name or recipe.name))
     else:
         name = _checked(given.name or _name(given.source[0]))
-        kind = pictures.dtype, pictures.channels, pictures.side
-        recipe = default_recipe(*kind, name, "that of the data", colour_of(pictures))
+        recipe = default_recipe(pictures.channels, pictures.side, name, "that of the data")
     return recipe, open_pieces(pictures, recipe, source), 15.0 if given.minutes is None else given.minutes
 
 

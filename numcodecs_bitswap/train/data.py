@@ -8,19 +8,17 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ..colour import to_ycbcr
 from ..errors import BitswapError
 from ..opening import IMAGES
 
-Pixels = NDArray[Any]
-"""uint8, of 16-bit samples uint16."""
+Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
 
 
@@ -32,8 +30,7 @@ class DataError(BitswapError, ValueError):
 class Augmentation:
     """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
     flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
-    Bernoulli(x / 255) anew each time; and the chance that a patch is `divided` by 2, 4, ... or 64, so that the noise
-    of 16-bit samples falls below their step. Of photographs of three channels also the chance that a patch is `gray`.
+    Bernoulli(x / 255) anew each time.
     """
 
     plain: float = 0.45
@@ -42,10 +39,8 @@ class Augmentation:
     enlarged_jpeg: float = 0.15
     permute_channels: float = 0.1
     noise: float = 0.05
-    gray: float = 0.0
     flip: bool = False
     binarise: bool = False
-    divided: float = 0.0
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -96,20 +91,12 @@ class PatchSource:
         Side of a patch in pixels.
     channels : int
         3, or 1: luminance or one of the colour channels.
-    colour : str
-        "rgb", or "ycbcr": variants that were a JPEG, as `colour.to_ycbcr` of them.
     """
 
     def __init__(
-        self,
-        folders: Iterable[Sequence[Path]],
-        size: int,
-        channels: int,
-        augmentation: Augmentation,
-        seed: int,
-        colour: str = "rgb",
+        self, folders: Iterable[Sequence[Path]], size: int, channels: int, augmentation: Augmentation, seed: int
     ):
-        self.size, self.channels, self.augmentation, self.colour = size, channels, augmentation, colour
+        self.size, self.channels, self.augmentation = size, channels, augmentation
         rng = np.random.default_rng(seed)
         self._pools: list[list[tuple[float, list[Pixels]]]] = []
         for files in folders:
@@ -123,9 +110,8 @@ class PatchSource:
                     "enlarged_jpeg": _through_jpeg(_resized(image, float(rng.uniform(1.2, 2.0))), rng),
                 }
                 for name, variant in made.items():
-                    pixels = np.asarray(variant) if colour == "rgb" else to_ycbcr(np.asarray(variant), 2)
-                    if pixels is not None and min(variant.size) >= size:
-                        variants[name].append(pixels)
+                    if min(variant.size) >= size:
+                        variants[name].append(np.asarray(variant))
             pool = [(getattr(augmentation, name), images) for name, images in variants.items() if images]
             if not pool:
                 raise DataError(f"no image is at least {size} pixels on both sides")
@@ -142,9 +128,6 @@ class PatchSource:
         patch = random_crop(images[rng.integers(len(images))], self.size, rng)
         patch = self._colour(patch, rng)
         patch = turned(patch, rng)
-        if self.augmentation.gray and rng.random() < self.augmentation.gray:
-            luma, none = patch[:1], np.full_like(patch[:1], 128)
-            patch = np.concatenate([luma, none, none] if self.colour == "ycbcr" else [luma] * 3)
         if rng.random() < self.augmentation.noise:
             noisy = patch + rng.normal(0, rng.uniform(0.5, 4), patch.shape)
             patch = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -179,13 +162,10 @@ def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
     return image[y : y + size, x : x + size]
 
 
-def held_back_patches(files: Sequence[Path], size: int, channels: int, n: int, colour: str = "rgb") -> Pixels:
+def held_back_patches(files: Sequence[Path], size: int, channels: int, n: int) -> Pixels:
     """A fixed set of n patches (n, channels, size, size) of files that training never sees."""
     rng = np.random.default_rng(0)
     images = [image for image in map(read_image, files) if min(image.shape[:2]) >= size]
-    if colour == "ycbcr":
-        compressed = (np.asarray(_through_jpeg(Image.fromarray(image), rng)) for image in images)
-        images = [planes for planes in (to_ycbcr(image, 2) for image in compressed) if planes is not None]
     if not images:
         raise DataError(f"no held-back image is at least {size} pixels on both sides; ten or more images are needed")
     crops = [random_crop(images[i % len(images)], size, rng) for i in range(n)]

@@ -27,7 +27,6 @@ class FlowArchitecture:
 
     kind: ClassVar[str] = "flow"
     levels: ClassVar[int] = 256
-    colour: ClassVar[str] = "rgb"
     channels: int
     stages: int
     mixtures: int

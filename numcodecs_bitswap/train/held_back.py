@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..opening import SIDE
 from ..patches import Axes
 from .data import Pixels
-from .pieces import Pictures, Piece, images, seen
+from .pieces import Pictures, Piece, images
 from .recipe import Recipe
 
 BYTES, SAMPLES = 1 << 22, 1 << 19
@@ -22,8 +22,8 @@ def _spatial(axes: Axes) -> tuple[int, int]:
 
 
 class HeldBack(NamedTuple):
-    """What is never trained on: whole chunks as Zarr would code them, square crops of their planes as they are, and
-    those as networks see them, (n, c, side, side).
+    """What is never trained on: whole chunks as Zarr would code them, square crops of their planes, and those as
+    networks see them, (n, c, side, side).
     """
 
     chunks: list[NDArray[Any]]
@@ -56,7 +56,7 @@ def held_back(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> He
             break
     chunks = chunks or edges
     shape = Counter(chunk.shape for chunk in chunks).most_common(1)[0][0]
-    patches = np.stack([seen(crop, 2, recipe.model.colour).transpose(2, 0, 1) for crop in crops])
+    patches = np.stack([crop.transpose(2, 0, 1) for crop in crops])
     flat = crops if pictures.channels > 1 else [crop[..., 0] for crop in crops]
     return HeldBack([chunk for chunk in chunks if chunk.shape == shape], flat, patches)
 

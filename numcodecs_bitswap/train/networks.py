@@ -29,6 +29,7 @@ class Architecture:
     """What a recipe says about the networks; names as in FORMAT.md section 7."""
 
     kind: ClassVar[str] = "bit_swap"
+    levels: ClassVar[int] = 256
     channels: int
     stages: int
     mixtures: int
@@ -42,8 +43,6 @@ class Architecture:
     latent_layers: int
     latent_channels: int
     patch_log2: int = 8
-    levels: int = 256
-    colour: str = "rgb"
 
     def network(self) -> "BitSwapNet":
         """The network, with random weights."""
@@ -53,10 +52,6 @@ class Architecture:
         """What is wrong with this model or a patch side, or nothing."""
         if not 3 <= self.patch_log2 <= 12:
             return "patch_log2 must be 3 .. 12"
-        if self.levels not in (256, 65536):
-            return "levels must be 256 or 65536"
-        if self.colour != "rgb" and (self.colour, self.channels, self.levels) != ("ycbcr", 3, 256):
-            return "colour must be rgb or, of three channels of 256 levels, ycbcr"
         if self.stages == 0:
             return "patch must be even" if patch % 2 else ""
         fits = patch & (patch - 1) == 0 and patch >> self.stages >= 2
@@ -67,9 +62,7 @@ class Architecture:
         names = ("channels", "stages", "mixtures", "latent_layers", "latent_channels")
         blocks = {"stage": self.blocks, "core": self.core_blocks, "direct": self.direct_blocks}
         patch = {} if self.patch_log2 == 8 else {"patch_log2": self.patch_log2}
-        wide = {} if self.levels == 256 else {"format": 3, "levels": self.levels}
-        colour = {} if self.colour == "rgb" else {"format": 4, "colour": self.colour}
-        return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch | wide | colour
+        return {name: getattr(self, name) for name in names} | {"blocks": blocks} | patch
 
 
 class Core(nn.Module):
@@ -98,27 +91,12 @@ class Core(nn.Module):
             [round_clamp((self.prior * gains)[:1], -4096, 4096), round_clamp((self.prior * gains)[1:], 0, 127)]
         )
 
-    origin_bits = 0.0
-
-    def origin(self, grid: Tensor) -> tuple[Tensor, ...]:
-        """What differences of the data are taken to; costs `origin_bits` a patch."""
-        return ()
-
-    def data_input(self, phases: list[Tensor], origin: tuple[Tensor, ...]) -> Tensor:
-        """Network input of x."""
-        return (torch.cat(phases, dim=1) - 128).clamp(-127, 127)
-
-    def data_bits(self, x: Tensor, y: Tensor, origin: tuple[Tensor, ...]) -> Tensor:
-        """Bits of one phase of x given its outputs."""
-        return phase_bits(x, y, torch.full_like(x, 4096.0), self.mixtures)
-
     def forward(self, grid: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """grid : (n, c, h, w), even sizes. Returns net bits per patch (the negative ELBO) and those popped for z_1."""
         phases = [grid[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1)]
-        origin = self.origin(grid)
-        below = self.data_input(phases, origin)  # network input of the layer below
-        net = torch.full((len(grid),), self.origin_bits, device=grid.device)
-        popped = torch.zeros(len(grid), device=grid.device)
+        below = (torch.cat(phases, dim=1) - 128).clamp(-127, 127)  # network input of the layer below
+        net = torch.zeros(len(grid), device=grid.device)
+        popped = torch.zeros_like(net)
         for layer, (q, p) in enumerate(zip(self.q, self.p, strict=True)):
             means, scales = _latent(q(below, quantised, dtype)[1])
             noise = torch.rand_like(means).clamp(1e-6, 1 - 1e-6)
@@ -129,7 +107,8 @@ class Core(nn.Module):
             y = p(z - 64, quantised, dtype)[1]
             if layer == 0:
                 parts = zip(phases, y.chunk(4, dim=1), strict=True)
-                likelihood = sum(self.data_bits(x, part, origin).sum(dim=(1, 2, 3)) for x, part in parts)
+                base = torch.full_like(phases[0], 4096.0)
+                likelihood = sum(phase_bits(x, part, base, self.mixtures).sum(dim=(1, 2, 3)) for x, part in parts)
             else:
                 likelihood = _latent_bits(below + 64, *_latent(y))
             net = net + likelihood - posterior
@@ -149,15 +128,6 @@ def _latent_bits(z: Tensor, means: Tensor, scales: Tensor, posterior: bool = Fal
     return bits.sum(dim=(1, 2, 3))
 
 
-def parts(levels: int) -> tuple[type[Stage], type[Core]]:
-    """The twins of a stage and of the core for samples of so many levels."""
-    if levels == 256:
-        return Stage, Core
-    from .deep import DeepCore, DeepStage
-
-    return DeepStage, DeepCore
-
-
 class BitSwapNet(nn.Module):
     """Stages 1 .. S, the direct stage S + 1 and the core."""
 
@@ -165,9 +135,8 @@ class BitSwapNet(nn.Module):
         super().__init__()
         self.arch = arch
         shapes = [(arch.width, arch.blocks)] * arch.stages + [(arch.direct_width, arch.direct_blocks)]
-        stage, core = parts(arch.levels)
-        self.stages = nn.ModuleList(stage(arch.channels, arch.mixtures, *shape, arch.channel_width) for shape in shapes)
-        self.core = core(arch)
+        self.stages = nn.ModuleList(Stage(arch.channels, arch.mixtures, *shape, arch.channel_width) for shape in shapes)
+        self.core = Core(arch)
 
     def trunks(self) -> dict[str, nn.Module]:
         """The trunks besides the stages, by their names in the model file."""
@@ -184,10 +153,9 @@ class BitSwapNet(nn.Module):
             grid, bits = stage(grid, quantised, dtype)
             result[f"stage{number}"] = bits.mean()
         net, popped = self.core(grid, quantised, dtype)
-        last_bits = self.arch.levels.bit_length() - 1
         result["core"], result["popped"] = net.mean(), popped.mean()
         if self.arch.stages:
-            result["direct"] = direct_bits(self.stages[-1], grid, quantised, dtype, last_bits)
+            result["direct"] = direct_bits(self.stages[-1], grid, quantised, dtype)
         elif direct_learns(self.training):
-            result["direct"] = direct_bits(self.stages[-1], grid[:DIRECT_PATCHES], quantised, dtype, last_bits)
+            result["direct"] = direct_bits(self.stages[-1], grid[:DIRECT_PATCHES], quantised, dtype)
         return result

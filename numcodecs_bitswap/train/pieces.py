@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..colour import nearest_ycbcr, to_ycbcr
 from ..opening import IMAGES, SIDE, Opened, SourceError, open_array
 from ..patches import Axes, image_axes
-from ..samples import is_deep, reduce
 from .arrays import ArraySource
 from .data import Augmentation, DataError, Pixels
 
@@ -28,23 +26,16 @@ MOST = 1 << 16
 """Pieces of an array that are considered; of more a random part."""
 PERIOD = 400
 """Steps that a piece stays."""
-GLANCES = 8
-"""Arrays that are looked at to see what their colour is."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Arrays of one dtype and number of channels, opened and not read; and how many were left out for having others."""
+    """Arrays of uint8 and one number of channels, opened and not read; and how many were left out for being others."""
 
     arrays: list[Opened]
     axes: list[Axes]
     channels: int
     left_out: int = 0
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the samples."""
-        return self.arrays[0].dtype
 
     @property
     def sides(self) -> list[int]:
@@ -97,20 +88,20 @@ def open_pictures(sources: Sequence[str], region: str | None = None, channel_axi
                 raise SourceError(f"{file}: {error}") from error
             if axes is None:
                 raise DataError(f"{file} has shape {opened.shape}: a model needs images, two axes or more")
-            if not files and not (opened.dtype == np.uint8 or is_deep(opened.dtype)):
-                raise DataError(f"{file} holds {opened.dtype}; models are trained on uint8, uint16 and int16")
+            if not files and opened.dtype != np.uint8:
+                raise DataError(f"{file} holds {opened.dtype}; models are trained on uint8")
             found.append((opened, axes))
-    kinds = Counter(_kind(*each) for each in found if each[0].dtype == np.uint8 or is_deep(each[0].dtype))
-    if not kinds:
-        raise DataError(f"no file in {', '.join(sources)} holds uint8, uint16 or int16")
-    kind = kinds.most_common(1)[0][0]
-    chosen = [each for each in found if _kind(*each) == kind]
+    counts = Counter(_channels(*each) for each in found if each[0].dtype == np.uint8)
+    if not counts:
+        raise DataError(f"no file in {', '.join(sources)} holds uint8, which models are trained on")
+    channels = counts.most_common(1)[0][0]
+    chosen = [each for each in found if each[0].dtype == np.uint8 and _channels(*each) == channels]
     left_out = len(found) - len(chosen)
-    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], kind[1], left_out)
+    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], channels, left_out)
 
 
-def _kind(opened: Opened, axes: Axes) -> tuple[str, int]:
-    return opened.dtype.str[1:], 1 if axes.channel is None else opened.shape[axes.channel]
+def _channels(opened: Opened, axes: Axes) -> int:
+    return 1 if axes.channel is None else opened.shape[axes.channel]
 
 
 def _files(folder: Path) -> list[str]:
@@ -185,22 +176,13 @@ class PieceSource(ArraySource):
     pieces : sequence of Piece
     size : int
         Side of a patch in pixels.
-    colour : str
-        See `seen`.
     """
 
     def __init__(
-        self,
-        pictures: Pictures,
-        pieces: Sequence[Piece],
-        size: int,
-        augmentation: Augmentation,
-        seed: int,
-        colour: str = "rgb",
+        self, pictures: Pictures, pieces: Sequence[Piece], size: int, augmentation: Augmentation, seed: int
     ) -> None:
         self.pictures, self.pieces, self.size, self.augmentation, self.seed = pictures, pieces, size, augmentation, seed
-        self.colour = colour
-        largest = max(math.prod(piece.size) for piece in pieces) * pictures.dtype.itemsize
+        largest = max(math.prod(piece.size) for piece in pieces)
         self.slots = min(max(MEMORY // largest, 4), len(pieces))
         self._kept: dict[int, tuple[int, Pixels]] = {}
 
@@ -223,42 +205,14 @@ class PieceSource(ArraySource):
             turn = (step + slot * PERIOD // self.slots) // PERIOD  # slots change one after the other
             number = int(np.random.default_rng((self.seed, slot, turn)).integers(len(self.pieces)))
         if self._kept.get(slot, (-1,))[0] != number:
-            self._kept[slot] = number, planes(self.pictures, self.pieces[number], self.colour)
+            self._kept[slot] = number, planes(self.pictures, self.pieces[number])
         return self._kept[slot][1]
 
 
-def planes(pictures: Pictures, piece: Piece, colour: str = "rgb") -> Pixels:
-    """The planes (n, h, w, c) of a piece, as networks see them."""
-    axes = pictures.axes[piece.array]
+def planes(pictures: Pictures, piece: Piece) -> Pixels:
+    """The planes (n, h, w, c) of a piece."""
     block = pictures.arrays[piece.array].read(piece.place, piece.size)
-    return images(seen(block, axes.channel, colour), axes)
-
-
-def seen(block: NDArray[Any], channel: int | None, colour: str) -> NDArray[Any]:
-    """What networks see of samples: of 16 bits what a codec makes of them, of colour "ycbcr" luma and chroma.
-
-    Where a part of a picture was never a JPEG, a run goes on with the nearest luma and chroma that there are.
-    """
-    if is_deep(block.dtype):
-        return reduce(block)[0]
-    if colour != "ycbcr" or channel is None:
-        return block
-    exact = to_ycbcr(block, channel)
-    return nearest_ycbcr(block, channel) if exact is None else exact
-
-
-def colour_of(pictures: Pictures) -> str:
-    """ "ycbcr" if pictures, by the look of some, were decoded from JPEGs, else "rgb"."""
-    if pictures.channels != 3 or pictures.dtype != np.uint8:
-        return "rgb"
-    for number in np.random.default_rng(0).permutation(len(pictures.arrays))[:GLANCES]:
-        array, axes = pictures.arrays[number], pictures.axes[number]
-        size = _piece_size(array, axes, 1, SIDE)
-        middle = tuple((n // s // 2) * s for n, s in zip(array.shape, size, strict=True))
-        block = array.read(middle, tuple(min(s, n - m) for s, n, m in zip(size, array.shape, middle, strict=True)))
-        if to_ycbcr(block, axes.channel or 0) is None:
-            return "rgb"
-    return "ycbcr"
+    return images(block, pictures.axes[piece.array])
 
 
 def images(block: NDArray[Any], axes: Axes) -> Pixels:

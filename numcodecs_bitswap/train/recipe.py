@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import BitswapError
 from .data import Augmentation
 from .flow import FlowArchitecture, FlowNet
@@ -73,17 +71,13 @@ def _table(cls: type, values: dict[str, Any], where: str) -> Any:
         raise RecipeError(f"{where}: {error}") from None
 
 
-def default_recipe(
-    dtype: np.dtype[Any], channels: int, side: int, name: str, licence: str, colour: str = "rgb"
-) -> Recipe:
-    """The recipe for data of which nothing else is known: by dtype and channels, in patches of 16 to 64 pixels.
+def default_recipe(channels: int, side: int, name: str, licence: str) -> Recipe:
+    """The recipe for data of which nothing else is known: by their channels, in patches of 16 to 64 pixels.
 
     Parameters
     ----------
     side : int
         The least height or width of the pictures.
-    colour : str
-        "ycbcr" of pictures that were decoded from JPEGs, else "rgb".
 
     Raises
     ------
@@ -92,11 +86,10 @@ def default_recipe(
     """
     if side < 16:
         raise RecipeError(f"pictures with a side of {side} are too small for the default recipes, which take 16 x 16")
-    kind = "jpeg" if colour == "ycbcr" else "colour" if channels == 3 and dtype == np.uint8 else "numbers"
+    kind = "colour" if channels == 3 else "gray"
     recipe = read_recipe(Path(__file__).with_name("recipes") / f"{kind}.toml")
     training = replace(recipe.training, patch=min(recipe.training.patch, 1 << side.bit_length() - 1))
-    model = replace(recipe.model, channels=channels)
-    return replace(recipe, name=name, licence=licence, model=model, training=training)
+    return replace(recipe, name=name, licence=licence, training=training)
 
 
 def recipe_text(recipe: Recipe) -> str:

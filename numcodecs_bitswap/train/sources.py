@@ -62,22 +62,20 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
         Another dtype or number of channels than the recipe's, or too little.
     """
     schedule, model = recipe.training, recipe.model
-    wanted = "uint8, uint16 or int16" if model.levels == 65536 else "uint8"
-    if pictures.channels != model.channels or (pictures.dtype != np.uint8 and model.levels != 65536):
+    if pictures.channels != model.channels:
         raise DataError(
-            f"{pictures.arrays[0].name} holds {pictures.dtype} with {pictures.channels} channel(s); recipe "
-            f"{recipe.name} is for {wanted} with {model.channels}"
+            f"{pictures.arrays[0].name} has {pictures.channels} channel(s); recipe {recipe.name} is for "
+            f"{model.channels}"
         )
     largest = max(side for side, _ in schedule.batches)
     if pictures.side < largest:
         raise DataError(f"pictures have a side of {pictures.side}, less than patches of {largest} pixels")
     train, kept = split(pictures, largest)
     batches: list[tuple[Source, int]] = [
-        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed, model.colour), n)
-        for side, n in schedule.batches
+        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
     ]
     measured = held_back(pictures, kept, recipe)
-    about = f"{len(pictures.arrays)} array(s) of {pictures.dtype}, {pictures.channels} channel(s)"
+    about = f"{len(pictures.arrays)} array(s) of uint8, {pictures.channels} channel(s)"
     about += f", {pictures.nbytes:,} bytes"
     about += f"; {len(train)} pieces to train on, {len(kept)} held back"
     if pictures.left_out:
@@ -98,7 +96,7 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
     """
     schedule, channels, augmentation = recipe.training, recipe.model.channels, recipe.augmentation
     if all(path.is_file() for path in paths):
-        arrays = [split_held_back(list(read_items(path, channels, recipe.model.levels))) for path in paths]
+        arrays = [split_held_back(list(read_items(path, channels))) for path in paths]
         batches: list[tuple[Source, int]] = [
             (ArraySource([a[0] for a in arrays], side, augmentation), number) for side, number in schedule.batches
         ]
@@ -109,9 +107,8 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
         raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
     splits = [split_held_back(list_images(path)) for path in paths]
     batches = [
-        (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed, recipe.model.colour), number)
+        (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed), number)
         for side, number in schedule.batches
     ]
     kept_files = [file for s in splits for file in s[1]]
-    kept_patches = held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES, recipe.model.colour)
-    return Data(batches, kept_patches)
+    return Data(batches, held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES))

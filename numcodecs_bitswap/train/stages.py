@@ -85,16 +85,16 @@ class Stage(nn.Module):
         return c, (bits_a + bits_01 + bits_10).sum(dim=(1, 2, 3))
 
 
-def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype, last_bits: int = 8) -> Tensor:
+def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dtype) -> Tensor:
     """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
     6.4).
 
     The twin of a stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad, and
-    pays a little more at the edges and nothing for the zeros. The last pixel costs `last_bits` a channel.
+    pays a little more at the edges and nothing for the zeros.
     """
     side = 1 << (max(grid.shape[2:]) - 1).bit_length()
     grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))
-    total = torch.full((len(grid),), float(last_bits * grid.shape[1]), device=grid.device)
+    total = torch.full((len(grid),), 8.0 * grid.shape[1], device=grid.device)
     while grid.shape[-1] > 1:
         grid, bits = stage(grid, quantised, dtype)
         total = total + bits

@@ -25,7 +25,6 @@ class VaeArchitecture:
     """
 
     kind: ClassVar[str] = "vae"
-    colour: ClassVar[str] = "rgb"
     channels: int
     height: int
     width: int

@@ -37,8 +37,6 @@ jobs += [(BBANS(model="tiny-rgb8-v1"), tile) for tile in rgb[:3]]
 jobs += [(LocalBitsBack(model="tiny-rgb8-flow"), tile) for tile in rgb[:3]]
 jobs += [(LocalBitsBack(model="patch32-rgb8-flow"), np.stack([tile[:32, :32] for tile in rgb]))]
 jobs += [(BitSwap(model="photo-rgb8-v2"), rgb[0]), (BitSwap(model="photo-gray8-v2"), rgb[0][..., 0])]
-deep = [16 * tile[..., 1].astype(np.uint16) + tile[..., 0] // 8 for tile in rgb]
-jobs += [(codec(model="science-gray16-v1"), tile) for codec, tile in zip((BitSwap, BBANS), deep, strict=False)]
 
 alone = [codec.encode(tile) for codec, tile in jobs]
 with ThreadPoolExecutor(len(jobs)) as pool:
