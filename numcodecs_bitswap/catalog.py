@@ -60,6 +60,7 @@ _given: list[Entry] = []
 _found: dict[str, Entry] = {}
 _hashes: dict[tuple[Path, int, int], str] = {}
 _loaded: dict[tuple[str, str], Loaded] = {}
+_planes: dict[str, bool] = {}
 _lock = threading.RLock()
 
 
@@ -145,19 +146,44 @@ def load(name_or_id: str | bytes, device: str) -> Loaded:
 def _load(entry: Entry, device: str) -> Loaded:
     import safetensors.numpy
 
-    from .nets.flow import FlowModel
-    from .nets.hierarchy import BitSwapModel
-    from .nets.vae import VaeModel
-
     data = read(entry)
     try:
         tensors = safetensors.numpy.load(data)
         arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
-    kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-    kind = kinds.get(arch.get("kind"), BitSwapModel)
-    return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, kind(arch, tensors, device), device)
+    net: Any
+    if arch.get("kind") == "planes":
+        from .planes.model import PlaneModel
+
+        net = PlaneModel(arch, tensors)
+    else:  # these import torch
+        from .nets.flow import FlowModel
+        from .nets.hierarchy import BitSwapModel
+        from .nets.vae import VaeModel
+
+        kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
+        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, device)
+    return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
+
+
+def is_planes(name_or_id: str | bytes) -> bool:
+    """Whether a model is one of the plane coder, which needs no torch.
+
+    Raises
+    ------
+    MissingModel, ModelError
+        As `load`.
+    """
+    entry = find(name_or_id)
+    with _lock:
+        if entry.sha256 not in _planes:
+            try:
+                arch = json.loads(metadata_of(entry)["arch"])
+                _planes[entry.sha256] = arch.get("kind") == "planes"
+            except (ValueError, KeyError, AttributeError) as error:
+                raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+        return _planes[entry.sha256]
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:

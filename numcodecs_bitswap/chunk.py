@@ -15,22 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, frame, patches, scheduler, stored
+from . import catalog, frame, patches, plane_route, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
-from .options import AUTO, AUTO_FLOW, Options
+from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
 PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
 
 
-def lanes(samples: int, levels: int = 256) -> int:
+SMALLEST = 40
+"""Bytes of the smallest payload of the planes route, about: what is stored in fewer stays so."""
+
+
+def lanes(count: int, levels: int = 256) -> int:
     """Number of lanes of a chunk's message (FORMAT.md 8): one for some kilobytes, since each costs bytes."""
     if levels == 2:
-        samples //= 32
-    return min(1 << max(samples // 4096, 1).bit_length() - 1, 512)
+        count //= 32
+    return min(1 << max(count // 4096, 1).bit_length() - 1, 512)
 
 
 def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
@@ -94,18 +98,26 @@ class Encoding:
         route, self.payload = stored.encode(data, array.dtype.itemsize)
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
-        if array.dtype.str != "|u1" or array.ndim < 2:
+        self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
+        if not samples.is_integer(array.dtype) or array.ndim < 2 or array.size == 0:
             return
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
-        if axes is None or not worth_a_model(array, axes, len(self.payload)):
+        if axes is None or route == Route.CONSTANT:
             return
-        model = _model_for(array.shape, axes, options.model, codec)
-        if array.max() < model.net.levels:
-            self.job = EncodeJob(model, codec, array, axes)
+        if models := _plane_models(array, axes, options.model, codec):
+            self.planes = array, axes, models
+        elif array.dtype.str == "|u1" and worth_a_model(array, axes, len(self.payload)):
+            model = _model_for(array.shape, axes, options.model, codec)
+            if array.max() < model.net.levels:
+                self.job = EncodeJob(model, codec, array, axes)
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
         best = frame.build(self.header, self.payload)
+        if self.planes is not None and len(self.payload) > SMALLEST:
+            planes = plane_route.encode(*self.planes)
+            if planes is not None:
+                best = min(best, frame.build(replace(self.header, route=Route.PLANES), planes), key=len)
         if self.job is None:
             return best
         coded = self.job.outcome()
@@ -139,8 +151,11 @@ class Decoding:
         if check is not None:
             check(self.header)
         self.job: DecodeJob | None = None
+        self.planes: plane_route.Decoding | None = None
         if self.header.route == Route.MODEL:
             self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
+        elif self.header.route == Route.PLANES:
+            self.planes = plane_route.Decoding(self.header, payload)
         else:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
@@ -154,8 +169,11 @@ class Decoding:
             The content checksum differs, or the message does not decode.
         """
         order: Any = self.header.layout
-        if self.job is None:
-            array: NDArray[Any] = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
+        array: NDArray[Any]
+        if self.planes is not None:
+            array = np.asarray(self.planes.array(), order=order)
+        elif self.job is None:
+            array = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
             array = np.empty(self.header.shape, np.uint8, order=order)
             patches.join(self.job.outcome(), array, self.job.axes, self.job.size)
@@ -208,11 +226,19 @@ class DecodeJob(scheduler.Job):
         return list(zip(*classes, strict=True))
 
 
+def _plane_models(array: NDArray[Any], axes: Axes, name: str, codec: str) -> list[str]:
+    """The models of the plane coder to choose from; none if the codec means another kind."""
+    if name != "auto":
+        return [name] if catalog.is_planes(name) else []
+    if codec == "local_bits_back":
+        return []
+    return [AUTO_PHOTO, AUTO_UNIVERSAL] if array.dtype.itemsize == 1 else [AUTO_UNIVERSAL]
+
+
 def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> catalog.Loaded:
     """The model to try."""
     channels = 1 if axes.channel is None else shape[axes.channel]
-    auto = (AUTO_FLOW if codec == "local_bits_back" else AUTO)[channels]
-    model = catalog.load(auto if name == "auto" else name, scheduler.device())
+    model = catalog.load(AUTO_FLOW[channels] if name == "auto" else name, scheduler.device())
     if codec not in model.net.cores:
         whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"
         raise ModelError(f"model {name!r} is one for {whose}: use that codec, or model='auto'")

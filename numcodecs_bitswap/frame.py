@@ -8,7 +8,7 @@ is compared with the bytes that are there. Imports nothing of this package but t
 import math
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .dtypes import dtype_text, parse_dtype
 from .errors import FormatError
+from .samples import is_integer
 
 BytesLike = bytes | memoryview
 
@@ -25,6 +26,7 @@ VERSION = 1
 CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
+MOST_REFERENCES = 2
 LARGEST = 1 << 62
 
 
@@ -36,6 +38,7 @@ class Route(IntEnum):
     SHUFFLE_ZSTD = 2
     CONSTANT = 3
     MODEL = 4
+    PLANES = 5
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,43 @@ class ModelPayload:
     schedule: tuple[tuple[int, int], ...]
     heads: NDArray[np.uint32]
     tail: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PlanesPayload:
+    """The payload of the planes route (FORMAT.md 1.5).
+
+    Attributes
+    ----------
+    model_id : bytes
+        First 16 bytes of the SHA-256 of the model file.
+    axes : (int, int)
+        The y and x axis.
+    ycbcr : int or None
+        The axis along which the numbers are luma and chroma of RGB samples.
+    references : tuple of (axis, distance)
+    permuted : int or None
+        The axis whose planes are coded in the order of `permutation`.
+    permutation : tuple of int
+    offset, step, m : int
+        Samples are the dtype's least value + offset + step * level, levels 0 .. m.
+    used : bytes or None
+        Zstandard frame of one bit for each level, if not all are used.
+    messages : tuple of (heads, tail)
+        Of the tiles.
+    """
+
+    model_id: bytes
+    axes: tuple[int, int]
+    ycbcr: int | None
+    references: tuple[tuple[int, int], ...]
+    permuted: int | None
+    permutation: tuple[int, ...]
+    offset: int
+    step: int
+    m: int
+    used: bytes | None
+    messages: tuple[tuple[NDArray[np.uint32], NDArray[np.uint8]], ...]
 
 
 def build(header: Header, payload: BytesLike) -> bytes:
@@ -200,6 +240,85 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
         raise FormatError("a head is out of range")
     tail = np.frombuffer(reader.rest(), np.uint8).copy()
     return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail)
+
+
+def build_planes(payload: PlanesPayload) -> bytes:
+    """Payload bytes of the planes route; inverse of `parse_planes`."""
+    colour = NO_CHANNEL if payload.ycbcr is None else payload.ycbcr
+    permuted = NO_CHANNEL if payload.permuted is None else payload.permuted
+    parts = [payload.model_id, bytes([*payload.axes, colour, len(payload.references)])]
+    parts += [bytes([axis]) + _varints([distance]) for axis, distance in payload.references]
+    parts += [bytes([permuted, *payload.permutation]), _varints([payload.offset, payload.step, payload.m])]
+    used = payload.used or b""
+    parts += [_varints([len(used)]), used]
+    for heads, tail in payload.messages:
+        parts += [_varints([len(tail)]), heads.astype("<u4").tobytes(), tail.tobytes()]
+    return b"".join(parts)
+
+
+def parse_planes(
+    header: Header, data: memoryview, lanes_of_tiles: Callable[[int, int, int], list[int]]
+) -> PlanesPayload:
+    """The planes route's payload, every field checked against the header; inverse of `build_planes`.
+
+    Parameters
+    ----------
+    header : Header
+    data : memoryview
+    lanes_of_tiles : callable
+        Number of lanes of each tile's message, of the number of planes, height and width.
+
+    Raises
+    ------
+    FormatError
+        A field out of range, or a payload that is too short or too long.
+    """
+    shape, ndim = header.shape, len(header.shape)
+    if not is_integer(header.dtype):
+        raise FormatError(f"the planes route holds integers of 8 or 16 bits, not {header.dtype}")
+    reader = _Reader(data)
+    model_id = bytes(reader.take(16, "model id"))
+    y, x, colour, count = reader.take(4, "axes")
+    if max(y, x) >= ndim or y == x:
+        raise FormatError(f"axes {y} and {x} do not fit {ndim} dimensions")
+    leading = [axis for axis in range(ndim) if axis not in (y, x)]
+    if colour != NO_CHANNEL and (colour not in leading or shape[colour] != 3 or header.dtype.str != "|u1"):
+        raise FormatError(f"axis {colour} cannot hold luma and chroma")
+    if count > MOST_REFERENCES:
+        raise FormatError(f"{count} reference planes are out of range")
+    references = tuple((reader.byte("reference axis"), reader.varint("distance")) for _ in range(count))
+    if any(axis not in leading or not 1 <= distance < 1 << 32 for axis, distance in references):
+        raise FormatError(f"reference planes {references} do not fit the axes")
+    permuted = reader.byte("permuted axis")
+    permutation: tuple[int, ...] = ()
+    if permuted != NO_CHANNEL:
+        if permuted not in leading or shape[permuted] > 256:
+            raise FormatError(f"axis {permuted} cannot be permuted")
+        permutation = tuple(reader.take(shape[permuted], "permutation"))
+        if sorted(permutation) != list(range(shape[permuted])):
+            raise FormatError(f"{permutation} is not a permutation")
+    offset, step, m = (reader.varint(what) for what in ("offset", "step", "largest number"))
+    if not (step >= 1 and m >= 1 and offset + step * m < 1 << 8 * header.dtype.itemsize):
+        raise FormatError(f"offset {offset}, step {step} and {m} levels do not fit {header.dtype}")
+    used = bytes(reader.take(reader.varint("length of the levels"), "levels")) or None
+    messages = []
+    height, width = shape[y], shape[x]
+    planes = math.prod(shape[axis] for axis in leading)
+    if math.ceil(height / 256) * math.ceil(width / 256) > reader.left:
+        raise FormatError("the payload is too short for its tiles")
+    for lanes in lanes_of_tiles(planes, height, width):
+        length = reader.varint("length of a tail")
+        heads = np.frombuffer(reader.take(4 * lanes, "heads"), "<u4").astype(np.uint32)
+        if int(heads.min()) < 1 << 24:
+            raise FormatError("a head is out of range")
+        messages.append((heads, np.frombuffer(reader.take(length, "tail"), np.uint8)))
+    if reader.left:
+        raise FormatError(f"{reader.left} bytes behind the last tile")
+    taken = None if permuted == NO_CHANNEL else permuted
+    ycbcr = None if colour == NO_CHANNEL else colour
+    return PlanesPayload(
+        model_id, (y, x), ycbcr, references, taken, permutation, offset, step, m, used, tuple(messages)
+    )
 
 
 def _varints(values: Iterable[int]) -> bytes:

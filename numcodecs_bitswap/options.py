@@ -14,10 +14,10 @@ import numpy as np
 
 from .errors import ModelError
 
-AUTO = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
-"""The model that "auto" means, by the number of channels."""
+AUTO_PHOTO, AUTO_UNIVERSAL = "photo-v1", "universal-v1"
+"""The models that "auto" chooses from by cost: samples of 8 bits try both, others the second."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
-"""And for local bits-back."""
+"""The model that "auto" means for local bits-back, by the number of channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-rgb8-v2 for three channels, photo-gray8-v2 for one), a model's name, or its id in hex digits.
+        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller), a model's name, or its id in
+        hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `patches.image_axes`.

@@ -49,7 +49,7 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
         The payload does not hold exactly `nbytes` bytes.
     """
     if route in (Route.ZSTD, Route.SHUFFLE_ZSTD):
-        data = _unpack(payload, nbytes)
+        data = unpack(payload, nbytes)
         return np.asarray(Shuffle(itemsize).decode(data)) if route == Route.SHUFFLE_ZSTD else data
     stated = itemsize if route == Route.CONSTANT else nbytes
     if len(payload) != stated:
@@ -58,8 +58,14 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
     return np.tile(item, nbytes // itemsize) if route == Route.CONSTANT else item.copy()
 
 
-def _unpack(payload: memoryview, nbytes: int) -> NDArray[np.uint8]:
-    """Decompress one Zstandard frame into memory of exactly the stated size."""
+def unpack(payload: memoryview, nbytes: int) -> NDArray[np.uint8]:
+    """The bytes of one Zstandard frame, which has to state their number.
+
+    Raises
+    ------
+    FormatError
+        It states another one, or is damaged.
+    """
     if (stated := _content_size(payload)) != nbytes:
         raise FormatError(f"the Zstandard payload states {stated} bytes, the header {nbytes}")
     data = np.empty(nbytes, np.uint8)

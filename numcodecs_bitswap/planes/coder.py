@@ -1,6 +1,6 @@
 """A chunk's planes <-> the messages of its tiles (FORMAT.md 9): cutting, references, threads.
 
-    numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_tile--  message
+numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_tile--  message
 """
 
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ def decode(
         (rows, columns), message = work
         tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.uint16)
         heads = message.heads.astype(np.uint64)
-        tail = np.ascontiguousarray(message.tail)
+        tail = np.array(message.tail)
         left = code_tile(True, tile, references, m, *model.kernel_arguments(), heads, tail, len(tail), False, *_NOTHING)
         if left == -1:
             raise FormatError("the message holds fewer words than its symbols need: it is truncated or altered")

@@ -120,7 +120,12 @@ def random_tensors(arch: dict[str, Any], seed: int = 0) -> dict[str, NDArray[Any
     W, K = arch["width"], arch["mixtures"]
     for R in range(REFERENCES + 1):
         n = input_size(len(arch["supports"]), R)
-        shapes = [("in", W, n), *[(f"{k}.{e}", W, W) for k in range(arch["blocks"]) for e in "ab"], ("head", 3 * K, W), ("skip", 2 * K, n)]
+        shapes = [
+            ("in", W, n),
+            *[(f"{k}.{e}", W, W) for k in range(arch["blocks"]) for e in "ab"],
+            ("head", 3 * K, W),
+            ("skip", 2 * K, n),
+        ]
         for name, o, i in shapes:
             tensors[f"net{R}.{name}.w"] = rng.integers(-20, 21, (o, i)).astype(np.int8)
             tensors[f"net{R}.{name}.b"] = np.zeros(o, np.int32)

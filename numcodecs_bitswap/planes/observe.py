@@ -23,7 +23,12 @@ class Rows(NamedTuple):
 
 
 def observe(
-    model: PlaneModel, planes: NDArray[np.uint16], references: NDArray[np.int64], m: int, share: float, rng: Any,
+    model: PlaneModel,
+    planes: NDArray[np.uint16],
+    references: NDArray[np.int64],
+    m: int,
+    share: float,
+    rng: Any,
     average: NDArray[np.float64] | None = None,
 ) -> list[Rows]:
     """Rows of a tile's planes, for each number of references."""
@@ -34,5 +39,10 @@ def observe(
     if average is None:
         average = np.zeros((REFERENCES + 1, len(model.targets[0]) + 1))
     heads, tail = np.full(1, 1 << 24, np.uint64), np.zeros(1, np.uint8)
-    code_tile(False, planes, references, m, *model.kernel_arguments(), heads, tail, 0, True, seen, told, chosen, average)
-    return [Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32)) for k in (told[:, 0] == R for R in range(REFERENCES + 1))]
+    code_tile(
+        False, planes, references, m, *model.kernel_arguments(), heads, tail, 0, True, seen, told, chosen, average
+    )
+    return [
+        Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32))
+        for k in (told[:, 0] == R for R in range(REFERENCES + 1))
+    ]

@@ -63,7 +63,9 @@ def _dot(builder: Any, sums: Any, x: Any, w: Any) -> Any:
         octets, pairs = ir.VectorType(_I8, 4 * lanes), ir.VectorType(_I16, 2 * lanes)
         a, b = builder.bitcast(x, octets), builder.bitcast(w, octets)
         both = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, a, b)
-        return builder.add(sums, _call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, both, _constant(2 * lanes, _I16, 1)))
+        return builder.add(
+            sums, _call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, both, _constant(2 * lanes, _I16, 1))
+        )
     for k in range(4):
         a = builder.and_(builder.lshr(x, _constant(lanes, _I32, 8 * k)), _constant(lanes, _I32, 255))
         b = builder.ashr(builder.shl(w, _constant(lanes, _I32, 24 - 8 * k)), _constant(lanes, _I32, 24))

@@ -13,9 +13,44 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, address_of
-from .products import (LANES, OUTPUTS, absolute32, add32, add_scaled, add_two_scaled, clamp32, correlate, decay_and_add, note_pairs, outputs, shift32, times32, weigh, word32)
-from .tables import (AROUND, BLOCK, CLIP, FAR, INVERSE, LEAST_SCALE, LOGISTIC_SCALES, MARGIN_U, MARGIN_Y, NEAR, SCALE, SEEN_OTHER, SEEN_OWN,
-                     SIGMOID, SLOPE, WEIGHT, WEIGHT_BITS, WEIGHT_CLIP, WEIGHTS)
+from .products import (
+    LANES,
+    OUTPUTS,
+    absolute32,
+    add32,
+    add_scaled,
+    add_two_scaled,
+    clamp32,
+    correlate,
+    decay_and_add,
+    note_pairs,
+    outputs,
+    shift32,
+    times32,
+    weigh,
+    word32,
+)
+from .tables import (
+    AROUND,
+    BLOCK,
+    CLIP,
+    FAR,
+    INVERSE,
+    LEAST_SCALE,
+    LOGISTIC_SCALES,
+    MARGIN_U,
+    MARGIN_Y,
+    NEAR,
+    SCALE,
+    SEEN_OTHER,
+    SEEN_OWN,
+    SIGMOID,
+    SLOPE,
+    WEIGHT,
+    WEIGHT_BITS,
+    WEIGHT_CLIP,
+    WEIGHTS,
+)
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 NEAR_Y, NEAR_X = np.array(NEAR).T.copy()
@@ -466,9 +501,11 @@ def solve(S, v, b, blocks, m, lam, reach, ridge, target, C, w):
         C[j, m] += ridge * target[j]
     # Two columns at a time: each element sees the same operations in the same order as with one.
     for j in range(0, m - 1, 2):
-        first = F1 / C[j, j]
-        add_scaled(address_of(C, j + 1, j // 8 * 8), address_of(C, j, j // 8 * 8), -(C[j, j + 1] * first), m // 8 + 1 - j // 8)
-        second = F1 / C[j + 1, j + 1]
+        first = F1 / max(C[j, j], ridge)  # not below it but for rounding
+        add_scaled(
+            address_of(C, j + 1, j // 8 * 8), address_of(C, j, j // 8 * 8), -(C[j, j + 1] * first), m // 8 + 1 - j // 8
+        )
+        second = F1 / max(C[j + 1, j + 1], ridge)
         for i in range(j + 2, m):
             k = i // 8
             add_two_scaled(
@@ -478,8 +515,9 @@ def solve(S, v, b, blocks, m, lam, reach, ridge, target, C, w):
     scale = np.float64(1 << WEIGHT_BITS)
     most = np.float64(WEIGHT_CLIP)
     for i in range(m - 1, -1, -1):
-        value = C[i, m] / C[i, i]
-        w[i] = min(max(np.floor(np.float64(value) * scale + 0.5), -most), most)
+        value = C[i, m] / max(C[i, i], ridge)
+        rounded = np.floor(np.float64(value) * scale + 0.5)
+        w[i] = most if rounded >= most else rounded if rounded > -most else -most
         for j in range(i):
             C[j, m] -= C[j, i] * value
 
@@ -623,14 +661,21 @@ def code_tile(decode, planes, references, m, own, others, orders, sizes, period,
             blend_predictions(mags, pred, n8, blend, top, num, den)
             for i in range(n8):
                 q[i] = log8(mags[V, i] >> 3)
-            count = inputs(G, R, V, u, ya, n8, X, own_r, other_r, base, pred, mags, blend, q, top, level, F, inv, tmp, mag)
+            count = inputs(
+                G, R, V, u, ya, n8, X, own_r, other_r, base, pred, mags, blend, q, top, level, F, inv, tmp, mag
+            )
             for k in range(count, (count + 3) // 4 * 4):
                 F[k, :] = 128
             if dump:
                 for i in range(lo, hi):
                     if chosen[p, ya + i, u - 2 * (ya + i)] >= 0:
                         row = chosen[p, ya + i, u - 2 * (ya + i)]
-                        told[row, 0], told[row, 1], told[row, 2], told[row, 3] = R, blend[i], q[i], planes[p, ya + i, u - 2 * (ya + i)]
+                        told[row, 0], told[row, 1], told[row, 2], told[row, 3] = (
+                            R,
+                            blend[i],
+                            q[i],
+                            planes[p, ya + i, u - 2 * (ya + i)],
+                        )
                         for k in range(count):
                             seen[row, k] = F[k, i] - 128
             else:
@@ -645,13 +690,19 @@ def code_tile(decode, planes, references, m, own, others, orders, sizes, period,
                     low_s, high_s = 0, alphabet
                     if cumulative(s, i, half, m, K, weight, mean, slope, centre, rate) <= r:
                         low_s = s
-                        while low_s + step < alphabet and cumulative(low_s + step, i, half, m, K, weight, mean, slope, centre, rate) <= r:
+                        while (
+                            low_s + step < alphabet
+                            and cumulative(low_s + step, i, half, m, K, weight, mean, slope, centre, rate) <= r
+                        ):
                             low_s += step
                             step *= 2
                         high_s = min(low_s + step, alphabet)
                     else:
                         high_s = s
-                        while high_s - step > 0 and cumulative(high_s - step, i, half, m, K, weight, mean, slope, centre, rate) > r:
+                        while (
+                            high_s - step > 0
+                            and cumulative(high_s - step, i, half, m, K, weight, mean, slope, centre, rate) > r
+                        ):
                             high_s -= step
                             step *= 2
                         low_s = max(high_s - step, 0)

@@ -96,17 +96,24 @@ def _sorted_header(data: bytes) -> bytes:
 
 
 def write_model(net: Net, path: Path, name: str, licence: str, provenance: str) -> str:
+    """Write a model file and return the SHA-256 of its bytes; see `write_tensors`."""
+    return write_tensors(architecture(net), integer_tensors(net), path, name, licence, provenance)
+
+
+def write_tensors(
+    arch: dict[str, Any], tensors: dict[str, NDArray[Any]], path: Path, name: str, licence: str, provenance: str
+) -> str:
     """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id.
 
     Another model of that name may be the one that arrays need, so its file stays, as NAME-XXXXXXXX.safetensors.
     """
     metadata = {
-        "arch": json.dumps(architecture(net), sort_keys=True),
+        "arch": json.dumps(arch, sort_keys=True),
         "name": name,
         "licence": licence,
         "provenance": provenance,
     }
-    tensors = {key: np.ascontiguousarray(value) for key, value in sorted(integer_tensors(net).items())}
+    tensors = {key: np.ascontiguousarray(value) for key, value in sorted(tensors.items())}
     data = _sorted_header(bytes(save(tensors, metadata)))
     digest = hashlib.sha256(data).hexdigest()
     if path.exists() and (older := path.read_bytes()) != data:

@@ -170,7 +170,10 @@ def score(nets: list[Net], rows: list[Rows]) -> str:
     found = []
     for net, each in zip(nets, rows, strict=True):
         if len(each.x):
-            parts = [evaluate(net, each, part) for part in np.array_split(np.arange(len(each.x)), max(1, len(each.x) // 16384))]
+            parts = [
+                evaluate(net, each, part)
+                for part in np.array_split(np.arange(len(each.x)), max(1, len(each.x) // 16384))
+            ]
             found.append(f"{torch.cat(parts).mean().item():.4f}")
     return " ".join(found)
 
