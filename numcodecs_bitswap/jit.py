@@ -27,6 +27,11 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
         return njit(**options)(kernel)
 
 
+def part(function: Callable[..., Any]) -> Any:
+    """A function that compiled loops call: compiled with them, and not kept by itself."""
+    return njit(nogil=True, error_model="numpy")(function)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """A part of compiled loops, put into each at the level of Python's own code."""
     return njit(inline="always")(function)

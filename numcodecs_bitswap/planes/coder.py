@@ -3,6 +3,7 @@
 numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_tile--  message
 """
 
+import threading
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from .model import PlaneModel
-from .tables import REFERENCES, TILE
+from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
 from .tile import code_tile
 
@@ -88,7 +89,7 @@ class Order:
 
 def lanes(samples: int) -> int:
     """Number of lanes of a tile's message (FORMAT.md 9.6): one for some kilobytes, since each costs bytes."""
-    return min(1 << max(samples // 4096, 1).bit_length() - 1, 128)
+    return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)
 
 
 def empty_heads(count: int) -> NDArray[np.uint64]:
@@ -106,7 +107,51 @@ def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     ]
 
 
-_NOTHING = np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.int32), np.zeros((1, 1))
+_NOTHING = np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int32), np.zeros((0, 0, 0), np.int32), np.zeros((1, 1))
+_own = threading.local()
+
+
+def code(
+    decode: bool, model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int, heads: NDArray[np.uint64],
+    tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
+) -> int:  # fmt: skip
+    """Run the kernel, `tile.code_tile`, with memory for it."""
+    P, h, w = tile.shape
+    key = model, h, w  # a model is the same as itself only
+    if getattr(_own, "key", None) != key:
+        _own.key, _own.memory = key, _memory(model, h, w)
+    noted = 0 if decode else tile.size
+    lows = noted if m >= 16 else 0
+    return int(
+        code_tile(
+            decode, tile, np.empty(tile.shape, np.int32), references, m, *model.kernel_arguments(), heads, tail, length,
+            *_own.memory, np.empty(noted, np.uint32), np.empty(lows, np.uint32), *watched,
+        )  # fmt: skip
+    )
+
+
+def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
+    """What the kernel works in, for tiles of one size: kept by each thread for the next tile."""
+    V, K, width = model.sizes.shape[1], model.mixtures, model.width
+    n = int(model.orders.max())
+    across = -(-h // BLOCK) * BLOCK
+    lane, words = across + 16, (n + 8) // 8 * 8
+    blocks, rows = across // BLOCK, w + 2 * (h - 1) + 2 * MARGIN_U
+
+    def zeros(kind: Any, *shape: int) -> NDArray[Any]:
+        return np.zeros(shape, kind)
+
+    i4, f4 = np.int32, np.float32
+    inputs = np.full((4 * int(model.nets[:, 0].max()) + 4, lane), 128, i4)
+    return (
+        zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks, n, words),
+        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words), zeros(f4, n, words),
+        zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 4, lane), zeros(i4, V, lane),
+        zeros(i4, V + 3 + REFERENCES, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + REFERENCES, lane), inputs,
+        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane), zeros(i4, width // 4, lane),
+        zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane), zeros(f4, K, lane), zeros(f4, 3, lane),
+        zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8),
+    )  # fmt: skip
 
 
 def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
@@ -115,7 +160,7 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
     def one(part: tuple[slice, slice]) -> Message:
         tile = np.ascontiguousarray(planes[:, part[0], part[1]])
         heads, tail = empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
-        length = code_tile(False, tile, references, m, *model.kernel_arguments(), heads, tail, 0, False, *_NOTHING)
+        length = code(False, model, tile, references, m, heads, tail, 0)
         return Message(heads.astype(np.uint32), tail[:length].copy())
 
     return run(one, tiles(*planes.shape[1:]))
@@ -138,7 +183,7 @@ def decode(
         tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.uint16)
         heads = message.heads.astype(np.uint64)
         tail = np.array(message.tail)
-        left = code_tile(True, tile, references, m, *model.kernel_arguments(), heads, tail, len(tail), False, *_NOTHING)
+        left = code(True, model, tile, references, m, heads, tail, len(tail))
         if left == -1:
             raise FormatError("the message holds fewer words than its symbols need: it is truncated or altered")
         if left == -2:

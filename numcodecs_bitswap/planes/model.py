@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .products import OUTPUTS
-from .tables import AROUND, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS
+from .tables import AROUND, FAR, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS
 
 
 def input_size(predictors: int, references: int) -> int:
@@ -32,27 +32,29 @@ class PlaneModel:
         supports = arch["supports"]
         V, Rs = len(supports), REFERENCES + 1
         self.width, self.blocks, self.mixtures = arch["width"], arch["blocks"], arch["mixtures"]
-        own = np.zeros((Rs, len(OWN), 3), np.int64)
-        others = np.zeros((Rs, len(OTHER), 2 + REFERENCES), np.int64)
         orders, sizes = np.zeros(Rs, np.int64), np.zeros((Rs, V), np.int64)
-        tiers = sorted(range(V), key=lambda v: supports[v][0])
+        moves = np.zeros((Rs, len(OWN) + REFERENCES * len(OTHER), 3), np.int64)
+        own, other = np.zeros((Rs, len(OWN)), np.int64), np.zeros((Rs, REFERENCES, len(OTHER)), np.int64)
         for R in range(Rs):
-            j = before = before_other = 0
-            for v in tiers:
-                n_own, n_other = supports[v]
-                for k in range(before, n_own):
-                    own[R, k] = (*OWN[k], j)
+            j, before, before_other = 0, 0, 0
+            for v in sorted(range(V), key=lambda v: supports[v][0]):  # small supports are parts of larger ones
+                for k in range(before, supports[v][0]):
+                    own[R, k], moves[R, j] = j, (0, *_move(OWN[k]))
                     j += 1
                 for q in range(R):
-                    for k in range(before_other, n_other):
-                        others[R, k, 2 + q] = j
+                    for k in range(before_other, supports[v][1]):
+                        other[R, q, k], moves[R, j] = j, (1 + q, *_move(OTHER[k]))
                         j += 1
-                for k in range(before_other, n_other):
-                    others[R, k, :2] = OTHER[k]
-                before, before_other = n_own, n_other
+                before, before_other = supports[v]
                 sizes[R, v] = j
             orders[R] = j
-        self.own, self.others, self.orders, self.sizes = own, others, orders, sizes
+        self.orders, self.sizes, self.moves = orders, sizes, moves
+        self.near_rows = own[:, :4].copy()
+        tables = [_puts(R, V, own[R], other[R]) for R in range(Rs)]
+        self.put_counts = np.array([len(each) - 1 for each in tables], np.int64)
+        self.puts = np.zeros((Rs, max(map(len, tables)), 6), np.int64)
+        for R, each in enumerate(tables):
+            self.puts[R, : len(each)] = each
         self.lams = np.array([f[0] for f in arch["forgetting"]], np.float32) / np.float32(256)
         self.lamv = np.array([f[1] for f in arch["forgetting"]], np.float32) / np.float32(256)
         self.period = np.array(arch["period"], np.int64)
@@ -103,13 +105,49 @@ class PlaneModel:
 
     def kernel_arguments(self) -> tuple[Any, ...]:
         """What `code_tile` takes of a model."""
-        return (self.own, self.others, self.orders, self.sizes, self.period, self.reach, self.lams, self.lamv, self.ridges,
-                self.targets, self.width, self.blocks, self.mixtures, self.nets, self.blob)  # fmt: skip
+        return (
+            self.moves, self.orders, self.sizes, self.puts, self.put_counts, self.near_rows, _NEAR, _FAR, _AROUND,
+            self.period, self.reach, self.lams, self.lamv, self.ridges, self.targets, self.width, self.blocks,
+            self.mixtures, self.nets, self.blob,
+        )  # fmt: skip
+
+
+def _move(offset: tuple[int, int]) -> tuple[int, int]:
+    """An offset (dy, dx) in a skewed plane: rows and places."""
+    return offset[1] + 2 * offset[0], offset[0]
+
+
+_NEAR = np.array([(dy, dx + 2 * dy, 2 if k < 2 else 1) for k, (dy, dx) in enumerate(NEAR)], np.int64)
+_FAR, _AROUND = (np.array([(dy, dx + 2 * dy, 1) for dy, dx in each], np.int64) for each in (FAR, AROUND))
+
+
+def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> list[tuple[int, ...]]:
+    """Inputs that are rows of numbers: (input, kind, row, move, move, factor), kind 0 a regressor, 1 a row made of
+    predictions, 2 a row of a skewed array. The last line: where logarithms begin, and those of the references.
+    """
+    found = [(k, 0, int(own[k]), 0, 0, 0) for k in range(SEEN_OWN)]
+    k = SEEN_OWN
+    found += [(k + v, 1, v, 0, 0, 0) for v in range(V + 1)]
+    k += V + 1
+    for v in range(V):
+        found += [(k + a, 2, 1 + R + v, *_move(offset), 0) for a, offset in enumerate(NEAR)]
+        k += len(NEAR)
+    found += [(k, 1, V + 1, 0, 0, 0), (k + 1, 1, V + 2, 0, 0, 0)]
+    at = k + 2
+    k = at + V + 4
+    logs = []
+    for s in range(R):
+        logs.append(k)
+        found += [(k + 1 + a, 0, int(other[s, a]), 0, 0, 1 + s) for a in range(SEEN_OTHER)]
+        k += 1 + SEEN_OTHER
+        found += [(k + a, 2, 2 + R + V + s, *_move(offset), 1 + s) for a, offset in enumerate(AROUND)]
+        k += len(AROUND)
+    return [*found, (at, *logs, *[0] * (5 - len(logs)))]
 
 
 DEFAULT = {
     "supports": [[20, 9], [10, 6], [5, 4]], "forgetting": [[243, 230], [205, 205], [154, 154]], "reach": [3, 2, 1], "period": [2, 1, 1],
-    "ridge": [16384, 16384, 16384], "width": 32, "blocks": 2, "mixtures": 3,
+    "ridge": [65536, 65536, 65536], "width": 32, "blocks": 2, "mixtures": 3,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .model import PlaneModel
 from .tables import REFERENCES
-from .tile import code_tile
+from .coder import code
 
 MOST_INPUTS = 140
 
@@ -39,9 +39,7 @@ def observe(
     if average is None:
         average = np.zeros((REFERENCES + 1, len(model.targets[0]) + 1))
     heads, tail = np.full(1, 1 << 24, np.uint64), np.zeros(1, np.uint8)
-    code_tile(
-        False, planes, references, m, *model.kernel_arguments(), heads, tail, 0, True, seen, told, chosen, average
-    )
+    code(False, model, planes, references, m, heads, tail, 0, (seen, told, chosen, average))
     return [
         Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32))
         for k in (told[:, 0] == R for R in range(REFERENCES + 1))

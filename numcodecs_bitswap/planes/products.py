@@ -1,6 +1,6 @@
 """Products of small integers in a CPU's registers, as parts of compiled loops (numba only).
 
-`outputs`: sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
+Layers: sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
 Pixels lie side by side: activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels and the
 4 weights of an output are the same for all. One instruction a product on CPUs with VNNI, three with AVX2.
 `correlate`: sums of products of int16 pairs, for the statistics of least squares.
@@ -73,32 +73,102 @@ def _dot(builder: Any, sums: Any, x: Any, w: Any) -> Any:
     return sums
 
 
-@intrinsic
-def outputs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, w: Any, w_pitch: Any, steps: Any) -> Any:
-    """out[o, pixel] = sum over k of x[k, pixel] * w[o, k] for OUTPUTS outputs and LANES pixels.
+def _bounded(builder: Any, values: Any, low: int, high: int) -> Any:
+    lanes = values.type.count
+    least, most = _constant(lanes, _I32, low), _constant(lanes, _I32, high)
+    values = builder.select(builder.icmp_signed(">", values, least), values, least)
+    return builder.select(builder.icmp_signed("<", values, most), values, most)
 
-    All lie at addresses; pitches are bytes from one row to the next.
+
+def _layer(ending: Any) -> Any:
+    """An intrinsic: sums of a layer's OUTPUTS outputs for LANES pixels, plus bias, shifted, to what `ending` makes of
+    them.
+
+    x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
+    addresses; pitches are bytes from one row to the next.
+
+    ending : (builder, shifted sums of the outputs, out, out_pitch, state)
     """
-    own: Any = cgutils.alloca_once
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, out_pitch, x, x_pitch, w, w_pitch, steps = arguments
-        kind = ir.VectorType(_I32, LANES)
-        totals = [own(builder, kind) for _ in range(OUTPUTS)]
-        for total in totals:
-            builder.store(_constant(LANES, _I32, 0), total)
-        rows = [builder.add(w, builder.mul(w_pitch, _I64(o))) for o in range(OUTPUTS)]
-        with cgutils.for_range(builder, steps) as step:
-            a = _load(builder, builder.add(x, builder.mul(step.index, x_pitch)), kind)
-            at = builder.mul(step.index, _I64(4))
-            for total, row in zip(totals, rows, strict=True):
-                b = _spread(builder, _load(builder, builder.add(row, at), _I32), LANES)
-                builder.store(_dot(builder, builder.load(total), a, b), total)
-        for o, total in enumerate(totals):
-            _store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, _I64(o))))
-        return context.get_dummy_value()
+    @intrinsic
+    def layer(typing: Any, x: Any, x_pitch: Any, w: Any, steps: Any, bias: Any, shift: Any, out: Any, state: Any) -> Any:
+        own: Any = cgutils.alloca_once
 
-    return types.void(*[_ADDRESS] * 7), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, x_pitch, w, steps, bias, shift, out, state = arguments
+            kind = ir.VectorType(_I32, LANES)
+            totals = [own(builder, kind) for _ in range(OUTPUTS)]
+            for o, total in enumerate(totals):
+                at = builder.add(bias, _I64(4 * o))
+                builder.store(_spread(builder, _load(builder, at, _I32), LANES), total)
+            w_pitch = builder.mul(steps, _I64(4))
+            rows = [builder.add(w, builder.mul(w_pitch, _I64(o))) for o in range(OUTPUTS)]
+            with cgutils.for_range(builder, steps) as step:
+                a = _load(builder, builder.add(x, builder.mul(step.index, x_pitch)), kind)
+                at = builder.mul(step.index, _I64(4))
+                for total, row in zip(totals, rows, strict=True):
+                    b = _spread(builder, _load(builder, builder.add(row, at), _I32), LANES)
+                    builder.store(_dot(builder, builder.load(total), a, b), total)
+            values = []
+            for o, total in enumerate(totals):
+                by = _spread(builder, _load(builder, builder.add(shift, _I64(4 * o)), _I32), LANES)
+                values.append(builder.ashr(builder.load(total), by))
+            ending(builder, values, out, x_pitch, state)
+            return context.get_dummy_value()
+
+        return types.void(*[_ADDRESS] * 8), generate
+
+    return layer
+
+
+def _store_words(builder: Any, values: list[Any], out: Any, pitch: Any) -> None:
+    """ReLU of each four outputs in a word."""
+    for k in range(0, len(values), 4):
+        word = _bounded(builder, values[k], 0, 127)
+        for m in range(1, 4):
+            up = _constant(LANES, _I32, 8 * m)
+            word = builder.or_(word, builder.shl(_bounded(builder, values[k + m], 0, 127), up))
+        _store(builder, word, builder.add(out, builder.mul(pitch, _I64(k // 4))))
+
+
+def _begin(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    values = [_bounded(builder, value, -127, 127) for value in values]
+    for o, value in enumerate(values):
+        _store(builder, value, builder.add(state, builder.mul(pitch, _I64(o))))
+    _store_words(builder, values, out, pitch)
+
+
+def _grow(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    kind = values[0].type
+    old = [_load(builder, builder.add(state, builder.mul(pitch, _I64(o))), kind) for o in range(len(values))]
+    _begin(builder, [builder.add(v, o) for v, o in zip(values, old, strict=True)], out, pitch, state)
+
+
+def _rectify(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    _store_words(builder, values, out, pitch)
+
+
+def _set(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    for o, value in enumerate(values):
+        _store(builder, value, builder.add(out, builder.mul(pitch, _I64(o))))
+
+
+def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    for o, value in enumerate(values):
+        place = builder.add(out, builder.mul(pitch, _I64(o)))
+        _store(builder, builder.add(value, _load(builder, place, value.type)), place)
+
+
+layer_begin = _layer(_begin)
+"""The state, clamped to +-127, and its ReLU in words."""
+layer_grow = _layer(_grow)
+"""Added to the state, clamped, and its ReLU in words."""
+layer_rectify = _layer(_rectify)
+"""ReLU in words."""
+layer_set = _layer(_set)
+"""As they are."""
+layer_add = _layer(_add)
+"""Added to what is there."""
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
@@ -304,3 +374,62 @@ def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, fact
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 5, types.float32, types.boolean), generate
+
+
+def _gathered(builder: Any, table: Any, index: Any) -> Any:
+    """table[index] of int32, in each of 8 lanes."""
+    if AVX2:
+        kind, byte = index.type, _I8.as_pointer()
+        all_of_them = _constant(8, _I32, -1)
+        return _call(
+            builder, "llvm.x86.avx2.gather.d.d.256", kind, _constant(8, _I32, 0), builder.inttoptr(table, byte), index,
+            all_of_them, _I8(4),
+        )  # fmt: skip
+    values = ir.Constant(index.type, ir.Undefined)
+    for k in range(8):
+        at = builder.sext(builder.extract_element(index, _I32(k)), _I64)
+        value = _load(builder, builder.add(table, builder.mul(at, _I64(4))), _I32)
+        values = builder.insert_element(values, value, _I32(k))
+    return values
+
+
+@intrinsic
+def eight_edges(typing: Any, out: Any, edges: Any, sigmoid: Any, s: Any, stride: Any, centre: Any, m: Any, rate: Any,
+                count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
+    """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture (FORMAT.md 9.5).
+
+    edges, sigmoid : tables of int32; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
+    apart. All lie at addresses.
+    """
+    own: Any = cgutils.alloca_once
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, edges, sigmoid, s, stride, centre, m, rate, count, weight, mean, slope, pitch = arguments
+        integers, wide = ir.VectorType(_I32, 8), ir.VectorType(_I64, 8)
+        low = lambda value: _spread(builder, builder.trunc(value, _I32), 8)
+        steps = builder.mul(low(stride), ir.Constant(integers, list(range(8))))
+        index = builder.add(low(s), steps)
+        x = builder.add(low(centre), _gathered(builder, edges, index))
+        place = builder.sub(builder.shl(x, _constant(8, _I32, 5)), _constant(8, _I32, 16))
+        mass = own(builder, integers)
+        builder.store(_constant(8, _I32, 0), mass)
+        least, most = (ir.Constant(_EIGHT, [v] * 8) for v in (-4096.0, 4095.0))
+        with cgutils.for_range(builder, count) as component:
+            at = builder.mul(component.index, pitch)
+            here = [_load(builder, builder.add(each, at), kind) for each, kind in ((weight, _I32), (mean, _I32), (slope, _F32))]
+            w, mu, by = (_spread(builder, value, 8) for value in here)
+            t = builder.fmul(builder.sitofp(builder.sub(place, mu), _EIGHT), by)
+            t = builder.select(builder.fcmp_ordered(">", t, least), t, least)
+            t = builder.select(builder.fcmp_ordered("<", t, most), t, most)
+            t = _call(builder, "llvm.floor.v8f32", _EIGHT, t)
+            where = builder.add(builder.fptosi(t, integers), _constant(8, _I32, 4096))
+            part = builder.mul(w, _gathered(builder, sigmoid, where))
+            builder.store(builder.add(builder.load(mass), part), mass)
+        product = builder.mul(builder.zext(builder.load(mass), wide), _spread(builder, rate, 8))
+        cum = builder.add(index, builder.trunc(builder.lshr(product, _constant(8, _I64, 44)), integers))
+        cum = builder.select(builder.icmp_signed(">", x, low(m)), _constant(8, _I32, 65536), cum)
+        cum = builder.select(builder.icmp_signed("<=", x, _constant(8, _I32, 0)), _constant(8, _I32, 0), cum)
+        _store(builder, cum, out)
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 13), generate

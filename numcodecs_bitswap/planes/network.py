@@ -1,0 +1,162 @@
+"""What the network sees of a pixel, and the network (FORMAT.md 9.4)."""
+
+import numpy as np
+
+from ..jit import address_of, part
+from .products import LANES, OUTPUTS, absolute32, add32, clamp32, layer_add, layer_begin, layer_grow, layer_rectify, layer_set, shift32, times32, word32
+from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y
+
+MU, MY = MARGIN_U, MARGIN_Y
+ZERO, LEAST, MOST = np.int32(0), np.int32(-127), np.int32(127)
+F0, F1, HALF, QUARTER, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.25, 0.0625))
+C24, C127, C256 = np.float32(24), np.float32(127), np.float32(256)
+
+
+@part
+def log8(s):
+    """8 times the binary logarithm of s >= 1, evenly spaced in each octave, rounded down."""
+    return (np.float32(s).view(np.int32) >> 20) - 1016
+
+
+@part
+def squash(x):
+    """An input in 1/16 of the local scale as it is, from 32 on a quarter as fast, at most 127; int32 towards zero."""
+    a = abs(x)
+    a = min(min(a, C24 + QUARTER * a), C127)
+    return np.int32(-a if x < F0 else a)
+
+
+@part
+def magnitudes(S, u, ya, n8, around, begin, out):
+    """out[i] = begin + sum of the errors around, each with its weight, in 1/32 level."""
+    r, c = u + MU, MY + ya
+    for i in range(n8):
+        out[i] = begin
+    for k in range(around.shape[0]):
+        row = S[r + around[k, 1], c + around[k, 0] : c + around[k, 0] + n8]
+        times = np.int32(around[k, 2])
+        for i in range(n8):
+            out[i] = add32(out[i], times32(times, absolute32(row[i])))
+
+
+@part
+def inputs(G, R, V, u, ya, n8, X, near_rows, puts, count, base, pred, mags, blend, q, top, level, far, around, F, T, factors):
+    """Inputs of the network, uint8 with offset 128, F[k, i]. `puts` says which row goes where: see `model._puts`.
+
+    mags[v] are those of the predictors, mags[V] that of the blend; what follows in `mags` is filled here.
+    """
+    r, c = u + MU, MY + ya
+    for i in range(n8):
+        factors[0, i] = C256 * INVERSE[q[i]]
+    for v in range(V):
+        p, t = pred[v], T[v]
+        for i in range(n8):
+            t[i] = p[i] - blend[i]
+    for i in range(n8):
+        T[V, i] = blend[i] - 16 * base[i]
+        T[V + 1, i] = blend[i]
+        T[V + 2, i] = top - blend[i]
+    # Activity further away, and how much the nearest pixels differ.
+    magnitudes(G[1 + R + V], u, ya, n8, far, np.int32(8 * LEAST_SCALE), mags[V + 1])
+    texture = mags[V + 2]
+    for i in range(n8):
+        texture[i] = 4
+    for j in range(4):
+        x = X[near_rows[j]]
+        for i in range(n8):
+            texture[i] = add32(texture[i], times32(np.int32(4), absolute32(x[i])))
+    for i in range(n8):
+        texture[i] = 8 * texture[i]
+    for s in range(R):
+        mag, f = mags[V + 3 + s], factors[1 + s]
+        magnitudes(G[2 + R + V + s], u, ya, n8, around, ZERO, mag)
+        for i in range(n8):
+            scale = ((13 * mag[i]) >> 6) + LEAST_SCALE
+            mag[i] = 8 * scale
+            f[i] = C256 * INVERSE[log8(scale)]
+    for t in range(count):
+        k, kind, a, by, place, f = puts[t, 0], puts[t, 1], puts[t, 2], puts[t, 3], puts[t, 4], factors[puts[t, 5]]
+        row = X[a, 0:n8]
+        times = F1
+        if kind == 1:
+            row = T[a, 0:n8]
+        elif kind == 2:
+            row = G[a, r + by, c + place : c + place + n8]
+        if kind != 0:
+            times = SIXTEENTH
+        out = F[k]
+        for i in range(n8):
+            out[i] = squash(np.float32(row[i]) * (f[i] * times)) + 128
+    # Logarithms of magnitudes, against the local scale.
+    at = puts[count, 0]
+    for v in range(V + 2 + R):
+        m = mags[v if v < V else v + 1]
+        times = 4 if v <= V else 2
+        out = F[at + v if v < V + 2 else puts[count, v - V - 1]]
+        for i in range(n8):
+            out[i] = min(max(times * (log8(m[i] >> 3) - q[i]), -127), 127) + 128
+    out, fit = F[at + V + 2], F[at + V + 3]
+    for i in range(n8):
+        out[i] = min(max(2 * (q[i] - 48), -127), 127) + 128
+        fit[i] = np.int32(np.float32(base[i]) * level)
+
+
+@part
+def blend_predictions(mags, pred, n8, blend, top, num, den):
+    """Predictions weighted by the inverse square of their errors nearby."""
+    V = pred.shape[0]
+    p0 = pred[0]
+    for i in range(n8):
+        num[i] = F0
+        den[i] = F0
+    for v in range(V):
+        m, p = mags[v], pred[v]
+        for i in range(n8):
+            f = np.float32(m[i])
+            g = F1 / (f * f)
+            num[i] += g * np.float32(p[i] - p0[i])
+            den[i] += g
+    for i in range(n8):
+        value = np.int32(np.floor(num[i] / den[i] + HALF)) + p0[i]
+        blend[i] = min(max(value, 0), top)
+
+
+@part
+def pack(F, count, n, words):
+    """Rows of uint8 in int32 to words of four rows."""
+    for k in range(count):
+        out = words[k]
+        a, b, c, d = F[4 * k], F[4 * k + 1], F[4 * k + 2], F[4 * k + 3]
+        for i in range(n):
+            out[i] = word32(a[i], b[i], c[i], d[i])
+
+
+@part
+def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
+    """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
+    steps, inner, pitch, at = net[0], width // 4, x.strides[0], 1
+    for o in range(0, width, OUTPUTS):
+        w, b, f = address_of(blob, 0, net[at] + o * steps), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
+        for p in range(0, n, LANES):
+            layer_begin(address_of(x, 0, p), pitch, w, steps, b, f, address_of(h, o // 4, p), address_of(state, o, p))
+    for _ in range(blocks):
+        at += 3
+        for o in range(0, width, OUTPUTS):
+            w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
+            for p in range(0, n, LANES):
+                layer_rectify(address_of(h, 0, p), pitch, w, inner, b, f, address_of(v, o // 4, p), 0)
+        at += 3
+        for o in range(0, width, OUTPUTS):
+            w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
+            for p in range(0, n, LANES):
+                layer_grow(address_of(v, 0, p), pitch, w, inner, b, f, address_of(h, o // 4, p), address_of(state, o, p))
+    at += 3
+    for o in range(0, n_y, OUTPUTS):
+        w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
+        for p in range(0, n, LANES):
+            layer_set(address_of(h, 0, p), pitch, w, inner, b, f, address_of(y, o, p), 0)
+    at += 3
+    for o in range(0, n_y * 2 // 3, OUTPUTS):
+        w, b, f = address_of(blob, 0, net[at] + o * steps), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
+        for p in range(0, n, LANES):
+            layer_add(address_of(x, 0, p), pitch, w, steps, b, f, address_of(y, o, p), 0)
