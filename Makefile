@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo check bench bench-rate bench-speed paper-tables golden test-latest
+.PHONY: help install test demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench-rate: $(INSTALLED) ## Models' bits/dim against their operations: make benc
 
 bench-speed: $(INSTALLED) ## MB/s of every model and where the time goes: make bench-speed [ARGS="--quick --device cuda"]
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-stacks: $(INSTALLED) ## Volumes, time series, spectral bands: make bench-stacks DATA=folder [ARGS="--models NAME"]
+	@test -n "$(DATA)" || { echo 'make bench-stacks DATA=folder, with nd/*.npz and science/*.npz'; exit 1; }
+	$(BIN)/python -m benchmarks.stacks $(DATA) $(ARGS)
 
 paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs beside ours: make paper-tables DATA=folder
 	@test -n "$(DATA)" || { echo 'make paper-tables DATA=folder, with mnist/, cifar10_part/ and natural/'; exit 1; }

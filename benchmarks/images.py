@@ -1,8 +1,9 @@
 """Folders of images -> named sets of chunks, the same in every run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,16 @@ from numpy.typing import NDArray
 from numcodecs_bitswap.train.data import list_images, read_image, split_held_back, to_gray
 
 Chunk = NDArray[np.uint8]
+Item = TypeVar("Item")
+
+
+def every_kth(items: Sequence[Item], limit: int) -> Sequence[Item]:
+    """Of more than `limit` items, every k-th, k as small as fits."""
+    return items[:: max(1, math.ceil(len(items) / limit))]
 
 
 def chunks_of(files: Iterable[Path], size: int, channels: int, limit: int) -> list[Chunk]:
-    """All full squares, cut from each image's top left corner; of more than `limit`, every k-th, k as small as fits.
+    """All full squares, cut from each image's top left corner; of more than `limit`, every k-th.
 
     Returns
     -------
@@ -25,8 +32,7 @@ def chunks_of(files: Iterable[Path], size: int, channels: int, limit: int) -> li
         pixels = image if channels == 3 else to_gray(image)[0]
         for y in range(0, image.shape[0] - size + 1, size):
             chunks += [pixels[y : y + size, x : x + size] for x in range(0, image.shape[1] - size + 1, size)]
-    step = max(1, math.ceil(len(chunks) / limit))
-    return [np.ascontiguousarray(chunk) for chunk in chunks[::step]]
+    return [np.ascontiguousarray(chunk) for chunk in every_kth(chunks, limit)]
 
 
 def image_sets(folders: Iterable[Path], training: Iterable[Path]) -> dict[str, list[Path]]:

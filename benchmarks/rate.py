@@ -1,6 +1,6 @@
 """`make bench-rate DATA=folder`: bits/dim of models and other codecs against the operations that a model takes.
 
-    python -m benchmarks.rate FOLDER ... [--gray] [--models NAME ...] [--limit N]
+    python -m benchmarks.rate FOLDER ... [--gray | --pixels] [--models NAME ...] [--limit N]
 
 Chunks of 64, 128 and 256 squared, each coded on its own, total bytes. Prints Markdown; bench-out/rate.json and rate.png
 get the curve.
@@ -19,26 +19,54 @@ from matplotlib.figure import Figure
 from benchmarks.images import Chunk, chunks_of
 from benchmarks.roofline import counted
 from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.chunk import Decoding
 from numcodecs_bitswap.classical import classical
+from numcodecs_bitswap.colour import to_ycbcr
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.peers import Measured, bitswap, measure
+from numcodecs_bitswap.planes.coder import Order
+from numcodecs_bitswap.planes.model import PlaneModel, input_size
 from numcodecs_bitswap.train.data import list_images
 
 OUT = Path("bench-out")
 SIZES = 64, 128, 256
 MODELS = {
-    3: ["tiny-rgb8-v1", "photo-rgb8-v2"],
-    1: ["tiny-gray8-v1", "photo-gray8-v2"],
+    3: ["photo-rgb8-v2", "photo-v1", "auto"],
+    1: ["photo-gray8-v2", "photo-v1"],
 }
 PEERS = ["PNG", "WebP method 6", "JPEG XL effort 7", "JPEG XL effort 9"]
 REFERENCE = "JPEG XL effort 7"
 
 
+def no_jpeg(chunk: Chunk) -> Chunk:
+    """RGB with one more level of blue in the first pixel that this makes a colour of no decoded JPEG."""
+    altered = chunk.copy()
+    for pixel in altered.reshape(-1, 3):
+        if pixel[2] < 255:
+            pixel[2] += 1
+            if to_ycbcr(pixel[None], 1) is None:
+                return altered
+            pixel[2] -= 1
+    return chunk
+
+
 def operations(model: str, chunk: Chunk) -> float:
-    """Multiplications, each with its addition, of the networks for one sample of a chunk."""
+    """Multiplications, each with its addition, of the networks for one sample of a chunk; 0 if no model codes it."""
     with counted() as work:
-        BitSwap(model=model).encode(chunk)
-    return work.operations / 2 / chunk.size
+        frame = BitSwap(model=model).encode(chunk)
+    planes = Decoding(memoryview(frame)).planes
+    if planes is None:
+        return work.operations / 2 / chunk.size
+    payload = planes.payload
+    order = Order(*payload.axes, payload.references, payload.permuted, payload.permutation)
+    references = (order.refer(chunk.shape) >= 0).sum(1)
+    return float(np.mean([plane_operations(planes.model.net, count) for count in references]))
+
+
+def plane_operations(net: PlaneModel, references: int) -> int:
+    """Multiplications of the plane coder's network for one sample of a plane with so many references."""
+    inputs, width, mixtures = input_size(len(net.arch["supports"]), references), net.width, net.mixtures
+    return int(inputs * (width + 2 * mixtures) + width * (2 * net.blocks * width + 3 * mixtures))
 
 
 def rates(chunks: Sequence[Chunk], models: Sequence[str]) -> list[Measured]:
@@ -65,12 +93,12 @@ def draw(cost: dict[str, float], found: dict[int, list[Measured]], path: Path) -
     figure = Figure(figsize=(4.6 * len(found), 4.2), layout="constrained")
     for axes, (size, rows) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
         models = [row for row in rows if row.name in cost]
-        axes.plot([cost[row.name] for row in models], [row.bits_per_dim for row in models], "*-", markersize=13)
+        axes.plot([cost[row.name] for row in models], [row.bits_per_dim for row in models], "*", markersize=13)
         for row in models:
             axes.annotate(
                 row.name, (cost[row.name], row.bits_per_dim), fontsize=7, xytext=(4, 5), textcoords="offset points"
             )
-        for row in rows[len(models) :]:
+        for row in (row for row in rows if row.name not in cost):
             axes.axhline(row.bits_per_dim, color="gray", linestyle="--", linewidth=0.8)
             place = min(cost.values()), row.bits_per_dim
             axes.annotate(row.name, place, fontsize=7, color="gray", xytext=(0, 2), textcoords="offset points")
@@ -88,26 +116,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write bench-out/; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rate", description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="folders of images")
-    parser.add_argument("--gray", action="store_true", help="luminance, and models of one channel")
-    parser.add_argument("--models", nargs="+", help="names of models, with the fewest operations first")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--gray", action="store_true", help="luminance, and models of one channel")
+    kind.add_argument(
+        "--pixels",
+        action="store_true",
+        help="plain RGB, also of decoded JPEGs: in each chunk, for all codecs, one pixel gets one more level of blue, "
+        "so that no luma and chroma are found",
+    )
+    parser.add_argument("--models", nargs="+", help="names of models")
     parser.add_argument("--limit", type=int, default=64, help="at most so many chunks of a size: every k-th")
     options = parser.parse_args(arguments)
     channels = 1 if options.gray else 3
     models = options.models or MODELS[channels]
     try:
         files = [file for folder in options.folders for file in list_images(folder)]
-        found = {}
-        for size in SIZES:
-            if chunks := chunks_of(files, size, channels, options.limit):
-                found[size] = rates(chunks, models)
-        if not found:
+        sets = {size: chunks for size in SIZES if (chunks := chunks_of(files, size, channels, options.limit))}
+        if not sets:
             raise BitswapError(f"no image is at least {SIZES[0]} pixels on both sides")
-        whole = chunks_of(files, max(found), channels, 1)[0]
-        cost = {model: operations(model, np.ascontiguousarray(whole)) for model in models}
+        if options.pixels:
+            sets = {size: [no_jpeg(chunk) for chunk in chunks] for size, chunks in sets.items()}
+        found = {size: rates(chunks, models) for size, chunks in sets.items()}
+        cost = {model: each for model in models if (each := operations(model, sets[max(sets)][0]))}
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"Bytes relative to {REFERENCE}; bits/dim and speeds on chunks of {max(found)} x {max(found)}.\n")
+    largest = max(found)
+    print(f"Bytes relative to {REFERENCE}; bits/dim and speeds on chunks of {largest} x {largest}.")
+    print("MAC/sample are those of the networks, without the least squares of the plane coder.\n")
     print(table(cost, found))
     OUT.mkdir(exist_ok=True)
     rows = {size: [asdict(row) for row in measured] for size, measured in found.items()}

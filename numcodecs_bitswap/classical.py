@@ -67,7 +67,7 @@ def _blosc(name: str, chunk: Chunk) -> Peer:
 
 
 def _zstd(name: str, chunk: Chunk) -> Peer:
-    codec = Zstd()
+    codec = Zstd(19) if name == "Zstd 19" else Zstd()
     return Peer(name, codec.encode, codec.decode)
 
 
@@ -100,6 +100,7 @@ def _pcodec(name: str, chunk: Chunk) -> Peer | None:
 _GENERAL: dict[str, Callable[[str, Chunk], Peer | None]] = {
     "Blosc lz4": _blosc,
     "Zstd": _zstd,
+    "Zstd 19": _zstd,
     "Blosc bitshuffle Zstd 9": _blosc,
     "delta + Zstd 19": _delta,
     "pcodec 12": _pcodec,
