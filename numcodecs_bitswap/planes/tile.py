@@ -101,165 +101,158 @@ def settle(G, R, V, n, u, ya, lo, hi, plane, errors, pred, blend, base, X, value
         errors[ya + i, u - 2 * (ya + i)] = e
 
 
-def _code_tile(
-    decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
-    period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-    G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight, mean, slope,
-    floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
-):  # fmt: skip
-    """Code the tile's planes (P, h, w), uint16 of 0 .. m, in order; filled in place when decoding.
-
-    Returns the length of the tail; -1 if it was too short, -2 if a sample came out above m. With `chosen` of the shape
-    of the planes nothing is coded: the inputs of pixels whose row is not -1 go to `seen`, what else is known to `told`.
-    """
-    P, h, w = planes.shape
-    V = sizes.shape[1]
-    L = len(heads)
-    U = w + 2 * (h - 1)
-    NB = (h + BL - 1) // BL
-    top = 32 * m
-    half = bucket_of(m, 0) + 1
-    alphabet = 2 * half
-    deep = m >= 16
-    dump = chosen.shape[0] == P and chosen.shape[1] == h
-    base, blend, q, centre, values = bases[0], rows[0], rows[1], rows[2], rows[3]
-    num, den, stat = floats[0], floats[1], floats[2]
-    for s in range(len(edges)):  # what is beyond the last is above all samples
-        edges[s] = edge_of(s, half) if s <= alphabet else 1 << 20
-    level = np.float32(127.5) / np.float32(m)
-    done = 0
-    place = length
-    for p in range(P):
-        R = 0
-        while R < references.shape[1] and references[p, R] >= 0:
-            R += 1
-        n, size = orders[R], sizes[R]
-        n_words = (n + 8) // 8 * 8
-        G[0] = (m + 1) >> 1
-        for s in range(R):
-            lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
-            lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, 0)
-        G[1 + R : 2 + R + V] = (m + 1) >> 2
-        S[:] = F0
-        for j in range(n):
-            weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
-        for u in range(U):
-            y0, y1 = max(0, (u - w + 2) >> 1), min(h - 1, u >> 1)
-            ya = y0 // BL * BL
-            if u % BL == 0:
-                if u > 0:
-                    for b in range(max(0, (u - BL - w + 2) >> 1) // BL, min(h - 1, (u - 1) >> 1) // BL + 1):
-                        learn(XP, b, n_words, n, size, lams, A, S)
-                    for v in range(V):
-                        if (u // BL) % period[v] == 0:
-                            for b in range(ya // BL, min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1):
-                                solve(
-                                    S[v], v, b, NB, size[v], lamv[v], reach[v], ridges[v], targets[R], C, weights[v, b]
-                                )
-                XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
-            n8 = (y1 - ya) // BL * BL + BL
-            lo, hi = y0 - ya, y1 - ya + 1
-            regressors(G, R, u, ya, n8, moves[R], n, X, bases)
-            predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred, acc)
-            for v in range(V + 1):
-                magnitudes(G[1 + R + v], u, ya, n8, near, np.int32(8 * LEAST_SCALE), mags[v])
-            blend_predictions(mags, pred, n8, blend, top, num, den)
-            for i in range(n8):
-                q[i] = log8(mags[V, i] >> 3)
-                stat[i] = F0
-            for i in range(lo, hi):
-                stat[i] = C256 * INVERSE[(3 * q[i]) >> 2]
-            inputs(
-                G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level, far, around,
-                F, T, factors,
-            )  # fmt: skip
-            if dump:
-                for i in range(lo, hi):
-                    row = chosen[p, ya + i, u - 2 * (ya + i)]
-                    if row >= 0:
-                        told[row, 0], told[row, 1], told[row, 2] = R, blend[i], q[i]
-                        told[row, 3] = planes[p, ya + i, u - 2 * (ya + i)]
-                        for k in range(4 * nets[R, 0]):
-                            seen[row, k] = F[k, i] - 128
-            else:
-                pack(F, nets[R, 0], n8, words)
-                network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
-                mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, alphabet)
-            if decode:
-                for i in range(lo, hi):
-                    lane = (i - lo) % L
-                    r = np.int64(heads[lane] & np.uint64(65535))
-                    picked[i], begin, freq = find(r, i, half, m, K, edges, weight, mean, slope, centre, rate, out)
-                    place = pop_update(heads, lane, tail, place, begin, freq)
-                    if place < 0:
-                        return -1
-                for i in range(lo, hi):
-                    d = centre[i] + edges[picked[i]]
-                    bits = bits_of(picked[i], half)
-                    if bits > 0:
-                        lane = (i - lo) % L
-                        r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
-                        place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
-                        if place < 0:
-                            return -1
-                        d += r
-                    if d < 0 or d > m:
-                        return -2
-                    planes[p, ya + i, u - 2 * (ya + i)] = d
-            elif not dump:
-                for i in range(lo, hi):
-                    x = np.int64(planes[p, ya + i, u - 2 * (ya + i)]) - centre[i]
-                    s = bucket_of(x, half)
-                    eight(s, 1, i, m, K, edges, weight, mean, slope, centre, rate, out)
-                    begin = np.int64(out[0])
-                    noted[done + i - lo] = np.uint32(begin | (np.int64(out[1]) - begin - 1) << 16)
-                    if deep:
-                        lows[done + i - lo] = np.uint32((x - edges[s]) << 4 | bits_of(s, half))
-            done += hi - lo
-            settle(G, R, V, n, u, ya, lo, hi, planes[p], errors[p], pred, blend, base, X, values)
-            pad_front(G, u, h, w, R, V)
-            for i in range(0, n8, 8):
-                for j in range(0, n + 1, 8):
-                    note_pairs(
-                        address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0], address_of(X, j, i), X.strides[0],
-                        address_of(stat, 0, i), LIMIT, u % 2 == 1,
-                    )  # fmt: skip
-        if dump:
-            average[R, -1] += NB
-            for b in range(NB):
-                for j in range(n):
-                    average[R, j] += weights[0, b, j]
-    if decode or dump:
-        return place
-    for p in range(P - 1, -1, -1):
-        for u in range(U - 1, -1, -1):
-            count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
-            done -= count
-            if deep:
-                for i in range(count - 1, -1, -1):
-                    bits = np.int64(lows[done + i] & np.uint32(15))
-                    if bits > 0:
-                        low = np.int64(lows[done + i] >> np.uint32(4))
-                        place = push(heads, i % L, tail, place, low << (16 - bits), 1 << (16 - bits))
-            for i in range(count - 1, -1, -1):
-                begin = np.int64(noted[done + i] & np.uint32(65535))
-                place = push(heads, i % L, tail, place, begin, np.int64(noted[done + i] >> np.uint32(16)) + 1)
-    return place
-
-
-def _with_version():  # type: ignore[no-untyped-def]
+def _kernel(version):  # type: ignore[no-untyped-def]
     """numba keeps compiled code under the time stamp of this file and what the kernel encloses. The files that it calls
     do not count, so a checksum of them is enclosed.
     """
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    version = zlib.crc32(b"".join(file.read_bytes() for file in files))
 
-    def code_tile(*arguments):  # type: ignore[no-untyped-def]
+    def code_tile(
+        decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
+        period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight, mean, slope,
+        floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
+    ):  # fmt: skip
+        """Code the tile's planes (P, h, w), uint16 of 0 .. m, in order; filled in place when decoding.
+
+        Returns the length of the tail; -1 if it was too short, -2 if a sample came out above m. With `chosen` of the shape
+        of the planes nothing is coded: the inputs of pixels whose row is not -1 go to `seen`, what else is known to `told`.
+        """
         _ = version
-        return _kernel(*arguments)
+        P, h, w = planes.shape
+        V = sizes.shape[1]
+        L = len(heads)
+        U = w + 2 * (h - 1)
+        NB = (h + BL - 1) // BL
+        top = 32 * m
+        half = bucket_of(m, 0) + 1
+        alphabet = 2 * half
+        deep = m >= 16
+        dump = chosen.shape[0] == P and chosen.shape[1] == h
+        base, blend, q, centre, values = bases[0], rows[0], rows[1], rows[2], rows[3]
+        num, den, stat = floats[0], floats[1], floats[2]
+        for s in range(len(edges)):  # what is beyond the last is above all samples
+            edges[s] = edge_of(s, half) if s <= alphabet else 1 << 20
+        level = np.float32(127.5) / np.float32(m)
+        done = 0
+        place = length
+        for p in range(P):
+            R = 0
+            while R < references.shape[1] and references[p, R] >= 0:
+                R += 1
+            n, size = orders[R], sizes[R]
+            n_words = (n + 8) // 8 * 8
+            G[0] = (m + 1) >> 1
+            for s in range(R):
+                lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
+                lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, 0)
+            G[1 + R : 2 + R + V] = (m + 1) >> 2
+            S[:] = F0
+            for j in range(n):
+                weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+            for u in range(U):
+                y0, y1 = max(0, (u - w + 2) >> 1), min(h - 1, u >> 1)
+                ya = y0 // BL * BL
+                if u % BL == 0:
+                    if u > 0:
+                        for b in range(max(0, (u - BL - w + 2) >> 1) // BL, min(h - 1, (u - 1) >> 1) // BL + 1):
+                            learn(XP, b, n_words, n, size, lams, A, S)
+                        for v in range(V):
+                            if (u // BL) % period[v] == 0:
+                                for b in range(ya // BL, min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1):
+                                    solve(
+                                        S[v], v, b, NB, size[v], lamv[v], reach[v], ridges[v], targets[R], C, weights[v, b]
+                                    )
+                    XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
+                n8 = (y1 - ya) // BL * BL + BL
+                lo, hi = y0 - ya, y1 - ya + 1
+                regressors(G, R, u, ya, n8, moves[R], n, X, bases)
+                predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred, acc)
+                for v in range(V + 1):
+                    magnitudes(G[1 + R + v], u, ya, n8, near, np.int32(8 * LEAST_SCALE), mags[v])
+                blend_predictions(mags, pred, n8, blend, top, num, den)
+                for i in range(n8):
+                    q[i] = log8(mags[V, i] >> 3)
+                    stat[i] = F0
+                for i in range(lo, hi):
+                    stat[i] = C256 * INVERSE[(3 * q[i]) >> 2]
+                inputs(
+                    G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level, far, around,
+                    F, T, factors,
+                )  # fmt: skip
+                if dump:
+                    for i in range(lo, hi):
+                        row = chosen[p, ya + i, u - 2 * (ya + i)]
+                        if row >= 0:
+                            told[row, 0], told[row, 1], told[row, 2] = R, blend[i], q[i]
+                            told[row, 3] = planes[p, ya + i, u - 2 * (ya + i)]
+                            for k in range(4 * nets[R, 0]):
+                                seen[row, k] = F[k, i] - 128
+                else:
+                    pack(F, nets[R, 0], n8, words)
+                    network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
+                    mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, alphabet)
+                if decode:
+                    for i in range(lo, hi):
+                        lane = (i - lo) % L
+                        r = np.int64(heads[lane] & np.uint64(65535))
+                        picked[i], begin, freq = find(r, i, half, m, K, edges, weight, mean, slope, centre, rate, out)
+                        place = pop_update(heads, lane, tail, place, begin, freq)
+                        if place < 0:
+                            return -1
+                    for i in range(lo, hi):
+                        d = centre[i] + edges[picked[i]]
+                        bits = bits_of(picked[i], half)
+                        if bits > 0:
+                            lane = (i - lo) % L
+                            r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
+                            place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
+                            if place < 0:
+                                return -1
+                            d += r
+                        if d < 0 or d > m:
+                            return -2
+                        planes[p, ya + i, u - 2 * (ya + i)] = d
+                elif not dump:
+                    for i in range(lo, hi):
+                        x = np.int64(planes[p, ya + i, u - 2 * (ya + i)]) - centre[i]
+                        s = bucket_of(x, half)
+                        eight(s, 1, i, m, K, edges, weight, mean, slope, centre, rate, out)
+                        begin = np.int64(out[0])
+                        noted[done + i - lo] = np.uint32(begin | (np.int64(out[1]) - begin - 1) << 16)
+                        if deep:
+                            lows[done + i - lo] = np.uint32((x - edges[s]) << 4 | bits_of(s, half))
+                done += hi - lo
+                settle(G, R, V, n, u, ya, lo, hi, planes[p], errors[p], pred, blend, base, X, values)
+                pad_front(G, u, h, w, R, V)
+                for i in range(0, n8, 8):
+                    for j in range(0, n + 1, 8):
+                        note_pairs(
+                            address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0], address_of(X, j, i), X.strides[0],
+                            address_of(stat, 0, i), LIMIT, u % 2 == 1,
+                        )  # fmt: skip
+            if dump:
+                average[R, -1] += NB
+                for b in range(NB):
+                    for j in range(n):
+                        average[R, j] += weights[0, b, j]
+        if decode or dump:
+            return place
+        for p in range(P - 1, -1, -1):
+            for u in range(U - 1, -1, -1):
+                count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
+                done -= count
+                if deep:
+                    for i in range(count - 1, -1, -1):
+                        bits = np.int64(lows[done + i] & np.uint32(15))
+                        if bits > 0:
+                            low = np.int64(lows[done + i] >> np.uint32(4))
+                            place = push(heads, i % L, tail, place, low << (16 - bits), 1 << (16 - bits))
+                for i in range(count - 1, -1, -1):
+                    begin = np.int64(noted[done + i] & np.uint32(65535))
+                    place = push(heads, i % L, tail, place, begin, np.int64(noted[done + i] >> np.uint32(16)) + 1)
+        return place
 
     return compiled(code_tile)
 
 
-_kernel = part(_code_tile)
-code_tile = _with_version()
+code_tile = _kernel(zlib.crc32(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))))
