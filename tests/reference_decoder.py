@@ -258,9 +258,7 @@ def used_levels(table: bytes, m: int) -> Ints:
 # ---- 1.5 Planes payload
 
 
-def planes_payload(
-    reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel
-) -> NDArray[Any]:
+def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel) -> NDArray[Any]:
     require(dtype.kind in "iu" and dtype.itemsize in (1, 2), "integers of 8 or 16 bits")
     model_id = reader.take(16)
     y, x, colour = reader.take(3)

@@ -382,8 +382,7 @@ class Buckets:
         middle = means[first, np.arange(len(q))] if len(q) else np.zeros(0, np.int64)
         self.centre: list[int] = (middle + 16 >> 5).clip(0, m).tolist()
         self.components: list[list[tuple[int, int, np.float32]]] = [
-            list(zip(*each, strict=True))
-            for each in zip(weights.T.tolist(), means.T.tolist(), SLOPE[j].T, strict=True)
+            list(zip(*each, strict=True)) for each in zip(weights.T.tolist(), means.T.tolist(), SLOPE[j].T, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -410,9 +409,7 @@ class Buckets:
 # ---- 9.6 A tile
 
 
-def decode_tile(
-    model: PlaneModel, pop: Pop, references: list[list[int]], shape: tuple[int, int, int], m: int
-) -> Ints:
+def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape: tuple[int, int, int], m: int) -> Ints:
     """The planes (P, h, w) of a tile. `references`: of each plane, the numbers of others."""
     P, h, w = shape
     planes = np.zeros(shape, np.int64)
