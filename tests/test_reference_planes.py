@@ -148,7 +148,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "no block": {"blocks": 0, "width": 4, "mixtures": 1},
     "least ridge": {"ridge": [1, 1], "forgetting": [[255, 255], [255, 255]], "reach": [8, 8]},
     "limits": {
-        "supports": [[n, max(n - 12, 1)] for n in (23, 20, 17, 14, 23, 8, 5, 23)] [:4] + [[23, 12]] * 2 + [[1, 1], [2, 1]],
+        "supports": [[23, 12], [20, 9], [17, 8], [16, 8], [23, 12], [9, 7], [1, 1], [2, 1]],
         "forgetting": [[255, 255]] * 8, "reach": [8] * 8, "period": [8, 1, 2, 3, 4, 5, 6, 7], "ridge": [1 << 14] * 8,
         "width": 128, "blocks": 8, "mixtures": 8,
     },
