@@ -150,9 +150,8 @@ def _pairs(values: Any) -> bool:
 def _check_arch(arch: dict[str, Any]) -> None:
     """The rules of FORMAT.md section 7 on `arch`."""
     _require(arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
-    supports = arch.get("supports")
+    supports: Any = arch.get("supports")
     _require(_pairs(supports) and 1 <= len(supports) <= MOST_PREDICTORS, f"1 .. {MOST_PREDICTORS} pairs of supports")
-    assert supports is not None
     most = len(OWN), len(OTHER)
     _require(
         all(_whole(n, 1, limit) for each in supports for n, limit in zip(each, most, strict=True)),
@@ -160,13 +159,13 @@ def _check_arch(arch: dict[str, Any]) -> None:
     )
     others = [other for _, other in sorted(supports, key=lambda each: each[0])]
     _require(others == sorted(others), "supports that ascend together")
-    forgetting = arch.get("forgetting")
+    forgetting: Any = arch.get("forgetting")
     _require(
         _pairs(forgetting) and all(_whole(n, 0, 255) for each in forgetting for n in each),
         "forgetting in pairs of 0 .. 255",
     )
     for key, least, limit in (("reach", 0, 8), ("period", 1, 8), ("ridge", 1, 1 << 24)):
-        values = arch.get(key)
+        values: Any = arch.get(key)
         _require(
             isinstance(values, list) and all(_whole(n, least, limit) for n in values), f"{key} of {least} .. {limit}"
         )
