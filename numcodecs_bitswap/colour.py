@@ -1,4 +1,4 @@
-"""RGB that was decoded from a JPEG file <-> the luma and chroma it was made of (FORMAT.md section 9). numpy only;
+"""RGB that was decoded from a JPEG file <-> the luma and chroma it was made of (FORMAT.md 1.6). numpy only;
 imports nothing of this package.
 
 A JPEG holds Y, Cb and Cr. What a decoder makes of them are integers again, and of all 2^24 colours only a quarter can

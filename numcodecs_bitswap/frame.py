@@ -301,6 +301,8 @@ def parse_planes(
     if not (step >= 1 and m >= 1 and offset + step * m < 1 << 8 * header.dtype.itemsize):
         raise FormatError(f"offset {offset}, step {step} and {m} levels do not fit {header.dtype}")
     used = bytes(reader.take(reader.varint("length of the levels"), "levels")) or None
+    if colour != NO_CHANNEL and (offset, step, m, used) != (0, 1, 255, None):
+        raise FormatError("luma and chroma are 0 .. 255, without a table of levels")
     messages = []
     height, width = shape[y], shape[x]
     planes = math.prod(shape[axis] for axis in leading)

@@ -6,7 +6,7 @@ What the frame records (model, references, order of the channels) the encoder ch
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numcodecs.zstd import Zstd
@@ -18,6 +18,7 @@ from .frame import Header, PlanesPayload, build_planes, parse_planes
 from .patches import Axes
 from .planes import coder
 from .planes.coder import Order
+from .planes.model import PlaneModel
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
@@ -49,7 +50,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
             numbers, scale, m = planes.astype(np.uint16), samples.Scale(0, 1), 255
     loaded = [catalog.load(name, "cpu") for name in models]
     model, order = _choose(numbers, axes, ycbcr is not None, m, loaded)
-    coded = coder.encode(model.net, order.planes(numbers), order.refer(numbers.shape), m)
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
     used = None
     if scale.levels is not None:
         m = int(scale.levels[-1])
@@ -69,7 +70,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
             m,
             used,
             tuple(coded),
-        )  # fmt: skip
+        )
     )
 
 
@@ -102,11 +103,15 @@ class Decoding:
         count = math.prod(shape[axis] for axis in order.leading(len(shape)))
         size = count, shape[order.y], shape[order.x]
         messages = [coder.Message(*each) for each in payload.messages]
-        planes = coder.decode(self.model.net, messages, size, order.refer(shape), m)
+        planes = coder.decode(_net(self.model), messages, size, order.refer(shape), m)
         numbers = order.array(planes, shape)
         if payload.ycbcr is not None:
             return colour.to_rgb(np.ascontiguousarray(numbers, np.uint8), payload.ycbcr)
         return samples.restore(numbers, samples.Scale(payload.offset, payload.step, levels), self.header.dtype)
+
+
+def _net(model: catalog.Loaded) -> PlaneModel:
+    return cast(PlaneModel, model.net)
 
 
 def _lanes(planes: int, height: int, width: int) -> list[int]:
@@ -126,7 +131,8 @@ def _levels(used: bytes, m: int) -> NDArray[np.uint16]:
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     """Orders worth a trial; the first is the best guess."""
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
-    permuted, permutation = None, ()
+    permuted: int | None = None
+    permutation: tuple[int, ...] = ()
     if axes.channel is not None and shape[axes.channel] == 3 and not luma:
         permuted, permutation = axes.channel, GREEN_FIRST
     near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
@@ -154,7 +160,7 @@ def _choose(
     def cost(model: catalog.Loaded, order: Order) -> int:
         if order.permuted is not None and part.shape[order.permuted] != len(order.permutation):
             order = Order(order.y, order.x, order.references)
-        coded = coder.encode(model.net, order.planes(part), order.refer(part.shape), m)
+        coded = coder.encode(_net(model), order.planes(part), order.refer(part.shape), m)
         return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
     best = min(range(len(orders)), key=lambda k: cost(models[0], orders[k])) if len(orders) > 1 else 0

@@ -172,3 +172,49 @@ def random_flow(
     }
     name = hashlib.sha256(repr(arch).encode()).hexdigest()[:8]
     return networks.save(folder / f"flow-{seed}-{name}.safetensors", arch)
+
+
+SMALL_PLANES: dict[str, Any] = {
+    "format": 1,
+    "kind": "planes",
+    "supports": [[3, 2], [17, 9]],
+    "forgetting": [[154, 90], [243, 230]],
+    "reach": [1, 2],
+    "period": [1, 2],
+    "ridge": [16384, 300],
+    "width": 16,
+    "blocks": 1,
+    "mixtures": 2,
+}
+
+
+def random_planes(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
+    """A model of kind `planes`: SMALL_PLANES with other `sizes`.
+
+    Written once, as the metadata of a file have no order and the id would change.
+    """
+    arch = SMALL_PLANES | sizes
+    path = folder / f"planes-{seed}-{hashlib.sha256(json.dumps(arch).encode()).hexdigest()[:8]}.safetensors"
+    if path.exists():
+        return path
+    rng, width, K = np.random.default_rng(seed), arch["width"], arch["mixtures"]
+    tensors: dict[str, Any] = {}
+
+    def layer(name: str, inputs: int, shifts: list[int], bias: int) -> None:
+        tensors[f"{name}.w"] = rng.integers(-63, 64, (len(shifts), inputs), np.int8)
+        tensors[f"{name}.f"] = np.array(shifts, np.uint8)
+        tensors[f"{name}.b"] = rng.integers(-bias, bias + 1, len(shifts)).astype(np.int32) << shifts
+        tensors[f"{name}.b"] = tensors[f"{name}.b"].astype(np.int32)
+
+    for R in range(3):
+        inputs = 23 + 8 * len(arch["supports"]) + 14 * R
+        layer(f"net{R}.in", inputs, [8] * width, 30)
+        for k in range(arch["blocks"]):
+            layer(f"net{R}.{k}.a", width, rng.integers(6, 10, width).tolist(), 20)
+            layer(f"net{R}.{k}.b", width, rng.integers(6, 10, width).tolist(), 20)
+        layer(f"net{R}.head", width, [*rng.integers(0, 8, K).tolist(), *[8] * 2 * K], 60)
+        layer(f"net{R}.skip", inputs, [*rng.integers(0, 8, K).tolist(), *[9] * K], 30)
+        own, other = (max(each) for each in zip(*arch["supports"], strict=True))
+        tensors[f"target{R}"] = rng.integers(-3000, 3001, own + R * other).astype(np.int32)
+    save_file(tensors, path, {"arch": json.dumps(arch), "name": path.stem})
+    return path

@@ -1,8 +1,9 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`. None
-of them imports torch or anything of the package, so that the package can be held against the page.
+with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`, and
+section 9 is in `reference_planes`. None of them imports torch or anything of the package, so that the package can be
+held against the page.
 """
 
 import json
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from reference_flow import decode_flow
 from reference_model import FrameError, Model, require
+from reference_planes import PlaneModel, decode_tile
 from reference_symbols import (
     Block,
     GaussianBuckets,
@@ -82,7 +84,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
     layout = reader.integer(1)
-    require(route <= 4, "route 0..4")
+    require(route <= 5, "route 0..5")
     require(layout <= 1, "layout 0..1")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
@@ -97,6 +99,8 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     if route == 4:
         require(dtype.str == "|u1", "a model payload is of |u1")
         array = np.asarray(model_payload(reader, codec, shape, find_model), order=order)
+    elif route == 5:
+        array = np.asarray(planes_payload(reader, dtype, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -238,6 +242,92 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
         require(size == 1 or size * math.prod(group[0][3:]) <= 2**19, "several patches have 2^19 pixels or less")
         groups.append((group, mode))
     return groups
+
+
+# ---- 1.4 Samples
+
+
+def used_levels(table: bytes, m: int) -> Ints:
+    """The levels in use."""
+    flags = np.unpackbits(np.frombuffer(unpack(table, m // 8 + 1), np.uint8))
+    levels = np.flatnonzero(flags)
+    require({0, m} <= {*levels.tolist()} <= {*range(m + 1)}, "levels 0 and m are used, and none above")
+    return levels
+
+
+# ---- 1.5 Planes payload
+
+
+def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel) -> NDArray[Any]:
+    require(dtype.kind in "iu" and dtype.itemsize in (1, 2), "integers of 8 or 16 bits")
+    model_id = reader.take(16)
+    y, x, colour = reader.take(3)
+    require(y != x and max(y, x) < len(shape), "two axes of the array")
+    leading = [axis for axis in range(len(shape)) if axis not in (y, x)]
+    require(colour == 255 or (colour in leading and shape[colour] == 3 and dtype == "u1"), "an axis of luma and chroma")
+    count = reader.integer(1)
+    require(count <= 2, "references 0..2")
+    references = [(reader.integer(1), reader.varint()) for _ in range(count)]
+    require(all(axis in leading and distance in range(1, 2**32) for axis, distance in references), "references")
+    permuted = reader.integer(1)
+    require(permuted == 255 or (permuted in leading and shape[permuted] <= 256), "an axis that can be permuted")
+    permutation = list(reader.take(shape[permuted])) if permuted != 255 else []
+    require(sorted(permutation) == [*range(len(permutation))], "a permutation")
+    offset, step, m = reader.varint(), reader.varint(), reader.varint()
+    require(step >= 1 and m >= 1 and offset + step * m < 2 ** (8 * dtype.itemsize), "samples of the dtype")
+    table = reader.take(reader.varint())
+    require(colour == 255 or (offset, step, m, table) == (0, 1, 255, b""), "luma and chroma are 0..255")
+    messages = []
+    sizes = [shape[axis] for axis in leading]
+    tiles = plane_tiles(shape[y], shape[x])
+    for _, _, h, w in tiles:
+        words = reader.varint()
+        lanes = min(2 ** (max(math.prod(sizes) * h * w // 4096, 1).bit_length() - 1), 128)
+        heads = np.frombuffer(reader.take(4 * lanes), "<u4").tolist()
+        require(min(heads) >= 2**24, "heads in [2^24, 2^32)")
+        messages.append(Message(heads, list(reader.take(words))))
+    require(not reader.rest, "the payload ends after the last tile")
+
+    levels = used_levels(table, m) if table else np.arange(m + 1)
+    model = PlaneModel(find_model(model_id), model_id)
+
+    # 9.1 Planes
+    earlier: list[list[int]] = []
+    numbers = np.arange(math.prod(sizes)).reshape(sizes)
+    for index in np.ndindex(*sizes):
+        places = [(*index[:k], index[k] - d, *index[k + 1 :]) for a, d in references for k in [leading.index(a)]]
+        earlier.append([int(numbers[place]) for place in places if min(place) >= 0])
+    planes = np.zeros((len(earlier), shape[y], shape[x]), np.int64)
+    for (top, left, h, w), message in zip(tiles, messages, strict=True):
+        tile = decode_tile(model, message.pop, earlier, (len(earlier), h, w), len(levels) - 1)
+        require(message.is_empty(), "the message is empty after the last plane")
+        planes[:, top : top + h, left : left + w] = tile
+    coded = np.moveaxis(planes.reshape(*sizes, *planes.shape[1:]), (-2, -1), (y, x))
+    array = coded.copy()
+    for k, place in enumerate(permutation):
+        array[(slice(None),) * permuted + (place,)] = coded[(slice(None),) * permuted + (k,)]
+    if colour != 255:
+        return np.stack(red_green_blue(*np.moveaxis(array, colour, 0)), colour).astype(dtype)
+    least = -(2 ** (8 * dtype.itemsize - 1)) if dtype.kind == "i" else 0
+    return (least + offset + step * levels[array]).astype(dtype)
+
+
+def plane_tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """Top, left, h, w."""
+    return [
+        (top, left, min(256, height - top), min(256, width - left))
+        for top in range(0, height, 256)
+        for left in range(0, width, 256)
+    ]
+
+
+# ---- 1.6 Luma and chroma
+
+
+def red_green_blue(luma: Ints, cb: Ints, cr: Ints) -> list[Ints]:
+    b, r = cb - 128, cr - 128
+    parts = (91881 * r, -22554 * b - 46802 * r, 116130 * b)
+    return [(luma + (part + 32768 >> 16)).clip(0, 255) for part in parts]
 
 
 # ---- 2. Message

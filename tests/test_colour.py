@@ -1,4 +1,4 @@
-"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md section 9)."""
+"""Luma and chroma of RGB that was decoded from a JPEG (FORMAT.md 1.6)."""
 
 import io
 

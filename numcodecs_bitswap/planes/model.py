@@ -5,8 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ModelError
 from .products import OUTPUTS
-from .tables import AROUND, FAR, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS
+from .tables import AROUND, FAR, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS, WEIGHT_CLIP
+
+MOST_PREDICTORS, MOST_WIDTH, MOST_BLOCKS, MOST_MIXTURES = 8, 128, 8, 7
+LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24
+LARGEST_SUM = 1 << 29
+"""Of a layer, so that no sum of two layers leaves int32."""
 
 
 def input_size(predictors: int, references: int) -> int:
@@ -21,13 +27,21 @@ class PlaneModel:
     Parameters
     ----------
     arch : dict
-        "supports": [[own, other], ...] ascending, one for each predictor; "forgetting": [[in u, in y], ...] in 1/256;
-        "reach": blocks on either side; "ridge"; "width", "blocks", "mixtures".
+        "supports": [[own, other], ...], one for each predictor; "forgetting": [[in u, in y], ...] in 1/256;
+        "reach": blocks on either side; "period": blocks from one solution to the next; "ridge"; "width", "blocks",
+        "mixtures".
     tensors : dict of ndarray
         Of the networks net0 .. net{references}, and ridge targets.
+
+    Raises
+    ------
+    ModelError
+        They break a rule of FORMAT.md section 7.
     """
 
     def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        _check_arch(arch)
+        _check_tensors(arch, tensors)
         self.arch = arch
         supports = arch["supports"]
         V, Rs = len(supports), REFERENCES + 1
@@ -80,9 +94,6 @@ class PlaneModel:
 
         nets = []
         for R in range(REFERENCES + 1):
-            if f"net{R}.in.w" not in tensors:
-                nets.append([0] * (1 + 3 + 6 * self.blocks + 6))
-                continue
             steps = (tensors[f"net{R}.in.w"].shape[1] + 3) // 4
             names = [("in", 128)]
             for k in range(self.blocks):
@@ -100,8 +111,7 @@ class PlaneModel:
                 row.append(add(np.concatenate([bias.astype(np.int32), pad])))
                 row.append(add(np.concatenate([f.astype(np.int32), pad])))
             nets.append(row)
-        blob = np.concatenate(parts) if parts else np.zeros(1, np.int32)
-        return np.array(nets, np.int64), blob
+        return np.array(nets, np.int64), np.concatenate(parts)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
         """What `code_tile` takes of a model."""
@@ -145,29 +155,115 @@ def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> l
     return [*found, (at, *logs, *[0] * (5 - len(logs)))]
 
 
-DEFAULT = {
-    "supports": [[20, 9], [10, 6], [5, 4]], "forgetting": [[243, 230], [205, 205], [154, 154]], "reach": [3, 2, 1], "period": [2, 1, 1],
-    "ridge": [65536, 65536, 65536], "width": 32, "blocks": 2, "mixtures": 3,
-}  # fmt: skip
+def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of every layer, by its name."""
+    width, K = arch["width"], arch["mixtures"]
+    sizes = {}
+    for R in range(REFERENCES + 1):
+        n = input_size(len(arch["supports"]), R)
+        sizes[f"net{R}.in"] = width, n
+        for k in range(arch["blocks"]):
+            sizes[f"net{R}.{k}.a"] = sizes[f"net{R}.{k}.b"] = width, width
+        sizes[f"net{R}.head"] = 3 * K, width
+        sizes[f"net{R}.skip"] = 2 * K, n
+    return sizes
+
+
+def _require(kept: bool, rule: str) -> None:
+    if not kept:
+        raise ModelError(f"a model of kind 'planes' has {rule}")
+
+
+def _whole(value: Any, least: int, most: int, step: int = 1) -> bool:
+    return type(value) is int and least <= value <= most and value % step == 0
+
+
+def _pairs(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(each, list) and len(each) == 2 for each in values)
+
+
+def _check_arch(arch: dict[str, Any]) -> None:
+    """The rules of FORMAT.md section 7 on `arch`."""
+    _require(arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
+    supports: Any = arch.get("supports")
+    _require(_pairs(supports) and 1 <= len(supports) <= MOST_PREDICTORS, f"1 .. {MOST_PREDICTORS} pairs of supports")
+    most = len(OWN), len(OTHER)
+    _require(
+        all(_whole(n, 1, limit) for each in supports for n, limit in zip(each, most, strict=True)),
+        f"supports of 1 .. {most[0]} and 1 .. {most[1]} neighbours",
+    )
+    others = [other for _, other in sorted(supports, key=lambda each: each[0])]
+    _require(others == sorted(others), "supports that ascend together")
+    largest = [max(each) for each in zip(*supports, strict=True)]
+    _require(
+        largest[0] >= SEEN_OWN and largest[1] >= SEEN_OTHER, f"a support of {SEEN_OWN}, {SEEN_OTHER} or more"
+    )
+    forgetting: Any = arch.get("forgetting")
+    _require(
+        _pairs(forgetting) and all(_whole(n, 0, 255) for each in forgetting for n in each),
+        "forgetting in pairs of 0 .. 255",
+    )
+    for key, least, limit in (("reach", 0, 8), ("period", 1, 8), ("ridge", 1024, 1 << 24)):
+        values: Any = arch.get(key)
+        _require(
+            isinstance(values, list) and all(_whole(n, least, limit) for n in values), f"{key} of {least} .. {limit}"
+        )
+    for key in ("forgetting", "reach", "period", "ridge"):
+        _require(len(arch[key]) == len(supports), f"one {key} for each predictor")
+    _require(_whole(arch.get("width"), 8, MOST_WIDTH, 8), f"a width of 8, 16, ..., {MOST_WIDTH}")
+    _require(_whole(arch.get("blocks"), 0, MOST_BLOCKS), f"0 .. {MOST_BLOCKS} blocks")
+    _require(_whole(arch.get("mixtures"), 1, MOST_MIXTURES), f"1 .. {MOST_MIXTURES} mixtures")
+
+
+def _check_tensors(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+    """The rules of FORMAT.md section 7 on tensors. Kernels do not look at bounds, so all of them are checked here."""
+
+    def find(name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        _require(name in tensors, f"a tensor {name}")
+        tensor = tensors[name]
+        _require(
+            tensor.dtype == dtype and tensor.shape == shape,
+            f"{name} of {dtype} and shape {shape}, not {tensor.dtype} and {tensor.shape}",
+        )
+        return tensor.astype(np.int64)
+
+    for name, (outputs, inputs) in layers(arch).items():
+        w = np.abs(find(f"{name}.w", "int8", (outputs, inputs)))
+        b = np.abs(find(f"{name}.b", "int32", (outputs,)))
+        f = find(f"{name}.f", "uint8", (outputs,))
+        _require(int(w.max()) <= LARGEST_WEIGHT, f"weights of at most {LARGEST_WEIGHT} in {name}")
+        _require(int(f.max()) <= LARGEST_SHIFT, f"shifts of at most {LARGEST_SHIFT} in {name}")
+        sums = 255 * w.sum(1) + b + (1 << f >> 1)
+        _require(int(sums.max()) < LARGEST_SUM, f"sums below {LARGEST_SUM} in {name}")
+    own, other = (max(each) for each in zip(*arch["supports"], strict=True))
+    for R in range(REFERENCES + 1):
+        if f"target{R}" in tensors:
+            target = find(f"target{R}", "int32", (own + R * other,))
+            _require(int(np.abs(target).max()) <= WEIGHT_CLIP, f"targets of at most {WEIGHT_CLIP}")
+
+
+DEFAULT: dict[str, Any] = {
+    "supports": [[20, 9], [10, 6], [5, 4]],
+    "forgetting": [[243, 230], [205, 205], [154, 154]],
+    "reach": [3, 2, 1],
+    "period": [2, 1, 1],
+    "ridge": [65536, 65536, 65536],
+    "width": 32,
+    "blocks": 2,
+    "mixtures": 3,
+}
 
 
 def random_tensors(arch: dict[str, Any], seed: int = 0) -> dict[str, NDArray[Any]]:
     """Integer tensors of an untrained network, for tests and as a plain start."""
     rng = np.random.default_rng(seed)
     tensors: dict[str, NDArray[Any]] = {}
-    W, K = arch["width"], arch["mixtures"]
+    K = arch["mixtures"]
+    for name, (o, i) in layers(arch).items():
+        tensors[f"{name}.w"] = rng.integers(-20, 21, (o, i)).astype(np.int8)
+        tensors[f"{name}.b"] = np.zeros(o, np.int32)
+        tensors[f"{name}.f"] = np.full(o, 10, np.uint8)
     for R in range(REFERENCES + 1):
-        n = input_size(len(arch["supports"]), R)
-        shapes = [
-            ("in", W, n),
-            *[(f"{k}.{e}", W, W) for k in range(arch["blocks"]) for e in "ab"],
-            ("head", 3 * K, W),
-            ("skip", 2 * K, n),
-        ]
-        for name, o, i in shapes:
-            tensors[f"net{R}.{name}.w"] = rng.integers(-20, 21, (o, i)).astype(np.int8)
-            tensors[f"net{R}.{name}.b"] = np.zeros(o, np.int32)
-            tensors[f"net{R}.{name}.f"] = np.full(o, 10, np.uint8)
         bias = np.concatenate([np.zeros(K), np.linspace(-24, 8, K), np.zeros(K)])
         tensors[f"net{R}.head.b"] = (bias * 1024).astype(np.int32)
     return tensors
