@@ -181,7 +181,7 @@ SMALL_PLANES: dict[str, Any] = {
     "forgetting": [[154, 90], [243, 230]],
     "reach": [1, 2],
     "period": [1, 2],
-    "ridge": [16384, 300],
+    "ridge": [16384, 1024],
     "width": 16,
     "blocks": 1,
     "mixtures": 2,

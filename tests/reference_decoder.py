@@ -282,7 +282,7 @@ def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...],
     tiles = plane_tiles(shape[y], shape[x])
     for _, _, h, w in tiles:
         words = reader.varint()
-        lanes = min(2 ** (max(math.prod(sizes) * h * w // 4096, 1).bit_length() - 1), 128)
+        lanes = min(2 ** (max(math.prod(sizes) * h * w // 8192, 1).bit_length() - 1), 128)
         heads = np.frombuffer(reader.take(4 * lanes), "<u4").tolist()
         require(min(heads) >= 2**24, "heads in [2^24, 2^32)")
         messages.append(Message(heads, list(reader.take(words))))
