@@ -1,5 +1,8 @@
 """The planes route: every array of 8 or 16 bits comes back, whatever its axes, levels, tiles, references, threads."""
 
+import subprocess
+import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,8 +30,6 @@ def frame_of(array: NDArray[Any], models: list[str], axes: Axes | None = None) -
     payload = plane_route.encode(array, axes, models)
     assert payload is not None
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    import zlib
-
     checksum = zlib.crc32(array.tobytes(order))
     return frame.build(Header(Route.PLANES, checksum, order, array.dtype, array.shape), payload)
 
@@ -43,7 +44,7 @@ def check(array: NDArray[Any], model: str = "universal-v1", axes: Axes | None = 
 def pictures(draw: st.DrawFn) -> NDArray[Any]:
     """Arrays of two to four axes and any content: smooth, noisy, few levels, gaps, both ends of the range."""
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
-    shape = tuple(draw(st.lists(st.integers(1, 3), max_size=2))) + (draw(st.integers(1, 40)), draw(st.integers(1, 40)))
+    shape = (*draw(st.lists(st.integers(1, 3), max_size=2)), draw(st.integers(1, 40)), draw(st.integers(1, 40)))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     span = int(np.iinfo(dtype).max) - int(np.iinfo(dtype).min)
     smooth = np.cumsum(np.cumsum(rng.normal(0, 1, shape), -1), -2)
@@ -145,7 +146,9 @@ def test_what_was_a_jpeg_is_coded_as_luma_and_chroma() -> None:
 def test_bytes_depend_on_nothing_but_the_array() -> None:
     """Alone, among others in many threads, and with the memory of another size left over."""
     image = photograph()
-    arrays = [np.ascontiguousarray(image[y : y + h, 10 : 10 + w]) for y, h, w in ((0, 64, 64), (9, 40, 90), (50, 64, 64))]
+    arrays = [
+        np.ascontiguousarray(image[y : y + h, 10 : 10 + w]) for y, h, w in ((0, 64, 64), (9, 40, 90), (50, 64, 64))
+    ]
     arrays += [image[:300, :300, 0].copy(), image[:20, :20].astype("<u2") * 300]
     alone = [BitSwap().encode(each) for each in arrays]
     with ThreadPoolExecutor(8) as pool:
@@ -187,9 +190,6 @@ def test_damage_raises() -> None:
 
 
 def test_no_torch_is_imported() -> None:
-    import subprocess
-    import sys
-
     program = """
 import sys
 import numpy as np

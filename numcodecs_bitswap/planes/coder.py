@@ -117,7 +117,7 @@ def code(
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with memory for it."""
-    P, h, w = tile.shape
+    h, w = tile.shape[1:]
     key = model, h, w  # a model is the same as itself only
     if getattr(_own, "key", None) != key:
         _own.key, _own.memory = key, _memory(model, h, w)
@@ -126,9 +126,19 @@ def code(
         notes = np.empty(count, np.uint32), np.empty(count if m >= 16 else 0, np.uint32)
     return int(
         code_tile(
-            decode, tile, np.empty(tile.shape, np.int32), references, m, *model.kernel_arguments(), heads, tail, length,
-            *_own.memory, *notes, *watched,
-        )  # fmt: skip
+            decode,
+            tile,
+            np.empty(tile.shape, np.int32),
+            references,
+            m,
+            *model.kernel_arguments(),
+            heads,
+            tail,
+            length,
+            *_own.memory,
+            *notes,
+            *watched,
+        )
     )
 
 
@@ -147,11 +157,13 @@ def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
     inputs = np.full((4 * int(model.nets[:, 0].max()) + 4, lane), 128, i4)
     return (
         zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks, n, words),
-        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words), zeros(f4, n, words),
+        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
+        zeros(f4, n, words),
         zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 4, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + REFERENCES, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + REFERENCES, lane), inputs,
-        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane), zeros(i4, width // 4, lane),
-        zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane), zeros(f4, K, lane), zeros(f4, 3, lane),
+        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
+        zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
+        zeros(f4, K, lane), zeros(f4, 3, lane),
         zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8),
     )  # fmt: skip
 
