@@ -71,15 +71,23 @@ class TorchStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        self._reserve(distribution.n)
+        self.reserve(distribution.n)
         lanes = self.heads.shape[1]
         for first, last in reversed(list(_slabs(distribution, lanes))):
             prepared = distribution.prepare(first, last)
             start, freq = _interval(distribution, prepared, symbols[:, first:last].long())
             if (freq < 1).any():
                 raise FormatError(IMPOSSIBLE)
-            for i in reversed(range(0, last - first, lanes)):
-                self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
+            self.push_intervals(start, freq)
+
+    def push_intervals(self, start: Tensor, freq: Tensor) -> None:
+        """Push symbols by their intervals, int64 (B, n): 1 <= freq. Room for them was made by `reserve`.
+
+        The interval of all of [0, 2^16) leaves a message as it is.
+        """
+        lanes = self.heads.shape[1]
+        for i in reversed(range(0, start.shape[1], lanes)):
+            self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
 
     def _push_row(self, start: Tensor, freq: Tensor) -> None:
         head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
@@ -105,15 +113,25 @@ class TorchStack:
                 symbols[:, first + i : min(first + i + lanes, last)] = self._pop_row(
                     distribution, row, min(lanes, last - first - i)
                 )
-        self._check()
+        self.check_size()
         return symbols
 
     def _pop_row(self, distribution: Distribution, prepared: tuple[Tensor, ...], k: int) -> Tensor:
-        head = self.heads[:, :k]
-        r = head & 0xFFFF
-        symbol = _search(distribution, prepared, r)
-        start, freq = _interval(distribution, prepared, symbol)
-        rest = freq * (head >> 16) + r - start
+        symbol = _search(distribution, prepared, self.peek(k))
+        self.pop_row(*_interval(distribution, prepared, symbol))
+        return symbol
+
+    def peek(self, k: int) -> Tensor:
+        """The low 16 bits of the first k heads, int64 (B, k): in the intervals of the symbols that lie there."""
+        return self.heads[:, :k] & 0xFFFF
+
+    def pop_row(self, start: Tensor, freq: Tensor) -> None:
+        """Pop one symbol from each of the first k lanes, of intervals int64 (B, k) that hold what `peek` gives.
+
+        Whether the words were there is said by `check_size`.
+        """
+        head = self.heads[:, : start.shape[1]]
+        rest = freq * (head >> 16) + (head & 0xFFFF) - start
         taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8).long()
         rank = taken.cumsum(1)  # words taken by this lane and those before it
         first = self.size[:, None] - rank
@@ -124,7 +142,6 @@ class TorchStack:
             rest += torch.where(taken > word, value << 8 * word, 0)
         self.size -= rank[:, -1]
         head.copy_(rest)
-        return symbol
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         """See `Message.costs`."""
@@ -138,12 +155,12 @@ class TorchStack:
     def check(self) -> None:
         """See `Message.check`."""
 
-    def _check(self) -> None:
+    def check_size(self) -> None:
         """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
 
-    def _reserve(self, symbols: int) -> None:
+    def reserve(self, symbols: int) -> None:
         """Make room for the words of `symbols` more symbols: a push adds at most two per symbol."""
         need = int(self.size.max()) + 2 * symbols + 1
         if need > self.tail.shape[1]:
