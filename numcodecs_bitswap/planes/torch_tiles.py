@@ -57,7 +57,7 @@ def encode(
     batch, shape = len(planes), planes.shape[1:]
     coder = _Encoder(torch.from_numpy(planes.astype(np.int32)).to(device), m)
     _code(model, batch, shape, references, m, torch.device(device), coder)
-    return coder.messages(lanes(planes[0].size), device)
+    return coder.messages(device)
 
 
 def decode(
@@ -243,11 +243,13 @@ class _Encoder:
 
     def __init__(self, planes: Tensor, m: int) -> None:
         self.planes, self.m = planes, m
-        self.noted: list[tuple[Tensor, Tensor]] = []
+        self.noted: list[list[tuple[Tensor, Tensor]]] = []
+        self.lanes = lanes(planes[0].numel())
 
     def begin(self, p: int, skew: _Skew) -> None:
         """See `_Coder`."""
         self.skew, self.plane = skew, skew.known(self.planes[:, p].flatten(1), 0)
+        self.noted.append([])
 
     def code(self, u: int, mixture: _Mixture) -> Tensor:
         """See `_Coder`."""
@@ -256,21 +258,27 @@ class _Encoder:
         buckets, d = mixture.buckets, values - mixture.centre
         s = buckets.of(d)
         ends = mixture.cumulative(torch.stack([s, s + 1], 2))
-        self.noted.append((ends[..., 0], ends[..., 1] - ends[..., 0]))
+        self._note(ends[..., 0], ends[..., 1] - ends[..., 0])
         if self.m >= 16:
             freq = 1 << (16 - buckets.bits[s])
-            self.noted.append(((d - buckets.edges[s]) * freq, freq))
+            self._note((d - buckets.edges[s]) * freq, freq)
         return values
+
+    def _note(self, start: Tensor, freq: Tensor) -> None:
+        """Whole rows of intervals, int64 (B, n): what is behind the last leaves the message as it is."""
+        more = -start.shape[1] % self.lanes
+        self.noted[-1].append((pad(start, (0, more)), pad(freq, (0, more), value=1 << 16)))
 
     def end(self) -> None:
         """See `_Coder`."""
 
-    def messages(self, count: int, device: str) -> list[Message]:
-        """The messages, of so many lanes, once all is noted."""
-        heads, tail = empty_heads(count).astype(np.uint32), np.zeros(0, np.uint8)
+    def messages(self, device: str) -> list[Message]:
+        """The messages, once all is noted."""
+        heads, tail = empty_heads(self.lanes).astype(np.uint32), np.zeros(0, np.uint8)
         stack = TorchStack.unflatten([(heads, tail)] * len(self.planes), device)
-        stack.reserve(sum(start.shape[1] for start, _ in self.noted))
-        for start, freq in reversed(self.noted):
+        for plane in reversed(self.noted):
+            start, freq = (torch.cat(each, 1) for each in zip(*plane, strict=True))
+            stack.reserve(start.shape[1])
             stack.push_intervals(start, freq)
         return [Message(*words) for words in stack.flatten()]
 
@@ -323,7 +331,9 @@ class _Layer:
     that torch was told to use: inputs and weights have 8 bits.
     """
 
-    def __init__(self, model: PlaneModel, place: NDArray[np.int64], n_out: int, steps: int, device: torch.device) -> None:
+    def __init__(
+        self, model: PlaneModel, place: NDArray[np.int64], n_out: int, steps: int, device: torch.device
+    ) -> None:
         rows, blob = -(-n_out // OUTPUTS) * OUTPUTS, model.blob
         at, bias, shift = (int(each) for each in place)
         weights = blob[at : at + rows * steps].view(np.int8).reshape(rows, 4 * steps)[:n_out]

@@ -86,21 +86,26 @@ class TorchStack:
         The interval of all of [0, 2^16) leaves a message as it is.
         """
         lanes = self.heads.shape[1]
-        for i in reversed(range(0, start.shape[1], lanes)):
-            self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
+        limits = freq[..., None] << torch.tensor([16, 24], device=freq.device)
+        rest_of_range = (1 << 16) - freq
+        before, given = torch.empty_like(freq), torch.empty_like(freq)
+        rows = (each.split(lanes, 1) for each in (start, freq, limits, rest_of_range, before, given))
+        for a, f, limit, other, kept, words in reversed(list(zip(*rows, strict=True))):
+            head = self.heads[:, : a.shape[1]]  # a view: the last row may be short
+            kept.copy_(head)
+            torch.sum(head[..., None] >= limit, 2, out=words)
+            rest = head >> (words << 3)
+            torch.addcmul(rest + a, rest // f, other, out=head)  # of integers
+        self._put(before, given)
 
-    def _push_row(self, start: Tensor, freq: Tensor) -> None:
-        head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
-        given = (head >= freq << 16).long() + (head >= freq << 24).long()
-        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
+    def _put(self, heads: Tensor, given: Tensor) -> None:
+        """Put words on the tail that heads give off, `given` of each; those of the last head come first."""
+        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this symbol and those after it
         first = self.size[:, None] + rank - given
         for word in range(2):
             where = torch.where(given > word, first + word, self.tail.shape[1] - 1)
-            self.tail.scatter_(1, where, (head >> 8 * word & 255).int())
+            self.tail.scatter_(1, where, (heads >> 8 * word & 255).int())
         self.size += rank[:, 0]
-        rest = head >> 8 * given
-        quotient = rest // freq
-        head.copy_((quotient << 16) + rest - quotient * freq + start)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
@@ -132,16 +137,14 @@ class TorchStack:
         """
         head = self.heads[:, : start.shape[1]]
         rest = freq * (head >> 16) + (head & 0xFFFF) - start
-        taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8).long()
+        taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8)
         rank = taken.cumsum(1)  # words taken by this lane and those before it
-        first = self.size[:, None] - rank
-        rest = rest << 8 * taken
-        for word in range(2):
-            # Past the bottom of the tail any word will do: the pop fails at the end.
-            value = self.tail.gather(1, (first + word).clamp(0, self.tail.shape[1] - 1)).long()
-            rest += torch.where(taken > word, value << 8 * word, 0)
+        first, shift = self.size[:, None] - rank, taken << 3
+        # Past the bottom of the tail any word will do: the pop fails at the end.
+        low, high = (self.tail.gather(1, place.clamp(0, self.tail.shape[1] - 1)) for place in (first, first + 1))
+        words = (low | high << 8) & (1 << shift) - 1
+        torch.add(rest << shift, words, out=head)
         self.size -= rank[:, -1]
-        head.copy_(rest)
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         """See `Message.costs`."""
