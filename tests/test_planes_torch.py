@@ -1,5 +1,6 @@
 """The plane coder in torch: the bytes of the compiled kernel, which are the format, and its way back."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ ARCHS = {"small": SMALL, "default": DEFAULT, "uneven": UNEVEN}
 NONE, ONE, TWO = [[-1, -1]] * 4, [[-1], [0], [1], [0]], [[-1, -1], [0, -1], [1, 0], [0, 2]]
 LEVELS = [1, 15, 16, 255, 4095, 65535]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors here are small: threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def model_of(arch: str, seed: int, kind: str = "plain") -> PlaneModel:
@@ -93,7 +103,7 @@ def check(
         ((1, 5, 7), NONE, 0, 1, "small", "plain"),
         ((4, 24, 20), TWO, 4095, 2, "small", "strong"),
         ((2, 24, 20), NONE, 255, 3, "uneven", "plain"),
-        ((3, 40, 33), TWO, 65535, 2, "default", "plain"),
+        ((3, 33, 40), TWO, 65535, 2, "default", "plain"),
         ((2, 40, 33), ONE, 255, 5, "default", "strong"),
         ((1, 3, 70), NONE, 65535, 2, "uneven", "strong"),
         ((2, 70, 3), ONE, 65535, 2, "default", "wild"),
@@ -110,12 +120,12 @@ def test_bytes_are_those_of_the_kernel(
 @pytest.mark.parametrize("device", DEVICES)
 def test_several_lanes(device: str) -> None:
     rng = np.random.default_rng(5)
-    tiles = [tile_of(rng, (1, 130, 127), 4095, content) for content in CONTENTS[:2]]
+    tiles = [tile_of(rng, (1, 97, 85), 4095, content) for content in CONTENTS[:2]]
     messages = check(model_of("small", 7), tiles, NONE, 4095, device)
-    assert len(messages[0].heads) == 4
+    assert len(messages[0].heads) == 2
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_small_tile(data: st.DataObject) -> None:
     P, h, w = (data.draw(st.integers(1, most)) for most in (3, 12, 12))

@@ -89,7 +89,7 @@ class TorchStack:
         limits = freq[..., None] << torch.tensor([16, 24], device=freq.device)
         rest_of_range = (1 << 16) - freq
         before, given = torch.empty_like(freq), torch.empty_like(freq)
-        rows = (each.split(lanes, 1) for each in (start, freq, limits, rest_of_range, before, given))
+        rows = (torch.split(each, lanes, 1) for each in (start, freq, limits, rest_of_range, before, given))
         for a, f, limit, other, kept, words in reversed(list(zip(*rows, strict=True))):
             head = self.heads[:, : a.shape[1]]  # a view: the last row may be short
             kept.copy_(head)
