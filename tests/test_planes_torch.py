@@ -101,12 +101,12 @@ def check(
         ((3, 9, 1), TWO, 16, 2, "small", "wild"),
         ((4, 5, 7), TWO, 255, 5, "default", "plain"),
         ((1, 5, 7), NONE, 0, 1, "small", "plain"),
-        ((4, 24, 20), TWO, 4095, 2, "small", "strong"),
+        ((3, 24, 20), TWO, 4095, 2, "small", "strong"),
         ((2, 24, 20), NONE, 255, 3, "uneven", "plain"),
-        ((3, 33, 40), TWO, 65535, 2, "default", "plain"),
+        ((3, 20, 24), TWO, 65535, 2, "default", "plain"),
         ((2, 40, 33), ONE, 255, 5, "default", "strong"),
         ((1, 3, 70), NONE, 65535, 2, "uneven", "strong"),
-        ((2, 70, 3), ONE, 65535, 2, "default", "wild"),
+        ((2, 30, 3), ONE, 65535, 2, "default", "wild"),
     ],
 )
 def test_bytes_are_those_of_the_kernel(
@@ -120,15 +120,15 @@ def test_bytes_are_those_of_the_kernel(
 @pytest.mark.parametrize("device", DEVICES)
 def test_several_lanes(device: str) -> None:
     rng = np.random.default_rng(5)
-    tiles = [tile_of(rng, (1, 97, 85), 4095, content) for content in CONTENTS[:2]]
+    tiles = [tile_of(rng, (1, 64, 129), 4095, content) for content in CONTENTS[:2]]
     messages = check(model_of("small", 7), tiles, NONE, 4095, device)
     assert len(messages[0].heads) == 2
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_any_small_tile(data: st.DataObject) -> None:
-    P, h, w = (data.draw(st.integers(1, most)) for most in (3, 12, 12))
+    P, h, w = (data.draw(st.integers(1, most)) for most in (3, 11, 11))
     refer = data.draw(st.sampled_from([NONE, ONE, TWO]))
     m = data.draw(st.sampled_from(LEVELS) | st.integers(0, 65535))
     arch, kind = data.draw(st.sampled_from(list(ARCHS))), data.draw(st.sampled_from(["plain", "strong", "wild"]))
