@@ -7,6 +7,7 @@ operation is rounded once, in the kernel's order, so products of matrices are of
 Tensors of a wavefront have shape (B, ..., n), n its number of pixels.
 """
 
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -210,8 +211,7 @@ def _code(
     planes = torch.zeros(batch, P, h * w, dtype=torch.int32, device=device)
     errors = torch.zeros_like(planes)
     for p in range(P):
-        others = [int(each) for each in references[p]]
-        others = others[: others.index(-1)] if -1 in others else others
+        others = list(takewhile(lambda other: other >= 0, references[p].tolist()))
         R = len(others)
         if R not in networks:
             networks[R] = Network(model, R, device), Neighbours(model, R, skew)
