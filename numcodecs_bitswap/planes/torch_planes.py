@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from . import tables
 from .model import PlaneModel
-from .tables import AROUND, BLOCK, FAR, MARGIN_U, MARGIN_Y, NEAR, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS
+from .tables import AROUND, BLOCK, FAR, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
 
 
 class Skew:
@@ -94,14 +94,11 @@ class Neighbours:
 
     def __init__(self, model: PlaneModel, R: int, skew: Skew) -> None:
         V = len(model.sizes[R])
-        own, other = model.own[R].tolist(), model.others[R].tolist()
-        regressors: dict[int, tuple[int, int, int, int]] = {}
-        for dy, dx, j in own:
-            regressors[j] = (0, 0, dy, dx)
-        for q in range(R):
-            for dy, dx, *indices in other:
-                regressors[indices[q]] = (1 + q, 2 + V + q, dy, dx)
-        chosen = [regressors[j] for j in range(int(model.orders[R]))]
+        chosen = [
+            (a, 0 if a == 0 else 1 + V + a, dy, du - 2 * dy)
+            for a, du, dy in model.moves[R, : model.orders[R]].tolist()
+        ]
+        shown = [put for put in model.puts[R, : model.put_counts[R]].tolist() if put[1] == 0]
         planes = [0, *range(2 + V, 2 + V + R)]
         kinds: list[list[tuple[int, int, int]]] = [
             [where for _, *where in chosen],  # type: ignore[misc]
@@ -119,8 +116,8 @@ class Neighbours:
             for each in (
                 offsets,
                 [base for base, *_ in chosen],
-                [j for *_, j in own[:SEEN_OWN]],
-                [indices[q] for q in range(R) for _, _, *indices in other[:SEEN_OTHER]],
+                [put[2] for put in shown if put[5] == 0],
+                [put[2] for put in shown if put[5] > 0],
             )
         )
 
