@@ -26,8 +26,8 @@ GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
 PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
 
 
-SMALLEST = 40
-"""Bytes of the smallest payload of the planes route, about: what is stored in fewer stays so."""
+SMALLEST = 256
+"""Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
 
 
 def lanes(count: int, levels: int = 256) -> int:
@@ -99,7 +99,7 @@ class Encoding:
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
-        if not samples.is_integer(array.dtype) or array.ndim < 2 or array.size == 0:
+        if not samples.is_integer(array.dtype) or array.ndim < 2 or array.size < SMALLEST:
             return
         axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
         if axes is None or route == Route.CONSTANT:
@@ -114,7 +114,7 @@ class Encoding:
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
         best = frame.build(self.header, self.payload)
-        if self.planes is not None and len(self.payload) > SMALLEST:
+        if self.planes is not None:
             planes = plane_route.encode(*self.planes)
             if planes is not None:
                 best = min(best, frame.build(replace(self.header, route=Route.PLANES), planes), key=len)

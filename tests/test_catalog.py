@@ -57,7 +57,9 @@ def test_shipped_models_are_what_the_catalog_says() -> None:
     assert {"photo-rgb8-v2", "photo-gray8-v2", "tiny-rgb8-v1", "tiny-gray8-v1"} <= set(lines)
     for name, line in lines.items():
         assert hashlib.sha256(catalog.read(catalog.find(name))).hexdigest() == line["sha256"]
-        assert catalog.load(name, "cpu").net.channels == (3 if "rgb" in name else 1)
+        net = catalog.load(name, "cpu").net
+        if not catalog.is_planes(name):  # these take any number of channels
+            assert net.channels == (3 if "rgb" in name else 1)
 
 
 def test_by_name_and_by_id() -> None:

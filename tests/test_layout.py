@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "nets": {"errors", "jit", "symbols"},
     "patches": {"errors"},
     "samples": set(),
-    "planes": {"errors", "jit"},
+    "planes": {"errors", "jit", "rans"},
     "colour": set(),
     "opening": {"errors"},
     "frame": {"errors", "dtypes", "samples"},

@@ -13,6 +13,7 @@ HEAD_MIN = np.uint64(1 << 24)
 
 @part
 def limited(v, low, high):
+    """v, at least `low` and at most `high`, as int32."""
     return np.int32(min(max(v, low), high))
 
 
@@ -101,6 +102,7 @@ def find(r, i, half, m, K, edges, weight, mean, slope, centre, rate, out):
 
 @part
 def push(heads, lane, tail, place, start, freq):
+    """Push a symbol; returns the new place."""
     head = heads[lane]
     limit = np.uint64(freq) << np.uint64(16)
     while head >= limit:
