@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "opening": {"errors"},
     "frame": {"errors", "dtypes"},
     "stored": {"errors", "frame"},
-    "train": {"errors", "nets", "symbols", "rans", "catalog", "opening", "patches"} | MEASURING,
+    "train": {"errors", "nets", "symbols", "rans", "catalog", "opening", "patches"} | {"options", "plane_route", "planes", "samples"} | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "scheduler", "zarr3"}
