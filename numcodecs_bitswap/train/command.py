@@ -81,6 +81,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _fit(given: argparse.Namespace, together: "Together") -> None:
     """A plane model for the user's data."""
+    import torch
+
     from ..options import AUTO_UNIVERSAL
     from ..samples import KINDS
     from .pieces import open_pictures
@@ -100,10 +102,15 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
     start = Start(AUTO_UNIVERSAL if given.start is None else given.start)
     data = open_planes(pictures, start.loaded, _named(given))
     folder = given.folder or Path("runs") / name
-    trainer = PlaneTrainer(name, data, start, folder)
     print(f"{data.name}: {data.about}", file=sys.stderr)
     minutes = given.minutes or (10.0 if given.steps is None else float("inf"))
-    trainer.run(minutes, given.steps)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # layers are so small that more of them wait for each other
+    try:
+        trainer = PlaneTrainer(name, data, start, folder)
+        trainer.run(minutes, given.steps)
+    finally:
+        torch.set_num_threads(threads)
     options = [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
     options += [] if given.start is None else [f"--start '{given.start}'"]
     options += [f"--minutes {minutes:g}"] if given.steps is None else [f"--steps {given.steps}"]

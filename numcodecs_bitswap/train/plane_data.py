@@ -70,7 +70,7 @@ def split(pictures: Pictures) -> tuple[list[Piece], list[Piece]]:
     sizes = [chunk_size(*each) for each in zip(pictures.arrays, pictures.axes, strict=True)]
     pieces = cut_all(pictures, sizes, LEAST)
     side = SIDE
-    while len(pieces) < 10 and side >= 2 * LEAST:
+    while len(pieces) < 10 and side >= LEAST:
         sizes = [
             _part(size, axes, array.shape, side)
             for size, array, axes in zip(sizes, pictures.arrays, pictures.axes, strict=True)

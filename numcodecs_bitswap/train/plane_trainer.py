@@ -207,8 +207,11 @@ class PlaneTrainer:
             self.stop = True
         finally:
             if self.fitting.step > begun and math.isfinite(losses[-1]):
+                if self.stop:
+                    self.save()  # before it is measured, so that the run goes on as if it had not been stopped
                 self.report()
-                self.save()
+                if not self.stop:
+                    self.save()
             bar.close()
         if self.stop:
             print(f"stopped at step {self.fitting.step}; the same command goes on from here", file=sys.stderr)
