@@ -18,11 +18,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmarks import anatomy, process
-from benchmarks.images import chunks_of, image_sets
+from benchmarks.images import STAGES, chunks_of, image_sets
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.classical import PHOTOGRAPHS, SLOW, classical
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.options import AUTO
 from numcodecs_bitswap.peers import THREADS, Measured, bitswap, measure, table
 
 OUT = Path("bench-out")
@@ -32,7 +31,7 @@ REFERENCE = "JPEG XL effort 7"
 def rates(sets: dict[str, list[Path]], limit: int, repeats: int, slow: bool) -> dict[str, list[Measured]]:
     """A table per set of images, number of channels and size of chunk."""
     tables = {}
-    for channels in AUTO:
+    for channels in STAGES:
         for name, files in sets.items():
             for size in (64, 256):
                 chunks = chunks_of(files, size, channels, limit)
@@ -52,7 +51,7 @@ def bounds(sets: dict[str, list[Path]], limit: int) -> dict[str, dict[str, float
     print("\n## Total bits against the integer model's -log2 p\n")
     print("| chunks | frames, bytes | of it headers | bound, bytes | excess |\n|---|---|---|---|---|")
     rows = {}
-    for channels, model in AUTO.items():
+    for channels, model in STAGES.items():
         for name, files in sets.items():
             for size in (64, 256):
                 if row := anatomy.overhead(model, chunks_of(files, size, channels, limit)):

@@ -12,6 +12,8 @@ from numcodecs_bitswap.train.data import list_images, read_image, split_held_bac
 
 Chunk = NDArray[np.uint8]
 Item = TypeVar("Item")
+STAGES = {3: "photo-rgb8-v2", 1: "photo-gray8-v2"}
+"""The models of stages and latents for photographs, by the number of channels."""
 
 
 def every_kth(items: Sequence[Item], limit: int) -> Sequence[Item]:

@@ -25,19 +25,19 @@ from tqdm import tqdm
 
 from benchmarks import rans, rans_peer
 from benchmarks.bench import OUT, draw
-from benchmarks.images import Chunk
+from benchmarks.images import STAGES, Chunk
 from benchmarks.speed_cases import Pictures, Subject, subjects
 from benchmarks.speed_parts import only_threads, rooflines, splits
 from benchmarks.speed_paths import differences, gathered
 from benchmarks.speed_rates import Row, table, timed
 from numcodecs_bitswap import catalog, scheduler, set_device
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.options import AUTO, AUTO_FLOW
+from numcodecs_bitswap.options import AUTO_FLOW
 from numcodecs_bitswap.peers import Measured
 
 SIZES = (64, 256, 1024)
 CONCURRENT = (1, 8, 64)
-FEW = (AUTO[3], AUTO[1], "mnist-bitswap2-v2", AUTO_FLOW[3])
+FEW = (STAGES[3], STAGES[1], "mnist-bitswap2-v2", AUTO_FLOW[3])
 """Models, a kind each, that are timed on CUDA alone: a few minutes."""
 QUICK = 16
 """How much less a quick run takes: bytes of chunks, symbols of messages."""
@@ -136,7 +136,7 @@ def on_device(
     save(result)
     result["roofline"] = rooflines(every, pictures, device, result["split"], tables)
     save(result)
-    default = next((each for each in every if each.name.endswith(AUTO[3])), every[0])
+    default = next((each for each in every if each.name.endswith(STAGES[3])), every[0])
     result["gathering"] = gathering(default, pictures.chunks(default.net, 64, 32))
     save(result)
     return {f"{title}, {device}": rows for title, rows in tables.items()}

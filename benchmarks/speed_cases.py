@@ -96,9 +96,13 @@ def sheet(chunk: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def subjects(models: Iterable[str], pictures: Pictures) -> list[Subject]:
-    """Each model with each codec that codes it; a codec whose frames are another's but for its name is left out."""
+    """Each model with each codec that codes it; a codec whose frames are another's but for its name is left out, and so
+    are plane models, which `benchmarks.rate` and `benchmarks.stacks` time.
+    """
     found = []
     for model in models:
+        if catalog.is_planes(model):
+            continue
         net, payloads = catalog.load(model, "cpu").net, []
         for codec_class, serializer_class in _codecs():
             codec = codec_class(model=model)

@@ -175,8 +175,9 @@ class Decoding:
         elif self.job is None:
             array = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
+            classes = self.job.outcome()
             array = np.empty(self.header.shape, np.uint8, order=order)
-            patches.join(self.job.outcome(), array, self.job.axes, self.job.size)
+            patches.join(classes, array, self.job.axes, self.job.size)
         if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array

@@ -103,20 +103,22 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 class BitSwap(_LearnedCodec):
     """Lossless compression by a learned model, Bit-Swap coding and integers only.
 
-    Images of uint8 with one or three channels are coded by the model; every other array, and everything that the model
-    cannot beat, by Zstandard. The bytes depend on the array, this configuration and the model alone.
+    Arrays of uint8, int8, uint16 and int16 with two axes or more are coded by a model: photographs, volumes, movies,
+    bands. Every other array, and everything that the model cannot beat, is stored by Zstandard. The bytes depend on the
+    array, this configuration and the model alone.
 
     Parameters
     ----------
     model : str
-        "auto": photo-rgb8-v2 for three channels, photo-gray8-v2 for one. Otherwise a model's name, or its id in hex
-        digits. Decoding does not need it: every frame names its model.
+        "auto": a plane model, photo-v1 or universal-v1, whichever codes a sample of the chunk smaller. Otherwise a
+        model's name, or its id in hex digits. Decoding does not need it: every frame names its model.
     channel_axis : "auto", int or None
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.
     spatial_axes : "auto" or two ints
-        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one:
-        its items are independent images.
+        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one.
+        Plane models let a plane refer to the planes before it along these axes where that pays; to other models the
+        items are independent images.
 
     Raises
     ------

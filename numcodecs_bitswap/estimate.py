@@ -23,7 +23,10 @@ def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
             encoded = BitSwap(model=name, **options).encode(chunk)
         except ModelError:
             continue  # of other channels, or a flow
-        if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route == frame.Route.MODEL:
+        if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route in (
+            frame.Route.MODEL,
+            frame.Route.PLANES,
+        ):
             sizes[name] = len(encoded)
     return sorted(sizes, key=lambda name: sizes[name])
 

@@ -310,7 +310,7 @@ def test_training_ends_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(loop, "PLATEAU_REPORTS", 4)
     start = time.monotonic()
     assert main(["train", "a.zarr", "--recipe", "default", "--minutes", "9", "--name", "flat"]) == 0
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 240
 
 
 def test_a_full_disk_is_said_and_leaves_what_there_was(

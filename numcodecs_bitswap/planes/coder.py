@@ -114,19 +114,31 @@ _own = threading.local()
 def code(
     decode: bool, model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int, heads: NDArray[np.uint64],
     tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
+    notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with memory for it."""
-    P, h, w = tile.shape
+    h, w = tile.shape[1:]
     key = model, h, w  # a model is the same as itself only
     if getattr(_own, "key", None) != key:
         _own.key, _own.memory = key, _memory(model, h, w)
-    noted = 0 if decode else tile.size
-    lows = noted if m >= 16 else 0
+    if notes is None:
+        count = 0 if decode else tile.size
+        notes = np.empty(count, np.uint32), np.empty(count if m >= 16 else 0, np.uint32)
     return int(
         code_tile(
-            decode, tile, np.empty(tile.shape, np.int32), references, m, *model.kernel_arguments(), heads, tail, length,
-            *_own.memory, np.empty(noted, np.uint32), np.empty(lows, np.uint32), *watched,
-        )  # fmt: skip
+            decode,
+            tile,
+            np.empty(tile.shape, np.int32),
+            references,
+            m,
+            *model.kernel_arguments(),
+            heads,
+            tail,
+            length,
+            *_own.memory,
+            *notes,
+            *watched,
+        )
     )
 
 
@@ -145,11 +157,13 @@ def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
     inputs = np.full((4 * int(model.nets[:, 0].max()) + 4, lane), 128, i4)
     return (
         zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks, n, words),
-        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words), zeros(f4, n, words),
+        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
+        zeros(f4, n, words),
         zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 4, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + REFERENCES, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + REFERENCES, lane), inputs,
-        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane), zeros(i4, width // 4, lane),
-        zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane), zeros(f4, K, lane), zeros(f4, 3, lane),
+        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
+        zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
+        zeros(f4, K, lane), zeros(f4, 3, lane),
         zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8),
     )  # fmt: skip
 
@@ -164,6 +178,15 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
         return Message(heads.astype(np.uint32), tail[:length].copy())
 
     return run(one, tiles(*planes.shape[1:]))
+
+
+def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
+    """Bits of a tile (P, h, w) under the integer model: the sum of -log2 of what each interval takes of 2^16."""
+    heads, tail = empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
+    noted, lows = np.empty(tile.size, np.uint32), np.zeros(tile.size if m >= 16 else 0, np.uint32)
+    code(False, model, tile, references, m, heads, tail, 0, notes=(noted, lows))
+    freq = (noted >> np.uint32(16)).astype(np.float64) + 1
+    return float((16 - np.log2(freq)).sum() + (lows & np.uint32(15)).sum())
 
 
 def decode(

@@ -195,9 +195,7 @@ def _check_arch(arch: dict[str, Any]) -> None:
     others = [other for _, other in sorted(supports, key=lambda each: each[0])]
     _require(others == sorted(others), "supports that ascend together")
     largest = [max(each) for each in zip(*supports, strict=True)]
-    _require(
-        largest[0] >= SEEN_OWN and largest[1] >= SEEN_OTHER, f"a support of {SEEN_OWN}, {SEEN_OTHER} or more"
-    )
+    _require(largest[0] >= SEEN_OWN and largest[1] >= SEEN_OTHER, f"a support of {SEEN_OWN}, {SEEN_OTHER} or more")
     forgetting: Any = arch.get("forgetting")
     _require(
         _pairs(forgetting) and all(_whole(n, 0, 255) for each in forgetting for n in each),

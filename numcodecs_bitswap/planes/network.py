@@ -3,7 +3,19 @@
 import numpy as np
 
 from ..jit import address_of, part
-from .products import LANES, OUTPUTS, absolute32, add32, clamp32, layer_add, layer_begin, layer_grow, layer_rectify, layer_set, shift32, times32, word32
+from .products import (
+    LANES,
+    OUTPUTS,
+    absolute32,
+    add32,
+    layer_add,
+    layer_begin,
+    layer_grow,
+    layer_rectify,
+    layer_set,
+    times32,
+    word32,
+)
 from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y
 
 MU, MY = MARGIN_U, MARGIN_Y
@@ -40,7 +52,9 @@ def magnitudes(S, u, ya, n8, around, begin, out):
 
 
 @part
-def inputs(G, R, V, u, ya, n8, X, near_rows, puts, count, base, pred, mags, blend, q, top, level, far, around, F, T, factors):
+def inputs(
+    G, R, V, u, ya, n8, X, near_rows, puts, count, base, pred, mags, blend, q, top, level, far, around, F, T, factors
+):
     """Inputs of the network, uint8 with offset 128, F[k, i]. `puts` says which row goes where: see `model._puts`.
 
     mags[v] are those of the predictors, mags[V] that of the blend; what follows in `mags` is filled here.
@@ -132,31 +146,39 @@ def pack(F, count, n, words):
 
 
 @part
+def begins(blob, net, at, o, steps):
+    """Where weights, biases and shifts of a layer's outputs from o on lie; `net[at]` says where in the blob they begin."""
+    weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
+    return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
+
+
+@part
 def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
     """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
     steps, inner, pitch, at = net[0], width // 4, x.strides[0], 1
     for o in range(0, width, OUTPUTS):
-        w, b, f = address_of(blob, 0, net[at] + o * steps), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
-        for p in range(0, n, LANES):
-            layer_begin(address_of(x, 0, p), pitch, w, steps, b, f, address_of(h, o // 4, p), address_of(state, o, p))
+        w, b, f = begins(blob, net, at, o, steps)
+        for i in range(0, n, LANES):
+            layer_begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
     for _ in range(blocks):
         at += 3
         for o in range(0, width, OUTPUTS):
-            w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
-            for p in range(0, n, LANES):
-                layer_rectify(address_of(h, 0, p), pitch, w, inner, b, f, address_of(v, o // 4, p), 0)
+            w, b, f = begins(blob, net, at, o, inner)
+            for i in range(0, n, LANES):
+                layer_rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
         at += 3
         for o in range(0, width, OUTPUTS):
-            w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
-            for p in range(0, n, LANES):
-                layer_grow(address_of(v, 0, p), pitch, w, inner, b, f, address_of(h, o // 4, p), address_of(state, o, p))
+            w, b, f = begins(blob, net, at, o, inner)
+            for i in range(0, n, LANES):
+                to, own = address_of(h, o // 4, i), address_of(state, o, i)
+                layer_grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
     at += 3
     for o in range(0, n_y, OUTPUTS):
-        w, b, f = address_of(blob, 0, net[at] + o * inner), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
-        for p in range(0, n, LANES):
-            layer_set(address_of(h, 0, p), pitch, w, inner, b, f, address_of(y, o, p), 0)
+        w, b, f = begins(blob, net, at, o, inner)
+        for i in range(0, n, LANES):
+            layer_set(address_of(h, 0, i), pitch, w, inner, b, f, address_of(y, o, i), 0)
     at += 3
     for o in range(0, n_y * 2 // 3, OUTPUTS):
-        w, b, f = address_of(blob, 0, net[at] + o * steps), address_of(blob, 0, net[at + 1] + o), address_of(blob, 0, net[at + 2] + o)
-        for p in range(0, n, LANES):
-            layer_add(address_of(x, 0, p), pitch, w, steps, b, f, address_of(y, o, p), 0)
+        w, b, f = begins(blob, net, at, o, steps)
+        for i in range(0, n, LANES):
+            layer_add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)

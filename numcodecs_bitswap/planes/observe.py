@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .coder import code
 from .model import PlaneModel
 from .tables import REFERENCES
-from .coder import code
 
 MOST_INPUTS = 140
 

@@ -91,7 +91,9 @@ def _layer(ending: Any) -> Any:
     """
 
     @intrinsic
-    def layer(typing: Any, x: Any, x_pitch: Any, w: Any, steps: Any, bias: Any, shift: Any, out: Any, state: Any) -> Any:
+    def layer(
+        typing: Any, x: Any, x_pitch: Any, w: Any, steps: Any, bias: Any, shift: Any, out: Any, state: Any
+    ) -> Any:
         own: Any = cgutils.alloca_once
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -406,7 +408,10 @@ def eight_edges(typing: Any, out: Any, edges: Any, sigmoid: Any, s: Any, stride:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, edges, sigmoid, s, stride, centre, m, rate, count, weight, mean, slope, pitch = arguments
         integers, wide = ir.VectorType(_I32, 8), ir.VectorType(_I64, 8)
-        low = lambda value: _spread(builder, builder.trunc(value, _I32), 8)
+
+        def low(value: Any) -> Any:
+            return _spread(builder, builder.trunc(value, _I32), 8)
+
         steps = builder.mul(low(stride), ir.Constant(integers, list(range(8))))
         index = builder.add(low(s), steps)
         x = builder.add(low(centre), _gathered(builder, edges, index))
@@ -416,7 +421,10 @@ def eight_edges(typing: Any, out: Any, edges: Any, sigmoid: Any, s: Any, stride:
         least, most = (ir.Constant(_EIGHT, [v] * 8) for v in (-4096.0, 4095.0))
         with cgutils.for_range(builder, count) as component:
             at = builder.mul(component.index, pitch)
-            here = [_load(builder, builder.add(each, at), kind) for each, kind in ((weight, _I32), (mean, _I32), (slope, _F32))]
+            here = [
+                _load(builder, builder.add(each, at), kind)
+                for each, kind in ((weight, _I32), (mean, _I32), (slope, _F32))
+            ]
             w, mu, by = (_spread(builder, value, 8) for value in here)
             t = builder.fmul(builder.sitofp(builder.sub(place, mu), _EIGHT), by)
             t = builder.select(builder.fcmp_ordered(">", t, least), t, least)

@@ -4,8 +4,8 @@ Encoder and decoder are one function: the encoder knows the pixels and notes the
 the opposite order at the end; the decoder pops. numba compiles it, and holds no interpreter lock meanwhile.
 
 Arrays of a plane are *skewed*: cell [u, y] holds pixel (y, u - 2 y), so that a wavefront lies side by side and a
-neighbour (dy, dx) of all its pixels is row u + dx + 2 dy, dy further on. Cells outside the tile repeat the nearest pixel
-that is known.
+neighbour (dy, dx) of all its pixels is row u + dx + 2 dy, dy further on. Cells outside the tile repeat the nearest
+pixel that is known.
 """
 
 import zlib
@@ -109,13 +109,14 @@ def _kernel(version):  # type: ignore[no-untyped-def]
     def code_tile(
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight, mean, slope,
-        floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight, mean,
+        slope, floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), uint16 of 0 .. m, in order; filled in place when decoding.
 
-        Returns the length of the tail; -1 if it was too short, -2 if a sample came out above m. With `chosen` of the shape
-        of the planes nothing is coded: the inputs of pixels whose row is not -1 go to `seen`, what else is known to `told`.
+        Returns the length of the tail; -1 if it was too short, -2 if a sample came out above m. With `chosen` of the
+        shape of the planes nothing is coded: inputs of pixels whose row is not -1 go to `seen`, what else is known to
+        `told`.
         """
         _ = version
         P, h, w = planes.shape
@@ -137,7 +138,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         place = length
         for p in range(P):
             R = 0
-            while R < references.shape[1] and references[p, R] >= 0:
+            while references.shape[1] > R and references[p, R] >= 0:
                 R += 1
             n, size = orders[R], sizes[R]
             n_words = (n + 8) // 8 * 8
@@ -160,7 +161,17 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             if (u // BL) % period[v] == 0:
                                 for b in range(ya // BL, min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1):
                                     solve(
-                                        S[v], v, b, NB, size[v], lamv[v], reach[v], ridges[v], targets[R], C, weights[v, b]
+                                        S[v],
+                                        v,
+                                        b,
+                                        NB,
+                                        size[v],
+                                        lamv[v],
+                                        reach[v],
+                                        ridges[v],
+                                        targets[R],
+                                        C,
+                                        weights[v, b],
                                     )
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
@@ -176,8 +187,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 for i in range(lo, hi):
                     stat[i] = C256 * INVERSE[(3 * q[i]) >> 2]
                 inputs(
-                    G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level, far, around,
-                    F, T, factors,
+                    G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level,
+                    far, around, F, T, factors,
                 )  # fmt: skip
                 if dump:
                     for i in range(lo, hi):
@@ -227,8 +238,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 for i in range(0, n8, 8):
                     for j in range(0, n + 1, 8):
                         note_pairs(
-                            address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0], address_of(X, j, i), X.strides[0],
-                            address_of(stat, 0, i), LIMIT, u % 2 == 1,
+                            address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0],
+                            address_of(X, j, i), X.strides[0], address_of(stat, 0, i), LIMIT, u % 2 == 1,
                         )  # fmt: skip
             if dump:
                 average[R, -1] += NB
@@ -237,7 +248,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         average[R, j] += weights[0, b, j]
         if decode or dump:
             return place
-        for p in range(P - 1, -1, -1):
+        for _p in range(P):
             for u in range(U - 1, -1, -1):
                 count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
                 done -= count

@@ -25,8 +25,8 @@ class Functions(NamedTuple):
     cum: Callable[..., int]
     """cum(s, local, constants, K) for 0 <= s <= alphabet."""
     rescale: Callable[..., None] | None = None
-    """rescale(local, k, index, constants, K): what `load` does if component k has another scale index. None, where
-    `load` has to do it again.
+    """rescale(local, k, index, constants, K): what `load` does if component k has another scale index. None, where the
+    scales are never shifted.
     """
 
 

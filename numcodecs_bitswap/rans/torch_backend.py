@@ -71,28 +71,41 @@ class TorchStack:
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""
-        self._reserve(distribution.n)
+        self.reserve(distribution.n)
         lanes = self.heads.shape[1]
         for first, last in reversed(list(_slabs(distribution, lanes))):
             prepared = distribution.prepare(first, last)
             start, freq = _interval(distribution, prepared, symbols[:, first:last].long())
             if (freq < 1).any():
                 raise FormatError(IMPOSSIBLE)
-            for i in reversed(range(0, last - first, lanes)):
-                self._push_row(start[:, i : i + lanes], freq[:, i : i + lanes])
+            self.push_intervals(start, freq)
 
-    def _push_row(self, start: Tensor, freq: Tensor) -> None:
-        head = self.heads[:, : start.shape[1]]  # a view: the last row may be short
-        given = (head >= freq << 16).long() + (head >= freq << 24).long()
-        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this lane and those after it
+    def push_intervals(self, start: Tensor, freq: Tensor) -> None:
+        """Push symbols by their intervals, int64 (B, n): 1 <= freq. Room for them was made by `reserve`.
+
+        The interval of all of [0, 2^16) leaves a message as it is.
+        """
+        lanes = self.heads.shape[1]
+        limits = freq[..., None] << torch.tensor([16, 24], device=freq.device)
+        rest_of_range = (1 << 16) - freq
+        before, given = torch.empty_like(freq), torch.empty_like(freq)
+        rows = (torch.split(each, lanes, 1) for each in (start, freq, limits, rest_of_range, before, given))
+        for a, f, limit, other, kept, words in reversed(list(zip(*rows, strict=True))):
+            head = self.heads[:, : a.shape[1]]  # a view: the last row may be short
+            kept.copy_(head)
+            torch.sum(head[..., None] >= limit, 2, out=words)
+            rest = head >> (words << 3)
+            torch.addcmul(rest + a, rest // f, other, out=head)  # of integers
+        self._put(before, given)
+
+    def _put(self, heads: Tensor, given: Tensor) -> None:
+        """Put words on the tail that heads give off, `given` of each; those of the last head come first."""
+        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this symbol and those after it
         first = self.size[:, None] + rank - given
         for word in range(2):
             where = torch.where(given > word, first + word, self.tail.shape[1] - 1)
-            self.tail.scatter_(1, where, (head >> 8 * word & 255).int())
+            self.tail.scatter_(1, where, (heads >> 8 * word & 255).int())
         self.size += rank[:, 0]
-        rest = head >> 8 * given
-        quotient = rest // freq
-        head.copy_((quotient << 16) + rest - quotient * freq + start)
 
     def pop(self, distribution: Distribution) -> Tensor:
         """See `Message.pop`."""
@@ -105,26 +118,33 @@ class TorchStack:
                 symbols[:, first + i : min(first + i + lanes, last)] = self._pop_row(
                     distribution, row, min(lanes, last - first - i)
                 )
-        self._check()
+        self.check_size()
         return symbols
 
     def _pop_row(self, distribution: Distribution, prepared: tuple[Tensor, ...], k: int) -> Tensor:
-        head = self.heads[:, :k]
-        r = head & 0xFFFF
-        symbol = _search(distribution, prepared, r)
-        start, freq = _interval(distribution, prepared, symbol)
-        rest = freq * (head >> 16) + r - start
-        taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8).long()
-        rank = taken.cumsum(1)  # words taken by this lane and those before it
-        first = self.size[:, None] - rank
-        rest = rest << 8 * taken
-        for word in range(2):
-            # Past the bottom of the tail any word will do: the pop fails at the end.
-            value = self.tail.gather(1, (first + word).clamp(0, self.tail.shape[1] - 1)).long()
-            rest += torch.where(taken > word, value << 8 * word, 0)
-        self.size -= rank[:, -1]
-        head.copy_(rest)
+        symbol = _search(distribution, prepared, self.peek(k))
+        self.pop_row(*_interval(distribution, prepared, symbol))
         return symbol
+
+    def peek(self, k: int) -> Tensor:
+        """The low 16 bits of the first k heads, int64 (B, k): in the intervals of the symbols that lie there."""
+        return self.heads[:, :k] & 0xFFFF
+
+    def pop_row(self, start: Tensor, freq: Tensor) -> None:
+        """Pop one symbol from each of the first k lanes, of intervals int64 (B, k) that hold what `peek` gives.
+
+        Whether the words were there is said by `check_size`.
+        """
+        head = self.heads[:, : start.shape[1]]
+        rest = freq * (head >> 16) + (head & 0xFFFF) - start
+        taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8)
+        rank = taken.cumsum(1)  # words taken by this lane and those before it
+        first, shift = self.size[:, None] - rank, taken << 3
+        # Past the bottom of the tail any word will do: the pop fails at the end.
+        low, high = (self.tail.gather(1, place.clamp(0, self.tail.shape[1] - 1)) for place in (first, first + 1))
+        words = (low | high << 8) & (1 << shift) - 1
+        torch.add(rest << shift, words, out=head)
+        self.size -= rank[:, -1]
 
     def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         """See `Message.costs`."""
@@ -138,12 +158,12 @@ class TorchStack:
     def check(self) -> None:
         """See `Message.check`."""
 
-    def _check(self) -> None:
+    def check_size(self) -> None:
         """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
 
-    def _reserve(self, symbols: int) -> None:
+    def reserve(self, symbols: int) -> None:
         """Make room for the words of `symbols` more symbols: a push adds at most two per symbol."""
         need = int(self.size.max()) + 2 * symbols + 1
         if need > self.tail.shape[1]:

@@ -93,7 +93,7 @@ class TritonStack(TorchStack):
         return self._costs(shiftable, symbols, shifts, every, log)
 
     def _push(self, distribution: Distribution, native: Native, symbols: Tensor) -> None:
-        self._reserve(distribution.n)
+        self.reserve(distribution.n)
         self._run(push_kernel, distribution, native, symbols.int().contiguous())
 
     def _pop(self, distribution: Distribution, native: Native) -> Tensor:
@@ -118,7 +118,7 @@ class TritonStack(TorchStack):
             )
         return out.view(count, batch).T
 
-    def _reserve(self, symbols: int) -> None:
+    def reserve(self, symbols: int) -> None:
         """Make room for the words of `symbols` more symbols, without asking how many there are."""
         self.most += 2 * symbols
         if self.most >= self.tail.shape[1]:

@@ -1,0 +1,204 @@
+"""The planes route: every array of 8 or 16 bits comes back, whatever its axes, levels, tiles, references, threads."""
+
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from numcodecs_bitswap import BBANS, BitSwap, catalog, colour, frame, plane_route
+from numcodecs_bitswap.errors import FormatError, MessageExhausted
+from numcodecs_bitswap.frame import Header, Route
+from numcodecs_bitswap.patches import Axes, image_axes
+from numcodecs_bitswap.planes import coder
+from pictures import photograph
+from strategies import assert_identical
+
+DTYPES = ["|u1", "|i1", "<u2", ">u2", "<i2", ">i2"]
+
+
+def frame_of(array: NDArray[Any], models: list[str], axes: Axes | None = None) -> bytes:
+    """A frame of the planes route, even where another is smaller."""
+    axes = axes or image_axes(array.shape, "auto", "auto")
+    assert axes is not None
+    payload = plane_route.encode(array, axes, models)
+    assert payload is not None
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    checksum = zlib.crc32(array.tobytes(order))
+    return frame.build(Header(Route.PLANES, checksum, order, array.dtype, array.shape), payload)
+
+
+def check(array: NDArray[Any], model: str = "universal-v1", axes: Axes | None = None) -> bytes:
+    encoded = frame_of(array, [model], axes)
+    assert_identical(BitSwap().decode(encoded), np.asarray(array, order="A"))
+    return encoded
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> NDArray[Any]:
+    """Arrays of two to four axes and any content: smooth, noisy, few levels, gaps, both ends of the range."""
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    shape = (*draw(st.lists(st.integers(1, 3), max_size=2)), draw(st.integers(1, 40)), draw(st.integers(1, 40)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    span = int(np.iinfo(dtype).max) - int(np.iinfo(dtype).min)
+    smooth = np.cumsum(np.cumsum(rng.normal(0, 1, shape), -1), -2)
+    smooth = (smooth - smooth.min()) / max(float(np.ptp(smooth)), 1e-9)
+    kind = draw(st.sampled_from(["smooth", "noise", "few", "gaps", "ends"]))
+    if kind == "noise":
+        values = rng.integers(0, span + 1, shape)
+    elif kind == "few":
+        values = rng.integers(0, 3, shape) * (span // 2)
+    else:
+        scale = span if kind == "ends" else draw(st.sampled_from([3, 40, span // 3]))
+        values = np.round(smooth * scale + rng.normal(0, draw(st.sampled_from([0, 1, 30])), shape)).astype(np.int64)
+        values = values * 2 if kind == "gaps" else values
+        values = np.clip(values * 2 - span // 2 if kind == "ends" else values, 0, span)
+    values.flat[0] ^= 1  # never constant
+    array = (values + int(np.iinfo(dtype).min)).astype(dtype)
+    return np.asfortranarray(array) if draw(st.booleans()) else array
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures(), st.sampled_from(["photo-v1", "universal-v1"]))
+def test_every_array_comes_back(array: NDArray[Any], model: str) -> None:
+    if array.min() == array.max():
+        assert plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [model]) is None
+    else:
+        check(array, model)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pictures())
+def test_the_codec_gives_it_back_and_is_never_worse(array: NDArray[Any]) -> None:
+    for codec in (BitSwap(), BBANS()):
+        encoded = codec.encode(array)
+        assert_identical(codec.decode(encoded), np.asarray(array, order="A"))
+        assert len(encoded) <= array.nbytes + 60
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (257, 255), (2, 260, 258), (520, 33)])
+def test_tiles(shape: tuple[int, ...]) -> None:
+    y, x = np.mgrid[: shape[-2], : shape[-1]]
+    array = (y * y // 9 + 5 * x + np.random.default_rng(0).integers(0, 9, shape)).astype("<u2")
+    check(array)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_axes(channel: int) -> None:
+    image = np.ascontiguousarray(np.moveaxis(photograph()[:50, :60], 2, channel))
+    y, x = (axis for axis in range(3) if axis != channel)
+    check(image, "photo-v1", Axes(y, x, channel))
+    codec = BitSwap(channel_axis=channel)
+    encoded = codec.encode(image)
+    assert encoded[5] == Route.PLANES
+    assert_identical(codec.decode(encoded), image)
+    check(image, "photo-v1", Axes(x, y, channel))
+
+
+def test_planes_in_line_help_each_other() -> None:
+    """A stack of nearly equal planes is much smaller than its planes alone, along whichever axis."""
+    plane = photograph()[:128, :128, 1].astype(np.int64)
+    rng = np.random.default_rng(0)
+    stack = np.stack([plane * (10 + k) // 10 + rng.integers(0, 2, plane.shape) for k in range(8)]).astype("<u2")
+    alone = sum(len(BitSwap().encode(each)) for each in stack)
+    for array, spatial in ((stack, (1, 2)), (stack.transpose(1, 2, 0).copy(), (0, 1)), (stack[:, None], (2, 3))):
+        codec = BitSwap(spatial_axes=spatial, channel_axis=None)
+        encoded = codec.encode(array)
+        assert_identical(codec.decode(encoded), np.asarray(array, order="A"))
+        assert len(encoded) < 0.75 * alone
+
+
+def test_references_that_do_not_help_are_left_out() -> None:
+    """Unrelated planes cost no more together than alone."""
+    image = photograph()
+    stack = np.stack([image[40 * k : 40 * k + 128, 90 * k : 90 * k + 128, k % 3][:: 1 - 2 * (k & 1)] for k in range(8)])
+    encoded = BitSwap(channel_axis=None).encode(np.ascontiguousarray(stack))
+    assert len(encoded) < 1.01 * sum(len(BitSwap().encode(np.ascontiguousarray(each))) for each in stack)
+
+
+def test_offset_step_and_levels_cost_next_to_nothing() -> None:
+    image = photograph()[:128, :128, 0]
+    base = len(BitSwap(channel_axis=None).encode(image))
+    for array in (image.astype("<u2") * 256, (image.astype("<i2") - 900) * 3, np.round(image * 1.7).astype(">u2")):
+        encoded = BitSwap(channel_axis=None).encode(array)
+        assert encoded[5] == Route.PLANES
+        assert len(encoded) < base * 1.02 + 60
+        assert_identical(BitSwap().decode(encoded), array)
+
+
+def test_what_was_a_jpeg_is_coded_as_luma_and_chroma() -> None:
+    image = np.ascontiguousarray(photograph()[:96, :96])
+    once = colour.to_rgb(colour.nearest_ycbcr(image, 2), 2)
+    other = once.copy()
+    other[5, 5, 2] ^= 1
+    first, second = (BitSwap().encode(each) for each in (once, other))
+    assert len(first) < 0.9 * len(second)
+    for encoded, array in ((first, once), (second, other)):
+        assert_identical(BitSwap().decode(encoded), array)
+
+
+def test_bytes_depend_on_nothing_but_the_array() -> None:
+    """Alone, among others in many threads, and with the memory of another size left over."""
+    image = photograph()
+    arrays = [
+        np.ascontiguousarray(image[y : y + h, 10 : 10 + w]) for y, h, w in ((0, 64, 64), (9, 40, 90), (50, 64, 64))
+    ]
+    arrays += [image[:300, :300, 0].copy(), image[:20, :20].astype("<u2") * 300]
+    alone = [BitSwap().encode(each) for each in arrays]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(BitSwap().encode, arrays * 6)) == alone * 6
+        for decoded, array in zip(pool.map(BitSwap().decode, alone * 6), arrays * 6, strict=True):
+            assert_identical(decoded, array)
+
+
+def test_excess_over_the_model() -> None:
+    """Total bytes against -log2 p of the integer mixtures, header, lanes and floors included."""
+    image = np.ascontiguousarray(photograph()[:256, :256])
+    for size, most in ((256, 0.005), (64, 0.02)):
+        part = np.ascontiguousarray(image[:size, :size])
+        encoded = frame_of(part, ["photo-v1"])
+        assert 8 * len(encoded) < bits_of(part) * (1 + most)
+
+
+def bits_of(array: NDArray[np.uint8]) -> float:
+    """-log2 p of the planes as the kernel notes their intervals."""
+    model = catalog.load("photo-v1", "cpu").net
+    order = coder.Order(0, 1, ((2, 1), (2, 2)), 2, (1, 0, 2))
+    total = 0.0
+    for rows, columns in coder.tiles(*array.shape[:2]):
+        tile = np.ascontiguousarray(order.planes(array.astype(np.uint16))[:, rows, columns])
+        total += coder.cost(model, tile, order.refer(array.shape), 255)
+    return total
+
+
+def test_damage_raises() -> None:
+    array = np.ascontiguousarray(photograph()[:20, :24])
+    encoded = frame_of(array, ["photo-v1"])
+    for end in range(0, len(encoded), 7):
+        with pytest.raises((FormatError, MessageExhausted)):
+            BitSwap().decode(encoded[:end])
+        flipped = bytearray(encoded)
+        flipped[end] ^= 1 << end % 8
+        with pytest.raises((FormatError, MessageExhausted)):
+            BitSwap().decode(bytes(flipped))
+
+
+def test_no_torch_is_imported() -> None:
+    program = """
+import sys
+import numpy as np
+from numcodecs_bitswap import BitSwap
+y, x = np.mgrid[:40, :50]
+array = (y * y + 3 * x + np.random.default_rng(0).integers(0, 9, (2, 40, 50))).astype("<u2")
+frame = BitSwap().encode(array)
+assert frame[5] == 5
+assert np.array_equal(BitSwap().decode(frame), array)
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
