@@ -27,7 +27,7 @@ from .recipe import RecipeError
 
 REPORTS, REPORT_EVERY_S = 20, 5.0
 """How often a run measures and saves itself, and the shortest time between if it is bounded by time."""
-RATE, RATE_FROM_START = 3e-3, 1e-3
+RATE, RATE_FROM_START = 3e-3, 2e-3
 """Learning rates of new networks and of those of a model."""
 UNQUANTISED = 0.15
 """Part of the schedule in which new networks are not quantised."""
