@@ -153,17 +153,18 @@ class Fitting:
         return [p for R in self.busy for p in self.nets[R].parameters()]
 
     def train(self, progress: float, quantised: bool) -> float:
-        """One step of a schedule that ends at a progress of 1; returns bits per sample, a mean over the networks."""
+        """One step of a schedule that ends at a progress of 1; returns bits per sample of all rows."""
         rate = self.rate * min(1, (self.step + 1) / 50)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * (0.5 * (1 + math.cos(math.pi * progress)) * 0.99 + 0.01)
         rng = np.random.default_rng((self.seed, self.step))
-        loss = torch.zeros(())
-        for R in self.busy:
-            index = rng.integers(0, len(self.rows[R].x), self.batch)
-            loss = loss + evaluate(self.nets[R], self.rows[R], index, quantised).mean()
+        counts = [len(self.rows[R].x) for R in self.busy]
+        parts = []
+        for R, count in zip(self.busy, counts, strict=True):
+            index = rng.integers(0, count, self.batch)
+            parts.append(evaluate(self.nets[R], self.rows[R], index, quantised).mean())
         self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(torch.stack(parts).sum())
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.step += 1
@@ -171,7 +172,7 @@ class Fitting:
         with torch.no_grad():
             for net, average in zip(self.nets, self.averages, strict=True):
                 torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
-        return loss.item() / len(self.busy)
+        return sum(part.item() * count for part, count in zip(parts, counts, strict=True)) / sum(counts)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs; `load` takes it."""
