@@ -178,12 +178,24 @@ def is_planes(name_or_id: str | bytes) -> bool:
     entry = find(name_or_id)
     with _lock:
         if entry.sha256 not in _planes:
-            try:
-                arch = json.loads(metadata_of(entry)["arch"])
-                _planes[entry.sha256] = arch.get("kind") == "planes"
-            except (ValueError, KeyError, AttributeError) as error:
-                raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+            _planes[entry.sha256] = architecture_of(entry).get("kind") == "planes"
         return _planes[entry.sha256]
+
+
+def architecture_of(entry: Entry) -> dict[str, Any]:
+    """The `arch` of a model file (FORMAT.md section 7).
+
+    Raises
+    ------
+    ModelError
+        The file was altered or is not a model file.
+    """
+    try:
+        return dict(json.loads(metadata_of(entry)["arch"]))
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:

@@ -6,7 +6,7 @@ What the frame records (model, references, order of the channels) the encoder ch
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numcodecs.zstd import Zstd
@@ -28,6 +28,27 @@ GREEN_FIRST = (1, 0, 2)
 _ZSTD = Zstd(level=5)
 
 
+class Prepared(NamedTuple):
+    """An array as it is coded: numbers 0 .. m, what makes samples of them, and the channel axis of luma and chroma."""
+
+    numbers: NDArray[np.uint16]
+    scale: samples.Scale
+    m: int
+    ycbcr: int | None
+
+
+def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
+    """Numbers of an array as `encode` takes it: luma and chroma of RGB that was a JPEG; None if all are the same."""
+    numbers, scale, m = samples.reduce(array)
+    if m == 0:
+        return None
+    if axes.channel is not None and array.shape[axes.channel] == 3 and array.dtype.str == "|u1":
+        planes = colour.to_ycbcr(np.asarray(array), axes.channel)
+        if planes is not None:
+            return Prepared(planes.astype(np.uint16), samples.Scale(0, 1), 255, axes.channel)
+    return Prepared(numbers, scale, m, None)
+
+
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
     """Payload of an array under the best of some models; None if all samples are the same.
 
@@ -39,17 +60,11 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
     models : names or ids
         The first is taken where nothing is tried.
     """
-    numbers, scale, m = samples.reduce(array)
-    if m == 0:
+    prepared = prepare(array, axes)
+    if prepared is None:
         return None
-    ycbcr = None
-    if axes.channel is not None and array.shape[axes.channel] == 3 and array.dtype.str == "|u1":
-        planes = colour.to_ycbcr(np.asarray(array), axes.channel)
-        if planes is not None:
-            ycbcr = axes.channel
-            numbers, scale, m = planes.astype(np.uint16), samples.Scale(0, 1), 255
-    loaded = [catalog.load(name, "cpu") for name in models]
-    model, order = _choose(numbers, axes, ycbcr is not None, m, loaded)
+    numbers, scale, m, ycbcr = prepared
+    model, order = choose(prepared, axes, [catalog.load(name, "cpu") for name in models])
     coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
     used = None
     if scale.levels is not None:
@@ -143,11 +158,10 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
 
 
-def _choose(
-    numbers: NDArray[np.uint16], axes: Axes, luma: bool, m: int, models: Sequence[catalog.Loaded]
-) -> tuple[catalog.Loaded, Order]:
+def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
     """The model and the order that code a sample smallest: a few planes of the middle, a window of each."""
-    orders = _orders(numbers.shape, axes, luma)
+    numbers, m = prepared.numbers, prepared.m
+    orders = _orders(numbers.shape, axes, prepared.ycbcr is not None)
     if numbers.size < SAMPLES or len(orders) * len(models) == 1:
         return models[0], orders[0]
     part = numbers

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "frame": {"errors", "dtypes", "samples"},
     "stored": {"errors", "frame"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
+    | {"options", "plane_route"}
     | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.

@@ -75,9 +75,9 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_zarr_array_becomes_a_model_that_codes_it(
     tmp_path: Path, zarr_format: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the default recipe: all files are there, and the lines printed are those that use the model."""
+    """By a recipe, the default one: all files are there, and the lines printed are those that use the model."""
     array = zarr.create_array("cells.zarr", data=stack(), chunks=(1, 40, 50), zarr_format=zarr_format)
-    assert main(["train", "cells.zarr", "--minutes", "0.01"]) == 0
+    assert main(["train", "cells.zarr", "--recipe", "default", "--minutes", "0.01"]) == 0
     printed = capsys.readouterr()
     folder = tmp_path / "runs" / "cells"
     assert {path.name for path in folder.iterdir()} == {
@@ -309,7 +309,7 @@ def test_training_ends_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(loop, "PLATEAU_GAIN", 1.0)
     monkeypatch.setattr(loop, "PLATEAU_REPORTS", 4)
     start = time.monotonic()
-    assert main(["train", "a.zarr", "--minutes", "9", "--name", "flat"]) == 0
+    assert main(["train", "a.zarr", "--recipe", "default", "--minutes", "9", "--name", "flat"]) == 0
     assert time.monotonic() - start < 240
 
 
@@ -354,15 +354,17 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "checkpoint.pt").write_bytes(b"half of it")
     (tmp_path / "text.png").write_text("no image")
+    stages = ["--recipe", "default"]
     for arguments, what in (
         (["missing.zarr"], "not a Zarr array"),
         (["empty"], "no Zarr array, no .npy"),
         (["text.png"], "not a Zarr array"),
-        (["floats.zarr"], "float32"),
-        (["numbers.zarr"], "holds uint16; models are trained on uint8"),
-        (["wide"], "no file in wide holds uint8"),
-        (["small.zarr"], "too little data"),
-        (["thin.zarr"], "too small"),
+        (["floats.zarr"], "holds float32; models are trained on integers of 8 or 16 bits"),
+        (["floats.zarr", *stages], "float32"),
+        (["numbers.zarr", *stages], "holds uint16; with --recipe, models are trained on uint8"),
+        (["wide", *stages], "no file in wide can be used: with --recipe, models are trained on uint8"),
+        (["small.zarr", *stages], "too little data"),
+        (["thin.zarr", *stages], "too small"),
         (["line.zarr"], "two axes or more"),
         (["group.zarr"], "inside"),
         (["good.zarr", "--region", "99:"], "--region"),
@@ -371,11 +373,12 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["good.zarr", "--name", "../x"], "letters"),
         (["good.zarr", "--data", "x"], "belongs to a recipe"),
         (["good.zarr", "--recipe", "missing.toml"], "missing.toml"),
-        (["good.zarr", "--run", "damaged"], "damaged"),
-        (["good.zarr", "--run", "text.png"], "cannot be made"),
+        (["good.zarr", *stages, "--run", "damaged"], "damaged"),
+        (["good.zarr", *stages, "--run", "text.png"], "cannot be made"),
         (["colour.zarr", "--recipe", "tiny.toml"], "3 channel"),
         (["good.zarr", "--recipe", "wild.toml", "--run", "wild"], "lower learning_rate"),
         (["good.zarr", "--minutes", "0"], "no time"),
+        (["good.zarr", *stages, "--steps", "9"], "--steps"),
         (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "nothing in common"),
         (["tiny.toml"], "takes --data"),
     ):

@@ -1,9 +1,13 @@
 """Training: arrays and images -> a model file. Needs the extra `[train]`; encode and decode never import this package.
 
-    numcodecs-bitswap train ARRAY_OR_FOLDER --minutes 15
+    numcodecs-bitswap train ARRAY_OR_FOLDER --minutes 10
+    numcodecs-bitswap train ARRAY_OR_FOLDER --recipe default --minutes 15
     numcodecs-bitswap train models/photo-rgb8-v2/recipe.toml --data FOLDER [--data FOLDER] --minutes 60
 
-command.py is the command; recipe.py reads a recipe or chooses one of recipes/; sources.py turns arrays (pieces.py,
+command.py is the command. Models of the plane coder: plane_data.py takes chunks of arrays (pieces.py) and what the
+encoder sees of them, planes.py has the networks and a step, plane_trainer.py trains, plane_report.py writes.
+
+Models of stages, vae and flow: recipe.py reads a recipe or chooses one of recipes/; sources.py turns arrays (pieces.py,
 held_back.py), folders of photographs (data.py) and files of items (arrays.py) into patches; fake_quant.py is the
 differentiable twin of the integer layers, networks.py of models of kind `bit_swap` (with stages.py and
 distributions.py), vae.py of those of kind `vae` (with likelihoods.py), flow.py of those of kind `flow` (with

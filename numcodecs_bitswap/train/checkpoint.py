@@ -61,6 +61,11 @@ def check(path: Path, state: dict[str, Any], owner: dict[str, Any]) -> None:
         raise RecipeError(f"{path} belongs to a run on {of or 'other data'}; choose another folder")
 
 
+def is_run(origin: str) -> bool:
+    """Whether this is the folder of a run and not the name of a model."""
+    return (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin)
+
+
 def begin(net: Net, origin: str, device: torch.device) -> None:
     """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
 
@@ -69,8 +74,10 @@ def begin(net: Net, origin: str, device: torch.device) -> None:
     RecipeError
         There are none.
     """
-    if (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin):
+    if is_run(origin):
         own, theirs = net.state_dict(), read(Path(origin) / FILE, device)["average"]
+        if not isinstance(theirs, dict):
+            raise RecipeError(f"{origin} is a run of the plane coder and has nothing in common with this network")
         shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
         net.load_state_dict(own | shared)
         found = len(shared)

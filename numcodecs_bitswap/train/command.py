@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from .sources import Data
     from .together import Together
 
-HELP = """Trains a model on your own data, a tenth of which is held back, and compares it with other codecs on that.
-Ctrl-C stops, and the same command goes on. A recipe in the place of the data (models/NAME/recipe.toml) trains a model
-that ships, on --data."""
+HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is held back, and
+compares it with other codecs on that. Ctrl-C stops, and the same command goes on. With --recipe another kind of model
+is trained, on uint8. A recipe in the place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
+"""
+
+DEFAULT = "default"
+"""Of --recipe: the one for the channels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,16 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", nargs="+", help="Zarr array (path or URL), folder of images or arrays, .npy, .npz, image; or recipe")
     add("--region", help="a part of the array, such as 0:10,:,512:1024")
     add("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
-    add("--minutes", type=float, help="time of the whole run, resumptions included (default 15; of a recipe 60)")
+    add(
+        "--minutes",
+        type=float,
+        help="time of the run, resumptions included (default 10; with --recipe 15, of a recipe 60)",
+    )
     add("--name", help="the model's name (default: the source's)")
-    add("--recipe", type=Path, help="another architecture and schedule than the default for the channels")
+    add("--steps", type=int, help="steps in the place of a time: the same model every time")
+    add("--recipe", help="a recipe file, or 'default' (by the channels): a model of stages and not of planes")
     # torchrun takes --run for one of its own, wherever it stands.
     add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
     add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
-    add("--start", help="a model's name or a run's folder: begin with the weights that fit; '' with none")
-    add("--device", help="cpu or cuda (default: cuda if there is one)")
-    add("--bf16", action="store_true", help="convolutions in bfloat16: faster on processors that have it")
+    add("--start", help="begin with a model, by name, or a run, by folder; '' with none (default: universal-v1)")
+    add("--device", help="with a recipe: cpu or cuda (default: cuda if there is one)")
+    add("--bf16", action="store_true", help="with a recipe: convolutions in bfloat16, faster where processors have it")
     parser.set_defaults(run=run)
 
 
@@ -52,7 +61,10 @@ def run(given: argparse.Namespace) -> int:
     try:
         if given.minutes is not None and not given.minutes > 0:
             raise BitswapError(f"--minutes {given.minutes} leaves no time to train")
-        _train(given, together)
+        if given.source[0].endswith(".toml") or given.recipe is not None:
+            _train(given, together)
+        else:
+            _fit(given, together)
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -67,11 +79,62 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _fit(given: argparse.Namespace, together: "Together") -> None:
+    """A plane model for the user's data."""
+    import torch
+
+    from ..options import AUTO_UNIVERSAL
+    from ..samples import KINDS
+    from .pieces import open_pictures
+    from .plane_data import open_planes
+    from .plane_report import write_all
+    from .plane_trainer import PlaneTrainer, Start
+
+    _refuse_data(given)
+    if given.device not in (None, "cpu") or given.bf16:
+        raise BitswapError("--device and --bf16 go with --recipe: models of the plane coder are fitted on the CPU")
+    if together.world > 1:
+        raise BitswapError("models of the plane coder are fitted in one process: start the command without torchrun")
+    if given.steps is not None and given.steps < 1:
+        raise BitswapError(f"--steps {given.steps}: one or more")
+    name = _checked(given.name or _name(given.source[0]))
+    pictures = open_pictures(given.source, given.region, given.channel_axis, KINDS)
+    start = Start(AUTO_UNIVERSAL if given.start is None else given.start)
+    data = open_planes(pictures, start.loaded, _named(given))
+    folder = given.folder or Path("runs") / name
+    print(f"{data.name}: {data.about}", file=sys.stderr)
+    minutes = given.minutes or (10.0 if given.steps is None else float("inf"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # layers are so small that more of them wait for each other
+    try:
+        trainer = PlaneTrainer(name, data, start, folder)
+        trainer.run(minutes, given.steps)
+    finally:
+        torch.set_num_threads(threads)
+    options = [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
+    options += [] if given.start is None else [f"--start '{given.start}'"]
+    options += [f"--minutes {minutes:g}"] if given.steps is None else [f"--steps {given.steps}"]
+    command = " ".join(["numcodecs-bitswap train", data.name, *options])
+    write_all(trainer, given.out or folder / f"{name}.safetensors", given.channel_axis, command)
+
+
+def _named(given: argparse.Namespace) -> str:
+    """What is trained on."""
+    return " ".join([*given.source, *([f"--region {given.region}"] if given.region else [])])
+
+
+def _refuse_data(given: argparse.Namespace) -> None:
+    if given.data:
+        raise BitswapError("--data belongs to a recipe; name your own data without it")
+
+
 def _train(given: argparse.Namespace, together: "Together") -> None:
     from . import compare
     from .loop import Trainer
     from .report import write_all
 
+    if given.steps is not None:
+        raise BitswapError("--steps is for models without a recipe, which says how many steps it takes")
     recipe, data, minutes = _shipped(given) if given.source[0].endswith(".toml") else _own(given)
     if given.start is not None:
         recipe = replace(recipe, start=given.start)
@@ -85,29 +148,27 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
         best = min(rows, key=lambda row: row.total)
         print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/dim", file=sys.stderr)
         trainer.target = best.name, best.bits_per_dim
-    trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe is None)
+    trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe == DEFAULT)
     if together.first:
         write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))
     together.wait()
 
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
-    """The default recipe for the user's data, or theirs, and the data in pieces."""
+    """The default recipe for the user's data, or their own, and the data in pieces."""
     from .pieces import open_pictures
     from .recipe import default_recipe, read_recipe
     from .sources import open_pieces
 
-    if given.data:
-        raise BitswapError("--data belongs to a recipe; name your own data without it")
+    _refuse_data(given)
     pictures = open_pictures(given.source, given.region, given.channel_axis)
-    source = " ".join([*given.source, *([f"--region {given.region}"] if given.region else [])])
-    if given.recipe:
-        recipe = read_recipe(given.recipe)
+    if given.recipe != DEFAULT:
+        recipe = read_recipe(Path(given.recipe))
         recipe = replace(recipe, name=_checked(given.name or recipe.name))
     else:
         name = _checked(given.name or _name(given.source[0]))
         recipe = default_recipe(pictures.channels, pictures.side, name, "that of the data")
-    return recipe, open_pieces(pictures, recipe, source), 15.0 if given.minutes is None else given.minutes
+    return recipe, open_pieces(pictures, recipe, _named(given)), 15.0 if given.minutes is None else given.minutes
 
 
 def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":

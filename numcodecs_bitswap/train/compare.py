@@ -25,3 +25,13 @@ def all_rows(chunks: Sequence[NDArray[Any]], model: str, name: str, channel_axis
     with suppress(MissingModel, ModelError):  # none for that many channels
         rows.append(measure(bitswap("auto", "BitSwap, default model", **options), chunks))
     return [*rows, measure(bitswap(model, f"BitSwap, {name}", **options), chunks)]
+
+
+def plane_rows(
+    chunks: Sequence[NDArray[Any]], start: str, model: str, name: str, channel_axis: int | None
+) -> list[Measured]:
+    """The classical codecs, the model that a run began with, if any, and the one that came of it, by its id."""
+    options = {} if channel_axis is None else {"channel_axis": channel_axis}
+    peers = [bitswap(start, f"BitSwap, {start}", **options)] if start else []
+    peers.append(bitswap(model, f"BitSwap, {name}", **options))
+    return [*classical_rows(chunks, channel_axis), *(measure(peer, chunks) for peer in peers)]

@@ -107,6 +107,13 @@ def write_tensors(
 
     Another model of that name may be the one that arrays need, so its file stays, as NAME-XXXXXXXX.safetensors.
     """
+    return write_bytes(tensor_bytes(arch, tensors, name, licence, provenance), path)
+
+
+def tensor_bytes(
+    arch: dict[str, Any], tensors: dict[str, NDArray[Any]], name: str, licence: str, provenance: str
+) -> bytes:
+    """The bytes of a model file."""
     metadata = {
         "arch": json.dumps(arch, sort_keys=True),
         "name": name,
@@ -114,7 +121,11 @@ def write_tensors(
         "provenance": provenance,
     }
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(tensors.items())}
-    data = _sorted_header(bytes(save(tensors, metadata)))
+    return _sorted_header(bytes(save(tensors, metadata)))
+
+
+def write_bytes(data: bytes, path: Path) -> str:
+    """Write a model file as `write_tensors` does."""
     digest = hashlib.sha256(data).hexdigest()
     if path.exists() and (older := path.read_bytes()) != data:
         write_whole(path.with_name(f"{path.stem}-{hashlib.sha256(older).hexdigest()[:8]}{path.suffix}"), older)

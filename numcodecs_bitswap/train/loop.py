@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,27 @@ def evaluate(net: Net, patches: Tensor, quantised: bool = True) -> dict[str, flo
     net.train()
     mean = {name: sum((share * part[name] for share, part in parts), torch.zeros(())) for name in parts[0][1]}
     return per_element(mean, patches[0].numel())
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C calls `stop`; a second one ends the run at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, frame: object) -> None:
+        stop()
+        signal.signal(number, handlers[signal.Signals(number)])
+
+    for each in handlers:
+        signal.signal(each, on_signal)
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
 
 
 class Trainer:
@@ -169,7 +190,7 @@ class Trainer:
         slow = 0.1 if sys.stderr.isatty() else 10.0
         bar = tqdm(total=1.0, desc=self.recipe.name, disable=not first, bar_format=form, mininterval=slow)
         try:
-            with self._signals():
+            with stopping(self._end):
                 while self.step < steps and self.seconds < self.limit and not self.stop:
                     progress = max(self.step / steps, self.seconds / self.limit)
                     bar.update(progress - bar.n)
@@ -195,25 +216,8 @@ class Trainer:
             print(f"stopped at step {self.step}; the same command goes on from here", file=sys.stderr)
         self.together.wait()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C ends the run after this step, in all processes; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-
-        def on_signal(number: int, frame: object) -> None:
-            self.stop = True
-            signal.signal(number, handlers[signal.Signals(number)])
-
-        for each in handlers:
-            signal.signal(each, on_signal)
-        try:
-            yield
-        finally:
-            for each, handler in handlers.items():
-                signal.signal(each, handler)
+    def _end(self) -> None:
+        self.stop = True
 
     def _status(self, rate: float) -> str:
         text = f"step {self.step}, {rate:.3f} bits/dim"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import samples
 from ..opening import IMAGES, SIDE, Opened, SourceError, open_array
 from ..patches import Axes, image_axes
 from .arrays import ArraySource
@@ -30,7 +31,7 @@ PERIOD = 400
 
 @dataclass(frozen=True)
 class Pictures:
-    """Arrays of uint8 and one number of channels, opened and not read; and how many were left out for being others."""
+    """Arrays of one dtype and number of channels, opened and not read; and how many were left out for being others."""
 
     arrays: list[Opened]
     axes: list[Axes]
@@ -61,7 +62,12 @@ class Piece(NamedTuple):
     size: tuple[int, ...]
 
 
-def open_pictures(sources: Sequence[str], region: str | None = None, channel_axis: int | None = None) -> Pictures:
+def open_pictures(
+    sources: Sequence[str],
+    region: str | None = None,
+    channel_axis: int | None = None,
+    kinds: Sequence[str] = ("u1",),
+) -> Pictures:
     """Open what there is to train on.
 
     Parameters
@@ -71,6 +77,8 @@ def open_pictures(sources: Sequence[str], region: str | None = None, channel_axi
         dtype or channels are not those of most.
     region, channel_axis
         Of every array.
+    kinds : sequence of str
+        Kinds and sizes of the dtypes that can be trained on.
 
     Raises
     ------
@@ -88,16 +96,25 @@ def open_pictures(sources: Sequence[str], region: str | None = None, channel_axi
                 raise SourceError(f"{file}: {error}") from error
             if axes is None:
                 raise DataError(f"{file} has shape {opened.shape}: a model needs images, two axes or more")
-            if not files and opened.dtype != np.uint8:
-                raise DataError(f"{file} holds {opened.dtype}; models are trained on uint8")
+            if not files and opened.dtype.str[1:] not in kinds:
+                raise DataError(f"{file} holds {opened.dtype}; {_trained_on(kinds)}")
             found.append((opened, axes))
-    counts = Counter(_channels(*each) for each in found if each[0].dtype == np.uint8)
+    counts = Counter(_kind(*each) for each in found if each[0].dtype.str[1:] in kinds)
     if not counts:
-        raise DataError(f"no file in {', '.join(sources)} holds uint8, which models are trained on")
-    channels = counts.most_common(1)[0][0]
-    chosen = [each for each in found if each[0].dtype == np.uint8 and _channels(*each) == channels]
+        raise DataError(f"no file in {', '.join(sources)} can be used: {_trained_on(kinds)}")
+    kind = counts.most_common(1)[0][0]
+    chosen = [each for each in found if _kind(*each) == kind]
     left_out = len(found) - len(chosen)
-    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], channels, left_out)
+    return Pictures([opened for opened, _ in chosen], [axes for _, axes in chosen], kind[1], left_out)
+
+
+def _trained_on(kinds: Sequence[str]) -> str:
+    whole = len(kinds) == len(samples.KINDS)
+    return "models are trained on integers of 8 or 16 bits" if whole else "with --recipe, models are trained on uint8"
+
+
+def _kind(opened: Opened, axes: Axes) -> tuple[str, int]:
+    return opened.dtype.str[1:], _channels(opened, axes)
 
 
 def _channels(opened: Opened, axes: Axes) -> int:
@@ -123,10 +140,20 @@ def split(pictures: Pictures, patch: int) -> tuple[list[Piece], list[Piece]]:
     DataError
         Too little to hold anything back.
     """
-    pieces, side = _cut(pictures, patch, SIDE), SIDE
+
+    def cut(side: int) -> list[tuple[Piece, int]]:
+        sizes = [_piece_size(*each, patch, side) for each in zip(pictures.arrays, pictures.axes, strict=True)]
+        return cut_all(pictures, sizes, patch)
+
+    pieces, side = cut(SIDE), SIDE
     while len(pieces) < 10 and side > patch:
         side //= 2
-        pieces = _cut(pictures, patch, side)
+        pieces = cut(side)
+    return hold_back(pictures, pieces, patch)
+
+
+def hold_back(pictures: Pictures, pieces: list[tuple[Piece, int]], patch: int) -> tuple[list[Piece], list[Piece]]:
+    """Pieces to train on and a tenth, at least one, by their numbers."""
     held = min(4, max((key for _, key in pieces), default=0))
     parts = [[piece for piece, key in pieces if (key % 10 == held) == back] for back in (False, True)]
     if not parts[0] or not parts[1]:
@@ -135,11 +162,12 @@ def split(pictures: Pictures, patch: int) -> tuple[list[Piece], list[Piece]]:
     return parts[0], parts[1]
 
 
-def _cut(pictures: Pictures, patch: int, side: int) -> list[tuple[Piece, int]]:
-    """All pieces, and the number of the file, plane or piece that is held back or not."""
+def cut_all(pictures: Pictures, sizes: Sequence[tuple[int, ...]], least: int) -> list[tuple[Piece, int]]:
+    """All pieces of these sizes (of those cut off at an end, none smaller than `least` pixels), and the number of the
+    file, plane or piece that is held back or not.
+    """
     pieces: list[tuple[Piece, int]] = []
-    for number, (array, axes) in enumerate(zip(pictures.arrays, pictures.axes, strict=True)):
-        size = _piece_size(array, axes, patch, side)
+    for number, (array, axes, size) in enumerate(zip(pictures.arrays, pictures.axes, sizes, strict=True)):
         grid = [-(-n // s) for n, s in zip(array.shape, size, strict=True)]
         long = next((axis for axis, n in enumerate(grid) if n >= 10), None)
         total = math.prod(grid)
@@ -147,7 +175,7 @@ def _cut(pictures: Pictures, patch: int, side: int) -> list[tuple[Piece, int]]:
         for at in np.array(np.unravel_index(np.unique(some), grid)).T.tolist():
             place = tuple(i * s for i, s in zip(at, size, strict=True))
             part = tuple(min(s, n - p) for s, n, p in zip(size, array.shape, place, strict=True))
-            if min(part[axes.y], part[axes.x]) >= patch:
+            if min(part[axes.y], part[axes.x]) >= least:
                 key = len(pieces) if long is None else at[long]
                 pieces.append((Piece(number, place, part), number if len(pictures.arrays) >= 10 else key))
     return pieces

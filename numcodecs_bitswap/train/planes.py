@@ -19,6 +19,8 @@ from ..planes.tables import REFERENCES, SCALE
 
 UNIT = 32.0
 LIMIT = 63
+LEAST_ROWS = 64
+"""A network with fewer is left as it is."""
 OCTAVE = 16 / math.log(2)
 """Steps of a logit or a scale to a natural unit."""
 
@@ -42,6 +44,14 @@ class Layer(nn.Module):
             f = torch.floor(torch.log2(LIMIT / w.abs().amax(1).clamp_min(1e-9))).clamp_(0, 14)
             scale = torch.exp2(f)
             return (w * scale[:, None]).round_().clamp_(-LIMIT, LIMIT), (self.bias * self.out * scale).round_(), f
+
+    @torch.no_grad()
+    def set_integers(self, w: Tensor, b: Tensor, f: Tensor) -> None:
+        """Weights of which `integers` makes these; inverse of it."""
+        scale = torch.exp2(-f)
+        # A little smaller than they are: rounding up the largest one would change the shift.
+        self.weight.copy_(w * (1 - 1e-6) * scale[:, None] / self.gain)
+        self.bias.copy_(b * scale / self.out)
 
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
         w, b = self.weight * self.gain, self.bias * self.out
@@ -75,12 +85,15 @@ class Net(nn.Module):
         for a, b in zip(self.a, self.b, strict=True):
             v = a(h.clamp_min(0), quantised).clamp(0, 127)
             h = (h + b(v, quantised)).clamp(-127, 127)
-        return self.head(h.clamp_min(0), quantised) + nn.functional.pad(self.skip(u, quantised), (0, self.K))
+        y: Tensor = self.head(h.clamp_min(0), quantised)
+        return y + nn.functional.pad(self.skip(u, quantised), (0, self.K))
 
     def layers(self) -> dict[str, Layer]:
         """By their names in a model file."""
         found = {"in": self.first, "head": self.head, "skip": self.skip}
         for k, (a, b) in enumerate(zip(self.a, self.b, strict=True)):
+            assert isinstance(a, Layer)
+            assert isinstance(b, Layer)
             found |= {f"{k}.a": a, f"{k}.b": b}
         return found
 
@@ -112,6 +125,73 @@ def bits(y: Tensor, K: int, blend: Tensor, q: Tensor, x: Tensor, m: Tensor) -> T
 SCALES = torch.from_numpy(SCALE)
 
 
+class Fitting:
+    """Networks on their way, one for each number of reference planes, and the moving averages of their weights, which
+    are the result. A step depends on the state and on its number alone.
+
+    Parameters
+    ----------
+    nets : list of Net
+    rows : list of Rows
+        What they are fitted to. Networks without rows stay as they are.
+    batch : int
+        Rows of each network in a step.
+    rate : float
+        The learning rate at first.
+    """
+
+    def __init__(self, nets: list[Net], rows: list[Rows], batch: int = 4096, rate: float = 3e-3, seed: int = 0) -> None:
+        self.nets, self.rows, self.batch, self.rate, self.seed = nets, rows, batch, rate, seed
+        self.averages = copy.deepcopy(nets)
+        self.busy = [R for R in range(REFERENCES + 1) if len(rows[R].x) >= LEAST_ROWS]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=rate, betas=(0.9, 0.99))
+        self.step = 0
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Of the networks that have rows."""
+        return [p for R in self.busy for p in self.nets[R].parameters()]
+
+    def train(self, progress: float, quantised: bool) -> float:
+        """One step of a schedule that ends at a progress of 1; returns bits per sample of all rows."""
+        rate = self.rate * min(1, (self.step + 1) / 50)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * (0.5 * (1 + math.cos(math.pi * progress)) * 0.99 + 0.01)
+        rng = np.random.default_rng((self.seed, self.step))
+        counts = [len(self.rows[R].x) for R in self.busy]
+        parts = []
+        for R, count in zip(self.busy, counts, strict=True):
+            index = rng.integers(0, count, self.batch)
+            parts.append(evaluate(self.nets[R], self.rows[R], index, quantised).mean())
+        self.optimiser.zero_grad()
+        torch.autograd.backward(torch.stack(parts).sum())
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(0.999, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for net, average in zip(self.nets, self.averages, strict=True):
+                torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+        return sum(part.item() * count for part, count in zip(parts, counts, strict=True)) / sum(counts)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs; `load` takes it."""
+        return {
+            "nets": [net.state_dict() for net in self.nets],
+            "average": [net.state_dict() for net in self.averages],
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for nets, key in ((self.nets, "nets"), (self.averages, "average")):
+            for net, values in zip(nets, state[key], strict=True):
+                net.load_state_dict(values)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+
 def fit(
     arch: dict[str, Any],
     rows: list[Rows],
@@ -125,35 +205,21 @@ def fit(
     seed: int = 0,
 ) -> list[Net]:
     """Networks fitted to rows, one for each number of reference planes; those without rows stay as they are."""
-    torch.manual_seed(seed)
-    nets = nets or [Net(arch, R) for R in range(REFERENCES + 1)]
-    averages = [copy.deepcopy(net) for net in nets]
-    busy = [R for R in range(REFERENCES + 1) if len(rows[R].x) >= 64]
-    optimizer = torch.optim.Adam([p for R in busy for p in nets[R].parameters()], lr=rate, betas=(0.9, 0.99))
-    begin, said, step, losses = time.monotonic(), 0.0, 0, []
+    fitting = Fitting(nets or new_nets(arch, seed), rows, batch, rate, seed)
+    begin, said, losses = time.monotonic(), 0.0, []
     while (spent := (time.monotonic() - begin) / 60 / minutes) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * spent)) * 0.99 + 0.01)
-        loss = torch.zeros(())
-        for R in busy:
-            index = torch.randint(0, len(rows[R].x), (batch,))
-            loss = loss + evaluate(nets[R], rows[R], index.numpy(), spent > 0.15).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for R in busy for p in nets[R].parameters()], 1.0)
-        optimizer.step()
-        step += 1
-        losses.append(loss.item() / len(busy))
-        keep = min(0.999, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for net, average in zip(nets, averages, strict=True):
-                for p, a in zip(net.parameters(), average.parameters(), strict=True):
-                    a.lerp_(p, 1 - keep)
+        losses.append(fitting.train(spent, spent > 0.15))
         if spent - said > 0.1:
             said = spent
-            text = f"{100 * spent:3.0f} %, {step} steps, {np.mean(losses[-200:]):.4f} bits/sample"
-            say(text + (f", held back {score(averages, held)}" if held else ""))
-    return averages
+            text = f"{100 * spent:3.0f} %, {fitting.step} steps, {np.mean(losses[-200:]):.4f} bits/sample"
+            say(text + (f", held back {score(fitting.averages, held)}" if held else ""))
+    return fitting.averages
+
+
+def new_nets(arch: dict[str, Any], seed: int = 0) -> list[Net]:
+    """Networks that nothing was fitted to."""
+    torch.manual_seed(seed)
+    return [Net(arch, R) for R in range(REFERENCES + 1)]
 
 
 def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True) -> Tensor:
@@ -165,17 +231,20 @@ def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True) 
 
 
 @torch.no_grad()
-def score(nets: list[Net], rows: list[Rows]) -> str:
-    """Mean bits of rows for each number of references."""
+def rates(nets: list[Net], rows: list[Rows]) -> list[float]:
+    """Mean bits of rows for each number of references; nan where there are none."""
     found = []
     for net, each in zip(nets, rows, strict=True):
-        if len(each.x):
-            parts = [
-                evaluate(net, each, part)
-                for part in np.array_split(np.arange(len(each.x)), max(1, len(each.x) // 16384))
-            ]
-            found.append(f"{torch.cat(parts).mean().item():.4f}")
-    return " ".join(found)
+        count = len(each.x)
+        parts = np.array_split(np.arange(count), count // 16384 + 1) if count else []
+        bits_of = [evaluate(net, each, part) for part in parts]
+        found.append(torch.cat(bits_of).mean().item() if bits_of else math.nan)
+    return found
+
+
+def score(nets: list[Net], rows: list[Rows]) -> str:
+    """`rates` as text."""
+    return " ".join(f"{rate:.4f}" for rate in rates(nets, rows) if not math.isnan(rate))
 
 
 def integer_tensors(nets: list[Net]) -> dict[str, NDArray[Any]]:
@@ -188,3 +257,11 @@ def integer_tensors(nets: list[Net]) -> dict[str, NDArray[Any]]:
             tensors[f"net{R}.{name}.b"] = b.astype(np.int32)
             tensors[f"net{R}.{name}.f"] = f.astype(np.uint8)
     return tensors
+
+
+@torch.no_grad()
+def take_tensors(nets: list[Net], tensors: dict[str, NDArray[Any]]) -> None:
+    """Set networks to those of a model file of the same architecture; inverse of `integer_tensors`."""
+    for R, net in enumerate(nets):
+        for name, layer in net.layers().items():
+            layer.set_integers(*(torch.from_numpy(tensors[f"net{R}.{name}.{end}"].astype(np.float32)) for end in "wbf"))

@@ -3,6 +3,9 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from .. import catalog, estimate, peers
 from ..peers import Measured
@@ -48,27 +51,42 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
         done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
         write_whole(folder / "recipe.toml", recipe_text(done).encode())
     write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())
-    plot(trainer, rows, folder / "plot.png")
-    best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
-    own = rows[-1].total / best.total - 1
-    print(f"\n{_chunks(trainer)} held back, each on its own:\n")
+    plot(recipe.name, trainer.history, trainer.target, rows, folder / "plot.png")
+    print(f"\n{describe(data.chunks)} held back, each on its own:\n")
     print(estimate.table(rows, data.chunks, data.nbytes))
-    sign = "smaller" if own < 0 else "larger"
-    print(f"\n{recipe.name} is {abs(own):.1%} {sign} than {best.name}, the best of the others.")
+    print(f"\n{compared(rows, recipe.name)}")
     print(f"{folder}: CARD.md, plot.png, recipe.toml. To use the model, and to read what it wrote:\n")
+    print(how_to_use(out, recipe.name, channel_axis))
+
+
+def how_to_use(out: Path, name: str, channel_axis: int | None) -> str:
+    """Two lines to type."""
     axis = "" if channel_axis is None else f", channel_axis={channel_axis}"
-    print(f"  export NUMCODECS_BITSWAP_MODELS={out.parent.resolve()}")
-    print(f'  BitSwap(model="{recipe.name}"{axis})   # Zarr format 3: BitSwapCodec(model="{recipe.name}"{axis})')
+    return (
+        f"  export NUMCODECS_BITSWAP_MODELS={out.parent.resolve()}\n"
+        f'  BitSwap(model="{name}"{axis})   # Zarr format 3: BitSwapCodec(model="{name}"{axis})'
+    )
 
 
-def _chunks(trainer: Trainer) -> str:
-    first = trainer.data.chunks[0]
-    return f"{len(trainer.data.chunks)} chunks of {first.shape}, {first.dtype}"
+def describe(chunks: list[NDArray[Any]]) -> str:
+    """How many of which shape and dtype."""
+    return f"{len(chunks)} chunks of {chunks[0].shape}, {chunks[0].dtype}"
+
+
+def compared(rows: list[Measured], name: str) -> str:
+    """The last row against the best codec of others, in a sentence."""
+    best = best_other(rows)
+    own = rows[-1].total / best.total - 1
+    return f"{name} is {abs(own):.1%} {'smaller' if own < 0 else 'larger'} than {best.name}, the best of the others."
+
+
+def best_other(rows: list[Measured]) -> Measured:
+    """The smallest of other codecs."""
+    return min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
 
 
 def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measured], options: str) -> str:
     recipe, model = trainer.recipe, trainer.recipe.model
-    best = min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
     parameters = sum(each.numel() for each in trainer.net.parameters())
     kind = f"{model.kind}, {model.channels} channel(s), {model.levels} levels, {parameters:,} parameters"
     command = " ".join(["numcodecs-bitswap train", trainer.data.name, "--recipe recipe.toml --minutes 9999", options])
@@ -86,25 +104,31 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 | time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
 | held-back rate | {rates} |
 
-{_chunks(trainer)} that training never saw, total bytes, each on its own:
+{describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
 
-{peers.table(rows, best.name, "bits/sample")}
+{peers.table(rows, best_other(rows).name, "bits/sample")}
 
 Arrays that were written with this model need its file to be read: keep it with them.
 """
 
 
-def plot(trainer: Trainer, rows: list[Measured], path: Path) -> None:
+def plot(
+    name: str,
+    history: list[tuple[float, float]],
+    target: tuple[str, float] | None,
+    rows: list[Measured],
+    path: Path,
+) -> None:
     """Held-back rate over time, and the bits of all codecs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     curve, bars = figure.subplots(1, 2)
-    minutes, rates = [seconds / 60 for seconds, _ in trainer.history], [rate for _, rate in trainer.history]
-    curve.plot(minutes, rates, "o-", markersize=3, label=trainer.recipe.name)
-    if trainer.target:
-        curve.axhline(trainer.target[1], color="gray", linestyle="--", label=trainer.target[0])
-    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training: held-back patches")
+    minutes, rates = [seconds / 60 for seconds, _ in history], [rate for _, rate in history]
+    curve.plot(minutes, rates, "o-", markersize=3, label=name)
+    if target:
+        curve.axhline(target[1], color="gray", linestyle="--", label=target[0])
+    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training: what is held back")
     curve.legend()
     curve.grid(alpha=0.3)
     ordered = sorted(rows, key=lambda row: -row.total)

@@ -1,0 +1,183 @@
+"""Arrays -> rows that the networks of the plane coder are fitted to, and chunks that are held back.
+
+Chunks are as Zarr would code them, evenly spread over the arrays. Each is prepared as the encoder does, and what the
+encoder sees of some of its pixels is kept.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .. import plane_route
+from ..catalog import Loaded
+from ..opening import SIDE, Opened
+from ..patches import Axes
+from ..planes import coder
+from ..planes.model import PlaneModel
+from ..planes.observe import Rows, observe
+from ..planes.tables import REFERENCES
+from .data import DataError
+from .pieces import Pictures, Piece, cut_all, hold_back
+
+ROWS, HELD_ROWS = 1_500_000, 1 << 15
+"""Pixels that are trained on, and that rates are measured on while training."""
+SAMPLES = 1 << 23
+"""Samples of the chunks that are looked at; a chunk is coded to know what the encoder sees."""
+COMPARED = 1 << 22
+"""Bytes of held-back chunks that codecs are compared on."""
+LARGEST, PLANES, LEAST = 1 << 22, 16, 8
+"""Samples of the largest chunk that is taken whole; planes of parts of larger ones; least side of a part."""
+
+
+@dataclass(frozen=True)
+class PlaneData:
+    """What a plane model is fitted to and measured on.
+
+    Attributes
+    ----------
+    rows, held : list of Rows
+        For each number of reference planes.
+    chunks : list of ndarray
+        Held-back chunks.
+    name, about : str
+        What it is, so that a run is not gone on with on something else; and more of it, to show.
+    nbytes : int
+        Of all of it.
+    """
+
+    rows: list[Rows]
+    held: list[Rows]
+    chunks: list[NDArray[Any]]
+    name: str
+    about: str
+    nbytes: int
+
+
+def split(pictures: Pictures) -> tuple[list[Piece], list[Piece]]:
+    """Chunks to train on and held-back ones, a tenth; parts of chunks where there are few or they are large.
+
+    Raises
+    ------
+    DataError
+        Too little to hold anything back.
+    """
+    sizes = [chunk_size(*each) for each in zip(pictures.arrays, pictures.axes, strict=True)]
+    pieces = cut_all(pictures, sizes, LEAST)
+    side = SIDE
+    while len(pieces) < 10 and side >= LEAST:
+        sizes = [
+            _part(size, axes, array.shape, side)
+            for size, array, axes in zip(sizes, pictures.arrays, pictures.axes, strict=True)
+        ]
+        pieces, side = cut_all(pictures, sizes, LEAST), side // 2
+    return hold_back(pictures, pieces, LEAST)
+
+
+def chunk_size(array: Opened, axes: Axes) -> tuple[int, ...]:
+    """The chunks of an array, if it has any; else, and where they are large, parts of 256 x 256 and 16 planes."""
+    own = getattr(array.array, "chunks", None)
+    size = tuple(min(n, m) for n, m in zip(own or array.shape, array.shape, strict=True))
+    return size if own and prod(size) <= LARGEST else _part(size, axes, array.shape, SIDE)
+
+
+def _part(size: Sequence[int], axes: Axes, shape: Sequence[int], side: int) -> tuple[int, ...]:
+    """A size with sides of at most `side` and at most 16 planes, the last axes first; all channels."""
+    part, left = list(size), PLANES
+    for axis in reversed(range(len(part))):
+        if axis in (axes.y, axes.x):
+            part[axis] = min(part[axis], side)
+        elif axis == axes.channel:
+            part[axis] = shape[axis]
+        else:
+            part[axis] = min(part[axis], left)
+            left = max(left // part[axis], 1)
+    return tuple(part)
+
+
+def open_planes(pictures: Pictures, start: Loaded, name: str) -> PlaneData:
+    """Read and observe chunks.
+
+    Parameters
+    ----------
+    pictures : Pictures
+    start : Loaded
+        The model that the encoder is taken to have.
+    name : str
+
+    Raises
+    ------
+    DataError
+        Too little, or all chunks are empty.
+    """
+    train, kept = split(pictures)
+    random = [kept[k] for k in np.random.default_rng(0).permutation(len(kept))]
+    rows = _observe(pictures, _spread(train, SAMPLES), start, ROWS)
+    held = _observe(pictures, _spread(random, SAMPLES // 8), start, HELD_ROWS)
+    if not sum(len(each.x) for each in rows) or not sum(len(each.x) for each in held):
+        raise DataError(f"{name}: all samples of a chunk are the same, and there is nothing to learn")
+    dtype = pictures.arrays[0].dtype
+    about = f"{len(pictures.arrays)} array(s) of {dtype}, {pictures.nbytes:,} bytes"
+    about += f"; {len(train)} chunks to train on, {len(kept)} held back"
+    if pictures.left_out:
+        about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
+    return PlaneData(rows, held, _compared(pictures, random), name, about, pictures.nbytes)
+
+
+def _spread(pieces: list[Piece], samples: int) -> list[Piece]:
+    """Some of the pieces, evenly spread, of so many samples in all, but at least one."""
+    mean = sum(prod(piece.size) for piece in pieces) / len(pieces)
+    count = min(len(pieces), max(1, int(samples / mean)))
+    return [pieces[int((k + 0.5) * len(pieces) / count)] for k in range(count)]
+
+
+def _compared(pictures: Pictures, pieces: list[Piece]) -> list[NDArray[Any]]:
+    """Chunks of the most common shape."""
+    shape = Counter(piece.size for piece in pieces).most_common(1)[0][0]
+    chunks: list[NDArray[Any]] = []
+    for piece in pieces:
+        if piece.size == shape and sum(chunk.nbytes for chunk in chunks) < COMPARED:
+            chunks.append(pictures.arrays[piece.array].read(piece.place, piece.size))
+    return chunks
+
+
+def _observe(pictures: Pictures, pieces: list[Piece], start: Loaded, most: int) -> list[Rows]:
+    """Rows of the pixels of pieces, about `most`, for each number of reference planes."""
+    share = min(1.0, most / sum(prod(piece.size) for piece in pieces))
+    found: list[list[Rows]] = [[] for _ in range(REFERENCES + 1)]
+    for number, piece in enumerate(tqdm(pieces, desc="looking at chunks", leave=False)):
+        rng = np.random.default_rng((0, number))
+        block = pictures.arrays[piece.array].read(piece.place, piece.size)
+        for rows in observe_chunk(block, pictures.axes[piece.array], start, share, rng):
+            for each, more in zip(found, rows, strict=True):
+                each.append(more)
+    return [_joined(each) for each in found]
+
+
+def observe_chunk(
+    chunk: NDArray[Any], axes: Axes, start: Loaded, share: float, rng: np.random.Generator
+) -> list[list[Rows]]:
+    """What the encoder sees of a share of a chunk's pixels: the rows of each tile; none if all samples are the same."""
+    prepared = plane_route.prepare(chunk, axes)
+    if prepared is None:
+        return []
+    _, order = plane_route.choose(prepared, axes, [start])
+    net: Any = start.net
+    assert isinstance(net, PlaneModel)
+    planes, references = order.planes(prepared.numbers), order.refer(chunk.shape)
+    return [
+        observe(net, np.ascontiguousarray(planes[:, y, x]), references, prepared.m, share, rng)
+        for y, x in coder.tiles(*planes.shape[1:])
+    ]
+
+
+def _joined(rows: list[Rows]) -> Rows:
+    if not rows:
+        none = np.zeros(0, np.int32)
+        return Rows(np.zeros((0, 1), np.int8), none, none, none, none)
+    return Rows(*(np.concatenate(each) for each in zip(*rows, strict=True)))
