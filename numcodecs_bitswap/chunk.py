@@ -10,17 +10,20 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, frame, patches, plane_route, samples, scheduler, stored
+from . import catalog, frame, patches, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
 from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
+
+if TYPE_CHECKING:
+    from .plane_route import Decoding as PlaneDecoding
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
 PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
@@ -115,6 +118,8 @@ class Encoding:
         """The smallest frame; at equal size the stored one."""
         best = frame.build(self.header, self.payload)
         if self.planes is not None:
+            from . import plane_route  # here, since it reads numba, which not every chunk needs
+
             planes = plane_route.encode(*self.planes)
             if planes is not None:
                 best = min(best, frame.build(replace(self.header, route=Route.PLANES), planes), key=len)
@@ -151,10 +156,12 @@ class Decoding:
         if check is not None:
             check(self.header)
         self.job: DecodeJob | None = None
-        self.planes: plane_route.Decoding | None = None
+        self.planes: PlaneDecoding | None = None
         if self.header.route == Route.MODEL:
             self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
+            from . import plane_route
+
             self.planes = plane_route.Decoding(self.header, payload)
         else:
             itemsize = self.header.dtype.itemsize

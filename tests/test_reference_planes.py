@@ -97,7 +97,7 @@ ARRAYS: dict[str, Array] = {
     "some levels": GAPS[np.abs(smooth((20, 24))) // 12 % 10],
     "Fortran order": np.asfortranarray(smooth((14, 15)).astype(np.uint8)),
     "two tiles": (smooth((2, 300), 1, 3) % 256).astype(np.uint8),
-    "two lanes": (smooth((64, 128), 1, 3) % 256).astype(np.uint8),
+    "two lanes": (smooth((96, 172), 1, 3) % 256).astype(np.uint8),
 }
 
 
