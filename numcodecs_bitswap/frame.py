@@ -27,6 +27,8 @@ CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
 MOST_REFERENCES = 2
+SAMPLES_LOG2 = 19
+"""Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
 LARGEST = 1 << 62
 
 
@@ -306,8 +308,8 @@ def parse_planes(
     messages = []
     height, width = shape[y], shape[x]
     planes = math.prod(shape[axis] for axis in leading)
-    if math.ceil(height / 256) * math.ceil(width / 256) > reader.left:
-        raise FormatError("the payload is too short for its tiles")
+    if planes * height * width > reader.left << SAMPLES_LOG2:
+        raise FormatError(f"{reader.left} bytes are too few for {planes} planes of {height} x {width}")
     for lanes in lanes_of_tiles(planes, height, width):
         length = reader.varint("length of a tail")
         heads = np.frombuffer(reader.take(4 * lanes, "heads"), "<u4").astype(np.uint32)

@@ -22,7 +22,7 @@ from .planes.model import PlaneModel
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
-WINDOW, TRIED_PLANES = 64, 3
+WINDOW, TRIED_PLANES = 48, 3
 """Side and number of planes of what is tried."""
 GREEN_FIRST = (1, 0, 2)
 _ZSTD = Zstd(level=5)
@@ -153,7 +153,7 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
     found = [[(axis, 1), (axis, 2)] if shape[axis] > 2 else [(axis, 1)] for axis in near]
     found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
-    found += [[(axis, 1)] for axis in near if shape[axis] > 2]
+    found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
     found += [[]]
     return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
 

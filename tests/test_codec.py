@@ -347,7 +347,8 @@ def frames(codec_class: Any) -> dict[str, bytes]:
         "model": picture((24, 24, 3)),
     }
     made = {name: codec_class(model=tiny(codec_class, 3)).encode(array) for name, array in named.items()}
-    assert {name: route(frame).name.lower() for name, frame in made.items()} == {name: name for name in named}
+    made["planes"] = codec_class(model="universal-v1").encode(picture((20, 20)))
+    assert {name: route(frame).name.lower() for name, frame in made.items()} == {name: name for name in made}
     return made
 
 

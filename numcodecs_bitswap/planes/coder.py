@@ -75,15 +75,14 @@ class Order:
         """Reference planes of each plane, (P, REFERENCES), -1 behind the last."""
         axes = self.leading(len(shape))
         lead = tuple(shape[axis] for axis in axes)
-        found = np.full((prod(lead), REFERENCES), -1, np.int64)
-        for p, index in enumerate(np.ndindex(lead)):
-            count = 0
-            for axis, distance in self.references:
-                k = axes.index(axis)
-                if index[k] >= distance:
-                    other = (*index[:k], index[k] - distance, *index[k + 1 :])
-                    found[p, count] = np.ravel_multi_index(other, lead)
-                    count += 1
+        number = np.arange(prod(lead))
+        found = np.full((len(number), REFERENCES), -1, np.int64)
+        for axis, distance in self.references:
+            k = axes.index(axis)
+            step = prod(lead[k + 1 :])
+            there = np.flatnonzero(number // step % lead[k] >= distance)
+            slot = (found[there] >= 0).sum(1)
+            found[there, slot] = there - distance * step
         return found
 
 

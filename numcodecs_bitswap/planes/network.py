@@ -8,11 +8,13 @@ from .products import (
     OUTPUTS,
     absolute32,
     add32,
+    add_sizes,
     layer_add,
     layer_begin,
     layer_grow,
     layer_rectify,
     layer_set,
+    squash_row,
     times32,
     word32,
 )
@@ -21,7 +23,7 @@ from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y
 MU, MY = MARGIN_U, MARGIN_Y
 ZERO, LEAST, MOST = np.int32(0), np.int32(-127), np.int32(127)
 F0, F1, HALF, QUARTER, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.25, 0.0625))
-C24, C127, C256 = np.float32(24), np.float32(127), np.float32(256)
+C256 = np.float32(256)
 
 
 @part
@@ -31,24 +33,14 @@ def log8(s):
 
 
 @part
-def squash(x):
-    """An input in 1/16 of the local scale as it is, from 32 on a quarter as fast, at most 127; int32 towards zero."""
-    a = abs(x)
-    a = min(min(a, C24 + QUARTER * a), C127)
-    return np.int32(-a if x < F0 else a)
-
-
-@part
 def magnitudes(S, u, ya, n8, around, begin, out):
     """out[i] = begin + sum of the errors around, each with its weight, in 1/32 level."""
     r, c = u + MU, MY + ya
     for i in range(n8):
         out[i] = begin
     for k in range(around.shape[0]):
-        row = S[r + around[k, 1], c + around[k, 0] : c + around[k, 0] + n8]
-        times = np.int32(around[k, 2])
-        for i in range(n8):
-            out[i] = add32(out[i], times32(times, absolute32(row[i])))
+        row = address_of(S, r + around[k, 1], c + around[k, 0])
+        add_sizes(address_of(out, 0, 0), row, row, np.int32(around[k, 2]), n8 // 8)
 
 
 @part
@@ -89,18 +81,14 @@ def inputs(
             mag[i] = 8 * scale
             f[i] = C256 * INVERSE[log8(scale)]
     for t in range(count):
-        k, kind, a, by, place, f = puts[t, 0], puts[t, 1], puts[t, 2], puts[t, 3], puts[t, 4], factors[puts[t, 5]]
-        row = X[a, 0:n8]
-        times = F1
-        if kind == 1:
-            row = T[a, 0:n8]
-        elif kind == 2:
-            row = G[a, r + by, c + place : c + place + n8]
-        if kind != 0:
-            times = SIXTEENTH
-        out = F[k]
-        for i in range(n8):
-            out[i] = squash(np.float32(row[i]) * (f[i] * times)) + 128
+        k, kind, a, by, place, f = puts[t, 0], puts[t, 1], puts[t, 2], puts[t, 3], puts[t, 4], puts[t, 5]
+        if kind == 0:
+            squash_row(address_of(F, k, 0), address_of(X, a, 0), address_of(factors, f, 0), F1, n8 // 8)
+        elif kind == 1:
+            squash_row(address_of(F, k, 0), address_of(T, a, 0), address_of(factors, f, 0), SIXTEENTH, n8 // 8)
+        else:
+            row = address_of(G, a, r + by) + 4 * (c + place)
+            squash_row(address_of(F, k, 0), row, address_of(factors, f, 0), SIXTEENTH, n8 // 8)
     # Logarithms of magnitudes, against the local scale.
     at = puts[count, 0]
     for v in range(V + 2 + R):
@@ -147,7 +135,7 @@ def pack(F, count, n, words):
 
 @part
 def begins(blob, net, at, o, steps):
-    """Where weights, biases and shifts of a layer's outputs from o on lie; `net[at]` says where in the blob they begin."""
+    """Where weights, biases and shifts of a layer's outputs from o on lie; net[at] says where in the blob they begin."""
     weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 

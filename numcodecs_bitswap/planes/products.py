@@ -441,3 +441,62 @@ def eight_edges(typing: Any, out: Any, edges: Any, sigmoid: Any, s: Any, stride:
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 13), generate
+
+
+def _rows(form: Any, *kinds: Any) -> Any:
+    """An intrinsic (out, row, other, factor, count): out[i] = form(out[i], row[i], other[i], factor) for 8 count
+    numbers of int32, or of `other` float32, at addresses.
+
+    form : (builder, old, row, other, factor) -> vector of int32
+    """
+    other_kind, factor_type = kinds
+
+    @intrinsic
+    def rows(typing: Any, out: Any, row: Any, other: Any, factor: Any, count: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            out, row, other, factor, count = arguments
+            integers = ir.VectorType(_I32, 8)
+            spread = _spread(builder, factor, 8)
+            with cgutils.for_range(builder, count) as step:
+                at = builder.mul(step.index, _I64(32))
+                to = builder.add(out, at)
+                values = _load(builder, builder.add(row, at), integers)
+                others = _load(builder, builder.add(other, at), other_kind)
+                _store(builder, form(builder, to, values, others, spread), to)
+            return context.get_dummy_value()
+
+        return types.void(_ADDRESS, _ADDRESS, _ADDRESS, factor_type, _ADDRESS), generate
+
+    return rows
+
+
+def _squashed(builder: Any, _: Any, row: Any, factors: Any, times: Any) -> Any:
+    x = builder.fmul(builder.sitofp(row, _EIGHT), builder.fmul(factors, times))
+    size = _call(builder, "llvm.fabs.v8f32", _EIGHT, x)
+    slow = builder.fadd(ir.Constant(_EIGHT, [24.0] * 8), builder.fmul(ir.Constant(_EIGHT, [0.25] * 8), size))
+    size = builder.select(builder.fcmp_ordered("<", slow, size), slow, size)
+    most = ir.Constant(_EIGHT, [127.0] * 8)
+    size = builder.select(builder.fcmp_ordered("<", most, size), most, size)
+    whole = builder.fptosi(size, row.type)
+    negative = builder.fcmp_ordered("<", x, ir.Constant(_EIGHT, [0.0] * 8))
+    offset = _constant(8, _I32, 128)
+    return builder.select(negative, builder.sub(offset, whole), builder.add(offset, whole))
+
+
+def _doubled(builder: Any, _: Any, row: Any, base: Any, __: Any) -> Any:
+    return builder.sub(builder.shl(row, _constant(8, _I32, 1)), base)
+
+
+def _grown(builder: Any, to: Any, row: Any, _: Any, times: Any) -> Any:
+    zero = _constant(8, _I32, 0)
+    size = builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
+    return builder.add(_load(builder, to, row.type), builder.mul(size, times))
+
+
+_INTEGERS = ir.VectorType(_I32, 8)
+squash_row = _rows(_squashed, _EIGHT, types.float32)
+"""An input of the network: 128 + the squashed product of a row, its factors and one number for all (FORMAT.md 9.4)."""
+double_less = _rows(_doubled, _INTEGERS, types.int32)
+"""Twice a row less another."""
+add_sizes = _rows(_grown, _INTEGERS, types.int32)
+"""Plus the absolute values of a row times a number."""

@@ -17,7 +17,7 @@ from ..jit import address_of, compiled, part
 from .least_squares import learn, predict, solve
 from .mixtures import bits_of, bucket_of, edge_of, eight, find, mixture, pop_update, push
 from .network import blend_predictions, inputs, log8, magnitudes, network, pack
-from .products import note_pairs
+from .products import double_less, note_pairs
 from .tables import BLOCK, CLIP, INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
@@ -76,9 +76,8 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
             base[i] = west[i] + north[i]
     for j in range(count):
         a = moves[j, 0]
-        row, base, out = G[a, r + moves[j, 1], c + moves[j, 2] : c + moves[j, 2] + n8], bases[a], X[j]
-        for i in range(n8):
-            out[i] = 2 * row[i] - base[i]
+        row = address_of(G, a, r + moves[j, 1]) + 4 * (c + moves[j, 2])
+        double_less(address_of(X, j, 0), row, address_of(bases, a, 0), np.int32(0), n8 // 8)
 
 
 @part
@@ -109,8 +108,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
     def code_tile(
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight, mean,
-        slope, floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
+        mean, slope, floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), uint16 of 0 .. m, in order; filled in place when decoding.
 

@@ -95,8 +95,7 @@ class Neighbours:
     def __init__(self, model: PlaneModel, R: int, skew: Skew) -> None:
         V = len(model.sizes[R])
         chosen = [
-            (a, 0 if a == 0 else 1 + V + a, dy, du - 2 * dy)
-            for a, du, dy in model.moves[R, : model.orders[R]].tolist()
+            (a, 0 if a == 0 else 1 + V + a, dy, du - 2 * dy) for a, du, dy in model.moves[R, : model.orders[R]].tolist()
         ]
         shown = [put for put in model.puts[R, : model.put_counts[R]].tolist() if put[1] == 0]
         planes = [0, *range(2 + V, 2 + V + R)]
