@@ -4,8 +4,8 @@
     python models/planes.py universal-v1 DATA
 
 DATA holds natural/photos_d4plus, natural/clothing_d4 (folders of PNG) and, for universal-v1, nd/*.npz and
-science/*.npz (see the models' cards). Rows are what the encoder sees of sampled pixels of augmented tiles; of stacks only
-the first half is used, so that the other half can be measured.
+science/*.npz (see the models' cards). Rows are what the encoder sees of sampled pixels of augmented tiles; of stacks
+only the first half is used, so that the other half can be measured.
 """
 
 import argparse

@@ -167,16 +167,15 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     part = numbers
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
     for axis, length in enumerate(numbers.shape):
-        most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 else 2
+        most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
         begin = max(0, (length - most) // 2) if axis != axes.channel else 0
         part = part.take(range(begin, min(begin + most, length)), axis)
 
     def cost(model: catalog.Loaded, order: Order) -> int:
-        if order.permuted is not None and part.shape[order.permuted] != len(order.permutation):
-            order = Order(order.y, order.x, order.references)
         coded = coder.encode(_net(model), order.planes(part), order.refer(part.shape), m)
         return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
-    best = min(range(len(orders)), key=lambda k: cost(models[0], orders[k])) if len(orders) > 1 else 0
-    costs = [cost(model, orders[best]) for model in models] if len(models) > 1 else [0]
-    return models[int(np.argmin(costs))], orders[best]
+    costs = [cost(models[0], order) for order in orders]
+    best = int(np.argmin(costs))
+    by_model = [costs[best], *(cost(model, orders[best]) for model in models[1:])]
+    return models[int(np.argmin(by_model))], orders[best]

@@ -135,7 +135,7 @@ def pack(F, count, n, words):
 
 @part
 def begins(blob, net, at, o, steps):
-    """Where weights, biases and shifts of a layer's outputs from o on lie; net[at] says where in the blob they begin."""
+    """Where weights, biases and shifts of a layer's outputs from o on lie; net[at] says where they begin in the blob."""
     weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 
