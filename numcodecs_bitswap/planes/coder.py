@@ -4,7 +4,10 @@ numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_t
 """
 
 import threading
+import warnings
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from math import prod
 from typing import Any, NamedTuple
 
@@ -15,7 +18,6 @@ from ..errors import FormatError
 from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
-from .tile import code_tile
 
 Planes = NDArray[np.uint16]
 
@@ -116,6 +118,8 @@ def code(
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with memory for it."""
+    from .tile import code_tile  # reads numba
+
     h, w = tile.shape[1:]
     key = model, h, w  # a model is the same as itself only
     if getattr(_own, "key", None) != key:
@@ -167,11 +171,27 @@ def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
     )  # fmt: skip
 
 
+@cache
+def compiles() -> bool:
+    """Whether numba is there. Without it tiles are coded by torch, and a warning says so once."""
+    there = find_spec("numba") is not None
+    if not there:
+        warnings.warn(
+            "numba is not installed: planes are coded by torch, some hundred times slower; pip install numba",
+            stacklevel=2,
+        )
+    return there
+
+
 def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
     """Messages of the tiles of planes (P, H, W) of 0 .. m."""
 
     def one(part: tuple[slice, slice]) -> Message:
         tile = np.ascontiguousarray(planes[:, part[0], part[1]])
+        if not compiles():
+            from .torch_tiles import encode
+
+            return encode(model, [tile], references, m)[0]
         heads, tail = empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
         length = code(False, model, tile, references, m, heads, tail, 0)
         return Message(heads.astype(np.uint32), tail[:length].copy())
@@ -203,6 +223,11 @@ def decode(
     def one(work: tuple[tuple[slice, slice], Message]) -> None:
         (rows, columns), message = work
         tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.uint16)
+        if not compiles():
+            from .torch_tiles import decode
+
+            (planes[:, rows, columns],) = decode(model, [message], tile.shape, references, m)
+            return
         heads = message.heads.astype(np.uint64)
         tail = np.array(message.tail)
         left = code(True, model, tile, references, m, heads, tail, len(tail))

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .products import OUTPUTS
-from .tables import AROUND, FAR, NEAR, OTHER, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS, WEIGHT_CLIP
+from .tables import AROUND, FAR, NEAR, OTHER, OUTPUTS, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS, WEIGHT_CLIP
 
 MOST_PREDICTORS, MOST_WIDTH, MOST_BLOCKS, MOST_MIXTURES = 8, 128, 8, 7
 LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24

@@ -5,7 +5,6 @@ import numpy as np
 from ..jit import address_of, part
 from .products import (
     LANES,
-    OUTPUTS,
     absolute32,
     add32,
     add_sizes,
@@ -18,7 +17,7 @@ from .products import (
     times32,
     word32,
 )
-from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y
+from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, OUTPUTS
 
 MU, MY = MARGIN_U, MARGIN_Y
 ZERO, LEAST, MOST = np.int32(0), np.int32(-127), np.int32(127)
@@ -135,7 +134,7 @@ def pack(F, count, n, words):
 
 @part
 def begins(blob, net, at, o, steps):
-    """Where weights, biases and shifts of a layer's outputs from o on lie; net[at] says where they begin in the blob."""
+    """Where weights, biases and shifts of a layer lie, of its outputs from o on; net[at] says where they begin."""
     weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 

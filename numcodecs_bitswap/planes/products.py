@@ -16,12 +16,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import FEATURES
+from .tables import OUTPUTS
 
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 AVX2 = "+avx2" in FEATURES
 LANES = 16 if VNNI == "avx512vnni" else 8
-OUTPUTS = 8
-"""Of one call: as many sums as fit in registers."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _ADDRESS = types.int64

@@ -9,6 +9,8 @@ TILE = 256
 """Largest side of a tile."""
 BLOCK = 8
 """Sides, in u and in y, of the blocks over which statistics are summed and for which weights are solved."""
+OUTPUTS = 8
+"""Outputs of a layer that are computed at a time: widths are multiples of it."""
 REFERENCES = 2
 """Most reference planes of a plane."""
 

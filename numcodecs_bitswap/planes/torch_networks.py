@@ -12,8 +12,7 @@ from torch import Tensor
 
 from . import tables
 from .model import PlaneModel
-from .products import OUTPUTS
-from .tables import AROUND, LEAST_SCALE, NEAR, SEEN_OTHER
+from .tables import AROUND, LEAST_SCALE, NEAR, OUTPUTS, SEEN_OTHER
 from .torch_planes import Neighbours
 
 EXACT_FLOAT = 1 << 24
