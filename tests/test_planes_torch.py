@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from numcodecs_bitswap.errors import FormatError
+from numcodecs_bitswap.errors import FormatError, ModelError
 from numcodecs_bitswap.planes import coder, torch_tiles
 from numcodecs_bitswap.planes.coder import Message
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
@@ -182,6 +182,5 @@ def test_samples_beyond_the_largest_are_refused() -> None:
 
 def test_a_model_without_the_network_is_refused() -> None:
     tensors = {name: tensor for name, tensor in random_tensors(SMALL).items() if not name.startswith("net1")}
-    tile = np.zeros((2, 2, 2), np.uint16)
-    with pytest.raises(ValueError, match="no network for 1 references"):
-        torch_tiles.encode(PlaneModel(SMALL, tensors), [tile], np.array(ONE[:2]), 15)
+    with pytest.raises(ModelError, match="a tensor net1"):
+        PlaneModel(SMALL, tensors)
