@@ -39,14 +39,13 @@ class Prepared(NamedTuple):
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
     """Numbers of an array as `encode` takes it: luma and chroma of RGB that was a JPEG; None if all are the same."""
-    numbers, scale, m = samples.reduce(array)
-    if m == 0:
+    if array.min() == array.max():
         return None
     if axes.channel is not None and array.shape[axes.channel] == 3 and array.dtype.str == "|u1":
         planes = colour.to_ycbcr(np.asarray(array), axes.channel)
         if planes is not None:
             return Prepared(planes.astype(np.uint16), samples.Scale(0, 1), 255, axes.channel)
-    return Prepared(numbers, scale, m, None)
+    return Prepared(*samples.reduce(array), None)
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:

@@ -20,8 +20,8 @@ from .products import (
 from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, OUTPUTS
 
 MU, MY = MARGIN_U, MARGIN_Y
-ZERO, LEAST, MOST = np.int32(0), np.int32(-127), np.int32(127)
-F0, F1, HALF, QUARTER, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.25, 0.0625))
+ZERO = np.int32(0)
+F0, F1, HALF, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.0625))
 C256 = np.float32(256)
 
 

@@ -229,11 +229,6 @@ def _scalar(name: str, function: Any, count: int) -> Any:
     return intrinsic(scope[name])
 
 
-def _clamp(builder: Any, v: Any, low: Any, high: Any) -> Any:
-    v = builder.select(builder.icmp_signed(">", v, low), v, low)
-    return builder.select(builder.icmp_signed("<", v, high), v, high)
-
-
 def _absolute(builder: Any, v: Any) -> Any:
     return builder.select(builder.icmp_signed("<", v, _I32(0)), builder.sub(_I32(0), v), v)
 
@@ -243,10 +238,8 @@ def _word(builder: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     return builder.or_(low, builder.or_(builder.shl(c, _I32(16)), builder.shl(d, _I32(24))))
 
 
-clamp32 = _scalar("clamp32", _clamp, 3)
 absolute32 = _scalar("absolute32", _absolute, 1)
 add32 = _scalar("add32", lambda builder, a, b: builder.add(a, b), 2)
-shift32 = _scalar("shift32", lambda builder, a, by: builder.ashr(a, by), 2)
 times32 = _scalar("times32", lambda builder, a, b: builder.mul(a, b), 2)
 word32 = _scalar("word32", _word, 4)
 """Four bytes in a word."""
