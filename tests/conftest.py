@@ -2,6 +2,8 @@
 law holds.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,3 +26,12 @@ def codec_class(request: pytest.FixtureRequest) -> Any:
 def serializer_class(request: pytest.FixtureRequest) -> Any:
     """Each serializer of Zarr format 3."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the package finds models."""
+    path = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMCODECS_BITSWAP_MODELS", str(path))
+        yield path

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,15 +26,6 @@ from reference_model import FrameError
 from strategies import assert_identical
 
 Array = NDArray[Any]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the package finds models."""
-    path = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMCODECS_BITSWAP_MODELS", str(path))
-        yield path
 
 
 class Seen:

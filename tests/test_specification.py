@@ -3,7 +3,6 @@ package makes decode there, and frames made there decode in the package.
 """
 
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,6 @@ from test_reference_decoder import encode, smooth
 
 CODECS = {1: "bit_swap", 2: "bb_ans"}
 SIDES = (5, 7)  # of the patches of every vae
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the package finds models."""
-    path = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMCODECS_BITSWAP_MODELS", str(path))
-        yield path
 
 
 def frame_of(path: Path, array: NDArray[Any], codec: str, lanes: int) -> tuple[bytes, set[int]]:
