@@ -165,6 +165,7 @@ class Known(NamedTuple):
 
 
 def log8(s: Ints) -> Ints:
+    s = s.astype(np.float32).astype(np.int64)
     e = np.array([int(each).bit_length() - 1 for each in s], np.int64)
     return 8 * e + ((s << 3) >> e) - 8
 
@@ -448,5 +449,7 @@ def decode_plane(model: PlaneModel, pop: Pop, known: list[Known], h: int, w: int
 
 def pop_values(pop: Pop, buckets: Buckets) -> Ints:
     symbols = pop(buckets).tolist()
-    places = pop(Bits([buckets.bits(s) for s in symbols])).tolist()
-    return np.array([buckets.low(i, s) + place for i, (s, place) in enumerate(zip(symbols, places, strict=True))])
+    upper = pop(Bits([max(buckets.bits(s) - 16, 0) for s in symbols])).tolist()
+    lower = pop(Bits([min(buckets.bits(s), 16) for s in symbols])).tolist()
+    numbers = zip(symbols, upper, lower, strict=True)
+    return np.array([buckets.low(i, s) + (high << 16) + low for i, (s, high, low) in enumerate(numbers)])

@@ -19,7 +19,8 @@ from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
 
-Planes = NDArray[np.uint16]
+Planes = NDArray[np.uint16] | NDArray[np.uint32]
+"""Numbers 0 .. m, uint16 if m is below 2^16."""
 
 
 class Message(NamedTuple):
@@ -61,9 +62,9 @@ class Order:
         return np.moveaxis(array, (self.y, self.x), (-2, -1))
 
     def planes(self, array: NDArray[Any]) -> Planes:
-        """uint16 (P, H, W), in the order in which they are coded."""
+        """The planes (P, H, W), in the order in which they are coded."""
         moved = self._moved(array)
-        return np.ascontiguousarray(moved.reshape(-1, *moved.shape[-2:]), np.uint16)
+        return np.ascontiguousarray(moved.reshape(-1, *moved.shape[-2:]))
 
     def array(self, planes: Planes, shape: tuple[int, ...]) -> Planes:
         """Inverse of `planes`."""
@@ -113,8 +114,8 @@ _own = threading.local()
 
 
 def code(
-    decode: bool, model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int, heads: NDArray[np.uint64],
-    tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
+    decode: bool, model: PlaneModel, tile: NDArray[np.int32], references: NDArray[np.int64], m: int,
+    heads: NDArray[np.uint64], tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with memory for it."""
@@ -187,7 +188,7 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
     """Messages of the tiles of planes (P, H, W) of 0 .. m."""
 
     def one(part: tuple[slice, slice]) -> Message:
-        tile = np.ascontiguousarray(planes[:, part[0], part[1]])
+        tile = np.ascontiguousarray(planes[:, part[0], part[1]], np.int32)
         if not compiles():
             from .torch_tiles import encode
 
@@ -201,11 +202,12 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
 
 def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
     """Bits of a tile (P, h, w) under the integer model: the sum of -log2 of what each interval takes of 2^16."""
+    tile = np.ascontiguousarray(tile, np.int32)
     heads, tail = empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
     noted, lows = np.empty(tile.size, np.uint32), np.zeros(tile.size if m >= 16 else 0, np.uint32)
     code(False, model, tile, references, m, heads, tail, 0, notes=(noted, lows))
     freq = (noted >> np.uint32(16)).astype(np.float64) + 1
-    return float((16 - np.log2(freq)).sum() + (lows & np.uint32(15)).sum())
+    return float((16 - np.log2(freq)).sum() + (lows & np.uint32(31)).sum())
 
 
 def decode(
@@ -218,11 +220,11 @@ def decode(
     FormatError
         A message is too short, has something left, or holds what cannot be.
     """
-    planes = np.empty(shape, np.uint16)
+    planes: Planes = np.empty(shape, np.uint16 if m < 1 << 16 else np.uint32)
 
     def one(work: tuple[tuple[slice, slice], Message]) -> None:
         (rows, columns), message = work
-        tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.uint16)
+        tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.int32)
         if not compiles():
             from .torch_tiles import decode
 

@@ -27,7 +27,7 @@ C256 = np.float32(256)
 
 @part
 def log8(s):
-    """8 times the binary logarithm of s >= 1, evenly spaced in each octave, rounded down."""
+    """8 times the binary logarithm of f32(s), s >= 1, evenly spaced in each octave, rounded down."""
     return (np.float32(s).view(np.int32) >> 20) - 1016
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .coder import code
+from .coder import Planes, code
 from .model import PlaneModel
 from .tables import REFERENCES
 
@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 def observe(
     model: PlaneModel,
-    planes: NDArray[np.uint16],
+    planes: Planes,
     references: NDArray[np.int64],
     m: int,
     share: float,
@@ -39,7 +39,8 @@ def observe(
     if average is None:
         average = np.zeros((REFERENCES + 1, len(model.targets[0]) + 1))
     heads, tail = np.full(1, 1 << 24, np.uint64), np.zeros(1, np.uint8)
-    code(False, model, planes, references, m, heads, tail, 0, (seen, told, chosen, average))
+    tile = np.ascontiguousarray(planes, np.int32)
+    code(False, model, tile, references, m, heads, tail, 0, (seen, told, chosen, average))
     return [
         Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32))
         for k in (told[:, 0] == R for R in range(REFERENCES + 1))

@@ -13,6 +13,8 @@ OUTPUTS = 8
 """Outputs of a layer that are computed at a time: widths are multiples of it."""
 REFERENCES = 2
 """Most reference planes of a plane."""
+MOST = (1 << 22) - 1
+"""Largest number that can be coded."""
 
 OWN = (
     (0, -1), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-2, -1), (-2, 1), (-2, 2), (-2, -2), (0, -3), (-3, 0),

@@ -18,7 +18,7 @@ from .least_squares import learn, predict, solve
 from .mixtures import bits_of, bucket_of, edge_of, eight, find, mixture, pop_update, push
 from .network import blend_predictions, inputs, log8, magnitudes, network, pack
 from .products import double_less, note_pairs
-from .tables import BLOCK, CLIP, INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, WEIGHT_BITS
+from .tables import BLOCK, CLIP, INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, C256 = np.float32(0), np.float32(256)
@@ -111,7 +111,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
         mean, slope, floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
-        """Code the tile's planes (P, h, w), uint16 of 0 .. m, in order; filled in place when decoding.
+        """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
         Returns the length of the tail; -1 if it was too short, -2 if a sample came out above m. With `chosen` of the
         shape of the planes nothing is coded: inputs of pixels whose row is not -1 go to `seen`, what else is known to
@@ -131,7 +131,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         base, blend, q, centre, values = bases[0], rows[0], rows[1], rows[2], rows[3]
         num, den, stat = floats[0], floats[1], floats[2]
         for s in range(len(edges)):  # what is beyond the last is above all samples
-            edges[s] = edge_of(s, half) if s <= alphabet else 1 << 20
+            edges[s] = edge_of(s, half) if s <= alphabet else MOST + 1
         level = np.float32(127.5) / np.float32(m)
         done = 0
         place = length
@@ -210,18 +210,21 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         if place < 0:
                             return -1
                     for i in range(lo, hi):
-                        d = centre[i] + edges[picked[i]]
-                        bits = bits_of(picked[i], half)
-                        if bits > 0:
-                            lane = (i - lo) % L
-                            r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
-                            place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
-                            if place < 0:
-                                return -1
-                            d += r
-                        if d < 0 or d > m:
+                        values[i] = centre[i] + edges[picked[i]]
+                    for low in (16, 0):
+                        for i in range(lo, hi if m >> low >= 16 else lo):
+                            bits = min(max(bits_of(picked[i], half) - low, 0), 16)
+                            if bits > 0:
+                                lane = (i - lo) % L
+                                r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
+                                place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
+                                if place < 0:
+                                    return -1
+                                values[i] += r << low
+                    for i in range(lo, hi):
+                        if values[i] < 0 or values[i] > m:
                             return -2
-                        planes[p, ya + i, u - 2 * (ya + i)] = d
+                        planes[p, ya + i, u - 2 * (ya + i)] = values[i]
                 elif not dump:
                     for i in range(lo, hi):
                         x = np.int64(planes[p, ya + i, u - 2 * (ya + i)]) - centre[i]
@@ -230,7 +233,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         begin = np.int64(out[0])
                         noted[done + i - lo] = np.uint32(begin | (np.int64(out[1]) - begin - 1) << 16)
                         if deep:
-                            lows[done + i - lo] = np.uint32((x - edges[s]) << 4 | bits_of(s, half))
+                            lows[done + i - lo] = np.uint32((x - edges[s]) << 5 | bits_of(s, half))
                 done += hi - lo
                 settle(G, R, V, n, u, ya, lo, hi, planes[p], errors[p], pred, blend, base, X, values)
                 pad_front(G, u, h, w, R, V)
@@ -251,12 +254,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
             for u in range(U - 1, -1, -1):
                 count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
                 done -= count
-                if deep:
-                    for i in range(count - 1, -1, -1):
-                        bits = np.int64(lows[done + i] & np.uint32(15))
+                for low in (0, 16):
+                    for i in range(count - 1 if m >> low >= 16 else -1, -1, -1):
+                        bits = min(max(np.int64(lows[done + i] & np.uint32(31)) - low, 0), 16)
                         if bits > 0:
-                            low = np.int64(lows[done + i] >> np.uint32(4))
-                            place = push(heads, i % L, tail, place, low << (16 - bits), 1 << (16 - bits))
+                            number = np.int64(lows[done + i] >> np.uint32(5)) >> low & ((1 << bits) - 1)
+                            place = push(heads, i % L, tail, place, number << (16 - bits), 1 << (16 - bits))
                 for i in range(count - 1, -1, -1):
                     begin = np.int64(noted[done + i] & np.uint32(65535))
                     place = push(heads, i % L, tail, place, begin, np.int64(noted[done + i] >> np.uint32(16)) + 1)

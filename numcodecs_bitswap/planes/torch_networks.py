@@ -137,7 +137,7 @@ class Network:
 
 
 def log8(s: Tensor) -> Tensor:
-    """8 times the binary logarithm of s >= 1, int32, evenly spaced in each octave, rounded down."""
+    """8 times the binary logarithm of f32(s), s >= 1, int32, evenly spaced in each octave, rounded down."""
     return (s.float().view(torch.int32) >> 20) - 1016
 
 
@@ -222,7 +222,7 @@ class Looks:
             errors = errors.reshape(len(q), -1, len(AROUND), q.shape[2])
             others = X.index_select(1, around.seen_other).view(len(q), -1, SEEN_OTHER, q.shape[2])
             total = errors.abs().sum(2, keepdim=True, dtype=torch.int32)
-            log = log8((13 * total >> 6) + LEAST_SCALE)
+            log = log8((13 * total.long() >> 6).int() + LEAST_SCALE)
             wide = self.inverse[log] * 256
             each = [_relative(log, q[:, None], 2), _squash(others, wide), _squash(errors, wide * 0.0625)]
             parts.append(torch.cat(each, 2).flatten(1, 2))

@@ -33,12 +33,12 @@ def encode(
     Parameters
     ----------
     model : PlaneModel
-    tiles : list of uint16 arrays, shape (P, h, w)
+    tiles : list of integer arrays, shape (P, h, w)
         All of one shape; samples are 0 .. m.
     references : int64 array, shape (P, R)
         Reference planes of each plane, -1 behind the last.
     m : int
-        Largest sample, 0 .. 65535.
+        Largest sample, 0 .. `tables.MOST`.
     device : str
         Where to do it.
 
@@ -77,7 +77,7 @@ def decode(
 
     Returns
     -------
-    list of uint16 arrays, shape (P, h, w)
+    list of int32 arrays, shape (P, h, w)
 
     Raises
     ------
@@ -93,7 +93,7 @@ def decode(
     empty = torch.from_numpy(empty_heads(count).astype(np.int64)).to(device)
     if coder.stack.size.any() or (coder.stack.heads != empty).any():
         raise FormatError("the message is not empty after its last symbol: the frame was altered")
-    return list(planes.to(torch.int32).cpu().numpy().astype(np.uint16))
+    return list(planes.cpu().numpy())
 
 
 class _Coder(Protocol):
@@ -130,9 +130,11 @@ class _Encoder:
         s = buckets.of(d)
         ends = mixture.cumulative(torch.stack([s, s + 1], 2))
         self._note(ends[..., 0], ends[..., 1] - ends[..., 0])
-        if self.m >= 16:
-            freq = 1 << (16 - buckets.bits[s])
-            self._note((d - buckets.edges[s]) * freq, freq)
+        bits, number = buckets.bits[s], (d - buckets.edges[s]).long()
+        for low in _parts(self.m):
+            part = (bits - low).clamp(0, 16)
+            freq = 1 << (16 - part)
+            self._note((number >> low & (1 << part) - 1) * freq, freq)
         return values
 
     def _note(self, start: Tensor, freq: Tensor) -> None:
@@ -177,14 +179,14 @@ class _Decoder:
             found.append(s[..., 0])
         s = torch.cat(found, 1)
         values = mixture.centre + buckets.edges[s]
-        if self.m >= 16:
-            bits, low = 16 - buckets.bits[s], []
+        for low in _parts(self.m):
+            bits, numbers = 16 - (buckets.bits[s] - low).clamp(0, 16), []
             for i in range(0, table.shape[1], L):
                 shift = bits[:, i : i + L]
                 r = stack.peek(shift.shape[1]) >> shift
                 stack.pop_row(r << shift, 1 << shift)
-                low.append(r)
-            values = values + torch.cat(low, 1).int()
+                numbers.append(r)
+            values = values + (torch.cat(numbers, 1).int() << low)
         self.wrong |= ((values < 0) | (values > self.m)).any()
         return values.clamp(0, self.m)
 
@@ -193,6 +195,11 @@ class _Decoder:
         self.stack.check_size()
         if self.wrong.any():
             raise FormatError("a sample beyond the largest: the frame was altered or made with other weights")
+
+
+def _parts(m: int) -> list[int]:
+    """The first of the low bits that each block of them holds, in pop order."""
+    return [low for low in (16, 0) if m >> low >= 16]
 
 
 def _code(
