@@ -16,7 +16,7 @@ def _class(d: float) -> int:
 
 SIGMOIDS, LIGHTS = SIGMOID.astype(np.int32), WEIGHT.astype(np.int32)
 STRIDES = np.array([max(1, round(2 * _class(30 / slope) / 7)) for slope in SLOPE], np.int32)
-"""Buckets from one edge of a window to the next, by the scale, 12 / SLOPE levels: most of a logistic is in its window."""
+"""Buckets from one edge of a window to the next, by the scale, 12 / SLOPE levels: most of a logistic is in it."""
 HEAD_MIN = np.uint64(1 << 24)
 
 

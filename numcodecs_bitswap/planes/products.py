@@ -242,42 +242,6 @@ word32 = _scalar("word32", _word, 4)
 
 
 @intrinsic
-def add_scaled(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
-    """out[i] += factor * row[i] for 8 count float32 at addresses: product and sum rounded once each."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, row, factor, count = arguments
-        factors = spread(builder, factor, 8)
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
-            to = builder.add(out, at)
-            product = builder.fmul(factors, load(builder, builder.add(row, at), EIGHT_FLOATS))
-            store(builder, builder.fadd(load(builder, to, EIGHT_FLOATS), product), to)
-        return context.get_dummy_value()
-
-    return types.void(ADDRESS, ADDRESS, types.float32, ADDRESS), generate
-
-
-@intrinsic
-def add_two_scaled(typing: Any, out: Any, row: Any, factor: Any, row2: Any, factor2: Any, count: Any) -> Any:
-    """As `add_scaled` of one row and then of another."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, row, factor, row2, factor2, count = arguments
-        first, second = spread(builder, factor, 8), spread(builder, factor2, 8)
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
-            to = builder.add(out, at)
-            product = builder.fmul(first, load(builder, builder.add(row, at), EIGHT_FLOATS))
-            total = builder.fadd(load(builder, to, EIGHT_FLOATS), product)
-            product = builder.fmul(second, load(builder, builder.add(row2, at), EIGHT_FLOATS))
-            store(builder, builder.fadd(total, product), to)
-        return context.get_dummy_value()
-
-    return types.void(ADDRESS, ADDRESS, types.float32, ADDRESS, types.float32, ADDRESS), generate
-
-
-@intrinsic
 def decay_and_add(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
     """out[i] = out[i] * factor + row[i], float32 and int32."""
 

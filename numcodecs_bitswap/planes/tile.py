@@ -104,7 +104,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
-        mean, slope, floats, acc, picked, edges, out, window, noted, lows, seen, told, chosen, average,
+        mean, slope, floats, floats8, acc, picked, edges, out, window, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -157,20 +157,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             learn(XP, b, n_words, n, size, lams, A, S)
                         for v in range(V):
                             if (u // BL) % period[v] == 0:
-                                for b in range(ya // BL, min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1):
+                                end = min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1
+                                for b in range(ya // BL, end, 8):
                                     solve(
-                                        S[v],
-                                        v,
-                                        b,
-                                        NB,
-                                        size[v],
-                                        lamv[v],
-                                        reach[v],
-                                        ridges[v],
-                                        targets[R],
-                                        C,
-                                        weights[v, b],
-                                    )
+                                        S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], targets[R], C,
+                                        floats8, weights,
+                                    )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
