@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,9 +23,9 @@ from PIL import Image
 from numcodecs_bitswap import colour
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
 from numcodecs_bitswap.planes.observe import Rows, observe
-from numcodecs_bitswap.planes.tables import REFERENCES, WEIGHT_BITS
+from numcodecs_bitswap.planes.tables import MOST, REFERENCES, WEIGHT_BITS
 from numcodecs_bitswap.train.export import write_tensors
-from numcodecs_bitswap.train.planes import fit, integer_tensors
+from numcodecs_bitswap.train.planes import fit, integer_tensors, new_nets, take_tensors
 
 RGB = np.array([[-1, -1], [0, -1], [1, 0]], np.int64)
 STACKS = (
@@ -98,7 +99,12 @@ def stacks(data: Path) -> Iterator[Array]:
         yield a[: len(a) // 2]
     a = np.moveaxis(np.load(data / "science/mri_structural_i16.npz")["a"], -1, 0)
     yield a[: len(a) // 2]
-    yield np.load(data / "nd/ms_sentinel2_f64.npz")["a"][:, :100]
+    yield np.load(data / "nd/ms_sentinel2_f64.npz")["a"][:, :100].astype(np.int32)
+    yield fixed_point(np.load(data / "nd/f32_ccsm_trefht.npz")["a"][:35])
+    yield fixed_point(np.load(data / "nd/f32_ndvi_s2.npz")["a"][:22])
+    for levels in np.load(data / "nd/f32_era5_levels.npz")["a"][:, :5].transpose(0, 3, 1, 2, 4, 5):
+        for fields in levels:
+            yield fixed_point(fields)
     yield np.load(data / "nd/sst_ostia_i16.npz")["a"][:, :, :720]
     yield np.load(data / "science/astro_ccd_u16.npz")["a"][None, :520]
     for scene in ("LC80460282016177LGN00", "LC80100202015018LGN00"):
@@ -106,18 +112,23 @@ def stacks(data: Path) -> Iterator[Array]:
         yield np.stack([band[320:800, 320:1280] for band in bands])
 
 
+def fixed_point(a: Array) -> Array:
+    """Real numbers as float64 of 0 .. 2^21, to be rounded later."""
+    return (a.astype(np.float64) - a.min()) * (2.0**21 / (float(a.max()) - float(a.min())))
+
+
 def some_planes(a: Array) -> tuple[Array, Array]:
-    """Up to four neighbouring planes and their references: one or two before along each leading axis."""
+    """Up to five neighbouring planes and their references: up to three before along an axis, or one along each."""
     if a.ndim == 3:
-        z = rng.integers(max(1, len(a) - 3))
-        planes = a[z : z + 4]
-        refer = [[k - 1, k - 2 if k > 1 else -1] for k in range(len(planes))]
+        z = rng.integers(max(1, len(a) - 4))
+        planes = a[z : z + 5]
+        refer = [[max(k - d, -1) for d in (1, 2, 3)] for k in range(len(planes))]
     else:
         t, c = (rng.integers(max(1, n - 1)) for n in a.shape[:2])
         part = a[t : t + 2, c : c + 2]
         row, planes = part.shape[1], part.reshape(-1, *a.shape[-2:])
         found = [[*([k - row] if k >= row else []), *([k - 1] if k % row else [])] for k in range(len(planes))]
-        refer = [[*each, -1, -1][:2] for each in found]
+        refer = [[*each, -1, -1, -1][:REFERENCES] for each in found]
     return planes, np.array(refer, np.int64)
 
 
@@ -128,7 +139,9 @@ def stack_tile(a: Array) -> Tile | None:
     if rng.random() < 0.15:
         b = b[:, : b.shape[1] // 2 * 2, : b.shape[2] // 2 * 2]
         b = (b[:, ::2, ::2] + b[:, 1::2, ::2] + b[:, ::2, 1::2] + b[:, 1::2, 1::2]) / rng.choice([1, 2, 4])
-    if rng.random() < 0.25:
+    if a.dtype.kind == "f":
+        b = b * np.exp2(rng.uniform(-13, 1))
+    elif rng.random() < 0.25:
         b = b * np.exp2(rng.uniform(-3, 3))
     if rng.random() < 0.15:
         b = b + rng.normal(0, 1, b.shape) * rng.choice([0.5, 1, 3, 10, 30])
@@ -141,11 +154,11 @@ def stack_tile(a: Array) -> Tile | None:
     x = np.round(b).astype(np.int64)
     x -= x.min()
     x //= max(int(np.gcd.reduce(x, axis=None)), 1)
-    if (m := int(x.max())) > 65535:
-        x, m = x * 65535 // m, 65535
+    if (m := int(x.max())) > MOST:
+        x, m = x * MOST // m, MOST
     kind = rng.random()
-    if kind < 0.4:  # one reference at most, or none
-        refer = np.where(np.arange(2)[None] < (1 if kind < 0.3 else 0), refer, -1)
+    if kind < 0.6:  # two references at most, one, or none
+        refer = np.where(np.arange(REFERENCES)[None] < (2 if kind < 0.25 else 1 if kind < 0.5 else 0), refer, -1)
     return (x, refer, m) if m else None
 
 
@@ -158,7 +171,7 @@ def rows_of(
     found: list[list[Rows]] = [[] for _ in range(REFERENCES + 1)]
     for tile, share in source():
         if tile is not None:
-            planes = np.ascontiguousarray(tile[0], np.uint16)
+            planes = np.ascontiguousarray(tile[0], np.int32)
             for rows, new in zip(found, observe(model, planes, *tile[1:], share, rng, average), strict=True):
                 rows.append(new)
     targets = {
@@ -175,6 +188,7 @@ def main() -> None:
     parser.add_argument("name", choices=["photo-v1", "universal-v1"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--minutes", type=float, default=13)
+    parser.add_argument("--start", type=Path, help="a model file of the same architecture to start from")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -193,7 +207,10 @@ def main() -> None:
     _, targets = rows_of(lambda: source(True), tensors)
     rows, _ = rows_of(lambda: source(False), tensors | targets)
     print([len(each.x) for each in rows], "rows", flush=True)
-    nets = fit(DEFAULT, rows, options.minutes, say=lambda text: print(text, flush=True))
+    nets = new_nets(DEFAULT)
+    if options.start:
+        take_tensors(nets, safetensors.numpy.load_file(options.start))
+    nets = fit(DEFAULT, rows, options.minutes, nets=nets, say=lambda text: print(text, flush=True))
     options.out.mkdir(parents=True, exist_ok=True)
     arch = DEFAULT | {"kind": "planes", "format": 1}
     about = f"python models/planes.py {options.name} DATA --minutes {options.minutes:g}"

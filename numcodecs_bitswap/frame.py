@@ -26,7 +26,7 @@ VERSION = 1
 CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
-MOST_REFERENCES = 2
+MOST_REFERENCES = 3
 SAMPLES_LOG2 = 19
 """Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
 LARGEST = 1 << 62

@@ -19,6 +19,7 @@ from .patches import Axes
 from .planes import coder
 from .planes.coder import Order
 from .planes.model import PlaneModel
+from .planes.tables import REFERENCES
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
@@ -150,7 +151,7 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     if axes.channel is not None and shape[axes.channel] == 3 and not luma:
         permuted, permutation = axes.channel, GREEN_FIRST
     near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
-    found = [[(axis, 1), (axis, 2)] if shape[axis] > 2 else [(axis, 1)] for axis in near]
+    found = [[(axis, distance) for distance in range(1, min(shape[axis], REFERENCES + 1))] for axis in near]
     found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
     found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
     found += [[]]

@@ -84,7 +84,7 @@ class PlaneModel:
             require(self.mixtures in range(1, 8), "mixtures 1..7")
             self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}
             self.targets: list[Ints] = []
-            for R in range(3):
+            for R in range(4):
                 inputs, width, K = 23 + 8 * V + 14 * R, self.width, self.mixtures
                 self.read_layer(f"net{R}.in", inputs, width)
                 for k in range(self.blocks):

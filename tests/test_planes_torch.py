@@ -25,6 +25,7 @@ UNEVEN = {
 }  # fmt: skip
 ARCHS = {"small": SMALL, "default": DEFAULT, "uneven": UNEVEN}
 NONE, ONE, TWO = [[-1, -1]] * 4, [[-1], [0], [1], [0]], [[-1, -1], [0, -1], [1, 0], [0, 2]]
+THREE = [[-1, -1, -1], [0, -1, -1], [1, 0, -1], [2, 1, 0]]
 LEVELS = [1, 15, 16, 255, 4095, 65535]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -50,7 +51,7 @@ def model_of(arch: str, seed: int, kind: str = "plain") -> PlaneModel:
         elif kind != "plain" and name.endswith(".b"):
             most = 2**28 if kind == "wild" else 1 << 15
             tensors[name] = tensor // 2 + rng.integers(-most // 2, most // 2, tensor.shape).astype(np.int32)
-    for R in range(3):
+    for R in range(4):
         n = PlaneModel(ARCHS[arch], random_tensors(ARCHS[arch])).orders[R]
         tensors[f"target{R}"] = rng.integers(-3000, 9000, n).astype(np.int32)
     return PlaneModel(ARCHS[arch], tensors)
@@ -108,6 +109,8 @@ def check(
         ((2, 30, 3), ONE, 65535, 2, "default", "wild"),
         ((2, 18, 20), ONE, 65536, 5, "default", "plain"),
         ((3, 20, 24), TWO, 2**22 - 1, 5, "default", "plain"),
+        ((4, 20, 24), THREE, 4095, 5, "default", "plain"),
+        ((4, 11, 12), THREE, 2**22 - 1, 5, "uneven", "wild"),
         ((3, 20, 24), TWO, 2**22 - 1, 5, "small", "wild"),
     ],
 )
@@ -130,8 +133,8 @@ def test_several_lanes(device: str) -> None:
 @settings(max_examples=20)
 @given(data=st.data())
 def test_any_small_tile(data: st.DataObject) -> None:
-    P, h, w = (data.draw(st.integers(1, most)) for most in (3, 11, 11))
-    refer = data.draw(st.sampled_from([NONE, ONE, TWO]))
+    P, h, w = (data.draw(st.integers(1, most)) for most in (4, 11, 11))
+    refer = data.draw(st.sampled_from([NONE, ONE, TWO, THREE]))
     m = data.draw(st.sampled_from(LEVELS) | st.integers(0, 2**22 - 1))
     arch, kind = data.draw(st.sampled_from(list(ARCHS))), data.draw(st.sampled_from(["plain", "strong", "wild"]))
     contents = data.draw(st.lists(st.sampled_from(CONTENTS), min_size=1, max_size=3))

@@ -11,7 +11,7 @@ BLOCK = 8
 """Sides, in u and in y, of the blocks over which statistics are summed and for which weights are solved."""
 OUTPUTS = 8
 """Outputs of a layer that are computed at a time: widths are multiples of it."""
-REFERENCES = 2
+REFERENCES = 3
 """Most reference planes of a plane."""
 MOST = (1 << 22) - 1
 """Largest number that can be coded."""

@@ -104,7 +104,7 @@ def bits(y: Tensor, K: int, blend: Tensor, q: Tensor, x: Tensor, m: Tensor) -> T
     off, s, logits = y[:, :K], y[:, K : 2 * K], y[:, 2 * K :] / OCTAVE
     log_s = (2 * q[:, None] + s).clamp(0, 447) / OCTAVE
     inverse = torch.exp(-log_s)
-    d = (32 * x - blend)[:, None] - off.clamp(-8192, 8192) * scale / 64
+    d = (32 * x - blend).float()[:, None] - off.clamp(-8192, 8192) * scale / 64
     upper, lower = (d + 16) * inverse, (d - 16) * inverse
     # The difference of two logistic functions, without cancellation far from the mean.
     flip = d > 0
@@ -226,7 +226,7 @@ def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True) 
     """Bits of some rows."""
     n = net.first.weight.shape[1]
     u = torch.from_numpy(rows.inputs[index, :n]).float()
-    blend, x, m = (torch.from_numpy(each[index]).float() for each in (rows.blend, rows.x, rows.m))
+    blend, x, m = (torch.from_numpy(each[index]) for each in (rows.blend, rows.x, rows.m))
     return bits(net(u, quantised), net.K, blend, torch.from_numpy(rows.q[index]).long(), x, m)
 
 
