@@ -121,6 +121,8 @@ def code(
     """Run the kernel, `tile.code_tile`, with memory for it."""
     from .tile import code_tile  # reads numba
 
+    if references.shape[1] > REFERENCES:
+        raise ValueError(f"at most {REFERENCES} reference planes")
     h, w = tile.shape[1:]
     key = model, h, w  # a model is the same as itself only
     if getattr(_own, "key", None) != key:
