@@ -157,13 +157,14 @@ def _load(entry: Entry, device: str) -> Loaded:
         from .planes.model import PlaneModel
 
         net = PlaneModel(arch, tensors)
-    else:  # these import torch
+    else:
         from .nets.flow import FlowModel
         from .nets.hierarchy import BitSwapModel
         from .nets.vae import VaeModel
+        from .backends import for_device
 
         kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, device)
+        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 

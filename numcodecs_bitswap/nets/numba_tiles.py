@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import FEATURES
-from .torch_ops import WIDE
+from .units import WIDE
 
 OFFSET = 128
 """Of activations."""

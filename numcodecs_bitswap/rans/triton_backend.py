@@ -20,9 +20,10 @@ from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
 from .distribution import Distribution, Native, Shiftable
-from .message import IMPOSSIBLE, LEAST_HEAD, SHORT, check_symbols
+from .message import check_symbols
 from .torch_backend import TorchStack
 from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
+from .words import IMPOSSIBLE, LEAST_HEAD, SHORT
 
 LANES = 1024
 """Messages of more lanes are left to the torch backend: a program's heads are to stay in registers."""
@@ -51,7 +52,6 @@ class TritonStack(TorchStack):
     """
 
     defers = True
-    takes_loops = False
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
         super().__init__(heads, tail, size)
