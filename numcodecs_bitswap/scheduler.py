@@ -232,7 +232,7 @@ def device() -> str:
 
 def _cuda() -> bool:
     """Whether torch sees a CUDA device. torch, which takes seconds to import, is only asked where it may say yes."""
-    if "torch" not in sys.modules and not (_torch_has_cuda() and _driver()):
+    if sys.modules.get("torch") is None and not (_torch_has_cuda() and _driver()):
         return False
     import torch
 
