@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numcodecs_bitswap.bitsback.lbb_variants import VARIANTS
+from numcodecs_bitswap.nets.smooth_flow import SmoothFlow
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,9 +28,7 @@ from benchmarks.lbb_starts import PATCH_MODEL, initial_bits, starts
 from benchmarks.paper_report import Beside, Report, Table, published
 from numcodecs_bitswap.bitsback import local_bits_back
 from numcodecs_bitswap.bitsback.bound import flow_bits
-from numcodecs_bitswap.bitsback.lbb_variants import VARIANTS
 from numcodecs_bitswap.nets.flow import FlowModel
-from numcodecs_bitswap.nets.smooth_flow import SmoothFlow
 from numcodecs_bitswap.train.data import list_images, random_crop, read_image
 
 SIDE = 32

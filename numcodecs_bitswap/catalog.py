@@ -152,16 +152,18 @@ def _load(entry: Entry, device: str) -> Loaded:
         arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+    from .backends import check_planes, for_device
+
     net: Any
     if arch.get("kind") == "planes":
         from .planes.model import PlaneModel
 
+        check_planes()
         net = PlaneModel(arch, tensors)
     else:
         from .nets.flow import FlowModel
         from .nets.hierarchy import BitSwapModel
         from .nets.vae import VaeModel
-        from .backends import for_device
 
         kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
         net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))

@@ -13,7 +13,7 @@ FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(
 """Of the CPU that numba compiles for, as LLVM writes them: +avx2."""
 
 
-COMPILES = not config.DISABLE_JIT
+COMPILES = not config.DISABLE_JIT  # type: ignore[attr-defined]
 """Whether numba compiles at all: with NUMBA_DISABLE_JIT it does not."""
 
 

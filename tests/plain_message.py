@@ -151,8 +151,9 @@ class TorchMessage:
 def triton_stack(words: list[Words]) -> Stack:
     """Triton's, in its interpreter."""
     from numcodecs_bitswap.rans.triton_backend import TritonStack
+    from numcodecs_bitswap.symbols.triton_forms import form
 
-    return TritonStack.unflatten(words, "cpu")
+    return TritonStack.with_forms(words, "cpu", form)
 
 
 STACKS: dict[str, Callable[[list[Words]], Stack]] = {

@@ -108,9 +108,7 @@ def compiled_loop(functions: Functions) -> Callable[..., None]:
 def native_cum(distribution: Distribution, symbols: list[int]) -> list[int]:
     native = distribution.native()
     out = np.empty(len(symbols), np.int64)
-    compiled_loop(native.functions)(
-        np.array(symbols), out, *native.fields, native.constants, distribution.components
-    )
+    compiled_loop(native.functions)(np.array(symbols), out, *native.fields, native.constants, distribution.components)
     return out.tolist()
 
 

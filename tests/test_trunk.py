@@ -27,9 +27,7 @@ def networks() -> tuple[Trunk, Trunk]:
 
 @given(st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), st.integers(1, 60), st.integers(0, 2**32))
 @settings(max_examples=40)
-def test_slabs_change_nothing(
-    networks: tuple[Trunk, Trunk], shape: tuple[int, int, int], slab: int, seed: int
-) -> None:
+def test_slabs_change_nothing(networks: tuple[Trunk, Trunk], shape: tuple[int, int, int], slab: int, seed: int) -> None:
     u = np.zeros((*shape, aligned(INPUTS)), np.int8)
     u[..., :INPUTS] = np.random.default_rng(seed).integers(-127, 128, (*shape, INPUTS), np.int8)
     whole, layers = networks

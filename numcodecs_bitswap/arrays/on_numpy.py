@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Shape
+from .base import Arrays, Shape
 
 
-class NumpyArrays:
+class NumpyArrays(Arrays):
     """See `Arrays`."""
 
     asks = True

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base import Shape
+from .base import Arrays, Shape
 
 
-class TorchArrays:
+class TorchArrays(Arrays):
     """See `Arrays`."""
 
     def __init__(self, device: torch.device) -> None:

@@ -12,9 +12,10 @@ from ..nets.exact import Layer
 from ..nets.numba_networks import Chain, Network
 from ..nets.numba_transforms import CompiledElementwise
 from ..rans.numba_backend import NumbaStack
+from .base import Backend
 
 
-class CpuBackend:
+class CpuBackend(Backend):
     """See `Backend`.
 
     Raises

@@ -1,4 +1,4 @@
-"""torch, on CUDA and, to check the others, on the CPU: products of layers, with Triton's kernels where there are any."""
+"""torch on CUDA and, to check the others, on the CPU: products of layers, with Triton's kernels where there are any."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ from ..nets.torch_layer import Gemm, TorchLayer
 from ..nets.transforms import Elementwise
 from ..rans.message import Stack
 from ..rans.torch_backend import TorchStack
-from ..rans.words import Words
+from .base import Backend
 
 if hasattr(os, "register_at_fork"):
     # After a fork OpenMP's threads are gone, and the child would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """See `Backend`.
 
     Parameters
@@ -43,17 +43,17 @@ class TorchBackend:
         self._place = torch.device("cpu" if device == "torch" else device)
         self._gemm = gemm
         self.arrays = arrays_on(torch.empty(0, device=self._place).device)
-        stack: Callable[[list[Words], str], Stack] = TorchStack.unflatten
+        stack: Callable[..., Stack] = TorchStack.unflatten
         layers: Any = slabs
         ops: Any = torch_ops
         if device == "cuda" and find_spec("triton") if triton is None else triton:
             from ..nets import triton_ops
             from ..rans.triton_backend import TritonStack
+            from ..symbols.triton_forms import form
 
-            stack, layers, ops = TritonStack.unflatten, triton_ops, triton_ops
+            stack, layers, ops = partial(TritonStack.with_forms, forms=form), triton_ops, triton_ops
         self.stack = partial(stack, device=str(self._place))
-        self._layers = layers
-        self.inputs_a, self.inputs_b, self.mixtures = ops.inputs_a, ops.inputs_b, ops.mixtures
+        self._layers, self._ops = layers, ops
 
     def running(self) -> AbstractContextManager[Any]:
         return torch.inference_mode()
@@ -78,3 +78,17 @@ class TorchBackend:
             return y
 
         return correct
+
+    def inputs_a(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        u, base = self._ops.inputs_a(c)
+        return u, base
+
+    def inputs_b(self, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u, base01, base10 = self._ops.inputs_b(c, d)
+        return u, base01, base10
+
+    def mixtures(
+        self, y: Tensor, first: int, added: Tensor | None, base: Tensor, pixels: Tensor, ch: int, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, means, scales = self._ops.mixtures(y, first, added, base, pixels, ch, k)
+        return logits, means, scales

@@ -7,6 +7,7 @@ of a block by about the same factor, and a few bits for that factor save much mo
 from typing import TypeGuard
 
 import numpy as np
+
 from .. import arrays
 from ..arrays import Array, Arrays
 from ..rans.distribution import Distribution

@@ -84,7 +84,10 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     for layer in reversed(model.layers):
         v = (layers or LAYERS)[layer.role].pop(message, model, layer, v)
     grid = v >> model.steps.value_bits
-    message.refuse((grid < 0) | (grid >= model.levels), "a value popped is no pixel's: the frame was altered or made with other weights")
+    message.refuse(
+        (grid < 0) | (grid >= model.levels),
+        "a value popped is no pixel's: the frame was altered or made with other weights",
+    )
     grid = arrays.of(grid).cast(grid, "int16")
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
     return grid
@@ -164,7 +167,9 @@ def push_noise(message: Message, model: Flow, grid: Array, noise: Array) -> None
     dequantisation, or uniform if the model has no network for it.
     """
     low = model.steps.value_bits - model.bucket_bits
-    message.push(_bits(message, model, low, math.prod(noise.shape)), (noise & ((1 << low) - 1)).reshape(message.batch, -1))
+    message.push(
+        _bits(message, model, low, math.prod(noise.shape)), (noise & ((1 << low) - 1)).reshape(message.batch, -1)
+    )
     if model.bucket_bits:
         push_posterior(message, model.noise_posterior(grid), model.squeeze(noise >> low))
 

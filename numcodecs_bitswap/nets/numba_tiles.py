@@ -1,9 +1,9 @@
 """Int8 products of CELLS cells at a time in a CPU's registers, and what follows them, as parts of compiled loops.
 
-A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), three with AVX2,
-which take activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to a sum is
-taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result fits, it comes
-out exact. Weights are in [-63, 63], so that AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
+A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), three on those
+with AVX2, which take activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to
+a sum is taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result fits,
+it comes out exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
 
 The weights of a layer lie tile by tile: a tile has up to MOST_VECTORS vectors of LANES outputs, or in a wide layer one
 vector each of high and low limbs, and for every 4 inputs the 4 weights of each output.
@@ -69,7 +69,12 @@ def _dot(builder: Any, sums: Any, activations: Any, weights: Any) -> Any:
         return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", _SUMS, sums, activations, weights)
     if AVX2:
         octets, pairs = ir.VectorType(_I8, 4 * LANES), ir.VectorType(_I16, 2 * LANES)
-        both = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, *(builder.bitcast(each, octets) for each in (activations, weights)))
+        both = _call(
+            builder,
+            "llvm.x86.avx2.pmadd.ub.sw",
+            pairs,
+            *(builder.bitcast(each, octets) for each in (activations, weights)),
+        )
         ones = ir.Constant(pairs, [1] * (2 * LANES))
         return builder.add(sums, _call(builder, "llvm.x86.avx2.pmadd.wd", _SUMS, both, ones))
     for k in range(4):

@@ -1,9 +1,9 @@
 """What a distribution hands to the backends. Imports `arrays` only.
 
 All forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, nowhere decreasing. A
-symbol with cum(s) = cum(s + 1) does not occur: it is never popped and cannot be pushed. The vectorised form is for
-torch; the native form is plain Python functions of integers and arrays, for a just-in-time compiler; the Triton form has
-functions of many lanes, on the fields and constants of the native form.
+symbol with cum(s) = cum(s + 1) does not occur: it is never popped and cannot be pushed. The vectorised form works on
+arrays of numpy and of torch; the native form is plain Python functions of integers and arrays, for a just-in-time
+compiler; the Triton form has functions of many lanes, on the fields and constants of the native form.
 """
 
 from collections.abc import Callable
@@ -50,8 +50,6 @@ class Native(NamedTuple):
     """Parameters, (B, n, K) each; K may be 0. Always three: compiled code handles a tuple of arrays slowly."""
     constants: Array
     """What is the same for all symbols, one axis."""
-    triton: Callable[[], TritonFunctions] | None = None
-    """Makes the Triton form, or None if there is none. Called by who has Triton: nothing else needs it."""
     shifts: Array | None = None
     """Of plain bits, contiguous int32 (B, n): r belongs to symbol r >> shift; a shift of 16 is none at all."""
 
@@ -99,7 +97,7 @@ class Distribution(Protocol):
         """
 
     def native(self) -> Native:
-        """The native form, which leads to the Triton form too."""
+        """The native form."""
 
 
 class Values(Distribution, Protocol):

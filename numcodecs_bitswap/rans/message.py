@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array

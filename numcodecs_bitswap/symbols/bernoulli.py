@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .checks import block_shape
 from .tables import tables
 
@@ -49,7 +49,7 @@ class Bernoulli:
         """See `Distribution.native`; each field is the logits."""
         of = arrays.of(self._logits)
         logits = of.packed(self._logits, "int32")
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()), _triton)
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()))
 
 
 @cache
@@ -73,9 +73,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return 1 if r >= local[1] else 0
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BERNOULLI
-
-    return BERNOULLI

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 from .tables import vae_tables
 
@@ -59,7 +59,7 @@ class BetaBinomial:
         """See `Distribution.native`; the fields are alpha, beta and beta again."""
         of = arrays.of(self._alpha)
         alpha, beta = (of.packed(p, "int32") for p in (self._alpha, self._beta))
-        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), of.constant(_table()), _triton)
+        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), of.constant(_table()))
 
 
 @cache
@@ -92,9 +92,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return constants[local[0] + ALPHABET + 1 + (r * GUIDE >> 16)]
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BETA_BINOMIAL
-
-    return BETA_BINOMIAL

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 
 
@@ -43,7 +43,7 @@ class Bits:
         """See `Distribution.native`; each field is 16 - size."""
         of = arrays.of(self._shift)
         shift, constants = of.packed(self._shift, "int32"), of.empty((0,), "int32")
-        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, shift[..., 0])
+        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, shift[..., 0])
 
 
 def _load(b: int, i: int, local: Any, shift: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -56,9 +56,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return min(s << local[0], 1 << 16)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BITS
-
-    return BITS

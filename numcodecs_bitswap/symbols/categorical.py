@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .tables import tables
-
-FEW = 16
-"""Symbols that the Triton form is for: it holds all their weights."""
 
 
 class Categorical:
@@ -54,9 +51,9 @@ class Categorical:
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
-        of, form = arrays.of(self._logits), _triton if self.alphabet <= FEW else None
+        of = arrays.of(self._logits)
         logits = of.packed(self._logits, "int32")
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()), form)
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()))
 
 
 @cache
@@ -83,9 +80,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return r * components >> 16
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import CATEGORICAL
-
-    return CATEGORICAL

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Loops, Native, TritonFunctions
+from ..rans.distribution import Functions, Loops, Native
 from ..rans.message import Message
 from . import gaussian_places
 from .bits import Bits
@@ -80,7 +80,7 @@ class Gaussian:
         of = arrays.of(self._means)
         mantissa, offset, inverse = (of.packed(p, "int32")[..., None] for p in self._fields[2:])
         functions, constants = Functions(_load, _guess, _cum), of.constant(_constants(self._floor))
-        return Native(functions, (offset, mantissa, inverse), constants, _triton)
+        return Native(functions, (offset, mantissa, inverse), constants)
 
     def loops(self) -> Loops:
         """Compiled loops for the block of values that FORMAT.md says; of numpy arrays."""
@@ -178,9 +178,3 @@ def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
     d = (constants[np.uint64(POSITION + (r >> 4))] * local[3] * 21845 + (local[0] << 26)) >> 32  # 21845 is 2^26 / 3072
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import INTEGER_GAUSSIAN
-
-    return INTEGER_GAUSSIAN

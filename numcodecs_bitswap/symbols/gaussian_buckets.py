@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 from .tables import positions, vae_tables
 
@@ -71,7 +71,7 @@ class GaussianBuckets:
         of = arrays.of(self._means)
         means, scales = (of.packed(p, "int32") for p in (self._means, self._scales))
         constants = of.constant(_constants(self._bits, self._floor))
-        return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants, _triton)
+        return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants)
 
 
 def _edges(bits: int) -> NDArray[np.int32]:
@@ -124,9 +124,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     place = local[0] + (constants[np.uint64(POSITION + (mass >> 4))] * local[2] >> 16)
     bucket = constants[np.uint64(NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191))] * constants[ALPHABET] >> 16
     return min(bucket, constants[ALPHABET] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import GAUSSIAN
-
-    return GAUSSIAN

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 from .checks import check_range
 from .tables import positions, tables
 
@@ -71,9 +71,7 @@ class LogisticMixture:
         """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, k, K)."""
         of = arrays.of(self._means)
         _, invscale, weight = map(of.constant, _tables())
-        logits, means, scales = (
-            of.cast(p[:, first:last], "int64") for p in (self._logits, self._means, self._scales)
-        )
+        logits, means, scales = (of.cast(p[:, first:last], "int64") for p in (self._logits, self._means, self._scales))
         w = of.take(weight, of.clip(of.largest(logits) - logits, None, 127))
         r = (((1 << 16) - self._floor * self.alphabet) << 28) // of.total(w)
         return means + 16, of.take(invscale, scales), r * w
@@ -94,7 +92,7 @@ class LogisticMixture:
         means, scales = of.packed(self._means, "int32"), of.packed(self._scales, "int32")
         logits = means if self._logits is self._means else of.packed(self._logits, "int32")
         constants = of.constant(_constants(self.alphabet, self._floor))
-        return Native(Functions(_load, _guess, _cum, _rescale), (logits, means, scales), constants, _triton)
+        return Native(Functions(_load, _guess, _cum, _rescale), (logits, means, scales), constants)
 
 
 @cache
@@ -170,9 +168,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
         place += quantile * (local[2 * components + k] >> 20)
     place += (place >> 16) * floors
     return min(max(place >> 29, 0), constants[ALPHABET] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import MIXTURE
-
-    return MIXTURE

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..arrays import Array, Arrays
 from ..arrays.on_numpy import NUMPY
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..rans.distribution import Functions, Native
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Uniform:
         """See `Distribution.native`."""
         none = self.of.empty((self.batch, self.n, 0), "int32")
         constants = self.of.full((1,), self.alphabet, "int32")
-        return Native(Functions(_load, _guess, _cum), (none, none, none), constants, _triton)
+        return Native(Functions(_load, _guess, _cum), (none, none, none), constants)
 
 
 def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -58,9 +58,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return (s << 16) // constants[0]
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import UNIFORM
-
-    return UNIFORM

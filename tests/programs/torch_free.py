@@ -5,7 +5,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -15,10 +14,10 @@ if names[:1] == ["without_numba"]:
     sys.modules["numba"] = None  # type: ignore[assignment]
     del names[0]
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BitSwap
+from golden_cases import CASES, GOLDEN  # noqa: E402
+from numcodecs_bitswap import BitSwap  # noqa: E402
 
 for name in names or CASES:
     frame, array, case = (GOLDEN / f"{name}.frame").read_bytes(), np.load(GOLDEN / f"{name}.npy"), CASES[name]
