@@ -114,16 +114,17 @@ class Chain:
 
     def __call__(self, rows: Array) -> Array:
         """Rows int8 (M, inputs): int32 (M, columns)."""
-        return _chained(rows, self._weights)
+        return chained(rows, self._weights)
 
 
 def product(a: Array, w: Array) -> Array:
     """One product, (M, K) int8 by (K, N) int8 to (M, N) int32: for tests."""
     nothing = np.zeros(w.shape[1], np.int32)
-    return _chained(a, Weights([(np.ascontiguousarray(w), nothing, nothing, False)]))
+    return chained(a, Weights([(np.ascontiguousarray(w), nothing, nothing, False)]))
 
 
-def _chained(rows: Array, weights: Weights) -> Array:
+def chained(rows: Array, weights: Weights) -> Array:
+    """See `Chain`."""
     rows, y = weights.fit(rows), np.empty((len(rows), weights.outputs), np.int32)
     room = np.empty(weights.room, np.uint8)
     _chain(weights.addresses, rows.ctypes.data, len(rows), room.ctypes.data, y.ctypes.data)

@@ -2,8 +2,8 @@
 
 A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), three on those
 with AVX2, which take activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to
-a sum is taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result fits,
-it comes out exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
+a sum is taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result
+fits, it comes out exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
 
 The weights of a layer lie tile by tile: a tile has up to MOST_VECTORS vectors of LANES outputs, or in a wide layer one
 vector each of high and low limbs, and for every 4 inputs the 4 weights of each output.

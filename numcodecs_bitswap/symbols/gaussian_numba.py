@@ -1,4 +1,4 @@
-"""What `gaussian_places` and `Gaussian` compute, for one value at a time: parts of compiled loops, the same integers."""
+"""What `gaussian_places` and `Gaussian` compute, for one value: parts of compiled loops, the same integers."""
 
 from typing import Any
 
