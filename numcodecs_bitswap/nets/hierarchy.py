@@ -35,7 +35,8 @@ class BitSwapModel:
     arch : dict
         `arch` of FORMAT.md section 7.
     tensors : dict of str to ndarray
-    device : str
+    backend : Backend
+        What runs them.
 
     Attributes
     ----------
