@@ -3,10 +3,10 @@
 Zarr and dask call a codec from many threads at once. A job that comes when a thread is free begins at once, so one
 chunk alone never waits for others. Where all are busy jobs wait, and a thread that gets free takes its part of those
 that are alike as one batch: passes grow by themselves where there is a queue. No timer and no setting. A pass runs on
-one thread of its own, with torch kept to that thread, because passes side by side are faster than threads that share
-the small products of one. Bytes depend on none of this, since everything in a model is computed in integers.
+one thread of its own, because passes side by side are faster than threads that share the small products of one. Bytes
+depend on none of this, since everything in a model is computed in integers.
 
-Knows neither models nor frames: a `Job` brings its own work. torch is imported by the first call that needs it.
+Knows neither models nor frames: a `Job` brings its own work. Imports torch only where there may be a GPU for it.
 """
 
 import ctypes
@@ -225,7 +225,10 @@ def device() -> str:
     if _cuda_lost:
         raise DeviceError("CUDA cannot be used after a fork; start processes with 'spawn', or choose the device 'cpu'")
     if not _cuda():
-        raise DeviceError("the device 'cuda' is asked for, but torch sees none; choose 'auto' or 'cpu'")
+        raise DeviceError(
+            "the device 'cuda' is asked for, but there is none, or no torch that sees it (a build with CUDA: the extra "
+            "[torch]); choose 'auto' or 'cpu'"
+        )
     _cuda_used = True
     return "cuda"
 
