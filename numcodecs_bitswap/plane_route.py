@@ -1,51 +1,56 @@
-"""The planes route: an array of 8 or 16 bits <-> the payload of FORMAT.md 1.5. No torch.
+"""The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
 
-What the frame records (model, references, order of the channels) the encoder chooses by coding a sample of the chunk.
+What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding a part of the
+chunk.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
-from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
-from . import catalog, colour, samples, stored
+from . import catalog, labels, plane_payload, samples
 from .errors import FormatError
-from .frame import Header, PlanesPayload, build_planes, parse_planes
+from .frame import Header
 from .patches import Axes
+from .plane_payload import LabelsPayload, PlanesPayload
 from .planes import coder
 from .planes.coder import Order
 from .planes.model import PlaneModel
+from .samples import Prepared, words
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
 WINDOW, TRIED_PLANES = 48, 3
 """Side and number of planes of what is tried."""
 GREEN_FIRST = (1, 0, 2)
-_ZSTD = Zstd(level=5)
+CLOSE = 1.3
+"""Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
 
 
-class Prepared(NamedTuple):
-    """An array as it is coded: numbers 0 .. m, what makes samples of them, and the channel axis of luma and chroma."""
+def prepare(array: NDArray[Any], axes: Axes, model: catalog.Loaded) -> Prepared | None:
+    """Numbers of an array as `encode` takes it; None if all are the same.
 
-    numbers: NDArray[np.uint16]
-    scale: samples.Scale
-    m: int
-    ycbcr: int | None
-
-
-def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
-    """Numbers of an array as `encode` takes it: luma and chroma of RGB that was a JPEG; None if all are the same."""
-    if array.min() == array.max():
+    Parameters
+    ----------
+    array : ndarray
+        Numeric, of one axis or more, not empty.
+    axes : Axes
+        Of the array's words.
+    model : Loaded
+        What trials are coded with.
+    """
+    flat = array.reshape(-1)
+    if flat[:1].tobytes() * flat.size == array.tobytes():
         return None
-    if axes.channel is not None and array.shape[axes.channel] == 3 and array.dtype.str == "|u1":
-        planes = colour.to_ycbcr(np.asarray(array), axes.channel)
-        if planes is not None:
-            return Prepared(planes.astype(np.uint16), samples.Scale(0, 1), 255, axes.channel)
-    return Prepared(*samples.reduce(array), None)
+    order = _orders(words.shape_of(array.dtype, array.shape), axes, False)[0]
+
+    def cost(numbers: NDArray[Any]) -> float:
+        return 8.0 * _size(model, order, numbers)
+
+    return samples.prepare(array, (axes.y, axes.x), axes.channel, lambda part: _part(part, axes), cost)
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
@@ -53,39 +58,47 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
 
     Parameters
     ----------
-    array : ndarray of uint8, int8, uint16 or int16
-        Two or more axes, not empty.
+    array : ndarray
+        Numeric, of one axis or more, not empty.
     axes : Axes
+        Of the array's words.
     models : names or ids
         The first is taken where nothing is tried.
     """
-    prepared = prepare(array, axes)
+    loaded = [catalog.load(name, "cpu") for name in models]
+    best = _as_labels(array, axes)
+    prepared = prepare(array, axes, loaded[0])
     if prepared is None:
         return None
-    numbers, scale, m, ycbcr = prepared
-    model, order = choose(prepared, axes, [catalog.load(name, "cpu") for name in models])
-    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
-    used = None
-    if scale.levels is not None:
-        m = int(scale.levels[-1])
-        flags = np.zeros(m + 1, np.uint8)
-        flags[scale.levels] = 1
-        used = bytes(_ZSTD.encode(np.packbits(flags)))
-    return build_planes(
-        PlanesPayload(
-            model.id,
-            (order.y, order.x),
-            ycbcr,
-            order.references,
-            order.permuted,
-            order.permutation,
-            scale.offset,
-            scale.step,
-            m,
-            used,
-            tuple(coded),
-        )
-    )
+    model, order = choose(prepared, axes, loaded)
+    if best is not None:
+        part = _part(prepared.numbers, axes)
+        expected = _size(model, order, part) * prepared.numbers.size / part.size + len(prepared.samples.low)
+        if len(best) * CLOSE < expected:
+            return best
+    numbers = prepared.numbers
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
+    fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
+    planes = plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
+    return planes if best is None else min(planes, best, key=len)
+
+
+def _as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
+    """Payload of an array as labels, if it looks like some."""
+    prepared = samples.labelled(array, (axes.y, axes.x))
+    if prepared is None:
+        return None
+    shape = prepared.numbers.shape
+    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
+    reference = leading[-1] if leading else None
+    order = Order(axes.y, axes.x)
+    data = labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
+    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+
+
+def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
+    """The plane before each along an axis, or -1."""
+    return Order(order.y, order.x, () if axis is None else ((axis, 1),)).refer(shape)[:, 0]
 
 
 class Decoding:
@@ -100,28 +113,28 @@ class Decoding:
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
-        self.header = header
-        self.payload = parse_planes(header, data, _lanes)
-        if not catalog.is_planes(self.payload.model_id):
-            raise FormatError("the frame names a model of another kind: it was altered")
-        self.model = catalog.load(self.payload.model_id, "cpu")
+        self.payload = plane_payload.parse(header, data, _lanes)
+        self.model: catalog.Loaded | None = None
+        if isinstance(self.payload, PlanesPayload):
+            if not catalog.is_planes(self.payload.model_id):
+                raise FormatError("the frame names a model of another kind: it was altered")
+            self.model = catalog.load(self.payload.model_id, "cpu")
 
     def array(self) -> NDArray[Any]:
         """The array in C order."""
-        payload, shape = self.payload, self.header.shape
-        levels, m = None, payload.m
-        if payload.used is not None:
-            levels = _levels(payload.used, m)
-            m = len(levels) - 1
-        order = Order(*payload.axes, payload.references, payload.permuted, payload.permutation)
-        count = math.prod(shape[axis] for axis in order.leading(len(shape)))
-        size = count, shape[order.y], shape[order.x]
-        messages = [coder.Message(*each) for each in payload.messages]
-        planes = coder.decode(_net(self.model), messages, size, order.refer(shape), m)
-        numbers = order.array(planes, shape)
-        if payload.ycbcr is not None:
-            return colour.to_rgb(np.ascontiguousarray(numbers, np.uint8), payload.ycbcr)
-        return samples.restore(numbers, samples.Scale(payload.offset, payload.step, levels), self.header.dtype)
+        payload, chain = self.payload, self.payload.samples
+        size = chain.planes, *(chain.order[axis] for axis in chain.axes)
+        if isinstance(payload, LabelsPayload):
+            order = Order(*chain.axes)
+            references = _references(chain.order, order, payload.reference)
+            planes: Any = labels.decode(memoryview(payload.data), cast(Any, size), references, payload.m)
+        else:
+            assert self.model is not None
+            order = Order(*chain.axes, payload.references, payload.permuted, payload.permutation)
+            messages = [coder.Message(*each) for each in payload.messages]
+            references = order.refer(chain.order)
+            planes = coder.decode(_net(self.model), messages, cast(Any, size), references, payload.m)
+        return chain.array(order.array(planes, chain.order))
 
 
 def _net(model: catalog.Loaded) -> PlaneModel:
@@ -131,15 +144,6 @@ def _net(model: catalog.Loaded) -> PlaneModel:
 def _lanes(planes: int, height: int, width: int) -> list[int]:
     cut = coder.tiles(height, width)
     return [coder.lanes(planes * (rows.stop - rows.start) * (columns.stop - columns.start)) for rows, columns in cut]
-
-
-def _levels(used: bytes, m: int) -> NDArray[np.uint16]:
-    """The levels whose bits are set."""
-    flags = np.unpackbits(stored.unpack(memoryview(used), m // 8 + 1))
-    levels = np.flatnonzero(flags).astype(np.int64)
-    if len(levels) < 2 or levels[0] != 0 or levels[-1] != m:
-        raise FormatError("the table of levels is damaged")
-    return levels.astype(np.uint16)
 
 
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
@@ -157,18 +161,30 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
 
 
-def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
-    """The model and the order that code a sample smallest: a few planes of the middle, a window of each."""
-    numbers, m = prepared.numbers, prepared.m
-    orders = _orders(numbers.shape, axes, prepared.ycbcr is not None)
-    if numbers.size < SAMPLES or len(orders) * len(models) == 1:
-        return models[0], orders[0]
-    part = numbers
+def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """What trials are made with: a few planes of the middle, a window of each."""
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
     for axis, length in enumerate(numbers.shape):
         most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
         begin = max(0, (length - most) // 2) if axis != axes.channel else 0
-        part = part.take(range(begin, min(begin + most, length)), axis)
+        numbers = numbers.take(range(begin, min(begin + most, length)), axis)
+    return numbers
+
+
+def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any]) -> int:
+    """Bytes of messages."""
+    m = max(int(numbers.max()), 1)
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
+    return sum(4 * len(each.heads) + len(each.tail) for each in coded)
+
+
+def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
+    """The model and the order that code a part smallest."""
+    numbers, m = prepared.numbers, prepared.m
+    orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
+    if numbers.size < SAMPLES or len(orders) * len(models) == 1:
+        return models[0], orders[0]
+    part = _part(numbers, axes)
 
     def cost(model: catalog.Loaded, order: Order) -> int:
         coded = coder.encode(_net(model), order.planes(part), order.refer(part.shape), m)

@@ -10,6 +10,7 @@ from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from .errors import FormatError
+from .fields import unzip
 from .frame import BytesLike, Route
 
 LEVEL = 5  # one level for ever: the bytes of a chunk must not depend on a setting
@@ -49,41 +50,10 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
         The payload does not hold exactly `nbytes` bytes.
     """
     if route in (Route.ZSTD, Route.SHUFFLE_ZSTD):
-        data = unpack(payload, nbytes)
+        data = unzip(payload, nbytes)
         return np.asarray(Shuffle(itemsize).decode(data)) if route == Route.SHUFFLE_ZSTD else data
     stated = itemsize if route == Route.CONSTANT else nbytes
     if len(payload) != stated:
         raise FormatError(f"the payload has {len(payload)} bytes instead of {stated}")
     item = np.frombuffer(payload, np.uint8)
     return np.tile(item, nbytes // itemsize) if route == Route.CONSTANT else item.copy()
-
-
-def unpack(payload: memoryview, nbytes: int) -> NDArray[np.uint8]:
-    """The bytes of one Zstandard frame, which has to state their number.
-
-    Raises
-    ------
-    FormatError
-        It states another one, or is damaged.
-    """
-    if (stated := _content_size(payload)) != nbytes:
-        raise FormatError(f"the Zstandard payload states {stated} bytes, the header {nbytes}")
-    data = np.empty(nbytes, np.uint8)
-    try:
-        _ZSTD.decode(payload, data)
-    except (RuntimeError, ValueError) as error:
-        raise FormatError(f"the Zstandard payload is damaged: {error}") from error
-    return data
-
-
-def _content_size(payload: memoryview) -> int | None:
-    """The decoded size in a Zstandard frame's own header (RFC 8878, section 3.1.1.1), or None if it states none."""
-    if len(payload) < 5 or bytes(payload[:4]) != b"\x28\xb5\x2f\xfd":
-        return None
-    flags = payload[4]
-    single_segment = flags >> 5 & 1
-    width = (single_segment, 2, 4, 8)[flags >> 6]
-    start = 5 + (1 - single_segment) + (0, 1, 2, 4)[flags & 3]
-    if width == 0 or len(payload) < start + width:
-        return None
-    return int.from_bytes(payload[start : start + width], "little") + (256 if width == 2 else 0)

@@ -1,0 +1,151 @@
+"""Which transforms an array gets. Encoder only: a frame says what was chosen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import colour
+from . import fixed, gaps, lattice, lattice_search, low_bits, ordered, words
+from .chain import Samples, Scale, narrowed, number_of
+from .gaps import Gaps
+from .lattice import Lattice, Line
+from .luma import Luma
+from .ordered import Ordered
+from .words import Words
+
+TARGET = 5.0
+"""Bits of a float that are worth to be coded: what is beyond is noise."""
+LABELS = 0.6
+"""Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
+Cost = Callable[[Words], float]
+"""Bits of the numbers of a part."""
+Part = Callable[[NDArray[Any]], NDArray[Any]]
+"""A part of an array that trials are made with."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An array as it is coded: numbers 0 .. m, and how they come back."""
+
+    samples: Samples
+    numbers: Words
+    m: int
+
+
+def prepare(
+    array: NDArray[Any], axes: tuple[int, int], channel: int | None, part: Part, cost: Cost
+) -> Prepared:
+    """Numbers of an array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Numeric, of one axis or more, not all the same.
+    axes : (int, int)
+        The y and x axis, of the words.
+    channel : int or None
+        An axis of three colours.
+    part : callable
+        The part of an array of the words' shape that trials are made with.
+    cost : callable
+        What its numbers cost.
+    """
+    given = words.of_array(array)
+    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
+    if channel is not None and array.dtype.str == "|u1" and array.shape[channel] == 3:
+        planes = colour.to_ycbcr(given, channel)
+        if planes is not None:
+            return Prepared(replace(start, scale=Luma(channel)), planes, 255)
+    if number_of(array.dtype, False) == np.float64:
+        single = narrowed(given)
+        if single is not None:
+            given, start = single, replace(start, narrow=True)
+    number = number_of(array.dtype, start.narrow)
+    found = gaps.find(given, number, axes, lattice=True)
+    filled = given if found is None else found.fill(given)
+    if number.kind == "f" and number.itemsize > 2 and (scale := _lattice(filled, number, axes, found)) is not None:
+        return _prepared(replace(start, gaps=found), scale, given)
+    scale = ordered.find(filled, number)
+    if (tabled := ordered.with_table(scale, filled)) is not None:
+        return _prepared(replace(start, gaps=found), tabled, given)
+    if number.kind == "f" and _finite(filled, number):
+        found = gaps.find(given, number, axes)
+        filled = given if found is None else found.fill(given)
+        scale = _float(part(filled), filled, number, cost)
+    return _prepared(replace(start, gaps=found), scale, given)
+
+
+def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared | None:
+    """An array as labels, in the order in which they occur first; None if it does not look like one."""
+    given = words.of_array(array)
+    y, x = (np.moveaxis(given, axis, 0) for axis in axes)
+    same = max(float(np.mean(each[1:] == each[:-1])) if len(each) > 1 else 0.0 for each in (y, x))
+    if same < LABELS:
+        return None
+    number = number_of(array.dtype, False)
+    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
+    scale = ordered.by_occurrence(ordered.find(given, number, 0), given)
+    return _prepared(start, scale, given)
+
+
+def _prepared(samples: Samples, scale: Scale, given: Words) -> Prepared:
+    filled = given if samples.gaps is None else samples.gaps.fill(given)
+    numbers = scale.numbers(filled)
+    low, counts = scale.low_bits(filled)
+    there = np.ones(given.shape, np.bool_) if samples.gaps is None else samples.gaps.mask == 0
+    packed = low_bits.pack(low[there], counts[there])
+    return Prepared(replace(samples, scale=scale, low=packed), numbers, int(numbers.max()))
+
+
+def _finite(given: Words, number: np.dtype[Any]) -> bool:
+    return bool(np.isfinite(given.view(number)).all())
+
+
+def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found: Gaps | None) -> Lattice | None:
+    """The lattice of an array, or of each of its planes; None if there is none, or one that does not pay."""
+    if not _finite(filled, number):
+        return None
+    leading = tuple(axis for axis in range(filled.ndim) if axis not in axes)
+    good = np.ones(filled.shape, np.bool_) if found is None else found.mask == 0
+    for groups in ((), leading) if prod(filled.shape[axis] for axis in leading) > 1 else ((),):
+        rows, there = ordered.grouped(filled.view(number), groups), ordered.grouped(good, groups)
+        lines: list[Line] = []
+        for row, mask in zip(rows, there, strict=True):
+            values = row[mask]
+            hint = lines[-1] if lines else None
+            line = lattice_search.search(values, hint) if len(values) else Line(1.0, 0.0, 1.0)
+            if line is None and groups:
+                line = lattice_search.few(values)
+            if line is None:
+                break
+            lines.append(line)
+        else:
+            scale = lattice.fit(filled, number, groups, lines, axes)
+            if scale is not None and (scale.off is None or scale.by_number):
+                return scale
+            if scale is not None and np.count_nonzero(scale.off) * 64 < filled.size:
+                return scale
+    return None
+
+
+def _float(part: Words, filled: Words, number: np.dtype[Any], cost: Cost) -> Scale:
+    """Cells of one width or the order of the bits, with as many low bits left out as are noise."""
+    best: Scale = ordered.find(filled, number)
+    least = np.inf
+    for scale in (fixed.find(filled, number), best):
+        for _ in range(2):
+            tried = scale.onto(part)
+            numbers = tried.numbers(part)
+            coded = cost(numbers)
+            total = coded + float(tried.low_counts(numbers).sum(dtype=np.int64))
+            if total < least:
+                best, least = scale, total
+            drop = int(coded / part.size - TARGET)
+            if drop <= 0:
+                break
+            scale = scale.coarser(drop).onto(filled)
+    return best
