@@ -30,7 +30,7 @@ CLOSE = 1.3
 """Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
 
 
-def prepare(array: NDArray[Any], axes: Axes, model: catalog.Loaded) -> Prepared | None:
+def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
     """Numbers of an array as `encode` takes it; None if all are the same.
 
     Parameters
@@ -39,18 +39,11 @@ def prepare(array: NDArray[Any], axes: Axes, model: catalog.Loaded) -> Prepared 
         Numeric, of one axis or more, not empty.
     axes : Axes
         Of the array's words.
-    model : Loaded
-        What trials are coded with.
     """
-    flat = array.reshape(-1)
-    if flat[:1].tobytes() * flat.size == array.tobytes():
+    given = words.of_array(array)
+    if bool((given == given.reshape(-1)[0]).all()):
         return None
-    order = _orders(words.shape_of(array.dtype, array.shape), axes, False)[0]
-
-    def cost(numbers: NDArray[Any]) -> float:
-        return 8.0 * _size(model, order, numbers)
-
-    return samples.prepare(array, (axes.y, axes.x), axes.channel, lambda part: _part(part, axes), cost)
+    return samples.prepare(array, (axes.y, axes.x), axes.channel)
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
@@ -67,7 +60,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
     """
     loaded = [catalog.load(name, "cpu") for name in models]
     best = _as_labels(array, axes)
-    prepared = prepare(array, axes, loaded[0])
+    prepared = prepare(array, axes)
     if prepared is None:
         return None
     model, order = choose(prepared, axes, loaded)

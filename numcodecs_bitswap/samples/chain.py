@@ -63,13 +63,13 @@ class Samples:
             The numbers do not fit the tables, or the low bits do not fit the numbers.
         """
         counts, low = self.scale.low_counts(numbers), None
-        there = np.ones(numbers.shape, np.bool_) if self.gaps is None else self.gaps.mask == 0
+        there = np.ones(numbers.shape, np.bool_) if self.gaps is None else self.gaps.there
         if self.low or counts[there].any():
             low = np.zeros(numbers.shape, np.uint64)
             low[there] = low_bits.unpack(memoryview(self.low), counts[there], low.dtype)
         found = self.scale.words(numbers, low)
         if self.gaps is not None:
-            found = self.gaps.restore(found)
+            found = self.gaps.open(found)
         return words.to_array(widened(found) if self.narrow else found, self.dtype, self.shape)
 
     def write(self) -> bytes:
@@ -101,13 +101,13 @@ class Samples:
         if number.kind != "f" and scale in (Fixed, Lattice) or (scale is Lattice and number.itemsize == 2):
             raise FormatError(f"samples of kind {code} are not of {number}")
         gaps = Gaps.read(reader, number, order, axes)
-        found = scale.read(reader, number, order, axes)
+        found = scale.read(reader, number, order if gaps is None else gaps.closed_shape, axes)
         return cls(dtype, shape, axes, narrow, gaps, found, bytes(reader.sized("low bits")))
 
     @property
     def order(self) -> tuple[int, ...]:
         """The shape of the numbers."""
-        return words.shape_of(self.dtype, self.shape)
+        return words.shape_of(self.dtype, self.shape) if self.gaps is None else self.gaps.closed_shape
 
     @property
     def planes(self) -> int:

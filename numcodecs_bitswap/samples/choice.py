@@ -1,6 +1,5 @@
 """Which transforms an array gets. Encoder only: a frame says what was chosen."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -9,22 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import colour
-from . import fixed, gaps, lattice, lattice_search, low_bits, ordered, words
+from . import fixed, gaps, lattice, lattice_search, low_bits, noise, ordered, words
 from .chain import Samples, Scale, narrowed, number_of
 from .gaps import Gaps
 from .lattice import Lattice, Line
 from .luma import Luma
-from .ordered import Ordered
 from .words import Words
 
 TARGET = 5.0
 """Bits of a float that are worth to be coded: what is beyond is noise."""
 LABELS = 0.6
 """Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
-Cost = Callable[[Words], float]
-"""Bits of the numbers of a part."""
-Part = Callable[[NDArray[Any]], NDArray[Any]]
-"""A part of an array that trials are made with."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +30,7 @@ class Prepared:
     m: int
 
 
-def prepare(
-    array: NDArray[Any], axes: tuple[int, int], channel: int | None, part: Part, cost: Cost
-) -> Prepared:
+def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> Prepared:
     """Numbers of an array.
 
     Parameters
@@ -49,10 +41,6 @@ def prepare(
         The y and x axis, of the words.
     channel : int or None
         An axis of three colours.
-    part : callable
-        The part of an array of the words' shape that trials are made with.
-    cost : callable
-        What its numbers cost.
     """
     given = words.of_array(array)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
@@ -66,7 +54,7 @@ def prepare(
             given, start = single, replace(start, narrow=True)
     number = number_of(array.dtype, start.narrow)
     found = gaps.find(given, number, axes, lattice=True)
-    filled = given if found is None else found.fill(given)
+    filled = given if found is None else found.close(given)
     if number.kind == "f" and number.itemsize > 2 and (scale := _lattice(filled, number, axes, found)) is not None:
         return _prepared(replace(start, gaps=found), scale, given)
     scale = ordered.find(filled, number)
@@ -74,8 +62,9 @@ def prepare(
         return _prepared(replace(start, gaps=found), tabled, given)
     if number.kind == "f" and _finite(filled, number):
         found = gaps.find(given, number, axes)
-        filled = given if found is None else found.fill(given)
-        scale = _float(part(filled), filled, number, cost)
+        filled = given if found is None else found.close(given)
+        there = np.ones(filled.shape, np.bool_) if found is None else found.there
+        scale = _float(filled, number, axes, there)
     return _prepared(replace(start, gaps=found), scale, given)
 
 
@@ -93,10 +82,10 @@ def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared | None:
 
 
 def _prepared(samples: Samples, scale: Scale, given: Words) -> Prepared:
-    filled = given if samples.gaps is None else samples.gaps.fill(given)
+    filled = given if samples.gaps is None else samples.gaps.close(given)
     numbers = scale.numbers(filled)
     low, counts = scale.low_bits(filled)
-    there = np.ones(given.shape, np.bool_) if samples.gaps is None else samples.gaps.mask == 0
+    there = np.ones(filled.shape, np.bool_) if samples.gaps is None else samples.gaps.there
     packed = low_bits.pack(low[there], counts[there])
     return Prepared(replace(samples, scale=scale, low=packed), numbers, int(numbers.max()))
 
@@ -110,7 +99,7 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
     if not _finite(filled, number):
         return None
     leading = tuple(axis for axis in range(filled.ndim) if axis not in axes)
-    good = np.ones(filled.shape, np.bool_) if found is None else found.mask == 0
+    good = np.ones(filled.shape, np.bool_) if found is None else found.there
     for groups in ((), leading) if prod(filled.shape[axis] for axis in leading) > 1 else ((),):
         rows, there = ordered.grouped(filled.view(number), groups), ordered.grouped(good, groups)
         lines: list[Line] = []
@@ -132,20 +121,12 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
     return None
 
 
-def _float(part: Words, filled: Words, number: np.dtype[Any], cost: Cost) -> Scale:
+def _float(filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_]) -> Scale:
     """Cells of one width or the order of the bits, with as many low bits left out as are noise."""
-    best: Scale = ordered.find(filled, number)
-    least = np.inf
-    for scale in (fixed.find(filled, number), best):
-        for _ in range(2):
-            tried = scale.onto(part)
-            numbers = tried.numbers(part)
-            coded = cost(numbers)
-            total = coded + float(tried.low_counts(numbers).sum(dtype=np.int64))
-            if total < least:
-                best, least = scale, total
-            drop = int(coded / part.size - TARGET)
-            if drop <= 0:
-                break
-            scale = scale.coarser(drop).onto(filled)
-    return best
+    found = []
+    for scale in (fixed.find(filled, number), ordered.find(filled, number)):
+        numbers = scale.numbers(filled)
+        drop = noise.bits(numbers, axes, there) - TARGET
+        low = float(scale.low_counts(numbers)[there].mean())
+        found.append((drop + low, scale.coarser(max(int(drop), 0)).onto(filled)))
+    return min(found, key=lambda each: each[0])[1]

@@ -1,8 +1,12 @@
-"""Words that stand for something else than a number of the series (NaN, infinities, fill values, exact zeros of a
-field that is zero where it is not defined) <-> a mask, and words filled from their neighbours (FORMAT.md 1.4).
+"""Words that are no numbers of the series <-> a mask, and words without them (FORMAT.md 1.4): NaN, infinities, fill
+values, exact zeros of a field that is zero where it is not defined; and copies of a neighbour, as resampling makes them.
+
+Gaps are filled from their row; or, where many words are copies, closed up, so that what was next to each other before
+it was resampled is so again.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -20,6 +24,10 @@ OFTEN = 32
 """One value for so many others is more than chance."""
 FAR = 4
 """An outlier is so many times farther from the others than they are from each other."""
+COPIED = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
+"""Neighbours (dy, dx) that words may be copies of."""
+COPIES = 0.1
+"""Part of the words that are copies, from which on they are left out."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +39,24 @@ class Gaps:
     words : tuple of int
         Ascending.
     mask : uint8 array of the words' shape
-        0, or the number of a word of `words`, from 1.
+        0: a number. From 1 on: a word of `words`. Behind these: a copy of a neighbour of COPIED.
     axes : (int, int)
         The y and x axis.
+    closed : bool
+        Rows are closed up; else gaps are filled.
     """
 
     words: tuple[int, ...]
     mask: NDArray[np.uint8]
     axes: tuple[int, int]
+    closed: bool = False
 
     def write(self, dtype: np.dtype[Any]) -> bytes:
         """Fields of a frame; inverse of `read`."""
         planes = _planes(self.mask, self.axes)
-        coded = labels.encode(planes, np.arange(len(planes)) - 1, len(self.words))
+        coded = labels.encode(planes, np.arange(len(planes)) - 1, len(self.words) + len(COPIED))
         words = b"".join(word.to_bytes(dtype.itemsize, "little") for word in self.words)
-        return varints([len(self.words)]) + words + sized(coded)
+        return varints([2 * len(self.words) + 2 - self.closed]) + words + sized(coded)
 
     @classmethod
     def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Gaps | None":
@@ -56,28 +67,41 @@ class Gaps:
         FormatError
             The fields are out of range, or the mask is damaged.
         """
-        count = reader.varint("number of gaps")
-        if count == 0:
+        kinds = reader.varint("kinds of gaps")
+        if kinds == 0:
             return None
+        count = (kinds - 1) // 2
         if count > MOST:
             raise FormatError(f"{count} kinds of gaps are out of range")
         found = tuple(reader.word(dtype, "gap") for _ in range(count))
         if any(a >= b for a, b in zip(found, found[1:], strict=False)):
             raise FormatError("gaps have to ascend")
         order = _planes(np.empty(shape, np.bool_), axes).shape
-        planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count)
-        moved = np.moveaxis(np.empty(shape, np.bool_), axes, (-2, -1)).shape
-        mask = np.moveaxis(planes.astype(np.uint8).reshape(moved), (-2, -1), axes)
-        return cls(found, np.ascontiguousarray(mask), axes)
+        planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count + len(COPIED))
+        if not (planes == 0).any():
+            raise FormatError("there are no numbers between the gaps")
+        return cls(found, _unplanes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
 
-    def restore(self, words: Words) -> Words:
-        """Words with the gaps in them; inverse of `fill`."""
-        table = np.array([0, *self.words], words.dtype)
-        return np.where(self.mask > 0, table[self.mask], words)
+    @cached_property
+    def there(self) -> NDArray[np.bool_]:
+        """Which of the words that `close` returns are numbers."""
+        if not self.closed:
+            return self.mask == 0
+        count = (_planes(self.mask, self.axes) == 0).sum(-1)
+        there = np.arange(count.max()) < count[..., None]
+        return _unplanes(there, self.closed_shape, self.axes)
 
-    def fill(self, words: Words) -> Words:
-        """Words in which a gap is the same as the number before it in its row, or else behind it; rows without a number
-        are the same as the row before.
+    @cached_property
+    def closed_shape(self) -> tuple[int, ...]:
+        """The shape of what `close` returns."""
+        shape = list(self.mask.shape)
+        if self.closed:
+            shape[self.axes[1]] = int((self.mask == 0).sum(self.axes[1]).max())
+        return tuple(shape)
+
+    def close(self, words: Words) -> Words:
+        """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
+        rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
         """
         planes, gap = _planes(words, self.axes), _planes(self.mask, self.axes) > 0
         P, h, w = planes.shape
@@ -89,8 +113,27 @@ class Gaps:
         good = ~gap.all(-1).reshape(-1)
         source = np.maximum.accumulate(np.where(good, np.arange(P * h), -1))
         source[source < 0] = int(np.argmax(good))
-        moved = np.moveaxis(words, self.axes, (-2, -1)).shape
-        return np.ascontiguousarray(np.moveaxis(rows[source].reshape(moved), (-2, -1), self.axes))
+        filled = rows[source].reshape(P, h, w)
+        if self.closed:
+            count = (~gap).sum(-1)
+            order = np.argsort(gap, -1, kind="stable")[..., : count.max()]
+            last = np.take_along_axis(order, np.maximum(count - 1, 0)[..., None], -1)
+            filled = np.take_along_axis(filled, np.where(np.arange(count.max()) < count[..., None], order, last), -1)
+        return _unplanes(filled, self.closed_shape, self.axes)
+
+    def open(self, words: Words) -> Words:
+        """Words with the gaps in them; inverse of `close`."""
+        planes, mask = _planes(words, self.axes), _planes(self.mask, self.axes)
+        if self.closed:
+            spread = np.zeros(mask.shape, words.dtype)
+            spread[mask == 0] = planes[_planes(self.there, self.axes)]
+            planes = spread
+        table = np.zeros(len(self.words) + len(COPIED) + 1, words.dtype)
+        table[1 : len(self.words) + 1] = self.words
+        planes = np.where(mask > 0, table[mask], planes)
+        if int(mask.max()) > len(self.words):
+            planes = planes.reshape(-1)[_sources(mask, len(self.words))]
+        return _unplanes(planes, self.mask.shape, self.axes)
 
 
 def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False) -> Gaps | None:
@@ -102,7 +145,7 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
     number : dtype
     axes : (int, int)
     lattice : bool
-        The numbers are few; that one is frequent means nothing.
+        The numbers are few; that one is frequent, or the same as another, means nothing.
     """
     found: list[int] = []
     good = np.ones(words.shape, np.bool_)
@@ -125,11 +168,51 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
         good &= words != word
         if len(found) > MOST or not good.any():
             return None
-    if not found:
-        return None
     names = np.array(sorted(found), words.dtype)
     mask = np.where(good, 0, np.searchsorted(names, words) + 1).astype(np.uint8)
-    return Gaps(tuple(int(word) for word in names), mask, axes)
+    copies = None if lattice or number.kind != "f" else _copies(words, mask, len(found), axes)
+    if not found and copies is None:
+        return None
+    return Gaps(tuple(int(word) for word in names), mask if copies is None else copies, axes, copies is not None)
+
+
+def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """A mask with those words that are copies too, or None if they are few."""
+    planes, own = _planes(words, axes), _planes(mask, axes).copy()
+    there = own == 0
+    _, h, w = planes.shape
+    for k, (dy, dx) in enumerate(COPIED):
+        here = planes[:, -dy:, max(-dx, 0) : w - max(dx, 0)]
+        other = planes[:, : h + dy, max(dx, 0) : w + min(dx, 0)]
+        part = own[:, -dy:, max(-dx, 0) : w - max(dx, 0)]
+        part[(part == 0) & (here == other)] = kinds + 1 + k
+    if np.count_nonzero(there & (own > 0)) < COPIES * np.count_nonzero(there):
+        return None
+    return _unplanes(own, words.shape, axes)
+
+
+def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
+    """Where each word of planes is copied from in the end: itself, if it is no copy.
+
+    Raises
+    ------
+    FormatError
+        A copy of a neighbour that is not there.
+    """
+    _, h, w = mask.shape
+    source = np.arange(mask.size).reshape(mask.shape)
+    y, x = source // w % h, source % w
+    for k, (dy, dx) in enumerate(COPIED):
+        copy = mask == kinds + 1 + k
+        if bool((copy & ((y + dy < 0) | (x + dx < 0) | (x + dx >= w))).any()):
+            raise FormatError("a copy of what is outside of its plane: the frame was altered")
+        source[copy] += dy * w + dx
+    flat = source.reshape(-1)
+    while True:  # neighbours lie before, so this ends: each turn doubles how far it sees
+        further = flat[flat]
+        if np.array_equal(further, flat):
+            return flat.reshape(mask.shape)
+        flat = further
 
 
 def _outlier(levels: Words, words: Words, number: np.dtype[Any]) -> int | None:
@@ -140,8 +223,9 @@ def _outlier(levels: Words, words: Words, number: np.dtype[Any]) -> int | None:
         others = values[values * sign < end]
         if len(others) == 0:
             return None
-        far = end - (others * sign).max()
-        if far > FAR * (others.max() - others.min()) and len(values) - len(others) > 1 and len(others) > 1:
+        with np.errstate(over="ignore"):
+            far = end - (others * sign).max() > FAR * (others.max() - others.min())
+        if far and len(values) - len(others) > 1 and len(others) > 1:
             return int(words[np.argmax(values * sign)])
     return None
 
@@ -155,5 +239,12 @@ def _frequent(words: Words) -> int | None:
 
 
 def _planes(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
+    """Planes (P, h, w) of an array; inverse of `_unplanes`."""
     moved = np.moveaxis(array, axes, (-2, -1))
     return moved.reshape(prod(moved.shape[:-2]), *moved.shape[-2:])
+
+
+def _unplanes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> NDArray[Any]:
+    lead = [n for axis, n in enumerate(shape) if axis not in axes]
+    moved = planes.reshape(*lead, shape[axes[0]], shape[axes[1]])
+    return np.ascontiguousarray(np.moveaxis(moved, (-2, -1), axes))
