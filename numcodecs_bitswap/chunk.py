@@ -33,6 +33,10 @@ SMALLEST = 256
 """Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
 
 
+SMALLEST_ROW = 4096
+"""The same of an array of one axis: those are mostly coordinates."""
+
+
 def lanes(count: int, levels: int = 256) -> int:
     """Number of lanes of a chunk's message (FORMAT.md 8): one for some kilobytes, since each costs bytes."""
     if levels == 2:
@@ -102,7 +106,8 @@ class Encoding:
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
-        if not samples.is_numeric(array.dtype) or array.ndim < 1 or array.size < SMALLEST or route == Route.CONSTANT:
+        smallest = SMALLEST if array.ndim > 1 else SMALLEST_ROW
+        if not samples.is_numeric(array.dtype) or array.size < smallest or route == Route.CONSTANT:
             return
         axes = _axes(array, options)
         if axes is None:

@@ -37,6 +37,7 @@ class Route(IntEnum):
     CONSTANT = 3
     MODEL = 4
     PLANES = 5
+    BITS_ZSTD = 6
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""The payload of the planes route <-> its fields (FORMAT.md 1.5). Every length is compared with the bytes that are there
-before memory is taken for it.
+"""The payload of the planes route <-> its fields (FORMAT.md 1.5). Every length is compared with the bytes that are
+there before memory is taken for it.
 """
 
 import math

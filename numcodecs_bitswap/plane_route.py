@@ -1,7 +1,7 @@
 """The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
 
-What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding a part of the
-chunk.
+What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding parts of
+the chunk.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,12 @@ from .samples import Prepared, words
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
+SEVERAL_SAMPLES = 1 << 15
+"""The same where there are several axes to find references along."""
 WINDOW, TRIED_PLANES = 48, 3
-"""Side and number of planes of what is tried."""
+"""Side and number of planes that models are tried on, and routes."""
+ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
+"""Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
 GREEN_FIRST = (1, 0, 2)
 CLOSE = 1.3
 """Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
@@ -66,7 +70,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
     model, order = choose(prepared, axes, loaded)
     if best is not None:
         part = _part(prepared.numbers, axes)
-        expected = _size(model, order, part) * prepared.numbers.size / part.size + len(prepared.samples.low)
+        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
         if len(best) * CLOSE < expected:
             return best
     numbers = prepared.numbers
@@ -164,9 +168,8 @@ def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
     return numbers
 
 
-def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any]) -> int:
+def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
     """Bytes of messages."""
-    m = max(int(numbers.max()), 1)
     coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
     return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
@@ -175,15 +178,48 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     """The model and the order that code a part smallest."""
     numbers, m = prepared.numbers, prepared.m
     orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
-    if numbers.size < SAMPLES or len(orders) * len(models) == 1:
+    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
+    if numbers.size < (SEVERAL_SAMPLES if several else SAMPLES) or len(orders) * len(models) == 1:
         return models[0], orders[0]
+    if len(orders) > TRIED_ORDERS:
+        guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
+        orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
+    costs = _plane_costs(models[0], orders, numbers, m)
+    order = orders[int(np.argmin(costs))]
+    if len(models) == 1:
+        return models[0], order
     part = _part(numbers, axes)
+    return min(models, key=lambda model: _size(model, order, part, m)), order
 
-    def cost(model: catalog.Loaded, order: Order) -> int:
-        coded = coder.encode(_net(model), order.planes(part), order.refer(part.shape), m)
-        return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
-    costs = [cost(models[0], order) for order in orders]
-    best = int(np.argmin(costs))
-    by_model = [costs[best], *(cost(model, orders[best]) for model in models[1:])]
-    return models[int(np.argmin(by_model))], orders[best]
+def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
+    """Bytes of windows of a few planes that have all references of each order."""
+    y, x = orders[0].y, orders[0].x
+    totals = [0] * len(orders)
+
+    def plane(window: list[Any], axis: int, distance: int) -> NDArray[Any]:
+        place = list(window)
+        if distance:
+            place[axis] -= distance
+        found = numbers[tuple(place)]
+        return found if y < x else found.T
+
+    def size(planes: list[NDArray[Any]], references: list[int]) -> int:
+        refer = np.full((len(planes), coder.REFERENCES), -1, np.int64)
+        refer[-1, : len(references)] = references
+        coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
+        return sum(len(each.tail) for each in coded)
+
+    for k in range(1, ORDER_PLANES + 1):
+        window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(2, n - 1)) for n in numbers.shape]
+        for axis in (y, x):
+            begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
+            window[axis] = slice(begin, begin + ORDER_WINDOW)
+        alone: dict[tuple[int, int], int] = {}
+        for j, order in enumerate(orders):
+            known = [(axis, distance) for axis, distance in order.references if window[axis] >= distance]
+            for key in known:
+                alone[key] = alone.get(key) or size([plane(window, *key)], [])
+            planes = [*(plane(window, *key) for key in known), plane(window, y, 0)]
+            totals[j] += size(planes, list(range(len(known)))) - sum(alone[key] for key in known)
+    return totals

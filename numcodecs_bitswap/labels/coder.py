@@ -1,6 +1,7 @@
 """Planes of labels <-> bytes (FORMAT.md 10): memory for the kernel, and what it is told."""
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from ..errors import FormatError
 from ..planes.tables import SIGMOID
 
 CELLS = 6, 1 << 16
+LABELS_LOG2 = 15
+"""Labels to a byte are fewer than 2^this, as no probability is above 65520 / 65536."""
 ROWS = 66
 """Sets of weights: one for each of 64 kinds of decisions, one for new numbers, one for bits."""
 
@@ -57,6 +60,8 @@ def decode(data: memoryview, shape: tuple[int, int, int], references: NDArray[np
     FormatError
         There are too few bytes, or a number is above m.
     """
+    if prod(shape) > (len(data) + 4) << LABELS_LOG2:
+        raise FormatError(f"{len(data)} bytes are too few for {prod(shape)} labels")
     planes = np.zeros(shape, np.uint32)
     if _run(True, planes, references, m, np.array(data, np.uint8)) != len(data):
         raise FormatError("the labels are truncated or altered")

@@ -14,6 +14,7 @@ Each of them reads from top to bottom as encoder and decoder do. numpy, numcodec
 from .chain import Samples, is_numeric
 from .choice import Prepared, labelled, prepare
 from .luma import Luma
-from .words import shape_of
+from .noise import bits
+from .words import KINDS, shape_of
 
-__all__ = ["Luma", "Prepared", "Samples", "is_numeric", "labelled", "prepare", "shape_of"]
+__all__ = ["KINDS", "Luma", "Prepared", "Samples", "bits", "is_numeric", "labelled", "prepare", "shape_of"]

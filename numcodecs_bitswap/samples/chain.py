@@ -98,7 +98,7 @@ class Samples:
         axes = reader.byte("y axis"), reader.byte("x axis")
         if max(axes) >= len(order) or axes[0] == axes[1]:
             raise FormatError(f"axes {axes} do not fit {len(order)} dimensions")
-        if number.kind != "f" and scale in (Fixed, Lattice) or (scale is Lattice and number.itemsize == 2):
+        if (number.kind != "f" and scale in (Fixed, Lattice)) or (scale is Lattice and number.itemsize == 2):
             raise FormatError(f"samples of kind {code} are not of {number}")
         gaps = Gaps.read(reader, number, order, axes)
         found = scale.read(reader, number, order if gaps is None else gaps.closed_shape, axes)
@@ -131,8 +131,10 @@ def narrowed(wide: Words) -> Words | None:
         odd = _odd(part)
         if odd.any():
             bits = part[odd]
-            single[odd] = (bits >> np.uint64(32) & np.uint64(1 << 31)) | np.uint64(0x7F800000) | (
-                bits >> np.uint64(29) & np.uint64((1 << 23) - 1)
+            single[odd] = (
+                (bits >> np.uint64(32) & np.uint64(1 << 31))
+                | np.uint64(0x7F800000)
+                | (bits >> np.uint64(29) & np.uint64((1 << 23) - 1))
             )
         if not np.array_equal(widened(single), part):
             return None
@@ -146,8 +148,10 @@ def widened(single: Words) -> Words:
     odd = single & np.uint32(0x7F800000) == 0x7F800000
     if odd.any():
         bits = single[odd].astype(np.uint64)
-        wide[odd] = (bits >> np.uint64(31) << np.uint64(63)) | np.uint64(0x7FF << 52) | (
-            (bits & np.uint64((1 << 23) - 1)) << np.uint64(29)
+        wide[odd] = (
+            (bits >> np.uint64(31) << np.uint64(63))
+            | np.uint64(0x7FF << 52)
+            | ((bits & np.uint64((1 << 23) - 1)) << np.uint64(29))
         )
     return wide
 

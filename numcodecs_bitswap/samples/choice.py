@@ -17,6 +17,8 @@ from .words import Words
 
 TARGET = 5.0
 """Bits of a float that are worth to be coded: what is beyond is noise."""
+FEW = 64
+"""One word for so many others may be off a lattice."""
 LABELS = 0.6
 """Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
 
@@ -55,16 +57,21 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
     number = number_of(array.dtype, start.narrow)
     found = gaps.find(given, number, axes, lattice=True)
     filled = given if found is None else found.close(given)
-    if number.kind == "f" and number.itemsize > 2 and (scale := _lattice(filled, number, axes, found)) is not None:
-        return _prepared(replace(start, gaps=found), scale, given)
-    scale = ordered.find(filled, number)
+    points = _lattice(filled, number, axes, found) if number.kind == "f" and number.itemsize > 2 else None
+    if points is not None and (points.off is None or points.by_number):
+        return _prepared(replace(start, gaps=found), points, given)
+    scale: Scale = ordered.find(filled, number)
     if (tabled := ordered.with_table(scale, filled)) is not None:
         return _prepared(replace(start, gaps=found), tabled, given)
     if number.kind == "f" and _finite(filled, number):
+        without = start if found is None else replace(start, gaps=found)
+        there = np.ones(filled.shape, np.bool_) if found is None else found.there
+        if points is not None and _points_bits(points, filled, axes, there) < _float(filled, number, axes, there)[0]:
+            return _prepared(without, points, given)
         found = gaps.find(given, number, axes)
         filled = given if found is None else found.close(given)
         there = np.ones(filled.shape, np.bool_) if found is None else found.there
-        scale = _float(filled, number, axes, there)
+        scale = _float(filled, number, axes, there)[1]
     return _prepared(replace(start, gaps=found), scale, given)
 
 
@@ -87,7 +94,7 @@ def _prepared(samples: Samples, scale: Scale, given: Words) -> Prepared:
     low, counts = scale.low_bits(filled)
     there = np.ones(filled.shape, np.bool_) if samples.gaps is None else samples.gaps.there
     packed = low_bits.pack(low[there], counts[there])
-    return Prepared(replace(samples, scale=scale, low=packed), numbers, int(numbers.max()))
+    return Prepared(replace(samples, scale=scale, low=packed), numbers, max(int(numbers.max()), 1))
 
 
 def _finite(given: Words, number: np.dtype[Any]) -> bool:
@@ -99,6 +106,7 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
     if not _finite(filled, number):
         return None
     leading = tuple(axis for axis in range(filled.ndim) if axis not in axes)
+    best: Lattice | None = None
     good = np.ones(filled.shape, np.bool_) if found is None else found.there
     for groups in ((), leading) if prod(filled.shape[axis] for axis in leading) > 1 else ((),):
         rows, there = ordered.grouped(filled.view(number), groups), ordered.grouped(good, groups)
@@ -114,19 +122,32 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
             lines.append(line)
         else:
             scale = lattice.fit(filled, number, groups, lines, axes)
-            if scale is not None and (scale.off is None or scale.by_number):
+            if scale is not None and (scale.off is None or np.count_nonzero(scale.off) * FEW < filled.size):
                 return scale
-            if scale is not None and np.count_nonzero(scale.off) * 64 < filled.size:
+            if scale is not None and scale.by_number:
                 return scale
-    return None
+            # Else the planes may have lattices of their own.
+            best = best or scale
+    return best
 
 
-def _float(filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_]) -> Scale:
-    """Cells of one width or the order of the bits, with as many low bits left out as are noise."""
-    found = []
+def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_]) -> float:
+    """Bits of a number of a lattice and of what is off it."""
+    assert points.off is not None
+    _, counts = np.unique(points.off, return_counts=True)
+    mantissa, exponent = np.frexp(counts / points.off.size)
+    entropy = float(-(counts / points.off.size * (exponent - 2 + 2 * mantissa)).sum())
+    return noise.bits(points.numbers(filled), axes, there) + points.low + entropy
+
+
+def _float(
+    filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_]
+) -> tuple[float, Scale]:
+    """Cells of one width or the order of the bits, as many low bits left out as are noise; and bits of a number."""
+    found: list[tuple[float, Scale]] = []
     for scale in (fixed.find(filled, number), ordered.find(filled, number)):
         numbers = scale.numbers(filled)
-        drop = noise.bits(numbers, axes, there) - TARGET
+        coded = noise.bits(numbers, axes, there)
         low = float(scale.low_counts(numbers)[there].mean())
-        found.append((drop + low, scale.coarser(max(int(drop), 0)).onto(filled)))
-    return min(found, key=lambda each: each[0])[1]
+        found.append((coded + low, scale.coarser(max(int(coded - TARGET), 0)).onto(filled)))
+    return min(found, key=lambda each: each[0])

@@ -1,5 +1,6 @@
 """Floats <-> cells of one width, a power of two, and low bits, as many as tell the floats of the cell apart
-(FORMAT.md 1.4). So numbers are evenly spaced, as what they measure, and noise costs no more than its bits. Integers only.
+(FORMAT.md 1.4). So numbers are evenly spaced, as what they measure, and noise costs no more than its bits. Integers
+only.
 """
 
 from dataclasses import dataclass, replace
@@ -116,12 +117,10 @@ class Fixed:
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""
         fields = bytes([self.trailing]) + self.exponent.to_bytes(2, "little")
-        return fields + self.least.to_bytes(4, "little", signed=True)
+        return fields + self.least.to_bytes(8, "little", signed=True)
 
     @classmethod
-    def read(
-        cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]
-    ) -> "Fixed":
+    def read(cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Fixed":
         """Inverse of `write`.
 
         Raises
@@ -131,9 +130,9 @@ class Fixed:
         """
         trailing = reader.byte("trailing zeros")
         exponent = reader.word(np.dtype("u2"), "exponent")
-        least = int.from_bytes(reader.take(4, "least cell"), "little", signed=True)
+        least = int.from_bytes(reader.take(8, "least cell"), "little", signed=True)
         p = MANTISSA[number.itemsize]
-        if trailing > p or exponent >= (1 << 8 * number.itemsize - 1 - p) - 1 + p or abs(least) > LARGEST + 1:
+        if trailing > p or exponent >= (1 << 8 * number.itemsize - 1 - p) - 1 + p or abs(least) > 2 << p:
             raise FormatError(f"trailing zeros {trailing}, exponent {exponent} or cell {least} out of range")
         return cls(number, trailing, exponent, least)
 

@@ -1,5 +1,5 @@
 """Words that are no numbers of the series <-> a mask, and words without them (FORMAT.md 1.4): NaN, infinities, fill
-values, exact zeros of a field that is zero where it is not defined; and copies of a neighbour, as resampling makes them.
+values, exact zeros of a field that is zero where it is not defined; and copies of a neighbour, as resampling makes.
 
 Gaps are filled from their row; or, where many words are copies, closed up, so that what was next to each other before
 it was resampled is so again.
@@ -7,7 +7,7 @@ it was resampled is so again.
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import labels
 from ..errors import FormatError
 from ..fields import Reader, sized, varints
-from .words import Words, ordered
+from .words import Words, of_planes, ordered, plane_shape, planes_of
 
 MOST = 15
 """Kinds of gaps."""
@@ -53,7 +53,7 @@ class Gaps:
 
     def write(self, dtype: np.dtype[Any]) -> bytes:
         """Fields of a frame; inverse of `read`."""
-        planes = _planes(self.mask, self.axes)
+        planes = planes_of(self.mask, self.axes)
         coded = labels.encode(planes, np.arange(len(planes)) - 1, len(self.words) + len(COPIED))
         words = b"".join(word.to_bytes(dtype.itemsize, "little") for word in self.words)
         return varints([2 * len(self.words) + 2 - self.closed]) + words + sized(coded)
@@ -74,22 +74,22 @@ class Gaps:
         if count > MOST:
             raise FormatError(f"{count} kinds of gaps are out of range")
         found = tuple(reader.word(dtype, "gap") for _ in range(count))
-        if any(a >= b for a, b in zip(found, found[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(found)):
             raise FormatError("gaps have to ascend")
-        order = _planes(np.empty(shape, np.bool_), axes).shape
+        order = plane_shape(shape, axes)
         planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count + len(COPIED))
-        if not (planes == 0).any():
+        if planes.all():
             raise FormatError("there are no numbers between the gaps")
-        return cls(found, _unplanes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
+        return cls(found, of_planes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
 
     @cached_property
     def there(self) -> NDArray[np.bool_]:
         """Which of the words that `close` returns are numbers."""
         if not self.closed:
             return self.mask == 0
-        count = (_planes(self.mask, self.axes) == 0).sum(-1)
+        count = (planes_of(self.mask, self.axes) == 0).sum(-1)
         there = np.arange(count.max()) < count[..., None]
-        return _unplanes(there, self.closed_shape, self.axes)
+        return of_planes(there, self.closed_shape, self.axes)
 
     @cached_property
     def closed_shape(self) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ class Gaps:
         """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
         rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
         """
-        planes, gap = _planes(words, self.axes), _planes(self.mask, self.axes) > 0
+        planes, gap = planes_of(words, self.axes), planes_of(self.mask, self.axes) > 0
         P, h, w = planes.shape
         column = np.arange(w)
         before = np.maximum.accumulate(np.where(gap, -1, column), -1)
@@ -119,21 +119,21 @@ class Gaps:
             order = np.argsort(gap, -1, kind="stable")[..., : count.max()]
             last = np.take_along_axis(order, np.maximum(count - 1, 0)[..., None], -1)
             filled = np.take_along_axis(filled, np.where(np.arange(count.max()) < count[..., None], order, last), -1)
-        return _unplanes(filled, self.closed_shape, self.axes)
+        return of_planes(filled, self.closed_shape, self.axes)
 
     def open(self, words: Words) -> Words:
         """Words with the gaps in them; inverse of `close`."""
-        planes, mask = _planes(words, self.axes), _planes(self.mask, self.axes)
+        planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
         if self.closed:
             spread = np.zeros(mask.shape, words.dtype)
-            spread[mask == 0] = planes[_planes(self.there, self.axes)]
+            spread[mask == 0] = planes[planes_of(self.there, self.axes)]
             planes = spread
         table = np.zeros(len(self.words) + len(COPIED) + 1, words.dtype)
         table[1 : len(self.words) + 1] = self.words
         planes = np.where(mask > 0, table[mask], planes)
         if int(mask.max()) > len(self.words):
             planes = planes.reshape(-1)[_sources(mask, len(self.words))]
-        return _unplanes(planes, self.mask.shape, self.axes)
+        return of_planes(planes, self.mask.shape, self.axes)
 
 
 def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False) -> Gaps | None:
@@ -178,7 +178,7 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
 
 def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, int]) -> NDArray[np.uint8] | None:
     """A mask with those words that are copies too, or None if they are few."""
-    planes, own = _planes(words, axes), _planes(mask, axes).copy()
+    planes, own = planes_of(words, axes), planes_of(mask, axes).copy()
     there = own == 0
     _, h, w = planes.shape
     for k, (dy, dx) in enumerate(COPIED):
@@ -188,7 +188,7 @@ def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, 
         part[(part == 0) & (here == other)] = kinds + 1 + k
     if np.count_nonzero(there & (own > 0)) < COPIES * np.count_nonzero(there):
         return None
-    return _unplanes(own, words.shape, axes)
+    return of_planes(own, words.shape, axes)
 
 
 def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
@@ -225,7 +225,7 @@ def _outlier(levels: Words, words: Words, number: np.dtype[Any]) -> int | None:
             return None
         with np.errstate(over="ignore"):
             far = end - (others * sign).max() > FAR * (others.max() - others.min())
-        if far and len(values) - len(others) > 1 and len(others) > 1:
+        if far and len(values) - len(others) > 1 and others.max() > others.min():
             return int(words[np.argmax(values * sign)])
     return None
 
@@ -236,15 +236,3 @@ def _frequent(words: Words) -> int | None:
     found, counts = np.unique(sample, return_counts=True)
     most = int(counts.argmax())
     return int(found[most]) if counts[most] * OFTEN > len(sample) and len(sample) >= 256 else None
-
-
-def _planes(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
-    """Planes (P, h, w) of an array; inverse of `_unplanes`."""
-    moved = np.moveaxis(array, axes, (-2, -1))
-    return moved.reshape(prod(moved.shape[:-2]), *moved.shape[-2:])
-
-
-def _unplanes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> NDArray[Any]:
-    lead = [n for axis, n in enumerate(shape) if axis not in axes]
-    moved = planes.reshape(*lead, shape[axes[0]], shape[axes[1]])
-    return np.ascontiguousarray(np.moveaxis(moved, (-2, -1), axes))

@@ -1,5 +1,5 @@
-"""Floats that were integers once <-> those integers (FORMAT.md 1.4): float(((k * s) + a) / d), as decoders of packed data
-compute it, in the arithmetic in which they do. How s, a and d are found is in `lattice_search`.
+"""Floats that were integers once <-> those integers (FORMAT.md 1.4): float(((k * s) + a) / d), as decoders of packed
+data compute it, in the arithmetic in which they do. How s, a and d are found is in `lattice_search`.
 
 Every operation is one of IEEE 754, rounded once, in the order written; an element that comes out a little different
 counts how many floats it is off.
@@ -16,7 +16,7 @@ from .. import labels
 from ..errors import FormatError
 from ..fields import Reader, packed, sized, varints
 from .ordered import LARGEST, grouped, read_axes, ungrouped
-from .words import Words, ordered, unordered
+from .words import Words, of_planes, ordered, plane_shape, planes_of, unordered
 
 MOST_OFF = 1 << 20
 """Floats that an element may be off."""
@@ -132,15 +132,13 @@ class Lattice:
             return fields + varints([0])
         names, numbers = np.unique(self.off, return_inverse=True)
         numbers = numbers.reshape(self.off.shape)
-        planes = numbers[None] if self.by_number else _planes(numbers, self.axes)
+        planes = numbers[None] if self.by_number else planes_of(numbers, self.axes)
         coded = labels.encode(planes, np.arange(len(planes)) - 1, len(names) - 1)
         most = self.off.shape[1] if self.by_number else 0
         return fields + varints([len(names), most]) + packed(names.astype(np.int32)) + sized(coded)
 
     @classmethod
-    def read(
-        cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]
-    ) -> "Lattice":
+    def read(cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Lattice":
         """Inverse of `write`.
 
         Raises
@@ -157,7 +155,7 @@ class Lattice:
         least = reader.unpack(np.dtype(np.int64), count, "least numbers").tolist()
         if any(abs(each) > 1 << 53 for each in least):
             raise FormatError("a least number is out of range")
-        off, found = None, tuple(Line(*each, bool(single)) for each in lines)
+        found = tuple(Line(*each, bool(single)) for each in lines)
         names = reader.varint("number of errors")
         if names == 0:
             return cls(number, groups, found, tuple(least), low, axes)
@@ -165,14 +163,11 @@ class Lattice:
         if names > prod(shape) or count * most > prod(shape):
             raise FormatError(f"{names} errors of {most} numbers are more than there are samples")
         table = reader.unpack(np.dtype(np.int32), names, "errors")
-        like = np.empty(shape, np.bool_)
-        order = (1, count, most) if most else _planes(like, axes).shape
+        order = (1, count, most) if most else plane_shape(shape, axes)
         planes = labels.decode(reader.sized("errors"), order, np.arange(order[0]) - 1, names - 1)
         if most:
             return cls(number, groups, found, tuple(least), low, axes, table[planes[0]], True)
-        moved = np.moveaxis(like, axes, (-2, -1)).shape
-        off = np.ascontiguousarray(np.moveaxis(table[planes].reshape(moved), (-2, -1), axes))
-        return cls(number, groups, found, tuple(least), low, axes, off)
+        return cls(number, groups, found, tuple(least), low, axes, of_planes(table[planes], shape, axes))
 
 
 def fit(
@@ -205,8 +200,3 @@ def fit(
         if np.array_equal(np.take_along_axis(table, numbers, 1), grouped(off, groups)):
             return replace(lattice, off=table, by_number=True)
     return replace(lattice, off=off)
-
-
-def _planes(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
-    moved = np.moveaxis(array, axes, (-2, -1))
-    return moved.reshape(prod(moved.shape[:-2]), *moved.shape[-2:])

@@ -16,16 +16,76 @@ SAMPLE = 8192
 """Values that a step is looked for in; neighbours, so that some are next to each other."""
 PHASES = 256
 """Distinct values that a step is tested on."""
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Between these lie floats of which something is looked for."""
 CLEAR = 0.6
 """Least mean of the phases of multiples of a step, out of 1; of other values it is about PHASES^-1/2."""
 LEAST = 3.0
 """Least step, in units of the floats' own: below, the floats' bits say as much."""
+OFF = 0.5
+"""Root mean square of what rounding leaves of a step, in units of the floats' own."""
 DECIMALS = [10.0**-n for n in range(9)]
-DIVISORS = [3.0, 7.0, 12.0, 15.0, 16.0, 31.0, 32.0, 60.0, 63.0, 127.0, 128.0, 254.0, 255.0, 256.0, 360.0, 1023.0, 2047.0]
+DIVISORS = [
+    3.0,
+    7.0,
+    12.0,
+    15.0,
+    16.0,
+    31.0,
+    32.0,
+    60.0,
+    63.0,
+    127.0,
+    128.0,
+    254.0,
+    255.0,
+    256.0,
+    360.0,
+    1023.0,
+    2047.0,
+]
 DIVISORS += [4095.0, 16383.0, 32767.0, 65534.0, 65535.0, 27.5e3, 4e4, 2e4, 5e4, 50.0, 20.0, 40.0, 200.0, 250.0, 500.0]
-NICE = sorted({*DECIMALS, *(1 / d for d in DIVISORS), *(2.0**-n for n in range(-12, 40)), *(5 * s for s in DECIMALS)})[::-1]
-CONSTANTS = [273.15, -273.15, 273.16, -0.2, -0.1, 0.1, 0.2, 0.5, -0.5, -1.0, 1.0, -2.0, -5.0, 5.0, -10.0, 10.0, 20.0, -20.0]
-CONSTANTS += [-30.0, 30.0, -32.0, 32.0, -32.5, -33.0, -50.0, 50.0, -64.0, 64.0, 100.0, -100.0, 200.0, 250.0, 300.0, 1000.0]
+NICE = sorted({*DECIMALS, *(1 / d for d in DIVISORS), *(2.0**-n for n in range(-12, 40)), *(5 * s for s in DECIMALS)})[
+    ::-1
+]
+CONSTANTS = [
+    273.15,
+    -273.15,
+    273.16,
+    -0.2,
+    -0.1,
+    0.1,
+    0.2,
+    0.5,
+    -0.5,
+    -1.0,
+    1.0,
+    -2.0,
+    -5.0,
+    5.0,
+    -10.0,
+    10.0,
+    20.0,
+    -20.0,
+]
+CONSTANTS += [
+    -30.0,
+    30.0,
+    -32.0,
+    32.0,
+    -32.5,
+    -33.0,
+    -50.0,
+    50.0,
+    -64.0,
+    64.0,
+    100.0,
+    -100.0,
+    200.0,
+    250.0,
+    300.0,
+    1000.0,
+]
 
 
 def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
@@ -48,6 +108,8 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
         return None
     if np.array_equal(np.rint(distinct), distinct) and np.abs(ends).max() < 2.0**53:
         return Line(1.0, 0.0, 1.0)
+    if not SMALLEST < np.abs(ends).max() < LARGEST:
+        return None
     unit = _unit(distinct, number)
     step = estimate(distinct, unit, hint)
     if step is None:
@@ -115,7 +177,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
             continue
         step = float((dk * dx).sum() / (dk * dk).sum())
         off = dx - step * dk
-        if not step > 0 or float(np.sqrt((off * off).mean())) > 0.22 * step:
+        if not step > 0 or float(np.sqrt((off * off).mean())) > min(0.22 * step, OFF * unit):
             return None
     return step
 
@@ -147,7 +209,11 @@ def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> It
     k = float(np.rint(lowest / step))
     tolerance = 2 * unit / max(float(np.abs(np.rint(distinct[[0, -1]] / step)).max()), 1.0)
     divisor = float(np.rint(1 / step))
-    if divisor >= 1 and abs(1 / divisor - step) <= tolerance and abs(lowest - np.rint(lowest * divisor) / divisor) <= unit:
+    if (
+        divisor >= 1
+        and abs(1 / divisor - step) <= tolerance
+        and abs(lowest - np.rint(lowest * divisor) / divisor) <= unit
+    ):
         yield Line(1.0, 0.0, divisor)
     for s in steps:
         if abs(lowest - k * s) <= unit:

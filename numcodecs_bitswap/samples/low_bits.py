@@ -1,5 +1,5 @@
-"""The lowest bits of numbers, each with a count of its own <-> bytes (FORMAT.md 1.4): one plane of bits after the other,
-packed, and Zstandard where that is smaller. numpy and numcodecs only.
+"""The lowest bits of numbers, each with a count of its own <-> bytes (FORMAT.md 1.4): one plane of bits after the
+other, packed, and Zstandard where that is smaller. numpy and numcodecs only.
 """
 
 from typing import Any
@@ -40,7 +40,9 @@ def unpack(data: memoryview, counts: NDArray[np.uint8], dtype: np.dtype[Any]) ->
         how, size = reader.byte("kind of bits"), (count + 7) // 8
         if how > ZSTD:
             raise FormatError(f"bits of kind {how} are unknown")
-        packed = unzip(reader.sized("bits"), size) if how == ZSTD else np.frombuffer(reader.take(size, "bits"), np.uint8)
+        packed = (
+            unzip(reader.sized("bits"), size) if how == ZSTD else np.frombuffer(reader.take(size, "bits"), np.uint8)
+        )
         low[there] |= np.unpackbits(packed, count=count).astype(dtype) << dtype.type(k)
     if reader.left:
         raise FormatError(f"{reader.left} bytes behind the last bit")

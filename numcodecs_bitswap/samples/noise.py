@@ -1,9 +1,10 @@
-"""How many bits numbers take, roughly: what a linear prediction from neighbours leaves, on numbers from all over an array.
+"""How many bits numbers take, roughly: what a linear prediction from neighbours leaves, all over an array.
 
-Encoder only. Sums and elimination as plain double arithmetic, without libraries of linear algebra, so that every machine
-chooses alike.
+Encoder only. Sums and elimination as plain double arithmetic, without libraries of linear algebra, so that every
+machine chooses alike.
 """
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -12,15 +13,20 @@ from numpy.typing import NDArray
 
 SAMPLES = 4096
 """Numbers that are looked at."""
-OWN = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))
-OTHER = ((0, 0), (0, -1), (-1, 0))
-"""Neighbours (dy, dx), in the plane and in the one before along each of the last leading axes."""
+OWN = ((-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))
+OTHER = ((0, 0), (-1, 0))
+"""Neighbours (dy, dx) in the plane and in a reference plane, besides (0, -1), from which all are counted."""
 MOST_AXES = 3
 BEYOND = 2.2
 """Bits of a number beyond the logarithm of its residual."""
 
 
-def bits(numbers: NDArray[Any], axes: tuple[int, int], there: NDArray[np.bool_]) -> float:
+def bits(
+    numbers: NDArray[Any],
+    axes: tuple[int, int],
+    there: NDArray[np.bool_] | None = None,
+    references: Sequence[tuple[int, int]] | None = None,
+) -> float:
     """Mean bits of those of the numbers that are there.
 
     Parameters
@@ -28,12 +34,17 @@ def bits(numbers: NDArray[Any], axes: tuple[int, int], there: NDArray[np.bool_])
     numbers : unsigned integers
     axes : (int, int)
         The y and x axis.
-    there : bool array of the numbers' shape
+    there : bool array of the numbers' shape, optional
+    references : sequence of (axis, distance), optional
+        Of reference planes; without it, the planes before along the last leading axes.
     """
+    leading = [axis for axis in range(numbers.ndim) if axis not in axes]
+    if references is None:
+        references = [(axis, 1) for axis in leading[-MOST_AXES:]]
     moved = np.moveaxis(numbers, axes, (-2, -1))
     *lead, h, w = moved.shape
     planes = moved.reshape(prod(lead), h, w)
-    places = np.flatnonzero(np.moveaxis(there, axes, (-2, -1)))
+    places = np.arange(planes.size) if there is None else np.flatnonzero(np.moveaxis(there, axes, (-2, -1)))
     # An odd stride, so that all columns are met.
     places = places[:: max(len(places) // SAMPLES, 1) | 1]
     p, y, x = np.unravel_index(places, planes.shape)
@@ -42,18 +53,16 @@ def bits(numbers: NDArray[Any], axes: tuple[int, int], there: NDArray[np.bool_])
         return planes[plane, (y + dy).clip(0, h - 1), (x + dx).clip(0, w - 1)].astype(np.float64)
 
     west = at(p, 0, -1)
-    columns = [at(p, dy, dx) - west for dy, dx in OWN[1:]]
-    step = 1
-    for k in range(len(lead) - 1, max(len(lead) - 1 - MOST_AXES, -1), -1):
-        before = np.where(p // step % lead[k] > 0, p - step, p)
-        if lead[k] > 1:
-            base = at(before, 0, -1)
-            known = before != p
-            columns += [np.where(known, at(before, dy, dx) - base, 0.0) for dy, dx in OTHER if (dy, dx) != (0, -1)]
-        step *= lead[k]
+    columns = [at(p, dy, dx) - west for dy, dx in OWN]
+    for axis, distance in references:
+        k = leading.index(axis)
+        step = prod(lead[k + 1 :])
+        known = p // step % lead[k] >= distance
+        other = np.where(known, p - distance * step, p)
+        base = at(other, 0, -1)
+        columns += [np.where(known, at(other, dy, dx) - base, 0.0) for dy, dx in OTHER]
     residual = at(p, 0, 0) - west
-    half = residual[::2]
-    weights = _solve([column[::2] for column in columns], half)
+    weights = _solve([column[::2] for column in columns], residual[::2])
     for column, weight in zip(columns, weights, strict=True):
         residual = residual - weight * column
     mantissa, exponent = np.frexp(np.abs(residual) + 0.5)

@@ -6,6 +6,7 @@ see any of that.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -118,9 +119,7 @@ class Ordered:
         return fixed + varints([len(self.table)]) + counts + packed(np.concatenate([_steps(t) for t in self.table]))
 
     @classmethod
-    def read(
-        cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]
-    ) -> "Ordered":
+    def read(cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Ordered":
         """Inverse of `write`.
 
         Raises
@@ -230,6 +229,6 @@ def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, ...]:
         They do not ascend, or the array does not have them.
     """
     axes = tuple(reader.take(reader.byte("number of axes"), "axes"))
-    if any(a >= b for a, b in zip(axes, axes[1:], strict=False)) or (axes and axes[-1] >= len(shape)):
+    if any(a >= b for a, b in pairwise(axes)) or (axes and axes[-1] >= len(shape)):
         raise FormatError(f"axes {axes} do not fit {len(shape)} dimensions")
     return axes

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Words = NDArray[Any]
 """Unsigned integers of 8, 16, 32 or 64 bits."""
 
+KINDS = ("u1", "i1", "u2", "i2")
+"""Kind and size of the dtypes that models are trained on, of either byte order."""
 ROW = 256
 """Items of a row that an array of one axis is cut into."""
 _SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "m": (8,), "M": (8,)}
@@ -55,6 +57,23 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
         words = np.moveaxis(words, 0, -1)
     items = np.ascontiguousarray(words, f"u{number.itemsize}").reshape(-1).view(dtype.newbyteorder("="))
     return items[: prod(shape)].reshape(shape).astype(dtype, copy=False)
+
+
+def planes_of(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
+    """Planes (P, h, w) of an array, in C order over the other axes; inverse of `of_planes`."""
+    return np.moveaxis(array, axes, (-2, -1)).reshape(plane_shape(array.shape, axes))
+
+
+def of_planes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> NDArray[Any]:
+    """Inverse of `planes_of`."""
+    lead = [n for axis, n in enumerate(shape) if axis not in axes]
+    moved = planes.reshape(*lead, shape[axes[0]], shape[axes[1]])
+    return np.ascontiguousarray(np.moveaxis(moved, (-2, -1), axes))
+
+
+def plane_shape(shape: tuple[int, ...], axes: tuple[int, int]) -> tuple[int, int, int]:
+    """(P, h, w) of an array of that shape."""
+    return prod(n for axis, n in enumerate(shape) if axis not in axes), shape[axes[0]], shape[axes[1]]
 
 
 def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
