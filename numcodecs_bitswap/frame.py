@@ -1,8 +1,8 @@
 """Frame bytes and what they say: the last arrow of encode and the first of decode, in the order of FORMAT.md section 1.
 
 `build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2);
-stored payloads are `stored.py`'s, those of planes `plane_payload.py`'s. Nothing here takes memory in proportion to a number that a frame states: every length
-is compared with the bytes that are there. Imports nothing of this package but the errors and the dtype texts.
+stored payloads are `stored.py`'s, those of planes `plane_payload.py`'s. Nothing here takes memory in proportion to a
+number that a frame states: every length is compared with the bytes that are there.
 """
 
 import math

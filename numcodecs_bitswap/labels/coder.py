@@ -47,7 +47,7 @@ def encode(planes: NDArray[Any], references: NDArray[np.int64], m: int) -> bytes
         Below 2^32.
     """
     copy = np.array(planes, np.uint32, order="C")
-    data = np.empty(copy.size * (m.bit_length() + 8) // 2 + 1024, np.uint8)
+    data = np.empty(copy.size * (m.bit_length() + 8) * 3 // 2 + 64, np.uint8)  # a decision takes 12 bits at most
     length = _run(False, copy, references, m, data)
     return data[:length].tobytes()
 
