@@ -63,7 +63,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
         The first is taken where nothing is tried.
     """
     loaded = [catalog.load(name, "cpu") for name in models]
-    best = _as_labels(array, axes)
+    best = as_labels(array, axes)
     prepared = prepare(array, axes)
     if prepared is None:
         return None
@@ -73,14 +73,19 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
         expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
         if len(best) * CLOSE < expected:
             return best
-    numbers = prepared.numbers
-    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
-    fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
-    planes = plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
+    planes = as_planes(prepared, model, order)
     return planes if best is None else min(planes, best, key=len)
 
 
-def _as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
+def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
+    """Payload of numbers by the plane coder."""
+    numbers = prepared.numbers
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
+    fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
+    return plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
+
+
+def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
     """Payload of an array as labels, if it looks like some."""
     prepared = samples.labelled(array, (axes.y, axes.x))
     if prepared is None:

@@ -1,9 +1,9 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. Section 1.4 is in `reference_samples`, section 3 in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`, and
-sections 9 and 10 are in `reference_planes` and `reference_labels`. None of them imports torch or anything of the package, so that the package can be
-held against the page.
+with `decimal`. Section 1.4 is in `reference_samples`, section 3 in `reference_symbols`, section 7 in `reference_model`,
+flows are in `reference_flow`, sections 9 and 10 in `reference_planes` and `reference_labels`. None of them imports
+torch or anything of the package, so that the package can be held against the page.
 """
 
 import json
@@ -20,8 +20,8 @@ from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from reference_flow import decode_flow
-from reference_model import FrameError, Model, require
 from reference_labels import decode_labels, plane_array
+from reference_model import FrameError, Model, require
 from reference_planes import PlaneModel, decode_tile
 from reference_samples import Samples
 from reference_symbols import (
@@ -280,7 +280,8 @@ def earlier_planes(samples: Samples, references: list[tuple[int, int]]) -> list[
     numbers = np.arange(math.prod(sizes)).reshape(sizes)
     found: list[list[int]] = []
     for index in np.ndindex(*sizes):
-        places = [(*index[:k], index[k] - d, *index[k + 1 :]) for a, d in references for k in [samples.leading.index(a)]]
+        axes = [(samples.leading.index(axis), distance) for axis, distance in references]
+        places = [(*index[:k], index[k] - distance, *index[k + 1 :]) for k, distance in axes]
         found.append([int(numbers[place]) for place in places if min(place) >= 0])
     return found
 

@@ -41,7 +41,7 @@ class Decider:
         x = min(max(sum(w[k] * s[k] for k in range(len(s))) >> 16, -4096), 4095)
         p = min(max(SIG[x + 4096], 16), 65520)
         bound = (self.R >> 16) * p
-        decision = int(self.C < bound)
+        decision = int(bound > self.C)
         self.C, self.R = (self.C, bound) if decision else (self.C - bound, self.R - bound)
         while self.R < 2**24:
             self.C, self.R = 256 * self.C + self.byte(), 256 * self.R
@@ -104,7 +104,7 @@ def neighbours(planes: Ints, p: int, y: int, x: int, reference: int) -> list[int
     found = []
     for dy, dx in OWN:
         v, u = y + dy, x + dx
-        if not (0 <= v and 0 <= u < w):
+        if not (v >= 0 and 0 <= u < w):
             v, u = max(v, 0), min(max(u, 0), w - 1)
             if v == y and u >= x:
                 v, u = y - 1, x

@@ -127,7 +127,7 @@ class Samples:
         p = MANTISSA[self.W]
         self.t, self.E = self.reader.integer(1), self.reader.integer(2)
         self.least_cell = int.from_bytes(self.reader.take(8), "little", signed=True)
-        require(self.t <= p and self.E < 2 ** (self.W - 1 - p) - 1 + p, "trailing zeros and width")
+        require(self.t <= p and 2 ** (self.W - 1 - p) - 1 + p > self.E, "trailing zeros and width")
         require(abs(self.least_cell) <= 2 ** (p + 1), "the least cell")
 
     def read_lattice(self) -> None:
@@ -169,7 +169,7 @@ class Samples:
         c = n + self.least_cell
         d = c if c >= 0 else -1 - c
         if d == 0:
-            first = (self.E - p + 1) * 2**p if self.E > p else 2**self.E
+            first = (self.E - p + 1) * 2**p if p < self.E else 2**self.E
             return max((first - 1).bit_length() - self.t, 0)
         return max(min(p + 1 - d.bit_length(), self.E) - self.t, 0)
 

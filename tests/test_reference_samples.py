@@ -59,7 +59,7 @@ SMALL: dict[str, Array] = {
     "specials": special(),
     "resampled": resampled(),
     "resampled, other axes": np.asfortranarray(resampled().transpose(1, 2, 0)),
-    "planes of their own": (300 + K[:24, :15].reshape(2, 12, 15) * 2.0 ** -np.arange(3, 5)[:, None, None]).astype("<f4"),
+    "planes of their own": (300 + K[:24, :15].reshape(2, 12, 15) / np.array([8, 16])[:, None, None]).astype("<f4"),
     "int64": K[:12, :15].astype(">i8") * 10**14 + K[:12, 15:30],
     "denormals": (K[:12, :15].astype("<u4") + 20_000).view("<f4"),
 }
@@ -94,7 +94,7 @@ def labelled(*shape: int) -> Array:
 @pytest.mark.parametrize("shape", [(17, 23), (3, 14, 15), (2, 2, 9, 13)])
 def test_labels(shape: tuple[int, ...], tmp_path: Path) -> None:
     array = labelled(*shape)
-    payload = plane_route._as_labels(array, Axes(len(shape) - 2, len(shape) - 1, None))
+    payload = plane_route.as_labels(array, Axes(len(shape) - 2, len(shape) - 1, None))
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
