@@ -22,8 +22,8 @@ CLEAR = 0.6
 """Least mean of the phases of multiples of a step, out of 1; of other values it is about PHASES^-1/2."""
 LEAST = 3.0
 """Least step, in units of the floats' own: below, the floats' bits say as much."""
-OFF = 0.5
-"""Root mean square of what rounding leaves of a step, in units of the floats' own."""
+OFF, FINE = 0.5, 0.03
+"""Most that several roundings leave of a step, root mean square: in units of the floats' own, or as part of the step."""
 DECIMALS = [10.0**-n for n in range(9)]
 DIVISORS = [
     3.0,
@@ -177,7 +177,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
             continue
         step = float((dk * dx).sum() / (dk * dk).sum())
         off = dx - step * dk
-        if not step > 0 or float(np.sqrt((off * off).mean())) > min(0.22 * step, OFF * unit):
+        if not step > 0 or float(np.sqrt((off * off).mean())) > max(OFF * unit, FINE * step):
             return None
     return step
 
