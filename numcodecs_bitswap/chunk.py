@@ -33,8 +33,8 @@ SMALLEST = 256
 """Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
 
 
-SMALLEST_ROW = 4096
-"""The same of an array of one axis: those are mostly coordinates."""
+SMALLEST_SERIES = 4096
+"""The same of series: those are mostly coordinates."""
 
 
 def lanes(count: int, levels: int = 256) -> int:
@@ -106,7 +106,7 @@ class Encoding:
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
-        smallest = SMALLEST if array.ndim > 1 else SMALLEST_ROW
+        smallest = SMALLEST_SERIES if samples.is_series(array.shape) else SMALLEST
         if not samples.is_numeric(array.dtype) or array.size < smallest or route == Route.CONSTANT:
             return
         axes = _axes(array, options)
@@ -114,7 +114,9 @@ class Encoding:
             return
         if models := _plane_models(array, axes, options.model, codec):
             self.planes = array, axes, models
-        elif array.dtype.str == "|u1" and array.ndim > 1 and worth_a_model(array, axes, len(self.payload)):
+        elif array.dtype.str != "|u1" or samples.is_series(array.shape):
+            return
+        elif worth_a_model(array, axes, len(self.payload)):
             model = _model_for(array.shape, axes, options.model, codec)
             if array.max() < model.net.levels:
                 self.job = EncodeJob(model, codec, array, axes)
@@ -241,7 +243,7 @@ class DecodeJob(scheduler.Job):
 
 def _axes(array: NDArray[Any], options: Options) -> Axes | None:
     """The axes of an array's planes, as the planes route counts them: complex numbers have one more in front."""
-    if array.ndim == 1:
+    if samples.is_series(array.shape):
         more = len(samples.shape_of(array.dtype, array.shape)) - 2
         return Axes(more, more + 1, None)
     axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)

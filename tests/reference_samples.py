@@ -44,16 +44,17 @@ class Samples:
         most = {"b": 1, "u": 8, "i": 8, "f": 8, "c": 16, "m": 8, "M": 8}
         require(dtype.kind in most and dtype.itemsize <= most[dtype.kind] and len(shape) > 0, "an array of numbers")
         self.words_shape = shape
-        if len(shape) == 1:
-            self.words_shape = (-(-shape[0] // 256), min(shape[0], 256))
+        self.series = len(shape) == 1 or (len(shape) == 2 and shape[1] <= 4 < shape[0])
+        if self.series:
+            self.words_shape = (*shape[1:], -(-shape[0] // 256), min(shape[0], 256))
         if dtype.kind == "c":
             self.words_shape = (2, *self.words_shape)
         self.number = {"b": "u", "m": "i", "M": "i", "c": "f"}.get(dtype.kind, dtype.kind)
         self.W = 8 * dtype.itemsize // (2 if dtype.kind == "c" else 1)
         self.kind = reader.integer(1)
-        self.narrow = self.kind >= 16
+        require(self.kind < 64 and self.kind % 16 <= 3, "kind 0..3, narrow or not, steps or not")
+        self.steps, self.narrow = self.kind >= 32, self.kind % 32 >= 16
         self.kind %= 16
-        require(self.kind <= 3, "kind 0..3")
         if self.narrow:
             require((self.number, self.W) == ("f", 64), "binary64 numbers")
             self.W = 32
@@ -63,6 +64,12 @@ class Samples:
         require(self.axes[0] != self.axes[1] and max(self.axes) < len(self.words_shape), "two axes of the words")
         self.leading = [axis for axis in range(len(self.words_shape)) if axis not in self.axes]
         self.read_gaps()
+        self.firsts: list[int] = []
+        if self.steps:
+            require(self.series and self.kind == 0 and not self.closed, "steps of series")
+            count = math.prod(self.words_shape[:-2])
+            self.firsts = [int.from_bytes(each, "little") for each in self.packed(count, self.W // 8)]
+            self.words_number, self.number = self.number, "i"
         [self.read_ordered, self.read_cells, self.read_lattice, self.read_luma][self.kind]()
         self.low = type(reader)(reader.take(reader.varint()))
 
@@ -218,9 +225,19 @@ class Samples:
                 low[i] += bit << k
         require(not self.low.rest, "low bits end after the last")
         found = {index: self.word(int(numbers[index]), low[i], index) for i, index in enumerate(places)}
-        return self.of_words(self.with_gaps(found))
+        return self.of_words(self.with_gaps(self.added_up(found) if self.steps else found))
+
+    def added_up(self, steps: dict[tuple[int, ...], int]) -> dict[tuple[int, ...], int]:
+        """Words of steps, in C order."""
+        words, sums = {}, dict(zip(np.ndindex(*self.words_shape[:-2]), self.firsts, strict=True))
+        for index, step in steps.items():
+            sums[index[:-2]] += step
+            words[index] = ordered_word(sums[index[:-2]], self.words_number, self.W, 0)
+        return words
 
     def matters(self, index: tuple[int, ...]) -> bool:
+        if self.steps:
+            return True
         if not self.closed:
             return bool(self.mask[index] == 0)
         row = tuple(i for axis, i in enumerate(index) if axis != self.axes[1])
@@ -260,7 +277,9 @@ class Samples:
             words[(index[-1], *index[:-1]) if self.dtype.kind == "c" else index].to_bytes(size, "little")
             for index in np.ndindex(*shape)
         )
-        native = np.frombuffer(data, self.dtype.newbyteorder("<"))[: math.prod(self.shape)]
+        native = np.frombuffer(data, self.dtype.newbyteorder("<"))
+        if self.series:
+            return native.reshape(*self.shape[1:], -1)[..., : self.shape[0]].T.astype(self.dtype, order="C")
         return native.reshape(self.shape).astype(self.dtype)
 
 

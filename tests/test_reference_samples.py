@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import reference_decoder
-from numcodecs_bitswap import BitSwap, FormatError, catalog, frame, labels, plane_payload, plane_route
+from numcodecs_bitswap import BitSwap, FormatError, catalog, frame, labels, plane_payload, plane_route, samples
 from numcodecs_bitswap.frame import Header, Route
 from numcodecs_bitswap.patches import Axes
 from reference_decoder import FrameError
@@ -51,6 +51,10 @@ def resampled() -> Array:
 SMALL: dict[str, Array] = {
     **{name: np.ascontiguousarray(array[:14, :19]) for name, array in ARRAYS.items()},
     "one axis": np.cumsum(K.reshape(-1)[:700]).astype(">i4"),
+    "times": (np.cumsum(K.reshape(-1)[:400].astype("<i8")) * 10**9 + 17 * 10**17).view("<M8[ns]"),
+    "points": np.cumsum(np.random.default_rng(0).normal(0, 1, (300, 3)), 0).astype(">f4"),
+    "points with gaps": np.where(K.reshape(-1, 2)[:300] % 9, np.cumsum(K.reshape(-1, 2)[:300], 0) * 1e-9, np.nan),
+    "complex series": (np.cumsum(K.reshape(-1)[:300]) * (0.1 + 1j)).astype("<c16"),
     "complex": (smooth(12, 11) + 1j * smooth(12, 11)[::-1]).astype("<c8"),
     "bool": K[:20, :30] > 9000,
     "datetime": (K[:20, :15].astype("<i8") * 60).view("<M8[s]"),
@@ -68,8 +72,8 @@ SMALL: dict[str, Array] = {
 @pytest.mark.parametrize("kind", SMALL)
 def test_arrays(kind: str, tmp_path: Path) -> None:
     array = SMALL[kind]
-    more = int(array.dtype.kind == "c")
-    axes = Axes(more, more + 1, None) if array.ndim == 1 else Axes(array.ndim - 2 + more, array.ndim - 1 + more, None)
+    last = len(samples.shape_of(array.dtype, array.shape)) - 1
+    axes = Axes(last - 1, last, None)
     if kind == "resampled, other axes":
         axes = Axes(0, 1, None)
     payload = plane_route.encode(array, axes, ["universal-v1"])

@@ -15,6 +15,6 @@ from .chain import Samples, is_numeric
 from .choice import Prepared, labelled, prepare
 from .luma import Luma
 from .noise import bits
-from .words import KINDS, shape_of
+from .words import KINDS, is_series, shape_of
 
-__all__ = ["KINDS", "Luma", "Prepared", "Samples", "bits", "is_numeric", "labelled", "prepare", "shape_of"]
+__all__ = ["KINDS", "Luma", "Prepared", "Samples", "bits", "is_numeric", "is_series", "labelled", "prepare", "shape_of"]

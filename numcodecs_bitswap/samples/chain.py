@@ -15,12 +15,15 @@ from .gaps import Gaps
 from .lattice import Lattice
 from .luma import Luma
 from .ordered import Ordered
+from .steps import Steps
 from .words import Words
 
 Scale = Ordered | Fixed | Lattice | Luma
 SCALES: dict[int, Any] = {scale.code: scale for scale in (Ordered, Fixed, Lattice, Luma)}
 NARROW = 16
 """Added to the code of a scale: binary64 numbers that are all binary32 ones."""
+STEPS = 32
+"""Added to the code of a scale: its words are steps."""
 
 
 def is_numeric(dtype: np.dtype[Any]) -> bool:
@@ -42,8 +45,11 @@ class Samples:
         All float64 are float32, and coded as such.
     gaps : Gaps or None
     scale : Ordered, Fixed, Lattice or Luma
-    low : bytes or None
-        Packed low bits of what is not a gap; None: not yet known.
+        Of words, or of steps.
+    low : bytes
+        Packed low bits of what is not a gap.
+    steps : Steps or None
+        The words are steps of a series.
     """
 
     dtype: np.dtype[Any]
@@ -53,6 +59,7 @@ class Samples:
     gaps: Gaps | None
     scale: Scale
     low: bytes = b""
+    steps: Steps | None = None
 
     def array(self, numbers: Words) -> NDArray[Any]:
         """The array of its numbers, in C order.
@@ -63,11 +70,13 @@ class Samples:
             The numbers do not fit the tables, or the low bits do not fit the numbers.
         """
         counts, low = self.scale.low_counts(numbers), None
-        there = np.ones(numbers.shape, np.bool_) if self.gaps is None else self.gaps.there
+        there = self.there
         if self.low or counts[there].any():
             low = np.zeros(numbers.shape, np.uint64)
             low[there] = low_bits.unpack(memoryview(self.low), counts[there], low.dtype)
         found = self.scale.words(numbers, low)
+        if self.steps is not None:
+            found = self.steps.words(found)
         if self.gaps is not None:
             found = self.gaps.open(found)
         return words.to_array(widened(found) if self.narrow else found, self.dtype, self.shape)
@@ -75,9 +84,11 @@ class Samples:
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""
         number = number_of(self.dtype, self.narrow)
-        start = bytes([self.scale.code + (NARROW if self.narrow else 0), *self.axes])
+        flags = (NARROW if self.narrow else 0) + (STEPS if self.steps is not None else 0)
+        start = bytes([self.scale.code + flags, *self.axes])
+        steps = b"" if self.steps is None else self.steps.write()
         gaps = b"\0" if self.gaps is None else self.gaps.write(number)
-        return start + gaps + self.scale.write() + sized(self.low)
+        return start + gaps + steps + self.scale.write() + sized(self.low)
 
     @classmethod
     def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...]) -> "Samples":
@@ -91,23 +102,36 @@ class Samples:
         if words.plain(dtype) is None or not shape:
             raise FormatError(f"the planes route holds arrays of numbers, not of {dtype} and {len(shape)} axes")
         code = reader.byte("kind of samples")
-        narrow = code & NARROW > 0
-        if code & ~NARROW not in SCALES or (narrow and number_of(dtype, False) != np.float64):
+        narrow, stepped, kind = code & NARROW > 0, code & STEPS > 0, code & ~(NARROW | STEPS)
+        if kind not in SCALES or (narrow and number_of(dtype, False) != np.float64):
             raise FormatError(f"samples of kind {code} are unknown")
-        scale, number, order = SCALES[code & ~NARROW], number_of(dtype, narrow), words.shape_of(dtype, shape)
+        scale, number, order = SCALES[kind], number_of(dtype, narrow), words.shape_of(dtype, shape)
         axes = reader.byte("y axis"), reader.byte("x axis")
         if max(axes) >= len(order) or axes[0] == axes[1]:
             raise FormatError(f"axes {axes} do not fit {len(order)} dimensions")
         if (number.kind != "f" and scale in (Fixed, Lattice)) or (scale is Lattice and number.itemsize == 2):
             raise FormatError(f"samples of kind {code} are not of {number}")
         gaps = Gaps.read(reader, number, order, axes)
+        steps = None
+        if stepped:
+            if not words.is_series(shape) or scale is not Ordered or (gaps is not None and gaps.closed):
+                raise FormatError("steps are of series, of samples of kind 0, without rows that are closed up")
+            steps = Steps.read(reader, number, prod(order[:-2]))
+            number = steps.signed
         found = scale.read(reader, number, order if gaps is None else gaps.closed_shape, axes)
-        return cls(dtype, shape, axes, narrow, gaps, found, bytes(reader.sized("low bits")))
+        return cls(dtype, shape, axes, narrow, gaps, found, bytes(reader.sized("low bits")), steps)
 
     @property
     def order(self) -> tuple[int, ...]:
         """The shape of the numbers."""
         return words.shape_of(self.dtype, self.shape) if self.gaps is None else self.gaps.closed_shape
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """Which numbers matter: all but gaps; steps are added up over them."""
+        if self.gaps is None or self.steps is not None:
+            return np.ones(self.order, np.bool_)
+        return self.gaps.there
 
     @property
     def planes(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from ..fields import Reader
 from .ordered import LARGEST
-from .words import Words, trailing_zeros
+from .words import Words, ordered, trailing_zeros, unordered
 
 MANTISSA = {2: 10, 4: 23, 8: 52}
 
@@ -39,32 +39,44 @@ class Fixed:
     exponent: int
     least: int
 
-    def _cells(self, words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Cells, the bits below, and how many of them there are."""
-        size = self.number.itemsize
-        bits = words.astype(np.int64)
-        magnitude = bits & (1 << 8 * size - 1) - 1
-        p = MANTISSA[size]
-        exponent = magnitude >> p
-        mantissa = np.where(exponent > 0, magnitude & (1 << p) - 1 | 1 << p, magnitude)
-        shift = np.minimum(self.exponent - np.maximum(exponent, 1) + 1, 62)
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        kind, p = words.dtype.type, MANTISSA[self.number.itemsize]
+        sign = kind(1 << 8 * self.number.itemsize - 1)
+        magnitude = words & (sign - kind(1))
+        exponent = magnitude >> kind(p)
+        mantissa = magnitude & kind((1 << p) - 1) | (exponent > 0).astype(kind) << kind(p)
+        shift = np.minimum(kind(self.exponent + 1) - np.maximum(exponent, kind(1)), kind(8 * sign.itemsize - 1))
         cells = mantissa >> shift
-        low = np.where(cells > 0, mantissa & (np.int64(1) << shift) - 1, magnitude)
-        negative = words >> words.dtype.type(8 * size - 1) > 0
-        return np.where(negative, -1 - cells, cells), low >> self.trailing, self._counts(cells)
+        inside = cells > 0
+        low = np.where(inside, mantissa & (kind(1) << shift) - kind(1), magnitude) >> kind(self.trailing)
+        counts = np.where(inside, shift, kind((self._first() - 1).bit_length()))
+        counts = np.maximum(counts, kind(self.trailing)) - kind(self.trailing)
+        signed = cells.astype(np.int64)
+        numbers = np.where(words >= sign, -1 - signed, signed) - self.least
+        return numbers.astype(np.uint32), low, counts.astype(np.uint8)
 
     def onto(self, words: Words) -> "Fixed":
         """The same for other words; with wider cells if they need them."""
-        size, p = self.number.itemsize, MANTISSA[self.number.itemsize]
-        largest = int((words & words.dtype.type((1 << 8 * size - 1) - 1)).max())
-        scale = replace(self, exponent=max(self.exponent, (largest >> p) - 1, 0))
+        levels = ordered(words, self.number)
+        ends = unordered(np.array([levels.min(), levels.max()]), self.number)
+        p = MANTISSA[self.number.itemsize]
+        largest = int((ends & ends.dtype.type((1 << 8 * self.number.itemsize - 1) - 1)).max())
+        scale = replace(self, exponent=max(self.exponent, (largest >> p) - 1, 0), least=0)
         while True:
-            cells = scale._cells(words)[0]
-            least, most = int(cells.min()), int(cells.max())
-            excess = (most - least).bit_length() - LARGEST.bit_length()
+            cells = [scale._cell(int(word)) for word in ends]
+            excess = (cells[1] - cells[0]).bit_length() - LARGEST.bit_length()
             if excess <= 0:
-                return replace(scale, least=least)
+                return replace(scale, least=cells[0])
             scale = scale.coarser(excess)
+
+    def _cell(self, word: int) -> int:
+        size, p = self.number.itemsize, MANTISSA[self.number.itemsize]
+        magnitude = word & (1 << 8 * size - 1) - 1
+        exponent = magnitude >> p
+        mantissa = magnitude & (1 << p) - 1 | (exponent > 0) << p
+        cell = mantissa >> min(self.exponent + 1 - max(exponent, 1), 8 * size - 1)
+        return -1 - cell if word >> 8 * size - 1 else cell
 
     def coarser(self, bits: int) -> "Fixed":
         """With cells 2^bits as wide."""
@@ -85,13 +97,8 @@ class Fixed:
         return self.exponent - p + 1 << p if self.exponent > p else 1 << self.exponent
 
     def numbers(self, words: Words) -> Words:
-        """Numbers of words; inverse of `words`."""
-        return (self._cells(words)[0] - self.least).astype(np.uint32)
-
-    def low_bits(self, words: Words) -> tuple[Words, NDArray[np.uint8]]:
-        """What the numbers do not say: lowest bits, and how many they are."""
-        _, low, counts = self._cells(words)
-        return low.astype(np.uint64), counts.astype(np.uint8)
+        """Numbers of words."""
+        return self.split(words)[0]
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has."""
@@ -99,7 +106,7 @@ class Fixed:
         return self._counts(np.where(cells < 0, -1 - cells, cells)).astype(np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
-        """Words of numbers and low bits; inverse of `numbers` and `low_bits`."""
+        """Words of numbers and low bits; inverse of `split`."""
         size = self.number.itemsize
         p = MANTISSA[size]
         signed = numbers.astype(np.int64) + self.least

@@ -93,20 +93,20 @@ class Lattice:
         return ungrouped(grouped(self.integers(words), self.groups) - least, words.shape, self.groups)
 
     def numbers(self, words: Words) -> Words:
-        """Numbers of words; inverse of `words`."""
+        """Numbers of words."""
         return (self._from_least(words) >> self.low).astype(np.uint32)
 
-    def low_bits(self, words: Words) -> tuple[Words, NDArray[np.uint8]]:
-        """What the numbers do not say: lowest bits, and how many they are."""
-        low = self._from_least(words).astype(np.uint64)
-        return low, self.low_counts(low)
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        low = self._from_least(words)
+        return (low >> self.low).astype(np.uint32), low.astype(np.uint64), self.low_counts(low)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has."""
         return np.full(numbers.shape, self.low, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
-        """Words of numbers and low bits; inverse of `numbers` and `low_bits`."""
+        """Words of numbers and low bits; inverse of `split`."""
         k = numbers.astype(np.int64) << self.low
         if low is not None:
             k |= low.astype(np.int64)

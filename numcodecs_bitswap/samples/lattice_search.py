@@ -192,8 +192,8 @@ def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[
     steps = _short(step, 2 * unit / max(float(k.max()), 1.0))
     best, most = None, -1
     sample = values[:: max(len(values) // 2048, 1)]
-    for attempt in (_from_zero, _stabbing if number.itemsize == 4 else None, _from_decimals):
-        for line in attempt(values, distinct, steps) if attempt else ():
+    for attempt in (_from_zero, _from_decimals, _stabbing if number.itemsize == 4 else _near):
+        for line in attempt(values, distinct, steps):
             right = _right(sample, line)
             if right > most:
                 best, most = line, right
@@ -223,7 +223,7 @@ def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> It
 
 
 def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
-    """Lines with a constant on them that people add; at last one that only comes near."""
+    """Lines with a constant on them that people add."""
     unit, short = _unit(distinct, values.dtype), values.dtype.itemsize == 4
     for s in steps:
         for a in CONSTANTS:
@@ -232,6 +232,10 @@ def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -
                 if not short:
                     yield Line(s, a, 1.0)
                 yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
+
+
+def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
+    """A line that comes near, where arithmetic is not finer than the floats."""
     k = np.rint((distinct - distinct[0]) / steps[-1])
     yield Line(steps[-1], float(np.median(distinct - steps[-1] * k)), 1.0)
 

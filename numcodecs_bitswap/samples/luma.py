@@ -21,14 +21,15 @@ class Luma:
     axis: int
 
     def numbers(self, words: Words) -> Words:
-        """Numbers of words that have them; inverse of `words`."""
+        """Numbers of words that have them."""
         planes = colour.to_ycbcr(words, self.axis)
         assert planes is not None
         return planes
 
-    def low_bits(self, words: Words) -> tuple[Words, NDArray[np.uint8]]:
-        """None."""
-        return words, self.low_counts(words)
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+        """Numbers of words, and no low bits; inverse of `words`."""
+        numbers = self.numbers(words)
+        return numbers, numbers, self.low_counts(numbers)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has: none."""

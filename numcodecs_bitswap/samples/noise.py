@@ -4,7 +4,7 @@ Encoder only. Sums and elimination as plain double arithmetic, without libraries
 machine chooses alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -26,6 +26,7 @@ def bits(
     axes: tuple[int, int],
     there: NDArray[np.bool_] | None = None,
     references: Sequence[tuple[int, int]] | None = None,
+    of: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> float:
     """Mean bits of those of the numbers that are there.
 
@@ -37,6 +38,8 @@ def bits(
     there : bool array of the numbers' shape, optional
     references : sequence of (axis, distance), optional
         Of reference planes; without it, the planes before along the last leading axes.
+    of : callable, optional
+        Makes numbers of what `numbers` holds.
     """
     leading = [axis for axis in range(numbers.ndim) if axis not in axes]
     if references is None:
@@ -50,7 +53,8 @@ def bits(
     p, y, x = np.unravel_index(places, planes.shape)
 
     def at(plane: NDArray[Any], dy: int, dx: int) -> NDArray[np.float64]:
-        return planes[plane, (y + dy).clip(0, h - 1), (x + dx).clip(0, w - 1)].astype(np.float64)
+        found = planes[plane, (y + dy).clip(0, h - 1), (x + dx).clip(0, w - 1)]
+        return (of(found) if of is not None else found).astype(np.float64)
 
     west = at(p, 0, -1)
     columns = [at(p, dy, dx) - west for dy, dx in OWN]

@@ -53,24 +53,24 @@ class Ordered:
     table: tuple[Words, ...] = ()
 
     def numbers(self, words: Words) -> Words:
-        """Numbers of words; inverse of `words`."""
+        """Numbers of words."""
         levels = self._levels(words)
         if not self.table:
             return levels >> levels.dtype.type(self.low)
         parts = [_rank(table, part) for table, part in zip(self.table, grouped(levels, self.groups), strict=True)]
         return ungrouped(np.stack(parts), levels.shape, self.groups)
 
-    def low_bits(self, words: Words) -> tuple[Words, NDArray[np.uint8]]:
-        """What the numbers do not say: lowest bits, and how many they are."""
-        levels = self._levels(words)
-        return levels, self.low_counts(levels)
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        numbers = self.numbers(words)
+        return numbers, self._levels(words) if self.low else numbers, self.low_counts(numbers)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has."""
         return np.full(numbers.shape, self.low, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
-        """Words of numbers and low bits; inverse of `numbers` and `low_bits`.
+        """Words of numbers and low bits; inverse of `split`.
 
         Raises
         ------

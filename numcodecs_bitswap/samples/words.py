@@ -14,7 +14,9 @@ Words = NDArray[Any]
 KINDS = ("u1", "i1", "u2", "i2")
 """Kind and size of the dtypes that models are trained on, of either byte order."""
 ROW = 256
-"""Items of a row that an array of one axis is cut into."""
+"""Items of a row that a series is cut into."""
+SHORT = 4
+"""Longest last axis of an array of several series."""
 _SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "m": (8,), "M": (8,)}
 
 
@@ -26,23 +28,28 @@ def plain(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
     return np.dtype(f"{'i' if kind in 'mM' else kind}{size}")
 
 
+def is_series(shape: tuple[int, ...]) -> bool:
+    """Whether an array is one of series, not of planes: of one axis, or of two if the second has at most four items."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] <= SHORT < shape[0])
+
+
 def shape_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an array's words: complex numbers have one more axis in front, one axis alone is cut into rows."""
-    if len(shape) == 1:
-        shape = -(-shape[0] // ROW), min(ROW, shape[0])
+    """The shape of an array's words: complex numbers have one more axis in front, series are cut into rows."""
+    if is_series(shape):
+        shape = *shape[1:], -(-shape[0] // ROW), min(ROW, shape[0])
     return (2, *shape) if dtype.kind == "c" else shape
 
 
 def of_array(array: NDArray[Any]) -> Words:
-    """Words of an array; inverse of `to_array`. The last row of a cut axis repeats its last item."""
+    """Words of an array; inverse of `to_array`. The last row of a series repeats its last item."""
     number = plain(array.dtype)
     assert number is not None
     shape = shape_of(array.dtype, array.shape)
-    if array.ndim == 1:
-        padded = np.empty(prod(shape[-2:]), array.dtype)
-        padded[: len(array)] = array
-        padded[len(array) :] = array[-1]
-        array = padded.reshape(shape[-2:])
+    if is_series(array.shape):
+        padded = np.empty((*array.shape[1:], prod(shape[-2:])), array.dtype)
+        padded[..., : len(array)] = array.T
+        padded[..., len(array) :] = array[-1][..., None]
+        array = padded
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     if array.dtype.kind == "c":
         native = np.ascontiguousarray(np.moveaxis(native.view(number).reshape(*array.shape, 2), -1, 0))
@@ -56,7 +63,9 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     if dtype.kind == "c":
         words = np.moveaxis(words, 0, -1)
     items = np.ascontiguousarray(words, f"u{number.itemsize}").reshape(-1).view(dtype.newbyteorder("="))
-    return items[: prod(shape)].reshape(shape).astype(dtype, copy=False)
+    if is_series(shape):
+        return items.reshape(*shape[1:], -1)[..., : shape[0]].T.astype(dtype, order="C")
+    return items.reshape(shape).astype(dtype, copy=False)
 
 
 def planes_of(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
