@@ -12,7 +12,7 @@
        | frame.build              / frame.parse
     frame bytes
 
-Importing this package takes milliseconds: torch is loaded by the first chunk that a model codes.
+Importing this package takes milliseconds: numba is loaded by the first chunk that a model codes, torch by none on a CPU.
 """
 
 from typing import TYPE_CHECKING, Any

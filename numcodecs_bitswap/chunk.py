@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .plane_route import Decoding as PlaneDecoding
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
-PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
+PASS_PIXELS = {"cpu": 1 << 19, "torch": 1 << 19, "cuda": 1 << 22}  # on a CPU no more than one large chunk takes
 
 
 SMALLEST = 256

@@ -284,18 +284,21 @@ def test_solutions(folder: Path, size: int, ridge: int, rank: int) -> None:
     regression = reference_planes.Regression(net, 1, 40, 10)
     v, rows, n = 1, regression.block_rows, regression.n
     regression.sizes[v] = size
-    statistics = np.zeros((rows, n, 64), np.float32)
+    pad = least_squares.PAD
+    statistics = np.zeros((1, pad + rows + 2 * pad, n, 64), np.float32)
     for b in range(rows):
         r = rng.integers(-2047, 2048, (64, rank)) @ rng.integers(-3, 4, (rank, n + 1))
         products = r.clip(-2047, 2047).T @ r.clip(-2047, 2047) * [1, 256, 0, 7, 50][b]
         regression.statistics[v, b] = products
-        statistics[b, :, : n + 1] = products[:n]
-        statistics[b, :, size] = products[:n, n]  # the target
+        statistics[0, pad + b, :, : n + 1] = products[:n]
+        statistics[0, pad + b, :, size] = products[:n, n]  # the target
     target = (net.targets[1] / 2**14).astype(np.float32)
-    C, w = np.zeros((n, 64), np.float32), np.zeros(n)
+    C, lanes, w = np.zeros((n, 64, 8), np.float32), np.zeros((6, 8), np.float32), np.zeros((1, rows, n))
+    rate, least = np.float32(230 / 256), np.float32(ridge)
+    for first, count in ((0, 3), (3, rows - 3)):
+        least_squares.solve(statistics, 0, first, count, size, rate, 2, least, target, C, lanes, w)
     for b in range(rows):
-        least_squares.solve(statistics, v, b, rows, size, np.float32(230 / 256), 2, np.float32(ridge), target, C, w)
-        assert w[:size].tolist() == regression.solve(v, b).tolist()
+        assert w[0, b, :size].tolist() == regression.solve(v, b).tolist()
 
 
 def test_rounding_of_weights() -> None:
@@ -303,11 +306,13 @@ def test_rounding_of_weights() -> None:
     for value in (0.0, 2.0**-15, -(2.0**-15), 3e-39, -3e-39, 1 - 2.0**-24, 7.99999, 8.0, 1e30, -1e30):
         exact = (Fraction(float(np.float32(value))) * 2**14 + Fraction(1, 2)).__floor__()
         assert reference_planes.rounded(np.float32(value)) == min(max(exact, -(2**17)), 2**17)
-    C, w = np.zeros((1, 8), np.float32), np.zeros(1)
+    C, lanes, w = np.zeros((1, 8, 8), np.float32), np.zeros((6, 8), np.float32), np.zeros((1, 1, 1))
     for value, expected in ((np.nan, -(2**17)), (np.inf, 2**17), (-np.inf, -(2**17))):
-        statistics = np.full((1, 1, 8), [0, value, 0, 0, 0, 0, 0, 0], np.float32)
-        least_squares.solve(statistics, 0, 0, 1, 1, np.float32(1), 0, np.float32(1), np.zeros(1, np.float32), C, w)
-        assert w[0] == expected == reference_planes.rounded(np.float32(value))
+        statistics = np.zeros((1, 25, 1, 8), np.float32)
+        statistics[0, least_squares.PAD, 0, 1] = value
+        one = np.float32(1)
+        least_squares.solve(statistics, 0, 0, 1, 1, one, 0, one, np.zeros(1, np.float32), C, lanes, w)
+        assert w[0, 0, 0] == expected == reference_planes.rounded(np.float32(value))
 
 
 def test_buckets_tile_the_samples() -> None:

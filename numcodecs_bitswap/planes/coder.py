@@ -160,15 +160,15 @@ def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
     i4, f4 = np.int32, np.float32
     inputs = np.full((4 * int(model.nets[:, 0].max()) + 4, lane), 128, i4)
     return (
-        zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks, n, words),
+        zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
-        zeros(f4, n, words),
-        zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 4, lane), zeros(i4, V, lane),
+        zeros(f4, n, words, 8),
+        zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + REFERENCES, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + REFERENCES, lane), inputs,
         zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
         zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
-        zeros(f4, K, lane), zeros(f4, 3, lane),
-        zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8),
+        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
+        zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
     )  # fmt: skip
 
 

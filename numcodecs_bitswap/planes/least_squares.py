@@ -3,12 +3,24 @@
 import numpy as np
 
 from ..jit import address_of, part
-from .products import add_scaled, add_two_scaled, correlate, decay_and_add, weigh
+from .elimination import (
+    add_products,
+    add_two_products,
+    divide,
+    invert,
+    less_product,
+    subtract_product,
+    window_sums,
+)
+from .products import correlate, decay_and_add, weigh
 from .tables import BLOCK, WEIGHT_BITS, WEIGHT_CLIP
 
 BL = BLOCK
 F0, F1 = np.float32(0), np.float32(1)
 TO_32 = 16.0 / (1 << WEIGHT_BITS)
+SCALE, MOST = np.float64(1 << WEIGHT_BITS), np.float64(WEIGHT_CLIP)
+PAD = 8
+"""Blocks of zeros before and behind those of a plane: as far as a window reaches."""
 
 
 @part
@@ -21,53 +33,57 @@ def learn(XP, b, words, n, sizes, lams, A, S):
                 XP.strides[1], BL * (BL // 2),
             )  # fmt: skip
     for v in range(len(sizes)):
-        m, lam, at = sizes[v], lams[v], address_of(S, v, b)
+        m, lam, at = sizes[v], lams[v], address_of(S, v, b + PAD)
         for j in range(m):
             k = j // 8
-            last = S[v, b, j, m] * lam + np.float32(A[j, n])
+            last = S[v, b + PAD, j, m] * lam + np.float32(A[j, n])
             decay_and_add(at + j * S.strides[2] + 32 * k, address_of(A, j, 8 * k), lam, m // 8 + 1 - k)
-            S[v, b, j, m] = last
+            S[v, b + PAD, j, m] = last
 
 
 @part
-def solve(S, v, b, blocks, m, lam, reach, ridge, target, C, w):
-    """Weights of predictor v in block b, rounded to integers, from the statistics of the blocks around it.
+def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
+    """Weights of predictor v in `count` <= 8 blocks from b on, rounded to integers, from the blocks around each.
 
-    Windowed sums and ridge, then elimination, column by column; every operation is rounded once, in this order.
+    Windowed sums and ridge, then elimination, column by column; every operation is rounded once, in this order. Blocks
+    lie side by side in vectors: C[j, k] are the eight numbers C_jk, lanes[0 .. 4] vectors for what is done next.
     """
-    C[:m] = F0
-    for dv in range(-reach, reach + 1):
-        if 0 <= b + dv < blocks:
-            f = F1
-            for _ in range(abs(dv)):
-                f *= lam
-            for j in range(m):
-                k = j // 8
-                add_scaled(address_of(C, j, 8 * k), address_of(S, b + dv, j) + 32 * k, f, m // 8 + 1 - k)
+    powers, inverse, other = address_of(lanes, 0, 0), address_of(lanes, 2, 0), address_of(lanes, 3, 0)
+    factor, factor2 = address_of(lanes, 4, 0), address_of(lanes, 5, 0)
+    row, cell = C.strides[0], C.strides[1]
+    first, sums = address_of(C, 0, 0), address_of(S, v, b + PAD)
+    power = F1
+    for d in range(reach + 1):
+        lanes[d // 8, d % 8] = power
+        power *= lam
     for j in range(m):
-        C[j, j] += ridge
-        C[j, m] += ridge * target[j]
+        for k in range(j // 8 * 8, m + 1, 8):
+            window_sums(first + j * row + k * cell, sums + j * S.strides[2] + 4 * k, S.strides[1], powers, reach)
+        pull = ridge * target[j]
+        for lane in range(8):
+            C[j, j, lane] += ridge
+            C[j, m, lane] += pull
     # Two columns at a time: each element sees the same operations in the same order as with one.
     for j in range(0, m - 1, 2):
-        first = F1 / max(C[j, j], ridge)  # not below it but for rounding
-        add_scaled(
-            address_of(C, j + 1, j // 8 * 8), address_of(C, j, j // 8 * 8), -(C[j, j + 1] * first), m // 8 + 1 - j // 8
-        )
-        second = F1 / max(C[j + 1, j + 1], ridge)
+        own, next_own = first + j * row, first + (j + 1) * row
+        invert(inverse, own + j * cell, ridge)
+        less_product(factor, own + (j + 1) * cell, inverse)
+        add_products(next_own + (j + 1) * cell, own + (j + 1) * cell, factor, m - j)
+        invert(other, next_own + (j + 1) * cell, ridge)
         for i in range(j + 2, m):
-            k = i // 8
-            add_two_scaled(
-                address_of(C, i, 8 * k), address_of(C, j, 8 * k), -(C[j, i] * first),
-                address_of(C, j + 1, 8 * k), -(C[j + 1, i] * second), m // 8 + 1 - k,
-            )  # fmt: skip
-    scale = np.float64(1 << WEIGHT_BITS)
-    most = np.float64(WEIGHT_CLIP)
+            less_product(factor, own + i * cell, inverse)
+            less_product(factor2, next_own + i * cell, other)
+            add_two_products(
+                first + i * row + i * cell, own + i * cell, factor, next_own + i * cell, factor2, m + 1 - i
+            )
     for i in range(m - 1, -1, -1):
-        value = C[i, m] / max(C[i, i], ridge)
-        rounded = np.floor(np.float64(value) * scale + 0.5)
-        w[i] = most if rounded >= most else rounded if rounded > -most else -most
+        last = first + i * row
+        divide(factor, last + m * cell, last + i * cell, ridge)
+        for lane in range(count):
+            rounded = np.floor(np.float64(lanes[4, lane]) * SCALE + 0.5)
+            weights[v, b + lane, i] = MOST if rounded >= MOST else rounded if rounded > -MOST else -MOST
         for j in range(i):
-            C[j, m] -= C[j, i] * value
+            subtract_product(first + j * row + m * cell, first + j * row + i * cell, factor)
 
 
 @part

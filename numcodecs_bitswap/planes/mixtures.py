@@ -3,42 +3,52 @@
 import numpy as np
 
 from ..jit import address_of, part
-from .products import eight_edges
-from .tables import LOGISTIC_SCALES, SCALE, SIGMOID, SLOPE, WEIGHT, WEIGHTS
+from .logistics import at_most, eight_edges, interval_rows, mixture_rows, window_rows
+from .tables import SIGMOID, SLOPE, WEIGHT
+from .vectors import int32_at
 
-LEAST_FREE = np.float32(2.0**22)
-SIGMOIDS = SIGMOID.astype(np.int32)
+
+def _class(d: float) -> int:
+    """The class of a distance (FORMAT.md 9.5)."""
+    bits = max(int(d).bit_length() - 4, 0)
+    return 8 * bits + (int(d) >> bits)
+
+
+SIGMOIDS, LIGHTS = SIGMOID.astype(np.int32), WEIGHT.astype(np.int32)
+STRIDES = np.array([max(1, round(2 * _class(30 / slope) / 7)) for slope in SLOPE], np.int32)
+"""Buckets from one edge of a window to the next, by the scale, 12 / SLOPE levels: most of a logistic is in it."""
 HEAD_MIN = np.uint64(1 << 24)
 
 
 @part
-def limited(v, low, high):
-    """v, at least `low` and at most `high`, as int32."""
-    return np.int32(min(max(v, low), high))
+def mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet):
+    """Parameters of the mixtures (FORMAT.md 9.5) from the network's outputs, and how far apart edges are looked at."""
+    mixture_rows(
+        address_of(y, 0, 0), y.strides[0], K, address_of(q, 0, 0), address_of(blend, 0, 0), top, 65536 - alphabet,
+        address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0), mean.strides[0],
+        address_of(centre, 0, 0), address_of(rate, 0, 0), address_of(stride, 0, 0), address_of(LIGHTS, 0, 0),
+        address_of(SLOPE, 0, 0), address_of(STRIDES, 0, 0), n8 // 8,
+    )  # fmt: skip
 
 
 @part
-def mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, alphabet):
-    """Parameters of the mixtures (FORMAT.md 9.5) from the network's outputs."""
-    total = 65536.0 - alphabet
-    for i in range(n8):
-        most = y[2 * K, i]
-        for k in range(1, K):
-            most = max(most, y[2 * K + k, i])
-        sum_w, peak, at = 0, -(1 << 30), 0
-        for k in range(K):
-            w = WEIGHT[min(most - y[2 * K + k, i], WEIGHTS - 1)]
-            weight[k, i] = np.int32(w)
-            sum_w += w
-            j = min(max(2 * q[i] + y[K + k, i], 0), LOGISTIC_SCALES - 1)
-            slope[k, i] = SLOPE[j]
-            off = np.float32(limited(y[k, i], -8192, 8192)) * SCALE[q[i]] * np.float32(0.015625)
-            off = min(max(off, -LEAST_FREE), LEAST_FREE)
-            mean[k, i] = blend[i] + np.int32(off)
-            if y[2 * K + k, i] - j > peak:
-                peak, at = y[2 * K + k, i] - j, k
-        centre[i] = min(max((mean[at, i] + 16) >> 5, 0), top >> 5)
-        rate[i] = np.int64(np.floor(total * 268435456.0 / np.float64(sum_w)))
+def windows(out, stride, n8, half, m, K, weight, mean, slope, centre, rate):
+    """out[i] = cum of eight edges around the centre of each pixel."""
+    window_rows(
+        address_of(out, 0, 0), address_of(stride, 0, 0), address_of(centre, 0, 0), half, m, address_of(rate, 0, 0), K,
+        address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0), mean.strides[0],
+        address_of(SIGMOIDS, 0, 0), n8 // 8,
+    )  # fmt: skip
+
+
+@part
+def intervals(noted, lows, values, n8, half, m, K, weight, mean, slope, centre, rate):
+    """Intervals and low bits of the pixels' values."""
+    interval_rows(
+        address_of(noted, 0, 0), address_of(lows, 0, 0), address_of(values, 0, 0), address_of(centre, 0, 0), half, m,
+        address_of(rate, 0, 0), K, address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0),
+        mean.strides[0], address_of(SIGMOIDS, 0, 0), n8 // 8,
+    )  # fmt: skip
 
 
 @part
@@ -61,43 +71,33 @@ def bits_of(s, half):
 def bucket_of(d, half):
     """The bucket of a sample at distance d from the centre."""
     v = d if d >= 0 else -d - 1
-    i = v
-    if v >= 16:
-        b = 0
-        while (v >> b) >= 16:
-            b += 1
-        i = 8 * b + (v >> b)
+    b = max((np.float32(v).view(np.int32) >> 23) - 130, 0)
+    i = 8 * b + (v >> b)
     return half + i if d >= 0 else half - 1 - i
 
 
 @part
-def eight(s, stride, i, m, K, edges, weight, mean, slope, centre, rate, out):
-    """out[k] = cum of bucket s + k stride of pixel i."""
-    eight_edges(
-        address_of(out, 0, 0), address_of(edges, 0, 0), address_of(SIGMOIDS, 0, 0), s, stride, np.int64(centre[i]), m,
-        rate[i], K, address_of(weight, 0, i), address_of(mean, 0, i), address_of(slope, 0, i), mean.strides[0],
-    )  # fmt: skip
+def find(r, window, stride, half, m, K, centre, rate, pitch, weight, mean, slope, edges, sigmoid, out):
+    """The bucket of a pixel with cum(s) <= r < cum(s + 1), its start and its freq.
 
+    Its window is looked at first; then, as often as need be, eight edges that divide what is left.
 
-@part
-def find(r, i, half, m, K, edges, weight, mean, slope, centre, rate, out):
-    """The bucket with cum(s) <= r < cum(s + 1), its start and its freq: the eight around the centre are looked at
-    first, then eight that divide what is left.
+    window, weight, mean, slope, edges, sigmoid, out : addresses, the second to fourth of the first component, others
+    `pitch` bytes apart.
     """
-    low, high, start, end = 0, 2 * half, np.int64(0), np.int64(65536)
-    first, stride = max(half - 3, 0), 1
-    while high - low > 1:
-        eight(first, stride, i, m, K, edges, weight, mean, slope, centre, rate, out)
-        count = 0
-        for k in range(8):
-            count += out[k] <= r
-        if count > 0:
-            low, start = first + (count - 1) * stride, np.int64(out[count - 1])
+    count = at_most(window, r)
+    first, row = half - 3 * stride, window
+    low, high, start, end = 0, 2 * half, 0, 65536
+    while True:
+        if count > 0 and first + (count - 1) * stride > low:
+            low, start = first + (count - 1) * stride, np.int64(int32_at(row + 4 * count - 4))
         if count < 8 and first + count * stride < high:
-            high, end = first + count * stride, np.int64(out[count])
+            high, end = first + count * stride, np.int64(int32_at(row + 4 * count))
+        if high - low == 1:
+            return low, start, end - start
         stride = (high - low + 8) // 9
-        first = low + stride
-    return low, start, end - start
+        first, row = low + stride, out
+        count = eight_edges(out, r, edges, sigmoid, first, stride, centre, m, rate, K, weight, mean, slope, pitch)
 
 
 @part

@@ -13,22 +13,19 @@ from .products import (
     layer_grow,
     layer_rectify,
     layer_set,
+    log_row,
+    relative_row,
     squash_row,
     times32,
+    unit_row,
+    weighed_row,
     word32,
 )
-from .tables import INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, OUTPUTS
+from .tables import LEAST_SCALE, MARGIN_U, MARGIN_Y, OUTPUTS
 
 MU, MY = MARGIN_U, MARGIN_Y
 ZERO = np.int32(0)
 F0, F1, HALF, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.0625))
-C256 = np.float32(256)
-
-
-@part
-def log8(s):
-    """8 times the binary logarithm of f32(s), s >= 1, evenly spaced in each octave, rounded down."""
-    return (np.float32(s).view(np.int32) >> 20) - 1016
 
 
 @part
@@ -51,8 +48,8 @@ def inputs(
     mags[v] are those of the predictors, mags[V] that of the blend; what follows in `mags` is filled here.
     """
     r, c = u + MU, MY + ya
-    for i in range(n8):
-        factors[0, i] = C256 * INVERSE[q[i]]
+    at_q = address_of(q, 0, 0)
+    unit_row(address_of(factors, 0, 0), at_q, at_q, np.int32(4), n8 // 8)
     for v in range(V):
         p, t = pred[v], T[v]
         for i in range(n8):
@@ -73,12 +70,11 @@ def inputs(
     for i in range(n8):
         texture[i] = 8 * texture[i]
     for s in range(R):
-        mag, f = mags[V + 3 + s], factors[1 + s]
-        magnitudes(G[2 + R + V + s], u, ya, n8, around, ZERO, mag)
-        for i in range(n8):
-            scale = ((13 * mag[i]) >> 6) + LEAST_SCALE
-            mag[i] = 8 * scale
-            f[i] = C256 * INVERSE[log8(scale)]
+        magnitudes(G[2 + R + V + s], u, ya, n8, around, ZERO, mags[V + 3 + s])
+        mag, f = address_of(mags, V + 3 + s, 0), address_of(factors, 1 + s, 0)
+        weighed_row(mag, mag, mag, np.int32(LEAST_SCALE), n8 // 8)
+        log_row(f, mag, mag, ZERO, n8 // 8)
+        unit_row(f, f, f, np.int32(4), n8 // 8)
     for t in range(count):
         k, kind, a, by, place, f = puts[t, 0], puts[t, 1], puts[t, 2], puts[t, 3], puts[t, 4], puts[t, 5]
         if kind == 0:
@@ -91,11 +87,9 @@ def inputs(
     # Logarithms of magnitudes, against the local scale.
     at = puts[count, 0]
     for v in range(V + 2 + R):
-        m = mags[v if v < V else v + 1]
-        times = 4 if v <= V else 2
-        out = F[at + v if v < V + 2 else puts[count, v - V - 1]]
-        for i in range(n8):
-            out[i] = min(max(times * (log8(m[i] >> 3) - q[i]), -127), 127) + 128
+        row = address_of(mags, v if v < V else v + 1, 0)
+        out = address_of(F, at + v if v < V + 2 else puts[count, v - V - 1], 0)
+        relative_row(out, row, at_q, np.int32(4 if v <= V else 2), n8 // 8)
     out, fit = F[at + V + 2], F[at + V + 3]
     for i in range(n8):
         out[i] = min(max(2 * (q[i] - 48), -127), 127) + 128
@@ -142,7 +136,7 @@ def begins(blob, net, at, o, steps):
 @part
 def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
     """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
-    steps, inner, pitch, at = net[0], width // 4, x.strides[0], 1
+    steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
     for o in range(0, width, OUTPUTS):
         w, b, f = begins(blob, net, at, o, steps)
         for i in range(0, n, LANES):

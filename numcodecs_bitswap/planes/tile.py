@@ -15,13 +15,13 @@ import numpy as np
 
 from ..jit import address_of, compiled, part
 from .least_squares import learn, predict, solve
-from .mixtures import bits_of, bucket_of, edge_of, eight, find, mixture, pop_update, push
-from .network import blend_predictions, inputs, log8, magnitudes, network, pack
-from .products import double_less, note_pairs
-from .tables import BLOCK, CLIP, INVERSE, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
+from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
+from .network import blend_predictions, inputs, magnitudes, network, pack
+from .products import double_less, error_row, log_row, note_pairs, unit_row
+from .tables import BLOCK, CLIP, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
-F0, C256 = np.float32(0), np.float32(256)
+F0 = np.float32(0)
 LIMIT = np.float32(CLIP)
 
 
@@ -81,23 +81,18 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
 
 
 @part
-def settle(G, R, V, n, u, ya, lo, hi, plane, errors, pred, blend, base, X, values):
+def settle(G, R, V, n, u, ya, lo, hi, errors, pred, blend, base, X, values):
     """What is known of a wavefront once its pixels are: values, errors, the regression's target."""
     r, c = u + MU, MY + ya
-    for i in range(lo, hi):
-        values[i] = plane[ya + i, u - 2 * (ya + i)]
+    count, at = (hi + 7) // 8, address_of(values, 0, 0)
     for i in range(lo, hi):
         G[0, r, c + i] = values[i]
-        X[n, i] = 2 * values[i] - base[i]
+    double_less(address_of(X, n, 0), at, address_of(base, 0, 0), np.int32(0), count)
     for v in range(V):
-        out, p = G[1 + R + v, r], pred[v]
-        for i in range(lo, hi):
-            out[c + i] = 32 * values[i] - p[i]
-    out = G[1 + R + V, r]
+        error_row(address_of(G, 1 + R + v, r) + 4 * c, at, address_of(pred, v, 0), lo, hi, count)
+    error_row(address_of(G, 1 + R + V, r) + 4 * c, at, address_of(blend, 0, 0), lo, hi, count)
     for i in range(lo, hi):
-        e = 32 * values[i] - blend[i]
-        out[c + i] = e
-        errors[ya + i, u - 2 * (ya + i)] = e
+        errors[ya + i, u - 2 * (ya + i)] = G[1 + R + V, r, c + i]
 
 
 def _kernel(version):  # type: ignore[no-untyped-def]
@@ -109,7 +104,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
-        mean, slope, floats, acc, rate, picked, edges, out, noted, lows, seen, told, chosen, average,
+        mean, slope, floats, floats8, acc, picked, edges, out, window, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -129,9 +124,13 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         deep = m >= 16
         dump = chosen.shape[0] == P and chosen.shape[1] == h
         base, blend, q, centre, values = bases[0], rows[0], rows[1], rows[2], rows[3]
+        stride, rate, started, ended = rows[4], rows[5], rows[6], rows[7]
         num, den, stat = floats[0], floats[1], floats[2]
         for s in range(len(edges)):  # what is beyond the last is above all samples
             edges[s] = edge_of(s, half) if s <= alphabet else MOST + 1
+        at_weight, at_mean, at_slope = address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0)
+        at_edges, at_out = address_of(edges, 0, 0), address_of(out, 0, 0)
+        at_sigmoid, at_window = address_of(SIGMOIDS, 0, 0), address_of(window, 0, 0)
         level = np.float32(127.5) / np.float32(m)
         done = 0
         place = length
@@ -144,7 +143,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
             G[0] = (m + 1) >> 1
             for s in range(R):
                 lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
-                lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, 0)
+                lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             S[:] = F0
             for j in range(n):
@@ -158,20 +157,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             learn(XP, b, n_words, n, size, lams, A, S)
                         for v in range(V):
                             if (u // BL) % period[v] == 0:
-                                for b in range(ya // BL, min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1):
+                                end = min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1
+                                for b in range(ya // BL, end, 8):
                                     solve(
-                                        S[v],
-                                        v,
-                                        b,
-                                        NB,
-                                        size[v],
-                                        lamv[v],
-                                        reach[v],
-                                        ridges[v],
-                                        targets[R],
-                                        C,
-                                        weights[v, b],
-                                    )
+                                        S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], targets[R], C,
+                                        floats8, weights,
+                                    )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
@@ -180,11 +171,11 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 for v in range(V + 1):
                     magnitudes(G[1 + R + v], u, ya, n8, near, np.int32(8 * LEAST_SCALE), mags[v])
                 blend_predictions(mags, pred, n8, blend, top, num, den)
-                for i in range(n8):
-                    q[i] = log8(mags[V, i] >> 3)
-                    stat[i] = F0
-                for i in range(lo, hi):
-                    stat[i] = C256 * INVERSE[(3 * q[i]) >> 2]
+                at_q, at_stat, at_mag = address_of(q, 0, 0), address_of(stat, 0, 0), address_of(mags, V, 0)
+                log_row(at_q, at_mag, at_mag, np.int32(0), n8 // 8)
+                unit_row(at_stat, at_q, at_q, np.int32(3), n8 // 8)
+                stat[:lo] = F0
+                stat[hi:n8] = F0
                 inputs(
                     G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level,
                     far, around, F, T, factors,
@@ -200,15 +191,23 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 else:
                     pack(F, nets[R, 0], n8, words)
                     network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
-                    mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, alphabet)
-                if decode:
+                    mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
+                if not decode:
                     for i in range(lo, hi):
-                        lane = (i - lo) % L
+                        values[i] = planes[p, ya + i, u - 2 * (ya + i)]
+                if decode:
+                    windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
+                    lane = np.int64(0)
+                    for i in range(lo, hi):
                         r = np.int64(heads[lane] & np.uint64(65535))
-                        picked[i], begin, freq = find(r, i, half, m, K, edges, weight, mean, slope, centre, rate, out)
+                        picked[i], begin, freq = find(
+                            r, at_window + 32 * i, np.int64(stride[i]), half, m, K, centre[i], rate[i], mean.strides[0],
+                            at_weight + 4 * i, at_mean + 4 * i, at_slope + 4 * i, at_edges, at_sigmoid, at_out,
+                        )  # fmt: skip
                         place = pop_update(heads, lane, tail, place, begin, freq)
                         if place < 0:
                             return -1
+                        lane = lane + 1 if lane + 1 < L else 0
                     for i in range(lo, hi):
                         values[i] = centre[i] + edges[picked[i]]
                     for low in (16, 0):
@@ -226,16 +225,13 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             return -2
                         planes[p, ya + i, u - 2 * (ya + i)] = values[i]
                 elif not dump:
+                    intervals(started, ended, values, n8, half, m, K, weight, mean, slope, centre, rate)
                     for i in range(lo, hi):
-                        x = np.int64(planes[p, ya + i, u - 2 * (ya + i)]) - centre[i]
-                        s = bucket_of(x, half)
-                        eight(s, 1, i, m, K, edges, weight, mean, slope, centre, rate, out)
-                        begin = np.int64(out[0])
-                        noted[done + i - lo] = np.uint32(begin | (np.int64(out[1]) - begin - 1) << 16)
+                        noted[done + i - lo] = started[i]
                         if deep:
-                            lows[done + i - lo] = np.uint32((x - edges[s]) << 5 | bits_of(s, half))
+                            lows[done + i - lo] = ended[i]
                 done += hi - lo
-                settle(G, R, V, n, u, ya, lo, hi, planes[p], errors[p], pred, blend, base, X, values)
+                settle(G, R, V, n, u, ya, lo, hi, errors[p], pred, blend, base, X, values)
                 pad_front(G, u, h, w, R, V)
                 for i in range(0, n8, 8):
                     for j in range(0, n + 1, 8):
@@ -260,9 +256,11 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         if bits > 0:
                             number = np.int64(lows[done + i] >> np.uint32(5)) >> low & ((1 << bits) - 1)
                             place = push(heads, i % L, tail, place, number << (16 - bits), 1 << (16 - bits))
+                lane = (count - 1) % L
                 for i in range(count - 1, -1, -1):
                     begin = np.int64(noted[done + i] & np.uint32(65535))
-                    place = push(heads, i % L, tail, place, begin, np.int64(noted[done + i] >> np.uint32(16)) + 1)
+                    place = push(heads, lane, tail, place, begin, np.int64(noted[done + i] >> np.uint32(16)) + 1)
+                    lane = lane - 1 if lane > 0 else L - 1
         return place
 
     return compiled(code_tile)

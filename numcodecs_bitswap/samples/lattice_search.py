@@ -23,7 +23,7 @@ CLEAR = 0.6
 LEAST = 3.0
 """Least step, in units of the floats' own: below, the floats' bits say as much."""
 OFF, FINE = 0.5, 0.03
-"""Most that several roundings leave of a step, root mean square: in units of the floats' own, or as part of the step."""
+"""Most that several roundings leave of a step, root mean square: in units of the floats' own, or of the step."""
 DECIMALS = [10.0**-n for n in range(9)]
 DIVISORS = [
     3.0,

@@ -1,0 +1,324 @@
+"""Mixtures of logistics in a CPU's registers, as parts of compiled loops (numba only; FORMAT.md 9.5).
+
+Parameters lie in rows, one for each component, with pixels side by side. Encoding wants two edges of each pixel: it
+takes eight pixels at a time. Decoding looks for a pixel's bucket among eight edges.
+"""
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .tables import LOGISTIC_SCALES, WEIGHTS
+from .vectors import (
+    ADDRESS,
+    EIGHT_FLOATS,
+    EIGHT_INTEGERS,
+    F32,
+    F64,
+    I8,
+    I32,
+    I64,
+    call,
+    constant,
+    gathered,
+    load,
+    spread,
+    store,
+    transposed,
+)
+
+_WIDE, _DOUBLES = ir.VectorType(I64, 8), ir.VectorType(F64, 8)
+
+
+def _floats(value: float) -> Any:
+    return ir.Constant(EIGHT_FLOATS, [value] * 8)
+
+
+def _integers(value: int) -> Any:
+    return constant(8, I32, value)
+
+
+def _least(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _most(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def _between(builder: Any, value: Any, low: float, high: float) -> Any:
+    """A float32 clamped."""
+    value = builder.select(builder.fcmp_ordered(">", value, _floats(low)), value, _floats(low))
+    return builder.select(builder.fcmp_ordered("<", value, _floats(high)), value, _floats(high))
+
+
+def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid: Any) -> Any:
+    """What one component has below a place, in 1/32 level."""
+    t = builder.fmul(builder.sitofp(builder.sub(place, mean), EIGHT_FLOATS), slope)
+    t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
+    where = builder.add(builder.fptosi(t, EIGHT_INTEGERS), _integers(4096))
+    return builder.mul(weight, gathered(builder, sigmoid, where))
+
+
+def _place(builder: Any, x: Any) -> Any:
+    """The lower edge of a sample, in 1/32 level."""
+    return builder.sub(builder.shl(x, _integers(5)), _integers(16))
+
+
+def _cumulative(builder: Any, s: Any, x: Any, mass: Any, rate: Any, m: Any) -> Any:
+    """cum of buckets s that begin at samples x."""
+    product = builder.mul(builder.zext(mass, _WIDE), builder.zext(rate, _WIDE))
+    cum = builder.add(s, builder.trunc(builder.lshr(product, constant(8, I64, 44)), EIGHT_INTEGERS))
+    cum = builder.select(builder.icmp_signed(">", x, m), _integers(65536), cum)
+    return builder.select(builder.icmp_signed("<=", x, _integers(0)), _integers(0), cum)
+
+
+@intrinsic
+def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any, stride: Any, centre: Any, m: Any,
+                rate: Any, count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
+    """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture; how many of them are at most r.
+
+    edges, sigmoid : tables of int32; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
+    apart. All lie at addresses.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, r, edges, sigmoid, s, stride, centre, m, rate, count, weight, mean, slope, pitch = arguments
+
+        def all_lanes(value: Any) -> Any:
+            return spread(builder, builder.trunc(value, I32), 8)
+
+        steps = builder.mul(all_lanes(stride), ir.Constant(EIGHT_INTEGERS, list(range(8))))
+        index = builder.add(all_lanes(s), steps)
+        x = builder.add(spread(builder, centre, 8), gathered(builder, edges, index))
+        place = _place(builder, x)
+        mass = cgutils.alloca_once(builder, EIGHT_INTEGERS)
+        builder.store(_integers(0), mass)
+        with cgutils.for_range(builder, count) as component:
+            at = builder.mul(component.index, pitch)
+            w, mu, by = (
+                spread(builder, load(builder, builder.add(each, at), kind), 8)
+                for each, kind in ((weight, I32), (mean, I32), (slope, F32))
+            )
+            builder.store(builder.add(builder.load(mass), _mass(builder, place, w, mu, by, sigmoid)), mass)
+        cum = _cumulative(builder, index, x, builder.load(mass), spread(builder, rate, 8), all_lanes(m))
+        store(builder, cum, out)
+        return _count(builder, cum, r)
+
+    whole = types.int64
+    taken = ADDRESS, whole, ADDRESS, ADDRESS, whole, whole, types.int32, whole, types.int32, *[ADDRESS] * 5
+    return whole(*taken), generate
+
+
+def _class_of(builder: Any, v: Any) -> Any:
+    """The class of a distance v >= 0 (FORMAT.md 9.5). v is below 2^24, so that float32 holds it."""
+    exponent = builder.lshr(builder.bitcast(builder.sitofp(v, EIGHT_FLOATS), EIGHT_INTEGERS), _integers(23))
+    bits = _most(builder, builder.sub(exponent, _integers(130)), _integers(0))
+    return builder.add(builder.shl(bits, _integers(3)), builder.ashr(v, bits))
+
+
+def _bits_of(builder: Any, i: Any) -> Any:
+    """Low bits of class i."""
+    return _most(builder, builder.sub(builder.ashr(i, _integers(3)), _integers(1)), _integers(0))
+
+
+def _edge_of(builder: Any, i: Any) -> Any:
+    """Where class i begins."""
+    bits = _bits_of(builder, i)
+    return builder.shl(builder.sub(i, builder.shl(bits, _integers(3))), bits)
+
+
+@intrinsic
+def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, half: Any, m: Any, rate: Any,
+                  components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any,
+                  count: Any) -> Any:  # fmt: skip
+    """Of 8 count pixels: noted = start | (freq - 1) << 16 of each one's bucket, lows = the number within it << 5 | its
+    bits. Rows of int32, of float32 for the slope, at addresses.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        noted, lows, values, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
+        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
+        zero, one = _integers(0), _integers(1)
+        masses = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(2)]
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+
+            def row(address: Any, kind: Any = EIGHT_INTEGERS) -> Any:
+                return load(builder, builder.add(address, at), kind)
+
+            middles = row(centre)
+            d = builder.sub(row(values), middles)
+            below = builder.icmp_signed("<", d, zero)
+            i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
+            # Below the centre class i ends where class i above it begins, on the other side.
+            first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
+            start = builder.select(below, builder.sub(zero, last), first)
+            end = builder.select(below, builder.sub(zero, first), last)
+            s = builder.select(below, builder.sub(middle, builder.add(i, one)), builder.add(middle, i))
+            xs = [builder.add(middles, edge) for edge in (start, end)]
+            places = [_place(builder, x) for x in xs]
+            for mass in masses:
+                builder.store(zero, mass)
+            with cgutils.for_range(builder, components) as component:
+                here = builder.add(at, builder.mul(component.index, pitch))
+                w, mu = (load(builder, builder.add(each, here), EIGHT_INTEGERS) for each in (weight, mean))
+                by = load(builder, builder.add(slope, here), EIGHT_FLOATS)
+                for mass, place in zip(masses, places, strict=True):
+                    more = _mass(builder, place, w, mu, by, sigmoid)
+                    builder.store(builder.add(builder.load(mass), more), mass)
+            rates, symbols = row(rate), (s, builder.add(s, one))
+            begin, stop = (
+                _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
+                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
+            )
+            freq = builder.sub(builder.sub(stop, begin), one)
+            store(builder, builder.or_(begin, builder.shl(freq, _integers(16))), builder.add(noted, at))
+            low = builder.or_(builder.shl(builder.sub(d, start), _integers(5)), _bits_of(builder, i))
+            store(builder, low, builder.add(lows, at))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 4, whole, whole, *[ADDRESS, whole, *[ADDRESS] * 5, whole]), generate
+
+
+@intrinsic
+def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any, components: Any,
+                weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
+    """out[i, k] = cum of bucket half + (k - 3) stride[i], k = 0 .. 7, of 8 count pixels i.
+
+    Buckets may be outside of the alphabet: cum is 0 below it and 65536 above. Rows at addresses; out[i] are 32 bytes.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, stride, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
+        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
+        zero = _integers(0)
+        masses = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(8)]
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+
+            def row(address: Any) -> Any:
+                return load(builder, builder.add(address, at), EIGHT_INTEGERS)
+
+            width, middles, rates = row(stride), row(centre), row(rate)
+            symbols, xs, places = [], [], []
+            for k in range(-3, 5):
+                i = builder.mul(width, _integers(abs(k)))
+                edge = _edge_of(builder, i)
+                symbols.append(builder.add(middle, i) if k > 0 else builder.sub(middle, i))
+                xs.append(builder.add(middles, edge) if k > 0 else builder.sub(middles, edge))
+                places.append(_place(builder, xs[-1]))
+            for mass in masses:
+                builder.store(zero, mass)
+            with cgutils.for_range(builder, components) as component:
+                here = builder.add(at, builder.mul(component.index, pitch))
+                w, mu = (load(builder, builder.add(each, here), EIGHT_INTEGERS) for each in (weight, mean))
+                by = load(builder, builder.add(slope, here), EIGHT_FLOATS)
+                for mass, place in zip(masses, places, strict=True):
+                    more = _mass(builder, place, w, mu, by, sigmoid)
+                    builder.store(builder.add(builder.load(mass), more), mass)
+            columns = [
+                _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
+                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
+            ]
+            to = builder.add(out, builder.shl(at, I64(3)))
+            for k, pixel in enumerate(transposed(builder, columns)):
+                store(builder, pixel, builder.add(to, I64(32 * k)))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 3, whole, whole, ADDRESS, whole, *[ADDRESS] * 3, whole, ADDRESS, whole), generate
+
+
+@intrinsic
+def at_most(typing: Any, row: Any, r: Any) -> Any:
+    """How many of the eight int32 at an address are at most r."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row, r = arguments
+        return _count(builder, load(builder, row, EIGHT_INTEGERS), r)
+
+    return types.int64(ADDRESS, types.int64), generate
+
+
+def _count(builder: Any, cum: Any, r: Any) -> Any:
+    bits = builder.icmp_signed("<=", cum, spread(builder, builder.trunc(r, I32), 8))
+    return builder.zext(builder.ctpop(builder.bitcast(bits, I8)), I64)
+
+
+@intrinsic
+def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, blend: Any, top: Any, total: Any,
+                 weight: Any, mean: Any, slope: Any, pitch: Any, centre: Any, rate: Any, stride: Any, light: Any,
+                 slopes: Any, strides: Any, count: Any) -> Any:  # fmt: skip
+    """Parameters of the mixtures of 8 count pixels from the network's outputs y, and the `stride` of `window_rows`.
+
+    Rows of int32, of float32 for the slope, at addresses; light, slopes, strides : tables. total : 65536 less the
+    alphabet.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (y, y_pitch, components, q, blend, top, total, weight, mean, slope, pitch, centre, rate, stride, light, slopes,
+         strides, count) = arguments  # fmt: skip
+        zero = _integers(0)
+        own = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(5)]
+        largest, sum_w, peak, middle, which = own
+        highest = spread(builder, builder.trunc(top, I32), 8)
+        scaled = builder.fmul(builder.sitofp(total, F64), F64(2.0**28))
+        logits = builder.add(y, builder.mul(y_pitch, builder.shl(components, I64(1))))
+        scales = builder.add(y, builder.mul(y_pitch, components))
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+
+            def row(address: Any, k: Any = None, by: Any = None) -> Any:
+                address = builder.add(address, at)
+                if k is not None:
+                    address = builder.add(address, builder.mul(k, by))
+                return load(builder, address, EIGHT_INTEGERS)
+
+            builder.store(_integers(-(1 << 31)), largest)
+            with cgutils.for_range(builder, components) as component:
+                builder.store(_most(builder, builder.load(largest), row(logits, component.index, y_pitch)), largest)
+            builder.store(zero, sum_w)
+            builder.store(_integers(-(1 << 30)), peak)
+            builder.store(zero, middle)
+            builder.store(zero, which)
+            scale, blended = row(q), row(blend)
+            # SCALE[q] is the float32 whose exponent and first three bits of the fraction are q.
+            unit = builder.bitcast(builder.shl(builder.add(scale, _integers(1016)), _integers(20)), EIGHT_FLOATS)
+            with cgutils.for_range(builder, components) as component:
+                k = component.index
+                logit = row(logits, k, y_pitch)
+                d = _least(builder, builder.sub(builder.load(largest), logit), _integers(WEIGHTS - 1))
+                w = gathered(builder, light, d)
+                builder.store(builder.add(builder.load(sum_w), w), sum_w)
+                j = builder.add(builder.shl(scale, _integers(1)), row(scales, k, y_pitch))
+                j = _least(builder, _most(builder, j, zero), _integers(LOGISTIC_SCALES - 1))
+                off = _most(builder, _least(builder, row(y, k, y_pitch), _integers(8192)), _integers(-8192))
+                product = builder.fmul(builder.sitofp(off, EIGHT_FLOATS), unit)
+                product = builder.fmul(product, _floats(0.015625))
+                product = _between(builder, product, -(2.0**22), 2.0**22)
+                mu = builder.add(blended, builder.fptosi(product, EIGHT_INTEGERS))
+                to = builder.add(at, builder.mul(k, pitch))
+                for value, rows in ((w, weight), (mu, mean), (gathered(builder, slopes, j), slope)):
+                    store(builder, value, builder.add(rows, to))
+                height = builder.sub(logit, j)
+                higher = builder.icmp_signed(">", height, builder.load(peak))
+                for value, kept in ((height, peak), (mu, middle), (j, which)):
+                    builder.store(builder.select(higher, value, builder.load(kept)), kept)
+            nearest = builder.ashr(builder.add(builder.load(middle), _integers(16)), _integers(5))
+            nearest = _least(builder, _most(builder, nearest, zero), builder.ashr(highest, _integers(5)))
+            store(builder, nearest, builder.add(centre, at))
+            store(builder, gathered(builder, strides, builder.load(which)), builder.add(stride, at))
+            # An integer below 2^32: with 2^52 added it is the lower half of the number's bits.
+            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), _DOUBLES))
+            quotient = call(builder, "llvm.floor.v8f64", _DOUBLES, quotient)
+            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(_DOUBLES, [2.0**52] * 8)), _WIDE)
+            store(builder, builder.trunc(bits, EIGHT_INTEGERS), builder.add(rate, at))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(ADDRESS, ADDRESS, whole, ADDRESS, ADDRESS, whole, whole, *[ADDRESS] * 10, whole), generate

@@ -1,0 +1,92 @@
+"""What intrinsics of compiled loops are written with: vectors in LLVM's language. Imports numba and `jit` alone."""
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..jit import FEATURES
+
+VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
+AVX2 = "+avx2" in FEATURES
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+ADDRESS = types.int64
+F32, F64 = ir.FloatType(), ir.DoubleType()
+EIGHT_FLOATS, FOUR_DOUBLES = ir.VectorType(F32, 8), ir.VectorType(F64, 4)
+EIGHT_INTEGERS = ir.VectorType(I32, 8)
+
+
+def load(builder: Any, address: Any, kind: Any) -> Any:
+    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    value.align = 1
+    return value
+
+
+def store(builder: Any, value: Any, address: Any) -> None:
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
+
+
+def constant(lanes: int, kind: Any, value: int) -> Any:
+    return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
+
+
+def spread(builder: Any, value: Any, lanes: int) -> Any:
+    kind = ir.VectorType(value.type, lanes)
+    nothing = ir.Constant(kind, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(builder.insert_element(nothing, value, I32(0)), nothing, zeros)
+
+
+def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [each.type for each in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, arguments)
+
+
+def gathered(builder: Any, table: Any, index: Any) -> Any:
+    """table[index] of int32, in each of 8 lanes."""
+    if AVX2:
+        kind, byte = index.type, I8.as_pointer()
+        all_of_them = constant(8, I32, -1)
+        return call(
+            builder, "llvm.x86.avx2.gather.d.d.256", kind, constant(8, I32, 0), builder.inttoptr(table, byte), index,
+            all_of_them, I8(4),
+        )  # fmt: skip
+    values = ir.Constant(index.type, ir.Undefined)
+    for k in range(8):
+        at = builder.sext(builder.extract_element(index, I32(k)), I64)
+        value = load(builder, builder.add(table, builder.mul(at, I64(4))), I32)
+        values = builder.insert_element(values, value, I32(k))
+    return values
+
+
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """8 vectors of 8 lanes, lane and row exchanged: three rounds of a perfect shuffle."""
+    low = ir.Constant(ir.VectorType(I32, 8), [0, 8, 1, 9, 2, 10, 3, 11])
+    high = ir.Constant(ir.VectorType(I32, 8), [4, 12, 5, 13, 6, 14, 7, 15])
+    for _ in range(3):
+        pairs = [(rows[k], rows[k + 4]) for k in range(4)]
+        rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in (low, high)]
+    return rows
+
+
+@intrinsic
+def int32_at(typing: Any, address: Any) -> Any:
+    """The int32 at an address. Functions that take addresses instead of arrays count no references."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return load(builder, arguments[0], I32)
+
+    return types.int32(ADDRESS), generate
+
+
+@intrinsic
+def float32_at(typing: Any, address: Any) -> Any:
+    """The float32 at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return load(builder, arguments[0], F32)
+
+    return types.float32(ADDRESS), generate
