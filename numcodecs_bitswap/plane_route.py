@@ -19,6 +19,7 @@ from .plane_payload import LabelsPayload, PlanesPayload
 from .planes import coder
 from .planes.coder import Order
 from .planes.model import PlaneModel
+from .planes.tables import REFERENCES
 from .samples import Prepared, words
 
 SAMPLES = 1 << 17
@@ -207,10 +208,10 @@ def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArra
         if distance:
             place[axis] -= distance
         found = numbers[tuple(place)]
-        return found if y < x else found.T
+        return np.asarray(found if y < x else found.T)
 
     def size(planes: list[NDArray[Any]], references: list[int]) -> int:
-        refer = np.full((len(planes), coder.REFERENCES), -1, np.int64)
+        refer = np.full((len(planes), REFERENCES), -1, np.int64)
         refer[-1, : len(references)] = references
         coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
         return sum(len(each.tail) for each in coded)

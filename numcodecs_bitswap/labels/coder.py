@@ -32,7 +32,11 @@ def _run(decode: bool, planes: NDArray[np.uint32], references: NDArray[np.int64]
     weights[64:] = 1 << 15
     tables = OWN, OTHER, POINTS, _stretch(), SIGMOID
     bits = max(m.bit_length(), 1)
-    return int(code_labels(decode, planes, references, *tables, probabilities, counts, weights, bits, data))
+    return int(
+        code_labels(  # type: ignore[no-untyped-call]
+            decode, planes, references, *tables, probabilities, counts, weights, bits, data
+        )
+    )
 
 
 def encode(planes: NDArray[Any], references: NDArray[np.int64], m: int) -> bytes:

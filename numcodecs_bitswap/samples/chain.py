@@ -131,7 +131,8 @@ class Samples:
         """Which numbers matter: all but gaps; steps are added up over them."""
         if self.gaps is None or self.steps is not None:
             return np.ones(self.order, np.bool_)
-        return self.gaps.there
+        there: NDArray[np.bool_] = self.gaps.there
+        return there
 
     @property
     def planes(self) -> int:
@@ -181,4 +182,4 @@ def widened(single: Words) -> Words:
 
 
 def _odd(wide: Words) -> NDArray[np.bool_]:
-    return (wide & np.uint64(0x7FF << 52)) == np.uint64(0x7FF << 52)
+    return np.asarray((wide & np.uint64(0x7FF << 52)) == np.uint64(0x7FF << 52))

@@ -64,8 +64,9 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
     points = _lattice(filled, number, axes, found) if number.kind == "f" and number.itemsize > 2 else None
     if points is not None and (points.off is None or points.by_number):
         return _prepared(replace(start, gaps=found), points, given)
-    scale: Scale = ordered.find(filled, number)
-    if (tabled := ordered.with_table(scale, filled)) is not None:
+    plain = ordered.find(filled, number)
+    scale: Scale = plain
+    if (tabled := ordered.with_table(plain, filled)) is not None:
         return _prepared(replace(start, gaps=found), tabled, given)
     if number.kind == "f" and _finite(filled, number):
         without = start if found is None else replace(start, gaps=found)

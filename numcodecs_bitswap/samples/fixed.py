@@ -89,7 +89,7 @@ class Fixed:
         lengths = np.frexp(cells.astype(np.float64))[1].astype(np.int64)
         counts = np.minimum(p + 1 - lengths, self.exponent)
         counts[cells == 0] = (self._first() - 1).bit_length()
-        return np.maximum(counts - self.trailing, 0)
+        return np.asarray(np.maximum(counts - self.trailing, 0))
 
     def _first(self) -> int:
         """The bits of the least float of cell 1."""
@@ -119,7 +119,7 @@ class Fixed:
         magnitude = mantissa + (np.maximum(self.exponent - shift, 0) << p)
         magnitude = np.where(cells == 0, rest, magnitude)
         word = np.dtype(f"u{size}").type
-        return magnitude.astype(word) | np.where(signed < 0, word(1 << 8 * size - 1), word(0))
+        return np.asarray(magnitude.astype(word) | np.where(signed < 0, word(1 << 8 * size - 1), word(0)))
 
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""

@@ -86,7 +86,7 @@ class Gaps:
     def there(self) -> NDArray[np.bool_]:
         """Which of the words that `close` returns are numbers."""
         if not self.closed:
-            return self.mask == 0
+            return np.asarray(self.mask == 0)
         count = (planes_of(self.mask, self.axes) == 0).sum(-1)
         there = np.arange(count.max()) < count[..., None]
         return of_planes(there, self.closed_shape, self.axes)

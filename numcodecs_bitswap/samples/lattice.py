@@ -155,7 +155,7 @@ class Lattice:
         least = reader.unpack(np.dtype(np.int64), count, "least numbers").tolist()
         if any(abs(each) > 1 << 53 for each in least):
             raise FormatError("a least number is out of range")
-        found = tuple(Line(*each, bool(single)) for each in lines)
+        found = tuple(Line(s, a, d, bool(single)) for s, a, d in lines)
         names = reader.varint("number of errors")
         if names == 0:
             return cls(number, groups, found, tuple(least), low, axes)

@@ -301,8 +301,8 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
 
 def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:
     with np.errstate(all="ignore"):
-        k = np.rint((values.astype(np.float64) * line.d - line.a) / line.s)
-    return line.values(k.astype(np.int64), values.dtype) == values
+        k = np.rint((values.astype(np.float64) * line.d - line.a) / line.s).astype(np.int64)
+    return np.asarray(line.values(k, values.dtype) == values)
 
 
 def _right(values: NDArray[Any], line: Line) -> int:

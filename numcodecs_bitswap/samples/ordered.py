@@ -56,7 +56,7 @@ class Ordered:
         """Numbers of words."""
         levels = self._levels(words)
         if not self.table:
-            return levels >> levels.dtype.type(self.low)
+            return np.asarray(levels >> levels.dtype.type(self.low))
         parts = [_rank(table, part) for table, part in zip(self.table, grouped(levels, self.groups), strict=True)]
         return ungrouped(np.stack(parts), levels.shape, self.groups)
 
@@ -106,7 +106,7 @@ class Ordered:
 
     def _levels(self, words: Words) -> Words:
         levels = ordered(words, self.number, self.trailing) - words.dtype.type(self.offset)
-        return levels // words.dtype.type(self.step) if self.step > 1 else levels
+        return np.asarray(levels // words.dtype.type(self.step) if self.step > 1 else levels)
 
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""

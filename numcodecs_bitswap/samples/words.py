@@ -100,10 +100,10 @@ def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
         return words
     sign = words.dtype.type(1 << 8 * words.itemsize - 1)
     if number.kind == "i":
-        return words ^ sign
+        return np.asarray(words ^ sign)
     magnitude = (words & ~sign) >> words.dtype.type(trailing)
     middle = sign >> words.dtype.type(trailing)
-    return np.where(words >= sign, middle - words.dtype.type(1) - magnitude, middle + magnitude)
+    return np.asarray(np.where(words >= sign, middle - words.dtype.type(1) - magnitude, middle + magnitude))
 
 
 def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
@@ -112,11 +112,11 @@ def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
         return levels
     sign = levels.dtype.type(1 << 8 * levels.itemsize - 1)
     if number.kind == "i":
-        return levels ^ sign
+        return np.asarray(levels ^ sign)
     middle = sign >> levels.dtype.type(trailing)
     below = levels < middle
     magnitude = np.where(below, middle - levels.dtype.type(1) - levels, levels - middle)
-    return (magnitude << levels.dtype.type(trailing)) | np.where(below, sign, levels.dtype.type(0))
+    return np.asarray((magnitude << levels.dtype.type(trailing)) | np.where(below, sign, levels.dtype.type(0)))
 
 
 def trailing_zeros(words: Words, number: np.dtype[Any]) -> int:
