@@ -138,13 +138,15 @@ class Samples:
         require(abs(self.least_cell) <= 2 ** (p + 1), "the least cell")
 
     def read_lattice(self) -> None:
-        self.b, single = self.reader.integer(1), self.reader.integer(1)
-        require(self.b <= 40 and single <= 1, "low bits, and binary32 or not")
-        self.real = np.float32 if single else np.float64
+        self.b = self.reader.integer(1)
+        require(self.b <= 40, "low bits")
         self.read_groups()
         G = self.group_count
         lines = [struct.unpack("<d", each)[0] for each in self.packed(3 * G, 8)]
         self.lines = [(lines[g], lines[G + g], lines[2 * G + g]) for g in range(G)]
+        single = [each[0] for each in self.packed(G, 1)]
+        require(max(single) <= 1, "binary32 or binary64")
+        self.real = [np.float32 if each else np.float64 for each in single]
         self.least = [int.from_bytes(each, "little", signed=True) for each in self.packed(G, 8)]
         require(all(abs(each) <= 2**53 for each in self.least), "least numbers")
         self.errors: Ints | None = None
@@ -197,9 +199,10 @@ class Samples:
                 g += (d << max(s, 0)) + (max(self.E - s, 0) << p)
             return g + (2 ** (self.W - 1) if c < 0 else 0)
         group = self.group(index)
-        s, a, d = (self.real(each) for each in self.lines[group])
+        real = self.real[group]
+        s, a, d = (real(each) for each in self.lines[group])
         with np.errstate(all="ignore"):
-            v = self.real((n << self.b) + low + self.least[group])
+            v = real((n << self.b) + low + self.least[group])
             v = v if s == 1 else v * s
             v = v if a == 0 else v + a
             v = v if d == 1 else v / d

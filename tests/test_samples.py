@@ -254,6 +254,16 @@ def test_each_plane_has_a_lattice_of_its_own() -> None:
     assert scale.off is None
 
 
+def test_planes_whose_arithmetic_differs() -> None:
+    """One plane in binary32, one in binary64, one divided."""
+    k = WIDE[:100, :120] % 30_000
+    single = k.astype(F4) * F4(0.01) + F4(273.15)
+    array = np.stack([single, (50983.0390625 + k * 2.0**-5).astype(F4), (k / 1000).astype(F4)])
+    scale = check(array).samples.scale
+    assert isinstance(scale, lattice.Lattice)
+    assert [line.single for line in scale.lines] == [True, False, False]
+
+
 def test_no_lattice_in_noise() -> None:
     rng = np.random.default_rng(0)
     for dtype in ("<f4", "<f8"):

@@ -124,9 +124,9 @@ class Lattice:
 
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""
-        single = [line.single for line in self.lines]
-        fields = bytes([self.low, int(single[0]), len(self.groups), *self.groups])
+        fields = bytes([self.low, len(self.groups), *self.groups])
         fields += packed(np.array([(line.s, line.a, line.d) for line in self.lines], np.float64).T)
+        fields += packed(np.array([line.single for line in self.lines], np.uint8))
         fields += packed(np.array(self.least, np.int64))
         if self.off is None:
             return fields + varints([0])
@@ -146,16 +146,19 @@ class Lattice:
         FormatError
             A field is out of range.
         """
-        low, single = reader.byte("low bits"), reader.byte("precision")
-        if low > 40 or single > 1:
-            raise FormatError(f"{low} low bits or precision {single} are out of range")
+        low = reader.byte("low bits")
+        if low > 40:
+            raise FormatError(f"{low} low bits are out of range")
         groups = read_axes(reader, shape)
         count = prod(shape[axis] for axis in groups)
         lines = reader.unpack(np.dtype(np.float64), 3 * count, "lines").reshape(3, count).T.tolist()
+        single = reader.unpack(np.dtype(np.uint8), count, "precisions").tolist()
+        if max(single) > 1:
+            raise FormatError("a precision is out of range")
         least = reader.unpack(np.dtype(np.int64), count, "least numbers").tolist()
         if any(abs(each) > 1 << 53 for each in least):
             raise FormatError("a least number is out of range")
-        found = tuple(Line(s, a, d, bool(single)) for s, a, d in lines)
+        found = tuple(Line(s, a, d, single=bool(each)) for (s, a, d), each in zip(lines, single, strict=True))
         names = reader.varint("number of errors")
         if names == 0:
             return cls(number, groups, found, tuple(least), low, axes)
