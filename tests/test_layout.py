@@ -30,12 +30,15 @@ MAY_IMPORT = {
     "nets": {"errors", "jit", "arrays", "symbols"},
     "backends": {"errors", "jit", "arrays", "rans", "symbols", "nets"},
     "patches": {"errors"},
-    "samples": set(),
+    "fields": {"errors"},
+    "labels": {"errors", "jit", "planes"},
+    "samples": {"colour", "errors", "fields", "labels"},
     "planes": {"errors", "jit", "cores", "rans"},
     "colour": set(),
     "opening": {"errors"},
-    "frame": {"errors", "dtypes", "samples"},
-    "stored": {"errors", "frame"},
+    "frame": {"errors", "dtypes", "fields"},
+    "stored": {"errors", "fields", "frame"},
+    "plane_payload": {"errors", "fields", "frame", "samples"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
     | {"options", "plane_route"}
     | MEASURING,
