@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing torch (without CUDA)"
 	@$(BIN)/pip install -q -c constraints.txt torch 2>/dev/null \
 		|| $(BIN)/pip install -c constraints.txt --extra-index-url $(TORCH_CPU) torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[zarr,fast,train,test]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[zarr,train,test]'
 	@touch $@
 
 test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores)

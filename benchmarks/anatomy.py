@@ -9,13 +9,13 @@ from operator import itemgetter
 from typing import Any
 from unittest import mock
 
-import torch
 from numcodecs.abc import Codec
 
 from benchmarks.images import Chunk
 from numcodecs_bitswap import BitSwap, catalog, chunk, frame, scheduler
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.nets import elementwise, exact, hierarchy, parameters, slabs, stage, vae
+from numcodecs_bitswap.nets import hierarchy, numba_networks, parameters, stage, vae
 from numcodecs_bitswap.rans.message import Message
 
 
@@ -82,12 +82,17 @@ def _shares(work: Callable[[], Any], n_bytes: int, repeats: int) -> dict[str, fl
 
 def _products() -> list[tuple[Any, str, str]]:
     """What makes the matrix products on the device: whole networks or layers may, with what follows a product."""
-    if whole := elementwise.networks(scheduler.device()):
-        return [(each, "__call__", "products") for each in (whole.Network, whole.Chain)]
-    layers = elementwise.layers(scheduler.device())
-    if layers is slabs:
-        return [(exact.Layer, "sums", "products")]
+    if scheduler.device() == "cpu":
+        return [(each, "__call__", "products") for each in (numba_networks.Network, numba_networks.Chain)]
+    layers: Any = for_device(scheduler.device())._layers  # type: ignore[attr-defined]
     return [(layers, name, "products") for name in ("dense", "block", "outputs", "corrected", "correction")]
+
+
+def synchronize() -> None:
+    """Wait for the GPU."""
+    import torch
+
+    torch.cuda.synchronize()
 
 
 @contextmanager
@@ -101,8 +106,8 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
             try:
                 return function(*arguments)
             finally:
-                if torch.cuda.is_initialized():  # what was asked for is to be done in this part's time
-                    torch.cuda.synchronize()
+                if scheduler._cuda_used:  # what was asked for is to be done in this part's time
+                    synchronize()
                 seconds[name] += time.perf_counter() - started
 
         return run

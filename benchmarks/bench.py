@@ -80,7 +80,7 @@ def costs() -> dict[str, dict[str, float]]:
     print("\n## Peak memory of a process, MB (10^6 bytes)\n")
     memory = process.memory()
     for name, peak in memory.items():
-        what = "import torch" if name == "torch" else f"{name} one chunk of {process.LARGE} x {process.LARGE} x 3"
+        what = "import numpy" if name == "numpy" else f"{name} one chunk of {process.LARGE} x {process.LARGE} x 3"
         print(f"- {what}: {peak / 1e6:.0f}")
     print("\n## Start-up of a process, milliseconds\n")
     startup = process.startup()

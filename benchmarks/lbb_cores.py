@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.lbb_message import full_message, model_file, words_of
@@ -45,11 +43,11 @@ def multiplications(name: str) -> float:
     return total / arch["channels"]
 
 
-def bits(net: Any, core: str, grids: list[Tensor], mode: str) -> float:
+def bits(net: Any, core: str, grids: list[np.ndarray], mode: str) -> float:
     """Net bits of the grids behind COARSE stages, by the stages that are left and the core, or the direct stage."""
     total = 0.0
     for grid in grids:
-        message = full_message(8 * grid.numel() + 4096)
+        message = full_message(8 * grid.size + 4096)
         before, x = words_of(message), grid
         for stage in net.stages[COARSE:]:
             x = stages.push(message, stage, x)
@@ -61,7 +59,6 @@ def bits(net: Any, core: str, grids: list[Tensor], mode: str) -> float:
     return total
 
 
-@torch.inference_mode()
 def cores(report: Report, folder: Path) -> None:
     """The table."""
     images = [image for image in map(read_image, list_images(folder)) if min(image.shape[:2]) >= CHUNK]
@@ -75,8 +72,8 @@ def cores(report: Report, folder: Path) -> None:
         if channels == 1:
             crops = [to_gray(crop).transpose(1, 2, 0) for crop in crops]
         step = 1 << COARSE
-        grids = [torch.from_numpy(np.ascontiguousarray(crop[::step, ::step])).short()[None] for crop in crops]
-        samples = sum(grid.numel() for grid in grids)
+        grids = [crop[::step, ::step].astype(np.int16)[None] for crop in crops]
+        samples = sum(grid.size for grid in grids)
         for name in tqdm(names, desc="cores", leave=False):
             if (model := report.model(name)) is None:
                 continue

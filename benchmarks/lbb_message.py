@@ -7,6 +7,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from numcodecs_bitswap import catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.rans.message import Message
 
 
@@ -14,7 +15,7 @@ def full_message(words: int, lanes: int = 16) -> Message:
     """A message of random words to pop from."""
     rng = np.random.default_rng(0)
     heads = rng.integers(1 << 24, 1 << 32, lanes, dtype=np.uint32)
-    return Message.unflatten([(heads, rng.integers(0, 256, words, dtype=np.uint8))])
+    return Message.unflatten([(heads, rng.integers(0, 256, words, dtype=np.uint8))], for_device("cpu").stack)
 
 
 def words_of(message: Message) -> int:

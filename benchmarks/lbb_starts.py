@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.paper_chains import PaidMessage, measure_chains, start
@@ -21,14 +19,13 @@ COUNTS = (1, 10, 100)
 SIDE, CHUNK = 32, 256
 
 
-@torch.inference_mode()
-def initial_bits(model: FlowModel, grid: Tensor) -> float:
+def initial_bits(model: FlowModel, grid: np.ndarray) -> float:
     """The deepest that pushing patches one after the other eats into a message, in bits per dimension of one patch."""
-    message = PaidMessage(Message.unflatten(start(1))._stack)
+    message = PaidMessage(Message.unflatten(start(1), model.backend.stack)._stack)
     size = message.size[0]
     for each in grid[:4]:
         local_bits_back.push(message, model, each[None])
-    return float(8 * (size - message.low[0]) / grid[0].numel())
+    return float(8 * (size - message.low[0]) / grid[0].size)
 
 
 def starts(report: Report, folder: Path) -> None:

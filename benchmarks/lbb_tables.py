@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.lbb_cores import cores
 from benchmarks.lbb_message import full_message, model_file, words_of
 from benchmarks.lbb_starts import PATCH_MODEL, initial_bits, starts
+from benchmarks.lbb_variants import VARIANTS
 from benchmarks.paper_report import Beside, Report, Table, published
+from benchmarks.smooth_flow import SmoothFlow
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import local_bits_back
 from numcodecs_bitswap.bitsback.bound import flow_bits
-from numcodecs_bitswap.bitsback.lbb_variants import VARIANTS
 from numcodecs_bitswap.nets.flow import FlowModel
-from numcodecs_bitswap.nets.smooth_flow import SmoothFlow
 from numcodecs_bitswap.train.data import list_images, random_crop, read_image
 
 SIDE = 32
@@ -40,29 +40,28 @@ BOX_SIDES = (8, 16)
 """Sides of the patches that the black box codes: its time grows with the cube of the dimension."""
 
 
-def tiles(folder: Path, n: int, side: int) -> Tensor:
+def tiles(folder: Path, n: int, side: int) -> NDArray[np.int16]:
     """n patches (n, side, side, 3) of the photographs, in turn, at places drawn once."""
     rng, images = np.random.default_rng(0), [read_image(path) for path in list_images(folder)]
     crops = [random_crop(images[k % len(images)], side, rng) for k in range(n)]
-    return torch.from_numpy(np.stack(crops).astype(np.int16))
+    return np.stack(crops).astype(np.int16)
 
 
-@torch.inference_mode()
-def rates(model: FlowModel, grid: Tensor) -> tuple[float, float]:
+def rates(model: FlowModel, grid: NDArray[np.int16]) -> tuple[float, float]:
     """Bits/dim by the flow's own bound, and coded: both net, on the same noise."""
-    bound, coded, dims = 0.0, 0.0, grid.numel()
-    for part in grid.split(100):
-        message = full_message(4 * part.numel())
+    bound, coded, dims = 0.0, 0.0, grid.size
+    for part in np.array_split(grid, -(-len(grid) // 100)):
+        message = full_message(4 * part.size)
         before, start = message.copy(), words_of(message)
         noise = local_bits_back.pop_noise(before, model, part)
         popped = 8 * (start - words_of(before))
-        bound += flow_bits(model, part, noise).sum().item() + model.steps.value_bits * part.numel() - popped
+        bound += flow_bits(model, part, noise).sum() + model.steps.value_bits * part.size - popped
         local_bits_back.push(message, model, part)
         coded += 8 * (words_of(message) - start)
     return bound / dims, coded / dims
 
 
-def rate_table(report: Report, grid: Tensor) -> None:
+def rate_table(report: Report, grid: NDArray[np.int16]) -> None:
     """(i): what local bits-back coding loses beside the bound; and the sweep that chose the steps."""
     arch, tensors = model_file(PATCH_MODEL)
     columns = ("value_bits", "latent_bits", "noise_bits")
@@ -72,7 +71,7 @@ def rate_table(report: Report, grid: Tensor) -> None:
     sweep.notes.append(f"Steps that do not ship: of the first {SWEPT} patches.")
     sweep.notes.append("Initial bits: the deepest that the first patches ever eat into the message, all at once.")
     for steps in tqdm(dict.fromkeys([chosen, *SWEEP]), desc="steps", leave=False):
-        model = FlowModel(arch | dict(zip(columns, steps, strict=True)), tensors, "cpu")
+        model = FlowModel(arch | dict(zip(columns, steps, strict=True)), tensors, for_device("cpu"))
         bound, coded = rates(model, grid if steps == chosen else grid[:SWEPT])
         if steps == chosen:
             row = {"bound": Beside(bound, published("lbb", "cifar", "bound"))}
@@ -96,10 +95,9 @@ def seconds(call: Callable[[], Any], repeats: int) -> float:
     return best
 
 
-@torch.inference_mode()
-def functions_alone(model: FlowModel, grid: Tensor, transforms: bool) -> None:
+def functions_alone(model: FlowModel, grid: NDArray[np.int16], transforms: bool) -> None:
     """All networks of a flow; and with `transforms` f, its derivative and its inverse for every value too."""
-    v = grid.int() << model.steps.value_bits
+    v = grid.astype(np.int32) << model.steps.value_bits
     if model.bucket_bits:
         model.noise_posterior(grid)
     for layer in model.layers:
@@ -107,7 +105,7 @@ def functions_alone(model: FlowModel, grid: Tensor, transforms: bool) -> None:
             function = layer.function(v)
             if transforms:
                 x = v[..., layer.changed]
-                y, _ = function.forward(x.flatten())
+                y, _ = function.forward(x.reshape(-1))
                 function.inverse(y)
                 v = local_bits_back.with_channels(v, layer.changed, y.reshape(x.shape))
         elif layer.role == "split":
@@ -118,13 +116,11 @@ def functions_alone(model: FlowModel, grid: Tensor, transforms: bool) -> None:
 
 def time_table(report: Report, folder: Path) -> None:
     """(ii): milliseconds for each patch, on one thread, as a pass of the codecs has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     arch, tensors = model_file(PATCH_MODEL)
     smooth = SmoothFlow(arch | {"value_bits": 14, "latent_bits": 17, "noise_bits": 4}, tensors)
     table = Table("Milliseconds for each patch on one thread, this machine, this run")
     table.notes.append("Networks: the trunks alone. Flow: networks, f, f' and f^-1 of every value, nothing coded.")
-    model = FlowModel(arch, tensors, "cpu")
+    model = FlowModel(arch, tensors, for_device("cpu"))
     sizes = [(SIDE, 1), (SIDE, 64), *((side, 1) for side in BOX_SIDES)]
     for side, batch in tqdm(sizes, desc="times", leave=False):
         grid = tiles(folder, batch, side)
@@ -135,16 +131,14 @@ def time_table(report: Report, folder: Path) -> None:
         for name, transforms in (("networks", False), ("flow", True)):
             taken = seconds(partial(functions_alone, model, grid, transforms), 5) / batch
             table.rows.append(_times(name, side, batch, taken, taken))
-    torch.set_num_threads(threads)
     report.add(table)
 
 
-@torch.inference_mode()
-def coder_seconds(name: str, model: Any, grid: Tensor, repeats: int) -> tuple[float, float]:
+def coder_seconds(name: str, model: Any, grid: NDArray[np.int16], repeats: int) -> tuple[float, float]:
     """Seconds of push and pop."""
     n, height, width, _ = grid.shape
     push, pop = VARIANTS[name]
-    words = full_message(8 * grid.numel() + 4096)
+    words = full_message(8 * grid.size + 4096)
     message = words.copy()
     push(message, model, grid)
     encode = seconds(lambda: push(words.copy(), model, grid), repeats)

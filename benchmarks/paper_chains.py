@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
+from numcodecs_bitswap.arrays import Array, of
 from numcodecs_bitswap.bitsback.groups import CORES, Model
-from numcodecs_bitswap.rans.distribution import Distribution
-from numcodecs_bitswap.rans.message import LEAST_HEAD, Message, Words
+from numcodecs_bitswap.rans.distribution import Distribution, Values
+from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.rans.words import LEAST_HEAD, Words
 
 WORDS = 1 << 17
 """Random words that a chain begins with; `MessageExhausted` says so if a model eats more."""
@@ -37,13 +37,20 @@ class PaidMessage(Message):
     @property
     def size(self) -> NDArray[np.int64]:
         """Words in each tail, (B,)."""
-        return torch.as_tensor(self._stack.size).cpu().numpy().copy()
+        stack: Any = self._stack
+        return of(stack.size).numpy(stack.size).copy()
 
-    def pop(self, distribution: Distribution) -> Tensor:
+    def pop(self, distribution: Distribution) -> Array:
         """See `Message.pop`."""
         symbols = super().pop(distribution)
         self.low = np.minimum(self.low, self.size)
         return symbols
+
+    def pop_values(self, distribution: Values) -> Array:
+        """See `Message.pop_values`."""
+        values = super().pop_values(distribution)
+        self.low = np.minimum(self.low, self.size)
+        return values
 
 
 @dataclass(frozen=True)
@@ -96,26 +103,24 @@ def start(runs: int, seed: int = 0) -> list[Words]:
     return list(zip(heads, rng.integers(0, 1 << WORD_BITS, (runs, WORDS), dtype=np.uint8), strict=True))
 
 
-@torch.inference_mode()
 def push_chains(message: PaidMessage, model: Model, core: str, images: NDArray[np.uint8]) -> Chains:
     """Push runs of images (R, n, h, w, c), side by side, each image on its own with the core alone."""
     states = [_state(message)]
     for i in tqdm(range(images.shape[1]), desc=f"{core} chain, encode", leave=False):
-        grid = torch.tensor(images[:, i], dtype=torch.int16, device=model.device)
+        grid = model.backend.arrays.put(images[:, i].astype(np.int16))
         CORES[core].push(message, model, grid)
         states.append(_state(message))
     size, low, head = (np.stack(column, axis=1) for column in zip(*states, strict=True))
     return Chains(size, low, head)
 
 
-@torch.inference_mode()
 def pop_chains(
     message: PaidMessage, model: Model, core: str, shape: tuple[int, int, int, int, int]
 ) -> NDArray[np.uint8]:
     """Pop what `push_chains` pushed, the last image first: images of that shape (R, n, h, w, c)."""
     images = np.empty(shape, np.uint8)
     for i in tqdm(reversed(range(shape[1])), desc=f"{core} chain, decode", total=shape[1], leave=False):
-        images[:, i] = CORES[core].pop(message, model, shape[0], shape[2:4]).cpu().numpy()
+        images[:, i] = model.backend.arrays.numpy(CORES[core].pop(message, model, shape[0], shape[2:4]))
     return images
 
 
@@ -128,7 +133,7 @@ def measure_chains(model: Model, core: str, images: NDArray[np.uint8]) -> Chains
         The images or the random words did not come back.
     """
     words = start(len(images))
-    message = PaidMessage(Message.unflatten(words, model.device)._stack)
+    message = PaidMessage(Message.unflatten(words, model.backend.stack)._stack)
     chains = push_chains(message, model, core, images)
     if not np.array_equal(pop_chains(message, model, core, images.shape), images):
         raise AssertionError(f"a {core} chain did not decode to the same images")
@@ -149,5 +154,5 @@ def runs_of(images: NDArray[np.uint8], length: int = 100, seed: int = 0) -> NDAr
 
 
 def _state(message: PaidMessage) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    heads = torch.as_tensor(message._stack.heads).cpu().double()
-    return message.size, message.low, torch.log2(heads[:, 0]).numpy()
+    heads = message._stack.heads
+    return message.size, message.low, np.log2(of(heads).numpy(heads)[:, 0])

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -67,9 +66,9 @@ def buckets(path: Path, bits: int = 4, mean: float = 0.6, octave: float = -1.5) 
     sigma, ends = 2.0**octave, 3.2
     inner = vae_tables().edge[:: 1 << (10 - bits)][1:] / EDGE_UNITS
     edges = np.concatenate([[-ends], inner, [ends]])
-    like = torch.ones(1, len(edges), 1, dtype=torch.int32)
+    like = np.ones((1, len(edges), 1), np.int32)
     posterior = GaussianBuckets(like * round(mean * EDGE_UNITS), like * round(12 * (octave + 8)), bits)
-    cum = posterior.cum(posterior.prepare(0, len(edges)), torch.arange(len(edges))[None])[0].numpy()
+    cum = posterior.cum(posterior.prepare(0, len(edges)), np.arange(len(edges))[None])[0]
     mass, z = np.diff(cum) / cum[-1], np.linspace(-ends, ends, 801)
     figure = Figure(figsize=(8, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)

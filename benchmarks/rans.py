@@ -8,13 +8,18 @@ one message on one thread. Each backend's words are first compared with the CPU'
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
-from numcodecs_bitswap.rans.message import Message, Words
+from numcodecs_bitswap.bitsback.bound import information
+from numcodecs_bitswap.rans.message import Message, Stack
+from numcodecs_bitswap.rans.numba_backend import NumbaStack
+from numcodecs_bitswap.rans.words import Words
 from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
 
 # (backend, messages, lanes, symbols of each message)
@@ -35,12 +40,38 @@ SIZES = {
 }
 
 
-def mixture(batch: int, n: int, components: int, device: str, spread: int = 200) -> LogisticMixture:
-    """A block of random mixtures."""
-    generator = torch.Generator().manual_seed(0)
+def stack(backend: str, device: str) -> Callable[[list[Words]], Stack]:
+    """What holds the messages of a backend."""
+    if backend == "numba":
+        return NumbaStack.unflatten
+    if backend == "triton":
+        from numcodecs_bitswap.rans.triton_backend import TritonStack
+        from numcodecs_bitswap.symbols.triton_forms import form
 
-    def draw(low: int, high: int, k: int = components) -> torch.Tensor:
-        return torch.randint(low, high + 1, (batch, n, k), generator=generator, dtype=torch.int32).to(device)
+        return partial(TritonStack.with_forms, device=device, forms=form)
+    from numcodecs_bitswap.rans.torch_backend import TorchStack
+
+    return partial(TorchStack.unflatten, device=device)
+
+
+def put(array: Any, backend: str, device: str) -> Any:
+    """An array for a backend."""
+    return array if backend == "numba" else torch.from_numpy(array).to(device)
+
+
+def fetch(array: Any) -> Any:
+    """The inverse of `put`."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+
+
+def mixture(
+    batch: int, n: int, components: int, backend: str = "numba", device: str = "cpu", spread: int = 200
+) -> LogisticMixture:
+    """A block of random mixtures."""
+    rng = np.random.default_rng(0)
+
+    def draw(low: int, high: int, k: int = components) -> Any:
+        return put(rng.integers(low, high + 1, (batch, n, k)).astype(np.int32), backend, device)
 
     means = draw(1000, 7000, 1) + draw(-spread, spread)
     return LogisticMixture(draw(-30, 30), means, draw(36, 84), 256)
@@ -61,11 +92,11 @@ def same(one: list[Words], other: list[Words]) -> bool:
 def exact(backend: str, device: str, batch: int, lanes: int, components: int) -> bool:
     """Whether a backend pops the symbols and leaves the words that the CPU does, and pushes them back."""
     n = 9 * lanes - 1
-    block, words = mixture(batch, n, components, device), random_messages(batch, lanes, 2 * n)
-    message, reference = Message.unflatten(words, device, backend), Message.unflatten(words)
+    block, words = mixture(batch, n, components, backend, device), random_messages(batch, lanes, 2 * n)
+    message, reference = (Message.unflatten(words, stack(*each)) for each in ((backend, device), ("numba", "cpu")))
     symbols = message.pop(block)
-    expected = reference.pop(mixture(batch, n, components, "cpu"))
-    popped = torch.equal(symbols.cpu(), expected) and same(message.flatten(), reference.flatten())
+    expected = reference.pop(mixture(batch, n, components))
+    popped = np.array_equal(fetch(symbols), expected) and same(message.flatten(), reference.flatten())
     message.push(block, symbols)
     return popped and same(message.flatten(), words)
 
@@ -113,13 +144,13 @@ def rates(device: str, smaller: int = 1) -> Iterator[Rate]:
 def rate(backend: str, device: str, batch: int, lanes: int, n: int, components: int) -> Rate:
     """Time push and pop of a block, and compare what they do with the CPU."""
     is_exact = exact(backend, device, batch, lanes, components)
-    block = mixture(batch, n, components, device)
+    block = mixture(batch, n, components, backend, device)
     # Popping from random lanes, one for each symbol, draws from the distribution.
-    drawn = Message.unflatten(random_messages(batch, n, 2 * n)).pop(mixture(batch, n, components, "cpu"))
-    symbols = drawn.to(device)
+    drawn = Message.unflatten(random_messages(batch, n, 2 * n), NumbaStack.unflatten)
+    symbols = put(drawn.pop(mixture(batch, n, components)), backend, device)
     times = []
     for _ in range(5):
-        message = Message.empty(batch, lanes, device, backend)
+        message = Message.empty(batch, lanes, stack(backend, device))
         start = clock(device)
         message.push(block, symbols)
         pushed = clock(device)
@@ -127,10 +158,10 @@ def rate(backend: str, device: str, batch: int, lanes: int, n: int, components: 
         before = clock(device)
         popped = message.pop(block)
         times.append((pushed - start, clock(device) - before))
-        is_exact &= torch.equal(popped, symbols)
+        is_exact &= np.array_equal(fetch(popped), fetch(symbols))
     push, pop = (batch * n / 1e6 / min(column) for column in zip(*times, strict=True))
     bits = float(np.mean([8 * tail.nbytes + 32 * lanes for _, tail in words]) / n)
-    loss = bits - float(block.bits(symbols).mean())
+    loss = bits - float(information(block, symbols).mean() / n)
     return Rate(backend, components, batch, lanes, n, is_exact, push, pop, bits, loss)
 
 

@@ -24,6 +24,7 @@ from numcodecs_bitswap.classical import classical
 from numcodecs_bitswap.colour import to_ycbcr
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.peers import Measured, bitswap, measure
+from numcodecs_bitswap.plane_payload import PlanesPayload
 from numcodecs_bitswap.planes.coder import Order
 from numcodecs_bitswap.planes.model import PlaneModel, input_size
 from numcodecs_bitswap.train.data import list_images
@@ -55,10 +56,11 @@ def operations(model: str, chunk: Chunk) -> float:
     with counted() as work:
         frame = BitSwap(model=model).encode(chunk)
     planes = Decoding(memoryview(frame)).planes
-    if planes is None:
+    if planes is None or planes.model is None:
         return work.operations / 2 / chunk.size
     payload = planes.payload
-    order = Order(*payload.axes, payload.references, payload.permuted, payload.permutation)
+    assert isinstance(payload, PlanesPayload)
+    order = Order(*payload.samples.axes, payload.references, payload.permuted, payload.permutation)
     references = (order.refer(chunk.shape) >= 0).sum(1)
     return float(np.mean([plane_operations(planes.model.net, count) for count in references]))
 

@@ -5,21 +5,20 @@ move if every layer reads its input once, its weights once, and writes its outpu
 is the network's.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
-from itertools import product
 from typing import Any
 from unittest import mock
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from numcodecs_bitswap.errors import DeviceError
-from numcodecs_bitswap.nets import exact
+from numcodecs_bitswap.arrays import Array
+from numcodecs_bitswap.nets import exact, numba_networks
 from numcodecs_bitswap.nets.trunk import ChannelNetwork, Trunk
 
 SIZES = {"cpu": [(4096, 512, 512), (8192, 1024, 512)], "cuda": [(8192, 8192, 8192), (65536, 1024, 1024)]}
@@ -38,8 +37,8 @@ class Work:
     def add(self, layer: exact.Layer, cells: int, out_bytes: int, window: int = 1) -> None:
         """One layer at so many cells; `window` inputs share what is read."""
         inputs = len(layer.weights)
-        self.operations += 2 * cells * layer.weights.numel()
-        self.moved += cells * (inputs // window + out_bytes * len(layer.shift)) + layer.weights.numel()
+        self.operations += 2 * cells * layer.weights.size
+        self.moved += cells * (inputs // window + out_bytes * len(layer.shift)) + layer.weights.size
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def counted() -> Iterator[Work]:
     """Count what the networks do meanwhile, from their layers and the grids that they are given."""
     work = Work()
 
-    def trunk(net: Trunk, u: Tensor) -> None:
-        cells = u.shape[:3].numel()
+    def trunk(net: Trunk, u: Array) -> None:
+        cells = math.prod(u.shape[:3])
         work.add(net.first, cells, 1)
         for conv, out in net.blocks:
             work.add(conv, cells, 1, window=9)
@@ -72,8 +71,8 @@ def counted() -> Iterator[Work]:
         work.add(net.head, cells, 4)
         work.add(net.skip, cells, 4)
 
-    def channel(net: ChannelNetwork, features: Tensor, *_: Tensor) -> None:
-        cells = features.shape[:3].numel()
+    def channel(net: ChannelNetwork, features: Array, *_: Array) -> None:
+        cells = math.prod(features.shape[:3])
         work.add(net.first, cells, 1)
         work.add(net.out, cells, 4)
 
@@ -95,11 +94,17 @@ def _before(network: type, note: Callable[..., None]) -> Any:
 def ceilings(device: str, streams: int = 1) -> Ceilings:
     """Measure a device with so many products, and copies, side by side, as the passes of the scheduler are.
 
-    On a CPU the caller limits torch to one thread for each. The product is the faster one of those that networks use.
+    The product is the one that networks use.
     """
+    if device == "cpu":
+        return _cpu(streams)
+    import torch
+
+    from numcodecs_bitswap.nets.torch_layer import choose_gemm
+
+    gemm = choose_gemm(torch.device(device))
     rate = 0.0
-    named = {exact.choose_gemm(torch.device(device), name) for name in _products(device)}
-    for gemm, (rows, inputs, outputs) in product(named, SIZES[device]):
+    for rows, inputs, outputs in SIZES[device]:
         a = torch.randint(-127, 128, (rows, inputs), dtype=torch.int8, device=device)
         w = torch.randint(-63, 64, (inputs, outputs), dtype=torch.int8, device=device)
         for weights in (w, w.T.contiguous().T):  # some libraries want one memory order, some the other
@@ -111,12 +116,22 @@ def ceilings(device: str, streams: int = 1) -> Ceilings:
     return Ceilings(rate, 2 * source.numel() / _best(copies, device))
 
 
-def _products(device: str) -> Iterator[str]:
-    """`auto`, and torch's int8 product, which packs no weights anew, where it is exact."""
-    yield "auto"
-    with suppress(DeviceError):
-        exact.choose_gemm(torch.device(device), "int8")
-        yield "int8"
+def _cpu(streams: int) -> Ceilings:
+    """The same of compiled loops and of copies by numpy."""
+    rng, rate = np.random.default_rng(0), 0.0
+    for rows, inputs, outputs in SIZES["cpu"]:
+        a = rng.integers(-127, 128, (rows, inputs), np.int8)
+        part: numba_networks.Part = (
+            rng.integers(-63, 64, (inputs, outputs), np.int8),
+            *np.zeros((2, outputs), np.int32),
+            False,
+        )
+        weights = numba_networks.Weights([part])
+        products = [partial(numba_networks.chained, each, weights) for each in np.array_split(a, streams)]
+        rate = max(rate, 2 * a.size * outputs / _best(products, "cpu"))
+    source, target = np.ones(COPY["cpu"], np.int8), np.zeros(COPY["cpu"], np.int8)
+    pairs = zip(np.array_split(target, streams), np.array_split(source, streams), strict=True)
+    return Ceilings(rate, 2 * source.size / _best([partial(np.copyto, to, of) for to, of in pairs], "cpu"))
 
 
 def _best(works: Sequence[Callable[[], Any]], device: str, times: int = 7) -> float:
@@ -135,4 +150,6 @@ def _best(works: Sequence[Callable[[], Any]], device: str, times: int = 7) -> fl
 
 def _wait(device: str) -> None:
     if device == "cuda":
+        import torch
+
         torch.cuda.synchronize()

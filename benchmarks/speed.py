@@ -13,7 +13,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ from benchmarks import rans, rans_peer
 from benchmarks.bench import OUT, draw
 from benchmarks.images import STAGES, Chunk
 from benchmarks.speed_cases import Pictures, Subject, subjects
-from benchmarks.speed_parts import only_threads, rooflines, splits
+from benchmarks.speed_parts import rooflines, splits
 from benchmarks.speed_paths import differences, gathered
 from benchmarks.speed_rates import Row, table, timed
 from numcodecs_bitswap import catalog, scheduler, set_device
@@ -75,6 +76,17 @@ def gathering(subject: Subject, chunks: Sequence[Chunk]) -> dict[str, Any]:
     for name, each in found.items():
         print(f"| {name} | {each['encode']:.1f} | {each['decode']:.1f} |", flush=True)
     return found
+
+
+@contextmanager
+def only_threads(count: int) -> Iterator[None]:
+    """Let torch have so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def message(device: str, smaller: int) -> list[dict[str, Any]]:

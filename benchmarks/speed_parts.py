@@ -1,11 +1,9 @@
 """Where the time of a chunk goes: by part, and its networks against what the device can do."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from benchmarks import anatomy
@@ -13,23 +11,13 @@ from benchmarks.roofline import Ceilings, ceilings, counted
 from benchmarks.speed_cases import Pictures, Subject
 from benchmarks.speed_rates import Row
 from numcodecs_bitswap import set_device
+from numcodecs_bitswap.cores import cores
 
 SIZE = 256
 """Of the chunks that are taken apart: 256 x 256, or as many small pictures as have these pixels."""
 
 Split = dict[str, dict[str, dict[str, float]]]
 """Codec and model, encode or decode, part -> share of the time."""
-
-
-@contextmanager
-def only_threads(count: int) -> Iterator[None]:
-    """Let torch have so many threads meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def splits(every: Sequence[Subject], pictures: Pictures, repeats: int) -> Split:
@@ -59,10 +47,8 @@ def rooflines(
     One chunk alone is one pass, which on a CPU has one thread; many at once have all.
     """
     print("\n## Networks against the ceilings of the device (int8 products, copies; measured in this run)\n")
-    threads = torch.get_num_threads()
-    with only_threads(1):
-        one = ceilings(device)
-        whole = ceilings(device, threads) if device == "cpu" else one
+    one = ceilings(device)
+    whole = ceilings(device, cores()) if device == "cpu" else one
     for label, each in {"one pass": one, "all of it": whole}.items():
         print(f"- {label}: {each.operations / 1e9:,.0f} Gop/s, {each.moved / 1e9:,.1f} GB/s read and written")
     print(

@@ -1,9 +1,9 @@
 """`make bench-stacks DATA=folder`: volumes, time series and spectral bands, sizes and speeds of codecs.
 
-    python -m benchmarks.stacks FOLDER [--models NAME ...] [--limit N]
+    python -m benchmarks.stacks FOLDER [--numbers] [--models NAME ...] [--limit N]
 
 Chunks of up to 16 planes of 256 x 256, each coded on its own; total bytes. Of arrays that models are trained on, the
-part that training leaves out. Prints a Markdown table; bench-out/stacks.json gets what was measured.
+part that training leaves out. Prints a Markdown table; bench-out/stacks.json, or numbers.json, gets what was measured.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.peers import Measured, bitswap, measure
 
 OUT = Path("bench-out")
-PEERS = ["JPEG XL effort 7", "JPEG-LS", "pcodec 12", "Blosc bitshuffle Zstd 9", "Zstd 19"]
+PEERS = ["JPEG XL effort 7", "JPEG-LS", "pcodec 12", "Blosc bitshuffle Zstd 9", "Blosc shuffle Zstd 9", "Zstd 19"]
 REFERENCE = "JPEG XL effort 7"
 """The codec whose speeds are shown beside ours."""
 CROP = slice(320, 1280)
@@ -41,6 +41,13 @@ def whole(array: Array) -> Array:
 def half(array: Array) -> Array:
     """The second half along the first axis."""
     return array[len(array) // 2 :]
+
+
+def as_read(array: Array, scale: float, offset: float) -> Array:
+    """Packed integers as xarray reads them, the least as NaN."""
+    unpacked = (array * scale + offset).astype(np.float32)
+    unpacked[array == np.iinfo(array.dtype).min] = np.nan
+    return unpacked
 
 
 class Stack(NamedTuple):
@@ -73,6 +80,25 @@ STACKS = {
     "yeast (t, c)": Stack("nd/mchan_yeast_u16", whole, (3, 3, 256, 256)),
 }
 """By the names in the table, with the axes in front of y and x that a plane has neighbours along."""
+NUMBERS = {
+    "ERA5, packed fields (member, time, level)": Stack("nd/f32_era5_levels", whole, (1, 10, 4, 2, 61, 120)),
+    "Landsat 7, reflectance (band)": Stack("nd/ms_landsat7_f32", whole, (8, 256, 256)),
+    "Sentinel-2, counts as float64 (band)": Stack("nd/ms_sentinel2_f64", whole, (8, 200, 300)),
+    "the same as uint16": Stack("nd/ms_sentinel2_f64", lambda a: a.astype(np.uint16), (8, 200, 300)),
+    "elevation, lidar": Stack("nd/f32_dem_lidar_1m", whole, (256, 256)),
+    "elevation, 5 m": Stack("nd/f32_dem_5m", whole, (256, 256)),
+    "ocean colour (t)": Stack("nd/f64_oceancolour", whole, (2, 250, 250)),
+    "CCSM, temperature (year)": Stack("nd/f32_ccsm_trefht", whole, (8, 64, 128)),
+    "NEMO, currents (u v, depth)": Stack("nd/f32_nemo_uv", whole, (1, 8, 201, 151)),
+    "cylinder flow (t)": Stack("nd/f32_cylinder_flow", whole, (1, 8, 256, 128)),
+    "NDVI (t)": Stack("nd/f32_ndvi_s2", whole, (8, 101, 100)),
+    "sea surface temperature, int16 (day)": Stack("nd/sst_ostia_i16", whole, (2, 256, 256)),
+    "the same as float32": Stack("nd/sst_ostia_i16", lambda a: as_read(a, 0.01, 273.15), (2, 256, 256)),
+    "labels, fly (z)": Stack("nd/labels_fly_i32", whole, (8, 250, 250)),
+    "cloud mask (t)": Stack("nd/mask_cloud_u8", whole, (68, 101, 100)),
+    "radar, rain (t)": Stack("nd/radar_rain_u8", whole, (8, 256, 256)),
+}
+"""Floats, wide integers, gaps, labels."""
 
 
 def read(folder: Path, stack: Stack) -> Array | None:
@@ -120,10 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stacks", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="with nd/*.npz and science/*.npz, an array `a` in each")
     parser.add_argument("--models", nargs="+", default=["auto"], help="names of models; a line of the table for each")
+    parser.add_argument("--numbers", action="store_true", help="floats, wide integers and labels instead")
     parser.add_argument("--limit", type=int, default=8, help="at most so many chunks of an array: every k-th")
     options = parser.parse_args(arguments)
     result: dict[str, Any] = {}
-    for title, stack in STACKS.items():
+    for title, stack in (NUMBERS if options.numbers else STACKS).items():
         array = read(options.folder, stack)
         if array is None:
             print(f"{title}: no {options.folder / stack.files}.npz", file=sys.stderr)
@@ -150,8 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {options.folder} has none of these arrays", file=sys.stderr)
         return 2
     OUT.mkdir(exist_ok=True)
-    (OUT / "stacks.json").write_text(json.dumps(result, indent=1))
-    print(f"\n{OUT / 'stacks.json'}")
+    written = OUT / ("numbers.json" if options.numbers else "stacks.json")
+    written.write_text(json.dumps(result, indent=1))
+    print(f"\n{written}")
     return 0
 
 

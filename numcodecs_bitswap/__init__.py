@@ -12,7 +12,7 @@
        | frame.build              / frame.parse
     frame bytes
 
-Importing this package takes milliseconds: torch is loaded by the first chunk that a model codes.
+Importing this package takes milliseconds: numba is loaded by the first chunk that a model codes, torch only for GPUs.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -6,7 +6,7 @@ files are compressed there, with the suffix .zst, and the SHA-256 is that of wha
 the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
 folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
 `numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder), models beside data
-that `beside.use_models` was called for. torch is imported by `load` only.
+that `beside.use_models` was called for. What computes is imported by `load` only.
 """
 
 import functools
@@ -152,23 +152,26 @@ def _load(entry: Entry, device: str) -> Loaded:
         arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+    from .backends import check_planes, for_device
+
     net: Any
     if arch.get("kind") == "planes":
         from .planes.model import PlaneModel
 
+        check_planes()
         net = PlaneModel(arch, tensors)
-    else:  # these import torch
+    else:
         from .nets.flow import FlowModel
         from .nets.hierarchy import BitSwapModel
         from .nets.vae import VaeModel
 
         kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, device)
+        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 
 def is_planes(name_or_id: str | bytes) -> bool:
-    """Whether a model is one of the plane coder, which needs no torch.
+    """Whether a model is one of the plane coder, which has no device.
 
     Raises
     ------

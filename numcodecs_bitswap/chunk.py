@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from .plane_route import Decoding as PlaneDecoding
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
-PASS_PIXELS = {"cpu": 1 << 19, "cuda": 1 << 22}  # a pass on a CPU takes no more memory than one large chunk
+PASS_PIXELS = {"cpu": 1 << 19, "torch": 1 << 19, "cuda": 1 << 22}  # on a CPU no more than one large chunk takes
 
 
 SMALLEST = 256
 """Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
+
+
+SMALLEST_SERIES = 4096
+"""The same of series: those are mostly coordinates."""
 
 
 def lanes(count: int, levels: int = 256) -> int:
@@ -102,14 +106,17 @@ class Encoding:
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
-        if not samples.is_integer(array.dtype) or array.ndim < 2 or array.size < SMALLEST:
+        smallest = SMALLEST_SERIES if samples.is_series(array.shape) else SMALLEST
+        if not samples.is_numeric(array.dtype) or array.size < smallest or route == Route.CONSTANT:
             return
-        axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
-        if axes is None or route == Route.CONSTANT:
+        axes = _axes(array, options)
+        if axes is None:
             return
         if models := _plane_models(array, axes, options.model, codec):
             self.planes = array, axes, models
-        elif array.dtype.str == "|u1" and worth_a_model(array, axes, len(self.payload)):
+        elif array.dtype.str != "|u1" or samples.is_series(array.shape):
+            return
+        elif worth_a_model(array, axes, len(self.payload)):
             model = _model_for(array.shape, axes, options.model, codec)
             if array.max() < model.net.levels:
                 self.job = EncodeJob(model, codec, array, axes)
@@ -232,6 +239,17 @@ class DecodeJob(scheduler.Job):
         coded = [groups.Coded(each.lanes, each.schedule, each.heads, each.tail) for each in payloads]
         classes = groups.decode(jobs[0].model.net, coded, jobs[0].geometry, jobs[0].codec)
         return list(zip(*classes, strict=True))
+
+
+def _axes(array: NDArray[Any], options: Options) -> Axes | None:
+    """The axes of an array's planes, as the planes route counts them: complex numbers have one more in front."""
+    if samples.is_series(array.shape):
+        more = len(samples.shape_of(array.dtype, array.shape)) - 2
+        return Axes(more, more + 1, None)
+    axes = patches.image_axes(array.shape, options.channel_axis, options.spatial_axes)
+    if axes is None or array.dtype.kind != "c":
+        return axes
+    return Axes(axes.y + 1, axes.x + 1, None if axes.channel is None else axes.channel + 1)
 
 
 def _plane_models(array: NDArray[Any], axes: Axes, name: str, codec: str) -> list[str]:

@@ -62,7 +62,8 @@ def classical(chunk: Chunk, names: Sequence[str] = ARRAYS, axes: Axes | None = N
 
 
 def _blosc(name: str, chunk: Chunk) -> Peer:
-    codec = Blosc() if name == "Blosc lz4" else Blosc("zstd", 9, Blosc.BITSHUFFLE)
+    shuffle = Blosc.BITSHUFFLE if "bitshuffle" in name else Blosc.SHUFFLE
+    codec = Blosc() if name == "Blosc lz4" else Blosc("zstd", 9, shuffle)
     return Peer(name, codec.encode, codec.decode)
 
 
@@ -102,6 +103,7 @@ _GENERAL: dict[str, Callable[[str, Chunk], Peer | None]] = {
     "Zstd": _zstd,
     "Zstd 19": _zstd,
     "Blosc bitshuffle Zstd 9": _blosc,
+    "Blosc shuffle Zstd 9": _blosc,
     "delta + Zstd 19": _delta,
     "pcodec 12": _pcodec,
 }

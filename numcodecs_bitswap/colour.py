@@ -19,8 +19,8 @@ NEAR, FAR = 1, 12
 """How far from what the inverse transform says chroma is looked for: between black and white levels it is never more
 than NEAR off; where a level was cut off at 0 or 255 many are right, and one of the nearest is taken.
 """
-GLANCE = 4096
-"""Pixels that are looked at before all are."""
+GLANCES = (64, 4096)
+"""Pixels that are looked at before all are: of pictures that were no JPEG most do not have what a few show."""
 
 
 def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
@@ -35,8 +35,9 @@ def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 def to_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8] | None:
     """Y, Cb and Cr along `axis` of which `to_rgb` makes these RGB, or None if there are none for some pixel."""
     pixels = np.moveaxis(rgb, axis, 0).reshape(3, -1)
-    if pixels.shape[1] > GLANCE and _solve(pixels[:, :: pixels.shape[1] // GLANCE]) is None:
-        return None
+    for glance in GLANCES:
+        if pixels.shape[1] > glance and _solve(pixels[:, :: pixels.shape[1] // glance]) is None:
+            return None
     solved = _solve(pixels)
     if solved is None:
         return None

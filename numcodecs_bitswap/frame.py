@@ -1,14 +1,13 @@
 """Frame bytes and what they say: the last arrow of encode and the first of decode, in the order of FORMAT.md section 1.
 
 `build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2);
-stored payloads are `stored.py`'s. Nothing here takes memory in proportion to a number that a frame states: every length
-is compared with the bytes that are there. Imports nothing of this package but the errors and the dtype texts.
+stored payloads are `stored.py`'s, those of planes `plane_payload.py`'s. Nothing here takes memory in proportion to a
+number that a frame states: every length is compared with the bytes that are there.
 """
 
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from .dtypes import dtype_text, parse_dtype
 from .errors import FormatError
-from .samples import is_integer
+from .fields import Reader, varints
 
 BytesLike = bytes | memoryview
 
@@ -26,9 +25,6 @@ VERSION = 1
 CODECS = {1: "bit_swap", 2: "bb_ans", 3: "local_bits_back"}
 """The codec byte: how core mode 0 is coded (FORMAT.md 6.2)."""
 NO_CHANNEL = 255
-MOST_REFERENCES = 3
-SAMPLES_LOG2 = 19
-"""Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
 LARGEST = 1 << 62
 
 
@@ -41,6 +37,7 @@ class Route(IntEnum):
     CONSTANT = 3
     MODEL = 4
     PLANES = 5
+    BITS_ZSTD = 6
 
 
 @dataclass(frozen=True)
@@ -101,43 +98,6 @@ class ModelPayload:
     tail: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class PlanesPayload:
-    """The payload of the planes route (FORMAT.md 1.5).
-
-    Attributes
-    ----------
-    model_id : bytes
-        First 16 bytes of the SHA-256 of the model file.
-    axes : (int, int)
-        The y and x axis.
-    ycbcr : int or None
-        The axis along which the numbers are luma and chroma of RGB samples.
-    references : tuple of (axis, distance)
-    permuted : int or None
-        The axis whose planes are coded in the order of `permutation`.
-    permutation : tuple of int
-    offset, step, m : int
-        Samples are the dtype's least value + offset + step * level, levels 0 .. m.
-    used : bytes or None
-        Zstandard frame of one bit for each level, if not all are used.
-    messages : tuple of (heads, tail)
-        Of the tiles.
-    """
-
-    model_id: bytes
-    axes: tuple[int, int]
-    ycbcr: int | None
-    references: tuple[tuple[int, int], ...]
-    permuted: int | None
-    permutation: tuple[int, ...]
-    offset: int
-    step: int
-    m: int
-    used: bytes | None
-    messages: tuple[tuple[NDArray[np.uint32], NDArray[np.uint8]], ...]
-
-
 def build(header: Header, payload: BytesLike) -> bytes:
     """Frame bytes of a header and a payload; inverse of `parse`.
 
@@ -150,7 +110,7 @@ def build(header: Header, payload: BytesLike) -> bytes:
     codec = {name: number for number, name in CODECS.items()}[header.codec]
     start = MAGIC + bytes([VERSION, codec, header.route])
     fields = struct.pack("<IB", header.checksum, "CF".index(header.layout))
-    rest = fields + _varints([len(text)]) + text + _varints([len(header.shape), *header.shape])
+    rest = fields + varints([len(text)]) + text + varints([len(header.shape), *header.shape])
     checksum = zlib.crc32(payload, zlib.crc32(rest, zlib.crc32(start)))
     return b"".join([start, struct.pack("<I", checksum), rest, payload])
 
@@ -165,7 +125,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     FormatError
         Truncated, altered or foreign bytes, or a newer version.
     """
-    reader = _Reader(data)
+    reader = Reader(data)
     if bytes(reader.take(3, "magic")) != MAGIC:
         raise FormatError("not a frame of numcodecs_bitswap: the magic bytes differ")
     if (version := reader.byte("version")) != VERSION:
@@ -202,7 +162,7 @@ def build_model(payload: ModelPayload) -> bytes:
     y, x, channel = payload.axes
     axes = bytes([y, x, NO_CHANNEL if channel is None else channel, payload.patch_log2])
     schedule = [2 * patches + mode for patches, mode in payload.schedule]
-    counts = _varints([payload.lanes, len(schedule), *schedule, len(payload.tail)])
+    counts = varints([payload.lanes, len(schedule), *schedule, len(payload.tail)])
     return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + payload.tail.tobytes()
 
 
@@ -216,7 +176,7 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
     """
     if header.dtype.str != "|u1":
         raise FormatError(f"the model route holds uint8, not {header.dtype}")
-    reader = _Reader(data)
+    reader = Reader(data)
     model_id = bytes(reader.take(16, "model id"))
     y, x, channel, patch_log2 = reader.take(4, "axes and patch size")
     axes = (y, x, None if channel == NO_CHANNEL else channel)
@@ -242,130 +202,3 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
         raise FormatError("a head is out of range")
     tail = np.frombuffer(reader.rest(), np.uint8).copy()
     return ModelPayload(model_id, axes, patch_log2, lanes, schedule, heads, tail)
-
-
-def build_planes(payload: PlanesPayload) -> bytes:
-    """Payload bytes of the planes route; inverse of `parse_planes`."""
-    colour = NO_CHANNEL if payload.ycbcr is None else payload.ycbcr
-    permuted = NO_CHANNEL if payload.permuted is None else payload.permuted
-    parts = [payload.model_id, bytes([*payload.axes, colour, len(payload.references)])]
-    parts += [bytes([axis]) + _varints([distance]) for axis, distance in payload.references]
-    parts += [bytes([permuted, *payload.permutation]), _varints([payload.offset, payload.step, payload.m])]
-    used = payload.used or b""
-    parts += [_varints([len(used)]), used]
-    for heads, tail in payload.messages:
-        parts += [_varints([len(tail)]), heads.astype("<u4").tobytes(), tail.tobytes()]
-    return b"".join(parts)
-
-
-def parse_planes(
-    header: Header, data: memoryview, lanes_of_tiles: Callable[[int, int, int], list[int]]
-) -> PlanesPayload:
-    """The planes route's payload, every field checked against the header; inverse of `build_planes`.
-
-    Parameters
-    ----------
-    header : Header
-    data : memoryview
-    lanes_of_tiles : callable
-        Number of lanes of each tile's message, of the number of planes, height and width.
-
-    Raises
-    ------
-    FormatError
-        A field out of range, or a payload that is too short or too long.
-    """
-    shape, ndim = header.shape, len(header.shape)
-    if not is_integer(header.dtype):
-        raise FormatError(f"the planes route holds integers of 8 or 16 bits, not {header.dtype}")
-    reader = _Reader(data)
-    model_id = bytes(reader.take(16, "model id"))
-    y, x, colour, count = reader.take(4, "axes")
-    if max(y, x) >= ndim or y == x:
-        raise FormatError(f"axes {y} and {x} do not fit {ndim} dimensions")
-    leading = [axis for axis in range(ndim) if axis not in (y, x)]
-    if colour != NO_CHANNEL and (colour not in leading or shape[colour] != 3 or header.dtype.str != "|u1"):
-        raise FormatError(f"axis {colour} cannot hold luma and chroma")
-    if count > MOST_REFERENCES:
-        raise FormatError(f"{count} reference planes are out of range")
-    references = tuple((reader.byte("reference axis"), reader.varint("distance")) for _ in range(count))
-    if any(axis not in leading or not 1 <= distance < 1 << 32 for axis, distance in references):
-        raise FormatError(f"reference planes {references} do not fit the axes")
-    permuted = reader.byte("permuted axis")
-    permutation: tuple[int, ...] = ()
-    if permuted != NO_CHANNEL:
-        if permuted not in leading or shape[permuted] > 256:
-            raise FormatError(f"axis {permuted} cannot be permuted")
-        permutation = tuple(reader.take(shape[permuted], "permutation"))
-        if sorted(permutation) != list(range(shape[permuted])):
-            raise FormatError(f"{permutation} is not a permutation")
-    offset, step, m = (reader.varint(what) for what in ("offset", "step", "largest number"))
-    if not (step >= 1 and m >= 1 and offset + step * m < 1 << 8 * header.dtype.itemsize):
-        raise FormatError(f"offset {offset}, step {step} and {m} levels do not fit {header.dtype}")
-    used = bytes(reader.take(reader.varint("length of the levels"), "levels")) or None
-    if colour != NO_CHANNEL and (offset, step, m, used) != (0, 1, 255, None):
-        raise FormatError("luma and chroma are 0 .. 255, without a table of levels")
-    messages = []
-    height, width = shape[y], shape[x]
-    planes = math.prod(shape[axis] for axis in leading)
-    if planes * height * width > reader.left << SAMPLES_LOG2:
-        raise FormatError(f"{reader.left} bytes are too few for {planes} planes of {height} x {width}")
-    for lanes in lanes_of_tiles(planes, height, width):
-        length = reader.varint("length of a tail")
-        heads = np.frombuffer(reader.take(4 * lanes, "heads"), "<u4").astype(np.uint32)
-        if int(heads.min()) < 1 << 24:
-            raise FormatError("a head is out of range")
-        messages.append((heads, np.frombuffer(reader.take(length, "tail"), np.uint8)))
-    if reader.left:
-        raise FormatError(f"{reader.left} bytes behind the last tile")
-    taken = None if permuted == NO_CHANNEL else permuted
-    ycbcr = None if colour == NO_CHANNEL else colour
-    return PlanesPayload(
-        model_id, (y, x), ycbcr, references, taken, permutation, offset, step, m, used, tuple(messages)
-    )
-
-
-def _varints(values: Iterable[int]) -> bytes:
-    """Unsigned LEB128, shortest form."""
-    out = bytearray()
-    for value in values:
-        while value >= 0x80:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        out.append(value)
-    return bytes(out)
-
-
-class _Reader:
-    """A position in bytes; every read checks that the bytes are there."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-        self.at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.at
-
-    def take(self, count: int, what: str) -> memoryview:
-        if count > self.left:
-            raise FormatError(f"frame is truncated: {what} takes {count} bytes, {self.left} are left")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def rest(self) -> memoryview:
-        return self.take(self.left, "rest")
-
-    def byte(self, what: str) -> int:
-        return self.take(1, what)[0]
-
-    def varint(self, what: str) -> int:
-        value = 0
-        for shift in range(0, 63, 7):
-            byte = self.byte(what)
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if byte == 0 and shift:
-                    raise FormatError(f"{what} is not in its shortest form")
-                return value
-        raise FormatError(f"{what} is longer than 9 bytes")

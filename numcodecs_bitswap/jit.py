@@ -1,16 +1,20 @@
-"""Compiled loops on a CPU: how this package uses numba (extra `fast`). Imports nothing of this package."""
+"""Compiled loops on a CPU: how this package uses numba. Imports nothing of this package."""
 
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import carray, config, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_jitable
 
 FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
 """Of the CPU that numba compiles for, as LLVM writes them: +avx2."""
+
+
+COMPILES = not config.DISABLE_JIT  # type: ignore[attr-defined]
+"""Whether numba compiles at all: with NUMBA_DISABLE_JIT it does not."""
 
 
 def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:

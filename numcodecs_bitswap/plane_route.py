@@ -1,52 +1,54 @@
-"""The planes route: an array of 8 or 16 bits <-> the payload of FORMAT.md 1.5. No torch.
+"""The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
 
-What the frame records (model, references, order of the channels) the encoder chooses by coding a sample of the chunk.
+What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding parts of
+the chunk.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
-from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
-from . import catalog, colour, samples, stored
+from . import catalog, labels, plane_payload, samples
 from .errors import FormatError
-from .frame import Header, PlanesPayload, build_planes, parse_planes
+from .frame import Header
 from .patches import Axes
+from .plane_payload import LabelsPayload, PlanesPayload
 from .planes import coder
 from .planes.coder import Order
 from .planes.model import PlaneModel
 from .planes.tables import REFERENCES
+from .samples import Prepared, words
 
 SAMPLES = 1 << 17
 """Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
+SEVERAL_SAMPLES = 1 << 15
+"""The same where there are several axes to find references along."""
 WINDOW, TRIED_PLANES = 48, 3
-"""Side and number of planes of what is tried."""
+"""Side and number of planes that models are tried on, and routes."""
+ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
+"""Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
 GREEN_FIRST = (1, 0, 2)
-_ZSTD = Zstd(level=5)
-
-
-class Prepared(NamedTuple):
-    """An array as it is coded: numbers 0 .. m, what makes samples of them, and the channel axis of luma and chroma."""
-
-    numbers: NDArray[np.uint16]
-    scale: samples.Scale
-    m: int
-    ycbcr: int | None
+CLOSE = 1.3
+"""Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
-    """Numbers of an array as `encode` takes it: luma and chroma of RGB that was a JPEG; None if all are the same."""
-    if array.min() == array.max():
+    """Numbers of an array as `encode` takes it; None if all are the same.
+
+    Parameters
+    ----------
+    array : ndarray
+        Numeric, of one axis or more, not empty.
+    axes : Axes
+        Of the array's words.
+    """
+    given = words.of_array(array)
+    if bool((given == given.reshape(-1)[0]).all()):
         return None
-    if axes.channel is not None and array.shape[axes.channel] == 3 and array.dtype.str == "|u1":
-        planes = colour.to_ycbcr(np.asarray(array), axes.channel)
-        if planes is not None:
-            return Prepared(planes.astype(np.uint16), samples.Scale(0, 1), 255, axes.channel)
-    return Prepared(*samples.reduce(array), None)
+    return samples.prepare(array, (axes.y, axes.x), axes.channel)
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
@@ -54,39 +56,52 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
 
     Parameters
     ----------
-    array : ndarray of uint8, int8, uint16 or int16
-        Two or more axes, not empty.
+    array : ndarray
+        Numeric, of one axis or more, not empty.
     axes : Axes
+        Of the array's words.
     models : names or ids
         The first is taken where nothing is tried.
     """
+    loaded = [catalog.load(name, "cpu") for name in models]
+    best = as_labels(array, axes)
     prepared = prepare(array, axes)
     if prepared is None:
         return None
-    numbers, scale, m, ycbcr = prepared
-    model, order = choose(prepared, axes, [catalog.load(name, "cpu") for name in models])
-    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
-    used = None
-    if scale.levels is not None:
-        m = int(scale.levels[-1])
-        flags = np.zeros(m + 1, np.uint8)
-        flags[scale.levels] = 1
-        used = bytes(_ZSTD.encode(np.packbits(flags)))
-    return build_planes(
-        PlanesPayload(
-            model.id,
-            (order.y, order.x),
-            ycbcr,
-            order.references,
-            order.permuted,
-            order.permutation,
-            scale.offset,
-            scale.step,
-            m,
-            used,
-            tuple(coded),
-        )
-    )
+    model, order = choose(prepared, axes, loaded)
+    if best is not None:
+        part = _part(prepared.numbers, axes)
+        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
+        if len(best) * CLOSE < expected:
+            return best
+    planes = as_planes(prepared, model, order)
+    return planes if best is None else min(planes, best, key=len)
+
+
+def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
+    """Payload of numbers by the plane coder."""
+    numbers = prepared.numbers
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
+    fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
+    return plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
+
+
+def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
+    """Payload of an array as labels, if it looks like some."""
+    prepared = samples.labelled(array, (axes.y, axes.x))
+    if prepared is None:
+        return None
+    shape = prepared.numbers.shape
+    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
+    reference = leading[-1] if leading else None
+    order = Order(axes.y, axes.x)
+    data = labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
+    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+
+
+def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
+    """The plane before each along an axis, or -1."""
+    return Order(order.y, order.x, () if axis is None else ((axis, 1),)).refer(shape)[:, 0]
 
 
 class Decoding:
@@ -101,28 +116,28 @@ class Decoding:
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
-        self.header = header
-        self.payload = parse_planes(header, data, _lanes)
-        if not catalog.is_planes(self.payload.model_id):
-            raise FormatError("the frame names a model of another kind: it was altered")
-        self.model = catalog.load(self.payload.model_id, "cpu")
+        self.payload = plane_payload.parse(header, data, _lanes)
+        self.model: catalog.Loaded | None = None
+        if isinstance(self.payload, PlanesPayload):
+            if not catalog.is_planes(self.payload.model_id):
+                raise FormatError("the frame names a model of another kind: it was altered")
+            self.model = catalog.load(self.payload.model_id, "cpu")
 
     def array(self) -> NDArray[Any]:
         """The array in C order."""
-        payload, shape = self.payload, self.header.shape
-        levels, m = None, payload.m
-        if payload.used is not None:
-            levels = _levels(payload.used, m)
-            m = len(levels) - 1
-        order = Order(*payload.axes, payload.references, payload.permuted, payload.permutation)
-        count = math.prod(shape[axis] for axis in order.leading(len(shape)))
-        size = count, shape[order.y], shape[order.x]
-        messages = [coder.Message(*each) for each in payload.messages]
-        planes = coder.decode(_net(self.model), messages, size, order.refer(shape), m)
-        numbers = order.array(planes, shape)
-        if payload.ycbcr is not None:
-            return colour.to_rgb(np.ascontiguousarray(numbers, np.uint8), payload.ycbcr)
-        return samples.restore(numbers, samples.Scale(payload.offset, payload.step, levels), self.header.dtype)
+        payload, chain = self.payload, self.payload.samples
+        size = chain.planes, *(chain.order[axis] for axis in chain.axes)
+        if isinstance(payload, LabelsPayload):
+            order = Order(*chain.axes)
+            references = _references(chain.order, order, payload.reference)
+            planes: Any = labels.decode(memoryview(payload.data), cast(Any, size), references, payload.m)
+        else:
+            assert self.model is not None
+            order = Order(*chain.axes, payload.references, payload.permuted, payload.permutation)
+            messages = [coder.Message(*each) for each in payload.messages]
+            references = order.refer(chain.order)
+            planes = coder.decode(_net(self.model), messages, cast(Any, size), references, payload.m)
+        return chain.array(order.array(planes, chain.order))
 
 
 def _net(model: catalog.Loaded) -> PlaneModel:
@@ -132,15 +147,6 @@ def _net(model: catalog.Loaded) -> PlaneModel:
 def _lanes(planes: int, height: int, width: int) -> list[int]:
     cut = coder.tiles(height, width)
     return [coder.lanes(planes * (rows.stop - rows.start) * (columns.stop - columns.start)) for rows, columns in cut]
-
-
-def _levels(used: bytes, m: int) -> NDArray[np.uint16]:
-    """The levels whose bits are set."""
-    flags = np.unpackbits(stored.unpack(memoryview(used), m // 8 + 1))
-    levels = np.flatnonzero(flags).astype(np.int64)
-    if len(levels) < 2 or levels[0] != 0 or levels[-1] != m:
-        raise FormatError("the table of levels is damaged")
-    return levels.astype(np.uint16)
 
 
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
@@ -153,29 +159,74 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
     found = [[(axis, distance) for distance in range(1, min(shape[axis], REFERENCES + 1))] for axis in near]
     found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
-    found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
-    found += [[]]
+    if near != [axes.channel]:  # colours are always worth it
+        found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
+        found += [[]]
     return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
 
 
-def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
-    """The model and the order that code a sample smallest: a few planes of the middle, a window of each."""
-    numbers, m = prepared.numbers, prepared.m
-    orders = _orders(numbers.shape, axes, prepared.ycbcr is not None)
-    if numbers.size < SAMPLES or len(orders) * len(models) == 1:
-        return models[0], orders[0]
-    part = numbers
+def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """What trials are made with: a few planes of the middle, a window of each."""
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
     for axis, length in enumerate(numbers.shape):
         most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
         begin = max(0, (length - most) // 2) if axis != axes.channel else 0
-        part = part.take(range(begin, min(begin + most, length)), axis)
+        numbers = numbers.take(range(begin, min(begin + most, length)), axis)
+    return numbers
 
-    def cost(model: catalog.Loaded, order: Order) -> int:
-        coded = coder.encode(_net(model), order.planes(part), order.refer(part.shape), m)
-        return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
-    costs = [cost(models[0], order) for order in orders]
-    best = int(np.argmin(costs))
-    by_model = [costs[best], *(cost(model, orders[best]) for model in models[1:])]
-    return models[int(np.argmin(by_model))], orders[best]
+def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
+    """Bytes of messages."""
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
+    return sum(4 * len(each.heads) + len(each.tail) for each in coded)
+
+
+def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
+    """The model and the order that code a part smallest."""
+    numbers, m = prepared.numbers, prepared.m
+    orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
+    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
+    if numbers.size < (SEVERAL_SAMPLES if several else SAMPLES) or len(orders) * len(models) == 1:
+        return models[0], orders[0]
+    if len(orders) > TRIED_ORDERS:
+        guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
+        orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
+    costs = _plane_costs(models[0], orders, numbers, m)
+    order = orders[int(np.argmin(costs))]
+    if len(models) == 1:
+        return models[0], order
+    part = _part(numbers, axes)
+    return min(models, key=lambda model: _size(model, order, part, m)), order
+
+
+def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
+    """Bytes of windows of a few planes that have all references of each order."""
+    y, x = orders[0].y, orders[0].x
+    totals = [0] * len(orders)
+
+    def plane(window: list[Any], axis: int, distance: int) -> NDArray[Any]:
+        place = list(window)
+        if distance:
+            place[axis] -= distance
+        found = numbers[tuple(place)]
+        return np.asarray(found if y < x else found.T)
+
+    def size(planes: list[NDArray[Any]], references: list[int]) -> int:
+        refer = np.full((len(planes), REFERENCES), -1, np.int64)
+        refer[-1, : len(references)] = references
+        coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
+        return sum(len(each.tail) for each in coded)
+
+    for k in range(1, ORDER_PLANES + 1):
+        window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
+        for axis in (y, x):
+            begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
+            window[axis] = slice(begin, begin + ORDER_WINDOW)
+        alone: dict[tuple[int, int], int] = {}
+        for j, order in enumerate(orders):
+            known = [(axis, distance) for axis, distance in order.references if window[axis] >= distance]
+            for key in known:
+                alone[key] = alone.get(key) or size([plane(window, *key)], [])
+            planes = [*(plane(window, *key) for key in known), plane(window, y, 0)]
+            totals[j] += size(planes, list(range(len(known)))) - sum(alone[key] for key in known)
+    return totals

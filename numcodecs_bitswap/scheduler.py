@@ -3,23 +3,29 @@
 Zarr and dask call a codec from many threads at once. A job that comes when a thread is free begins at once, so one
 chunk alone never waits for others. Where all are busy jobs wait, and a thread that gets free takes its part of those
 that are alike as one batch: passes grow by themselves where there is a queue. No timer and no setting. A pass runs on
-one thread of its own, with torch kept to that thread, because passes side by side are faster than threads that share
-the small products of one. Bytes depend on none of this, since everything in a model is computed in integers.
+one thread of its own, because passes side by side are faster than threads that share the small products of one. Bytes
+depend on none of this, since everything in a model is computed in integers.
 
-Knows neither models nor frames: a `Job` brings its own work. torch is imported by the first call that needs it.
+Knows neither models nor frames: a `Job` brings its own work. Imports torch only where there may be a GPU for it.
 """
 
+import ctypes
 import math
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Self
 
+from .cores import cores
 from .errors import DeviceError
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "torch")
 PASS_BYTES = 1 << 30
 """What a full pass takes on a CPU, at the most."""
 SMALL = 1 / 16
@@ -65,8 +71,7 @@ class Scheduler:
     Parameters
     ----------
     most : int, optional
-        Passes at a time. Default: as many as torch has threads (OMP_NUM_THREADS or `torch.set_num_threads`, else one
-        for each core), and one on CUDA.
+        Passes at a time. Default: one for each of `cores`, and one on CUDA.
 
     Attributes
     ----------
@@ -86,8 +91,7 @@ class Scheduler:
     def run(self, jobs: Sequence[Job]) -> None:
         """Return when all of `jobs` are done, well or not; never raises what a job raises."""
         with self._changed:
-            # Asked here: a pass's own thread has torch kept to one.
-            self._limit = self._most or (1 if _cuda_used else _torch().get_num_threads())
+            self._limit = self._most or (1 if _cuda_used else cores())
             self._waiting += jobs
             self._start()
             try:
@@ -133,22 +137,7 @@ class Scheduler:
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            torch = _torch()
-            threads, most = torch.get_num_threads(), self._limit
-            self._pool = ThreadPoolExecutor(most, "numcodecs_bitswap")
-            # The setting is a thread's own, but a thread takes the last one made anywhere when torch first sees it. So
-            # all of the pool's are shown to torch and set now, and then this thread says again what it had.
-            begun = threading.Barrier(most + 1)
-
-            def alone() -> None:
-                torch.get_num_threads()
-                torch.set_num_threads(1)
-                begun.wait()
-
-            for _ in range(most):
-                self._pool.submit(alone)
-            begun.wait()
-            torch.set_num_threads(threads)
+            self._pool = ThreadPoolExecutor(self._limit, "numcodecs_bitswap")
         return self._pool
 
 
@@ -190,7 +179,6 @@ scheduler = Scheduler()
 _chosen: str | None = None
 _cuda_used = False
 _cuda_lost = False
-_hooked = False
 
 
 def run(jobs: Sequence[Job]) -> None:
@@ -203,9 +191,11 @@ def set_device(name: str) -> None:
 
     Parameters
     ----------
-    name : "auto", "cpu" or "cuda"
-        "auto" is a CUDA device if there is one. Without this call the environment variable NUMCODECS_BITSWAP_DEVICE
-        decides, and without that, "auto". A device that is absent is a `DeviceError` when a chunk needs it.
+    name : "auto", "cpu", "cuda" or "torch"
+        "auto" is a CUDA device if there is one, else the CPU. "torch" is the CPU by torch instead of compiled loops:
+        far slower, and there to check that the bytes are the same. Without this call the environment variable
+        NUMCODECS_BITSWAP_DEVICE decides, and without that, "auto". A device that is absent is a `DeviceError` when a
+        chunk needs it.
 
     Raises
     ------
@@ -219,7 +209,7 @@ def set_device(name: str) -> None:
 
 
 def device() -> str:
-    """The device of the next pass, "cpu" or "cuda"; imports torch.
+    """The device of the next pass, "cpu", "cuda" or "torch".
 
     Raises
     ------
@@ -230,27 +220,48 @@ def device() -> str:
     wanted = _chosen or os.environ.get("NUMCODECS_BITSWAP_DEVICE") or "auto"
     if wanted not in DEVICES:
         raise DeviceError(f"NUMCODECS_BITSWAP_DEVICE is {wanted!r}; it may be {', '.join(DEVICES)}")
-    torch = _torch()
-    if wanted == "cpu" or (wanted == "auto" and (_cuda_lost or not torch.cuda.is_available())):
-        return "cpu"
+    if wanted in ("cpu", "torch") or (wanted == "auto" and (_cuda_lost or not _cuda())):
+        return "torch" if wanted == "torch" else "cpu"
     if _cuda_lost:
         raise DeviceError("CUDA cannot be used after a fork; start processes with 'spawn', or choose the device 'cpu'")
-    if not torch.cuda.is_available():
-        raise DeviceError("the device 'cuda' is asked for, but torch sees none; choose 'auto' or 'cpu'")
+    if not _cuda():
+        raise DeviceError(
+            "the device 'cuda' is asked for, but there is none, or no torch that sees it (a build with CUDA: the extra "
+            "[torch]); choose 'auto' or 'cpu'"
+        )
     _cuda_used = True
     return "cuda"
 
 
-def _torch() -> Any:
-    """torch, made safe for forks."""
-    global _hooked
+def _cuda() -> bool:
+    """Whether torch sees a CUDA device. torch, which takes seconds to import, is only asked where it may say yes."""
+    if sys.modules.get("torch") is None and not (_torch_has_cuda() and _driver()):
+        return False
     import torch
 
-    if not _hooked and hasattr(os, "register_at_fork"):
-        # After a fork OpenMP's threads are gone, and the child would wait for them for ever.
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-        _hooked = True
-    return torch
+    return torch.cuda.is_available()
+
+
+@cache
+def _torch_has_cuda() -> bool:
+    """Whether torch is installed with CUDA (or ROCm): its libraries lie in its folder."""
+    found = find_spec("torch")
+    folders = (found.submodule_search_locations if found else None) or []
+    return any(any(Path(each, "lib").glob(f"*torch_{kind}*")) for each in folders for kind in ("cuda", "hip"))
+
+
+@cache
+def _driver() -> bool:
+    """Whether there is a driver's library, which torch would load. It is there wherever a GPU can be used, in
+    containers and under WSL too, where device nodes have other names or are missing.
+    """
+    for name in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _after_fork() -> None:

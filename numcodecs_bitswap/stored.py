@@ -10,9 +10,12 @@ from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from .errors import FormatError
+from .fields import unzip
 from .frame import BytesLike, Route
 
 LEVEL = 5  # one level for ever: the bytes of a chunk must not depend on a setting
+GLANCE = 1 << 14
+"""Items on which planes of bits are tried, since they take longer to make than to compress."""
 _ZSTD = Zstd(level=LEVEL)
 
 
@@ -35,6 +38,8 @@ def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
     tried: list[tuple[Route, BytesLike]] = [(Route.RAW, data.data), (Route.ZSTD, _ZSTD.encode(data))]
     if itemsize > 1:
         tried.append((Route.SHUFFLE_ZSTD, _ZSTD.encode(Shuffle(itemsize).encode(data))))
+    if itemsize in (2, 4, 8) and _bits_promise(data, itemsize):
+        tried.append((Route.BITS_ZSTD, _ZSTD.encode(_bit_planes(data, itemsize))))
     if np.array_equal(data[itemsize:], data[:-itemsize]):
         tried.append((Route.CONSTANT, data[:itemsize].data))
     return min(tried, key=lambda each: len(each[1]))
@@ -49,8 +54,11 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
         The payload does not hold exactly `nbytes` bytes.
     """
     if route in (Route.ZSTD, Route.SHUFFLE_ZSTD):
-        data = unpack(payload, nbytes)
+        data = unzip(payload, nbytes)
         return np.asarray(Shuffle(itemsize).decode(data)) if route == Route.SHUFFLE_ZSTD else data
+    if route == Route.BITS_ZSTD:
+        bits = np.unpackbits(unzip(payload, nbytes)).reshape(8 * itemsize, -1)
+        return np.packbits(np.ascontiguousarray(bits.T))
     stated = itemsize if route == Route.CONSTANT else nbytes
     if len(payload) != stated:
         raise FormatError(f"the payload has {len(payload)} bytes instead of {stated}")
@@ -58,32 +66,14 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
     return np.tile(item, nbytes // itemsize) if route == Route.CONSTANT else item.copy()
 
 
-def unpack(payload: memoryview, nbytes: int) -> NDArray[np.uint8]:
-    """The bytes of one Zstandard frame, which has to state their number.
-
-    Raises
-    ------
-    FormatError
-        It states another one, or is damaged.
-    """
-    if (stated := _content_size(payload)) != nbytes:
-        raise FormatError(f"the Zstandard payload states {stated} bytes, the header {nbytes}")
-    data = np.empty(nbytes, np.uint8)
-    try:
-        _ZSTD.decode(payload, data)
-    except (RuntimeError, ValueError) as error:
-        raise FormatError(f"the Zstandard payload is damaged: {error}") from error
-    return data
+def _bit_planes(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
+    """Bit k of every item for k = 0, 1, ..., packed; the first is the highest of the first byte."""
+    bits = np.unpackbits(data.reshape(-1, itemsize), axis=1)
+    return np.packbits(np.ascontiguousarray(bits.T))
 
 
-def _content_size(payload: memoryview) -> int | None:
-    """The decoded size in a Zstandard frame's own header (RFC 8878, section 3.1.1.1), or None if it states none."""
-    if len(payload) < 5 or bytes(payload[:4]) != b"\x28\xb5\x2f\xfd":
-        return None
-    flags = payload[4]
-    single_segment = flags >> 5 & 1
-    width = (single_segment, 2, 4, 8)[flags >> 6]
-    start = 5 + (1 - single_segment) + (0, 1, 2, 4)[flags & 3]
-    if width == 0 or len(payload) < start + width:
-        return None
-    return int.from_bytes(payload[start : start + width], "little") + (256 if width == 2 else 0)
+def _bits_promise(data: NDArray[np.uint8], itemsize: int) -> bool:
+    """Whether the first items are smaller in planes of bits than in planes of bytes."""
+    part = data[: GLANCE * itemsize]
+    by_bytes = min(len(_ZSTD.encode(part)), len(_ZSTD.encode(Shuffle(itemsize).encode(part))))
+    return len(_ZSTD.encode(_bit_planes(part, itemsize))) < by_bytes

@@ -76,6 +76,37 @@ def _camera(dtype: str, planes: int, height: int, width: int) -> NDArray[Any]:
     return (x * 4 + 500 if "u" in dtype else x - 2000).astype(dtype)
 
 
+def _field(*shape: int) -> NDArray[np.float64]:
+    """What a model of the weather might say: smooth, with a trend from plane to plane, and a little noise."""
+    rng = np.random.default_rng(7)
+    place = np.indices(shape).astype(np.float64)
+    smooth = sum(axis * axis / (30 + 9 * k) + (k - 1.1) * axis / 3 for k, axis in enumerate(place))
+    return 271 + smooth + rng.uniform(-0.01, 0.01, shape)
+
+
+def _with_gaps(dtype: str) -> NDArray[Any]:
+    array = _field(3, 24, 30).astype(dtype)
+    array[:, 5:11, 8:20] = np.nan
+    array[1, 0, :6] = -9999
+    array[2] = np.where(array[2] < 275, -9999, array[2])
+    return array
+
+
+def _resampled() -> NDArray[np.float32]:
+    """Every number two or three times, as a finer grid has them."""
+    coarse = np.random.default_rng(3).normal(3, 1, (2, 20, 16)).astype("<f4")
+    array = np.repeat(coarse, [2, 3] * 8, axis=2)
+    array[:, 7:10, 5:20] = np.nan
+    return array
+
+
+def _regions(dtype: str) -> NDArray[Any]:
+    """Labels (planes, y, x) of regions that change from plane to plane, ids far apart."""
+    z, y, x = np.indices((4, 40, 50))
+    ids = ((y + z) // 9 * 7 + (x + y // 4 - z) // 11 + 1) ** 3 * 1001
+    return np.where((x + 2 * y) % 23 == 0, 0, ids).astype(dtype)
+
+
 def _ramp(dtype: str) -> NDArray[Any]:
     return np.arange(600).reshape(20, 30).astype(dtype)
 
@@ -130,5 +161,29 @@ CASES = {
     "planes_last": Case(5, lambda: _camera("<u2", 3, 24, 30).transpose(1, 2, 0).copy(), {"spatial_axes": [0, 1]}),
     "planes_levels": Case(5, lambda: np.round(_crop(64, 60, 1) * 1.7).astype("<u2"), {}),
     "planes_tiles": Case(5, lambda: _crop(8, 300, 1), {}),
+    "planes_counts_float64": Case(5, lambda: _camera("<u2", 2, 24, 30).astype("<f8"), {}),
+    "planes_hundredths": Case(5, lambda: np.round(_field(2, 30, 34), 2).astype(">f4"), {}),
+    "planes_fields": Case(
+        5,
+        lambda: (
+            np.float32([[[250.3]], [[91000.7]], [[0.01]]])
+            + _camera("<u2", 3, 20, 25) / np.array([[[64]], [[8]], [[2]]])
+        ).astype("<f4"),
+        {},
+    ),
+    "planes_packed_float64": Case(5, lambda: _camera("<i2", 2, 40, 50) * 0.0123456789 + 271.987654321, {}),
+    "planes_float32": Case(5, lambda: _field(3, 22, 26).astype("<f4"), {}),
+    "planes_float64": Case(5, lambda: _field(2, 20, 26) - 280, {}),
+    "planes_float16": Case(5, lambda: _field(2, 20, 26).astype(">f2"), {}),
+    "planes_gaps": Case(5, lambda: _with_gaps("<f8"), {}),
+    "planes_gaps_int16": Case(5, lambda: np.nan_to_num(_with_gaps("<f8"), nan=-9999).astype("<i2"), {}),
+    "planes_copies": Case(5, _resampled, {}),
+    "planes_complex": Case(5, lambda: (_field(40, 44).round(1) + 1j * _field(40, 44).round(2)).astype("<c8"), {}),
+    "planes_int64": Case(5, lambda: (_field(20, 26) * 10**9).astype(">i8"), {}),
+    "planes_times": Case(5, lambda: (_field(20, 26) * 10**3).astype("<i8").view("<M8[ms]"), {}),
+    "planes_one_axis": Case(5, lambda: np.random.default_rng(5).normal(0, 40, 4700).cumsum().astype("<i4"), {}),
+    "labels_uint64": Case(5, lambda: _regions("<u8"), {}),
+    "labels_bool": Case(5, lambda: _regions("<u8") > 0, {}, BBANS),
+    "bits_float32": Case(6, lambda: np.random.default_rng(0).integers(0, 1 << 20, 200).astype("<f4"), {}),
     "patch32_bbans": Case(4, lambda: _tiles(5), {"model": "patch32-rgb8-l2-v1"}, BBANS),
 }

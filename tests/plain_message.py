@@ -1,17 +1,26 @@
-"""For the tests of the message: FORMAT.md section 2 in plain integers, random messages and distributions."""
+"""For the tests of the message: FORMAT.md section 2 in plain integers, random messages and distributions, and messages
+of every backend that are given numpy arrays.
+"""
 
 from bisect import bisect_right
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
+from numpy.typing import NDArray
 
+from numcodecs_bitswap.arrays import Array, Arrays
+from numcodecs_bitswap.arrays.on_numpy import NUMPY
+from numcodecs_bitswap.arrays.on_torch import arrays_on
 from numcodecs_bitswap.rans.distribution import Distribution, Functions, Native
-from numcodecs_bitswap.rans.message import Message, Words
+from numcodecs_bitswap.rans.message import Message, Stack
+from numcodecs_bitswap.rans.numba_backend import NumbaStack
+from numcodecs_bitswap.rans.torch_backend import TorchStack
+from numcodecs_bitswap.rans.words import Words, empty_words
 from numcodecs_bitswap.symbols.bernoulli import Bernoulli
 from numcodecs_bitswap.symbols.beta_binomial import BetaBinomial
 from numcodecs_bitswap.symbols.categorical import Categorical
@@ -28,6 +37,7 @@ class Table:
     batch: int
     n: int
     ends: tuple[int, ...]
+    of: Arrays = NUMPY
 
     components = 0
 
@@ -35,15 +45,15 @@ class Table:
     def alphabet(self) -> int:
         return len(self.ends) - 1
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         return ()
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
-        return torch.tensor(self.ends)[symbols]
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
+        return self.of.put(np.array(self.ends))[symbols]
 
     def native(self) -> Native:
-        none = torch.empty(self.batch, self.n, 0, dtype=torch.int32)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), torch.tensor(self.ends, dtype=torch.int32))
+        none = self.of.empty((self.batch, self.n, 0), "int32")
+        return Native(Functions(_load, _guess, _cum), (none, none, none), self.of.put(np.array(self.ends, np.int32)))
 
 
 def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -95,11 +105,76 @@ def cums(distribution: Distribution) -> list[list[list[int]]]:
     """cum(0 .. A) for each message and symbol."""
     prepared = distribution.prepare(0, distribution.n)
     shape = distribution.batch, distribution.n
-    values = [distribution.cum(prepared, torch.full(shape, s)) for s in range(distribution.alphabet + 1)]
-    return torch.stack(values, 2).tolist()
+    values = [distribution.cum(prepared, np.full(shape, s)) for s in range(distribution.alphabet + 1)]
+    return np.stack(values, 2).tolist()
 
 
-def same(message: Message, expected: list[Words]) -> bool:
+def on_torch(distribution: Any) -> Any:
+    """The same distributions, of torch tensors."""
+    other = copy(distribution)
+    vars(other).pop("_fields", None)  # which a Gaussian makes of the others when it needs them
+    for name, value in list(vars(other).items()):
+        if isinstance(value, np.ndarray):
+            object.__setattr__(other, name, torch.from_numpy(value.copy()))
+        elif value is NUMPY:
+            object.__setattr__(other, name, arrays_on(torch.device("cpu")))
+    return other
+
+
+class TorchMessage:
+    """A message of a backend of torch that is given numpy arrays, as those of numba are, and gives such back."""
+
+    def __init__(self, message: Message) -> None:
+        self._message, self.batch, self.lanes = message, message.batch, message.lanes
+        self.flatten, self.check, self.is_empty = message.flatten, message.check, message.is_empty
+
+    def push(self, distribution: Any, symbols: NDArray[Any]) -> None:
+        self._message.push(on_torch(distribution), torch.from_numpy(symbols.copy()))
+
+    def pop(self, distribution: Any) -> NDArray[Any]:
+        return np.asarray(self._message.pop(on_torch(distribution)).numpy())
+
+    def push_values(self, distribution: Any, values: NDArray[Any]) -> None:
+        self._message.push_values(on_torch(distribution), torch.from_numpy(values.copy()))
+
+    def pop_values(self, distribution: Any) -> NDArray[Any]:
+        return np.asarray(self._message.pop_values(on_torch(distribution)).numpy())
+
+    def costs(self, mixture: Any, symbols: NDArray[Any], shifts: Any, every: int, log: NDArray[Any]) -> NDArray[Any]:
+        arrays = torch.from_numpy(symbols.copy()), shifts, every, torch.from_numpy(log)
+        return np.asarray(self._message.costs(on_torch(mixture), *arrays).numpy())
+
+    def copy(self) -> "TorchMessage":
+        return TorchMessage(self._message.copy())
+
+
+def triton_stack(words: list[Words]) -> Stack:
+    """Triton's, in its interpreter."""
+    from numcodecs_bitswap.rans.triton_backend import TritonStack
+    from numcodecs_bitswap.symbols.triton_forms import form
+
+    return TritonStack.with_forms(words, "cpu", form)
+
+
+STACKS: dict[str, Callable[[list[Words]], Stack]] = {
+    "numba": NumbaStack.unflatten,
+    "torch": lambda words: TorchStack.unflatten(words, "cpu"),
+    "triton": triton_stack,
+}
+
+
+def unflatten(words: list[Words], backend: str = "numba") -> Any:
+    """Messages of a backend, for numpy arrays."""
+    message = Message.unflatten(words, STACKS[backend])
+    return message if backend == "numba" else TorchMessage(message)
+
+
+def empty(batch: int, lanes: int, backend: str = "numba") -> Any:
+    """The same of empty messages."""
+    return unflatten([empty_words(lanes)] * batch, backend)
+
+
+def same(message: Any, expected: list[Words]) -> bool:
     words = message.flatten()
     return len(words) == len(expected) and all(
         all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in ((heads, other[0]), (tail, other[1])))
@@ -115,7 +190,7 @@ def random_words(rng: np.random.Generator, lanes: int, n: int) -> Words:
 def random_mixture(rng: np.random.Generator, batch: int, n: int, components: int, alphabet: int) -> LogisticMixture:
     shape = batch, n, components
     ranges = [(-127, 128), (-2000, 32 * alphabet + 2000), (0, 128)]
-    logits, means, scales = (torch.from_numpy(rng.integers(*ends, shape)).int() for ends in ranges)
+    logits, means, scales = (rng.integers(*ends, shape).astype(np.int32) for ends in ranges)
     return LogisticMixture(logits, means, scales, alphabet)
 
 
@@ -124,13 +199,13 @@ def random_table(rng: np.random.Generator, batch: int, n: int, alphabet: int) ->
     return Table(batch, n, (0, *sorted(inner.tolist()), 1 << 16))
 
 
-def integers(rng: np.random.Generator, low: int, high: int, *shape: int) -> Tensor:
-    return torch.from_numpy(rng.integers(low, high, shape)).int()
+def integers(rng: np.random.Generator, low: int, high: int, *shape: int) -> NDArray[np.int32]:
+    return rng.integers(low, high, shape).astype(np.int32)
 
 
 def random_gaussian(rng: np.random.Generator, batch: int, n: int, floor: bool) -> Gaussian:
     deviations = (2 ** rng.uniform(8, 27, (batch, n, 1))).astype(np.int32)
-    return Gaussian(integers(rng, -(1 << 26), 1 << 26, batch, n, 1), torch.from_numpy(deviations), floor)
+    return Gaussian(integers(rng, -(1 << 26), 1 << 26, batch, n, 1), deviations, floor)
 
 
 BLOCKS: dict[str, Callable[[np.random.Generator, int, int], Distribution]] = {

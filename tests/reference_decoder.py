@@ -1,9 +1,9 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. Section 3 is in `reference_symbols`, section 7 in `reference_model`, flows are in `reference_flow`, and
-section 9 is in `reference_planes`. None of them imports torch or anything of the package, so that the package can be
-held against the page.
+with `decimal`. Section 1.4 is in `reference_samples`, section 3 in `reference_symbols`, section 7 in `reference_model`,
+flows are in `reference_flow`, sections 9 and 10 in `reference_planes` and `reference_labels`. None of them imports
+torch or anything of the package, so that the package can be held against the page.
 """
 
 import json
@@ -20,8 +20,10 @@ from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from reference_flow import decode_flow
+from reference_labels import decode_labels, plane_array
 from reference_model import FrameError, Model, require
 from reference_planes import PlaneModel, decode_tile
+from reference_samples import Samples
 from reference_symbols import (
     Block,
     GaussianBuckets,
@@ -84,7 +86,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
     layout = reader.integer(1)
-    require(route <= 5, "route 0..5")
+    require(route <= 6, "route 0..6")
     require(layout <= 1, "layout 0..1")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
@@ -148,6 +150,9 @@ def stored_payload(route: int, payload: bytes, items: int, itemsize: int) -> byt
     require(len(payload) == items * itemsize, "a payload of the decoded size")
     if route == 2:
         return np.frombuffer(payload, np.uint8).reshape(itemsize, items).T.tobytes()
+    if route == 6:
+        bits = np.unpackbits(np.frombuffer(payload, np.uint8))
+        return np.packbits(bits.reshape(8 * itemsize, items).T).tobytes()
     return payload
 
 
@@ -244,27 +249,46 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
     return groups
 
 
-# ---- 1.4 Samples
-
-
-def used_levels(table: bytes, m: int) -> Ints:
-    """The levels in use."""
-    flags = np.unpackbits(np.frombuffer(unpack(table, m // 8 + 1), np.uint8))
-    levels = np.flatnonzero(flags)
-    require({0, m} <= {*levels.tolist()} <= {*range(m + 1)}, "levels 0 and m are used, and none above")
-    return levels
-
-
-# ---- 1.5 Planes payload
+# ---- 1.5 Planes payload; the samples of 1.4 are in `reference_samples`
 
 
 def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel) -> NDArray[Any]:
-    require(dtype.kind in "iu" and dtype.itemsize in (1, 2), "integers of 8 or 16 bits")
+    samples = Samples(reader, dtype, shape, unpack)
+    coder = reader.integer(1)
+    require(coder <= 1, "coder 0..1")
+    numbers = coded_labels(reader, samples) if coder == 1 else coded_planes(reader, samples, find_model)
+    if samples.kind != 3:
+        return samples.array(numbers)
+    require(int(numbers.max()) <= 255 and not samples.low.rest, "luma and chroma are 0..255, without low bits")
+    return np.stack(red_green_blue(*np.moveaxis(numbers, samples.colour, 0)), samples.colour).astype(dtype)
+
+
+def coded_labels(reader: Reader, samples: Samples) -> Ints:
+    axis, m = reader.integer(1), reader.varint()
+    require(axis == 255 or axis in samples.leading, "a leading axis")
+    require(m < 2**32, "m below 2^32")
+    data = reader.take(reader.varint())
+    require(not reader.rest, "the payload ends after the labels")
+    references = [places[0] if places else -1 for places in earlier_planes(samples, [(axis, 1)] if axis < 255 else [])]
+    planes = decode_labels(data, samples.planes_shape(samples.order), references, m)
+    return plane_array(planes, samples.order, samples.axes)
+
+
+def earlier_planes(samples: Samples, references: list[tuple[int, int]]) -> list[list[int]]:
+    """Section 9.1: of each plane, the numbers of its references."""
+    sizes = [samples.order[axis] for axis in samples.leading]
+    numbers = np.arange(math.prod(sizes)).reshape(sizes)
+    found: list[list[int]] = []
+    for index in np.ndindex(*sizes):
+        axes = [(samples.leading.index(axis), distance) for axis, distance in references]
+        places = [(*index[:k], index[k] - distance, *index[k + 1 :]) for k, distance in axes]
+        found.append([int(numbers[place]) for place in places if min(place) >= 0])
+    return found
+
+
+def coded_planes(reader: Reader, samples: Samples, find_model: FindModel) -> Ints:
+    shape, (y, x), leading = samples.order, samples.axes, samples.leading
     model_id = reader.take(16)
-    y, x, colour = reader.take(3)
-    require(y != x and max(y, x) < len(shape), "two axes of the array")
-    leading = [axis for axis in range(len(shape)) if axis not in (y, x)]
-    require(colour == 255 or (colour in leading and shape[colour] == 3 and dtype == "u1"), "an axis of luma and chroma")
     count = reader.integer(1)
     require(count <= 2, "references 0..2")
     references = [(reader.integer(1), reader.varint()) for _ in range(count)]
@@ -273,10 +297,8 @@ def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...],
     require(permuted == 255 or (permuted in leading and shape[permuted] <= 256), "an axis that can be permuted")
     permutation = list(reader.take(shape[permuted])) if permuted != 255 else []
     require(sorted(permutation) == [*range(len(permutation))], "a permutation")
-    offset, step, m = reader.varint(), reader.varint(), reader.varint()
-    require(step >= 1 and m >= 1 and offset + step * m < 2 ** (8 * dtype.itemsize), "samples of the dtype")
-    table = reader.take(reader.varint())
-    require(colour == 255 or (offset, step, m, table) == (0, 1, 255, b""), "luma and chroma are 0..255")
+    n = reader.varint()
+    require(n in range(1, 2**22), "n 1..2^22 - 1")
     messages = []
     sizes = [shape[axis] for axis in leading]
     tiles = plane_tiles(shape[y], shape[x])
@@ -287,29 +309,20 @@ def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...],
         require(min(heads) >= 2**24, "heads in [2^24, 2^32)")
         messages.append(Message(heads, list(reader.take(words))))
     require(not reader.rest, "the payload ends after the last tile")
-
-    levels = used_levels(table, m) if table else np.arange(m + 1)
     model = PlaneModel(find_model(model_id), model_id)
 
     # 9.1 Planes
-    earlier: list[list[int]] = []
-    numbers = np.arange(math.prod(sizes)).reshape(sizes)
-    for index in np.ndindex(*sizes):
-        places = [(*index[:k], index[k] - d, *index[k + 1 :]) for a, d in references for k in [leading.index(a)]]
-        earlier.append([int(numbers[place]) for place in places if min(place) >= 0])
+    earlier = earlier_planes(samples, references)
     planes = np.zeros((len(earlier), shape[y], shape[x]), np.int64)
     for (top, left, h, w), message in zip(tiles, messages, strict=True):
-        tile = decode_tile(model, message.pop, earlier, (len(earlier), h, w), len(levels) - 1)
+        tile = decode_tile(model, message.pop, earlier, (len(earlier), h, w), n)
         require(message.is_empty(), "the message is empty after the last plane")
         planes[:, top : top + h, left : left + w] = tile
-    coded = np.moveaxis(planes.reshape(*sizes, *planes.shape[1:]), (-2, -1), (y, x))
+    coded = plane_array(planes, shape, samples.axes)
     array = coded.copy()
     for k, place in enumerate(permutation):
         array[(slice(None),) * permuted + (place,)] = coded[(slice(None),) * permuted + (k,)]
-    if colour != 255:
-        return np.stack(red_green_blue(*np.moveaxis(array, colour, 0)), colour).astype(dtype)
-    least = -(2 ** (8 * dtype.itemsize - 1)) if dtype.kind == "i" else 0
-    return (least + offset + step * levels[array]).astype(dtype)
+    return array
 
 
 def plane_tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, CORES, DIRECT, Coded
@@ -40,9 +41,9 @@ def model(name: str, core: str = "bit_swap") -> Any:
     net: Net
     if flow:
         net = FlowArchitecture(3, stages, 2, 1, 8, 12, 5, 4, 8, 1, 8, 8, 1, 8, 1).network()
-        return FlowModel(architecture(net), integer_tensors(net), "cpu")
+        return FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
     net = Architecture(3, stages, 2, 8, 1, 8, 8, 1, 8, 1, layers, 2).network()
-    return BitSwapModel(architecture(net), integer_tensors(net), "cpu")
+    return BitSwapModel(architecture(net), integer_tensors(net), for_device("cpu"))
 
 
 def check(name: str, classes: list[NDArray[np.uint8]], lanes: int, core: str) -> list[Coded]:
@@ -163,9 +164,9 @@ def test_a_schedule_that_does_not_fit_is_refused(schedule: tuple[tuple[int, int]
 def test_an_arch_that_breaks_the_rules_is_refused(change: dict[str, object]) -> None:
     torch.manual_seed(1)
     net = BitSwapNet(Architecture(1, 1, 1, 8, 1, 8, 8, 1, 8, 1, 1, 2))
-    BitSwapModel(architecture(net), integer_tensors(net), "cpu")
+    BitSwapModel(architecture(net), integer_tensors(net), for_device("cpu"))
     with pytest.raises(ModelError):
-        BitSwapModel(json.loads(json.dumps(architecture(net) | change)), integer_tensors(net), "cpu")
+        BitSwapModel(json.loads(json.dumps(architecture(net) | change)), integer_tensors(net), for_device("cpu"))
 
 
 def test_the_cores_differ_with_several_layers_only() -> None:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numcodecs_bitswap.errors import DeviceError, ModelError
-from numcodecs_bitswap.nets import exact
-from numcodecs_bitswap.nets.exact import GEMMS, Layer, choose_gemm
-from numcodecs_bitswap.nets.torch_ops import aligned, neighbours, settle
+from numcodecs_bitswap.nets import exact, numba_networks, torch_layer
+from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer, choose_gemm
+from numcodecs_bitswap.nets.torch_ops import neighbours, settle
+from numcodecs_bitswap.nets.units import aligned
 
 
 def layer_tensors(w: np.ndarray, b: np.ndarray, f: np.ndarray) -> exact.Tensors:
@@ -26,6 +28,7 @@ def test_every_backend_gives_the_same_integers(rows: int, inner: int, columns: i
     if extreme:
         a, w = np.where(a > 0, 127, -127), np.where(w > 0, 63, -63)
     expected = a @ w
+    assert np.array_equal(numba_networks.product(a.astype(np.int8), w.astype(np.int8)), expected)
     for gemm in GEMMS.values():
         result = gemm(torch.from_numpy(a.astype(np.int8)), torch.from_numpy(w.astype(np.int8)))
         assert result.dtype == torch.int32
@@ -50,12 +53,13 @@ def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int, li
         rng.integers(-(2**20), 2**20, n_out),
     )
     f, u = rng.integers(0, 25, n_out), rng.integers(-127, 128, (5, n_in))
-    layer = Layer(layer_tensors(w, np.where(f > 22, 0, b), f * (f <= 22)), "x", (n_in,), "cpu")
+    layer = Layer(layer_tensors(w, np.where(f > 22, 0, b), f * (f <= 22)), "x", (n_in,))
+    on_torch = TorchLayer(layer, torch.device("cpu"))
     f, b = f * (f <= 22), np.where(f > 22, 0, b)
     rows = torch.zeros(5, aligned(n_in), dtype=torch.int8)
     rows[:, :n_in] = torch.from_numpy(u.astype(np.int8))
     half = np.where(f > 0, 1 << np.maximum(f - 1, 0), 0)
-    assert np.array_equal(settle(layer.sums(rows), layer)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
+    assert np.array_equal(settle(on_torch.sums(rows), on_torch)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +79,15 @@ def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int, li
 def test_a_layer_that_would_not_be_exact_is_refused(w: np.ndarray, b: list[int], f: list[int]) -> None:
     n_in = 2200 if w.shape[1] == 2200 else 8
     with pytest.raises(ModelError):
-        Layer(layer_tensors(w, np.array(b), np.array(f)), "x", (n_in,), "cpu")
+        Layer(layer_tensors(w, np.array(b), np.array(f)), "x", (n_in,))
 
 
 def test_a_missing_or_mistyped_tensor_is_refused() -> None:
     tensors = layer_tensors(np.ones((1, 8)), np.zeros(1), np.zeros(1))
     with pytest.raises(ModelError, match=r"x\.b"):
-        Layer(tensors | {"x.b": tensors["x.b"].astype(np.int64)}, "x", (8,), "cpu")
+        Layer(tensors | {"x.b": tensors["x.b"].astype(np.int64)}, "x", (8,))
     with pytest.raises(ModelError, match=r"x\.f"):
-        Layer({k: v for k, v in tensors.items() if k != "x.f"}, "x", (8,), "cpu")
+        Layer({k: v for k, v in tensors.items() if k != "x.f"}, "x", (8,))
 
 
 def test_an_inexact_backend_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,22 +99,20 @@ def test_an_inexact_backend_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
         return pairs.clamp(-(2**15), 2**15 - 1).sum(1).int()
 
     def inexact(a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return exact._float32(a, w) - (a == 127).all(1, keepdim=True).int()
+        return torch_layer._float32(a, w) - (a == 127).all(1, keepdim=True).int()
 
-    for name in ("vnni", "int8"):
-        monkeypatch.setitem(GEMMS, name, inexact)
+    monkeypatch.setitem(GEMMS, "int8", inexact)
     choose_gemm.cache_clear()
     try:
-        assert choose_gemm(cpu, "auto") is GEMMS["float32"]
-        with pytest.raises(DeviceError, match="not exact"):
-            choose_gemm(cpu, "int8")
+        assert choose_gemm(cpu) is GEMMS["float32"]
+        choose_gemm.cache_clear()
+        with monkeypatch.context() as patch:
+            for name in GEMMS:
+                patch.setitem(GEMMS, name, inexact)
+            with pytest.raises(DeviceError, match="exact"):
+                choose_gemm(cpu)
         monkeypatch.setitem(GEMMS, "int8", saturating)
         choose_gemm.cache_clear()
-        assert choose_gemm(cpu, "auto") is saturating  # 7-bit weights: pairs fit 16 bits, so even this one is exact
+        assert choose_gemm(cpu) is saturating  # 7-bit weights: pairs fit 16 bits, so even this one is exact
     finally:
         choose_gemm.cache_clear()
-
-
-def test_an_unknown_backend_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="NUMCODECS_BITSWAP_GEMM"):
-        choose_gemm(torch.device("cpu"), "fast")

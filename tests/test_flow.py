@@ -5,6 +5,7 @@ integer flow beside its twin in floats, and what a model file may not say.
 import json
 import math
 import zlib
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors import safe_open
 
+from benchmarks.lbb_variants import VARIANTS
+from benchmarks.smooth_flow import SmoothFlow
 from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, ModelError, catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups, local_bits_back
 from numcodecs_bitswap.bitsback.bound import bound_bits, flow_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT
-from numcodecs_bitswap.bitsback.lbb_variants import VARIANTS
 from numcodecs_bitswap.frame import parse, parse_model
 from numcodecs_bitswap.nets.flow import FlowModel
-from numcodecs_bitswap.nets.smooth_flow import SmoothFlow
+from numcodecs_bitswap.nets.numba_transforms import CompiledElementwise
 from numcodecs_bitswap.nets.transforms import Elementwise
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train.couplings import Coupling as CouplingTwin
@@ -46,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def model(folder: Path, **options: Any) -> FlowModel:
     """A model with random weights and every kind of layer."""
-    return FlowModel(*read(random_flow(folder, **options)), "cpu")
+    return FlowModel(*read(random_flow(folder, **options)), for_device("cpu"))
 
 
 @cache
@@ -58,7 +62,7 @@ def shipped() -> FlowModel:
 def message_of(seed: int, words: int = 400_000, lanes: int = 3) -> Message:
     rng = np.random.default_rng(seed)
     heads = rng.integers(1 << 24, 1 << 32, lanes, dtype=np.uint32)
-    return Message.unflatten([(heads, rng.integers(0, 256, words, dtype=np.uint8))])
+    return Message.unflatten([(heads, rng.integers(0, 256, words, dtype=np.uint8))], for_device("cpu").stack)
 
 
 def same(one: Message, other: Message) -> bool:
@@ -69,18 +73,21 @@ def same(one: Message, other: Message) -> bool:
     )
 
 
-def patches(n: int, size: int, channels: int = 3) -> torch.Tensor:
+def patches(n: int, size: int, channels: int = 3) -> NDArray[np.int16]:
     image = photograph()
     places = [(37 * k % (image.shape[0] - size), 61 * k % (image.shape[1] - size)) for k in range(n)]
-    return torch.from_numpy(
-        np.stack([image[y : y + size, x : x + size, :channels] for y, x in places]).astype(np.int16)
-    )
+    return np.stack([image[y : y + size, x : x + size, :channels] for y, x in places]).astype(np.int16)
+
+
+def tensor(grid: NDArray[Any]) -> torch.Tensor:
+    """A grid (N, h, w, c) for networks of training, (N, c, h, w)."""
+    return torch.from_numpy(grid).permute(0, 3, 1, 2)
 
 
 # Functions of values
 
 
-def function(kind: str, seed: int, bits: int = 10, noise: int = 5, n: int = 60) -> tuple[Elementwise, torch.Tensor]:
+def function(kind: str, seed: int, bits: int = 10, noise: int = 5, n: int = 60) -> tuple[Elementwise, Any]:
     """Functions with random parameters, far out of their ranges at times, and values near their means."""
     rng = np.random.default_rng(seed)
     k = 3
@@ -92,12 +99,8 @@ def function(kind: str, seed: int, bits: int = 10, noise: int = 5, n: int = 60) 
         y = y[:, [3, 6]]
     base = rng.integers(0, 8160, n)
     x = ((base + rng.integers(-3000, 3000, n)) << (bits - 5)) + rng.integers(0, 1 << (bits - 5), n)
-    whole = torch.from_numpy(np.ascontiguousarray(y)).int()
-    return Elementwise(kind, whole, torch.from_numpy(base).int(), bits, bits + 9, 14, noise), torch.from_numpy(x).int()
-
-
-def plain(f: Elementwise, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Elementwise, "_compiled", property(lambda self: False))
+    parameters = (each.astype(np.int32) for each in (y, base))
+    return CompiledElementwise(kind, *parameters, bits, bits + 9, 14, noise), x.astype(np.int32)
 
 
 @pytest.mark.parametrize("kind", ["mixture", "affine"])
@@ -106,14 +109,16 @@ def test_functions_compiled_and_in_torch(kind: str, seed: int, bits: int) -> Non
     f, x = function(kind, seed, bits)
     results, deviations = f.forward(x)
     values = f.inverse(results)
-    far = torch.from_numpy(np.random.default_rng(seed).integers(-(1 << 27), 1 << 27, len(x))).int()
-    assert torch.equal(f.inverse(results, x), values)
-    assert torch.equal(f.inverse(results, far), values)
-    with pytest.MonkeyPatch.context() as patch:
-        plain(f, patch)
-        assert torch.equal(f.forward(x)[0], results)
-        assert torch.equal(f.forward(x)[1], deviations)
-        assert torch.equal(f.inverse(results), values)
+    far = np.random.default_rng(seed).integers(-(1 << 27), 1 << 27, len(x)).astype(np.int32)
+    assert np.array_equal(f.inverse(results, x), values)
+    assert np.array_equal(f.inverse(results, far), values)
+    y, base, *steps = [getattr(f, field.name) for field in fields(f)][1:]
+    plain = Elementwise(kind, torch.from_numpy(y), torch.from_numpy(base), *steps)
+    for mine, theirs in zip((results, deviations), plain.forward(torch.from_numpy(x)), strict=True):
+        assert np.array_equal(mine, theirs.numpy())
+    assert np.array_equal(values, plain.inverse(torch.from_numpy(results)).numpy())
+    vectorised = Elementwise(kind, y, base, *steps)
+    assert np.array_equal(vectorised.forward(x)[0], results)
 
 
 @pytest.mark.parametrize("kind", ["mixture", "affine"])
@@ -133,16 +138,16 @@ def test_functions_never_fall_and_inverses_are_the_first_values(kind: str, seed:
 def test_a_function_is_the_quantile_of_the_mixture() -> None:
     """And the deviation is the derivative times the noise's, in doubles."""
     f, x = function("mixture", 3, bits=12, n=4000)
-    y = f.y.double()
+    results, deviations = map(torch.from_numpy, f.forward(x))
+    x, y = torch.from_numpy(x), torch.from_numpy(f.y).double()
     w = torch.softmax(y[:, :3] * math.log(2) / 12, 1)
-    means, scales = (y[:, 3:6] + f.base[:, None]) / 32, torch.exp2(y[:, 6:].clamp(0, 127) / 12 - 4)
+    means, scales = (y[:, 3:6] + torch.from_numpy(f.base)[:, None]) / 32, torch.exp2(y[:, 6:].clamp(0, 127) / 12 - 4)
     t = (x[:, None].double() / 2**12 - means) / scales
     p = (w * torch.sigmoid(t)).sum(1)
     inside = (p > 1e-4) & (p < 1 - 1e-4)
     z = torch.special.ndtri(p)
     density = (w * torch.sigmoid(t) * torch.sigmoid(-t) / scales).sum(1)
     expected = density * torch.exp(0.5 * z**2) * math.sqrt(2 * math.pi) * 2.0 ** (5 - 12) * 2**14 * 256
-    results, deviations = f.forward(x)
     away = (results / 2**14 - z).abs()[inside]  # the weights of components are rounded to 1 / 2^14
     assert away.max() < 0.03
     assert away.mean() < 1e-3
@@ -160,13 +165,13 @@ def test_every_layer_is_undone_and_the_message_returns(folder: Path, seed: int) 
     """Also with values that no trained flow would make."""
     channels = 3 if seed % 2 else 1
     own = model(folder, channels=channels, seed=seed % 5)
-    v = torch.from_numpy(np.random.default_rng(seed).integers(0, 256 << 9, (2, 4, 6, channels))).int()
+    v = np.random.default_rng(seed).integers(0, 256 << 9, (2, 4, 6, channels)).astype(np.int32)
     message = message_of(seed)
     for layer in own.layers:
         coder, before = local_bits_back.LAYERS[layer.role], message.copy()
         after = coder.push(message, own, layer, v)
         back = message.copy()
-        assert torch.equal(coder.pop(back, own, layer, after), v)
+        assert np.array_equal(coder.pop(back, own, layer, after), v)
         assert same(back, before)
         v = after
 
@@ -178,15 +183,15 @@ def test_a_flow_is_undone_and_the_message_returns(folder: Path, seed: int) -> No
     message = message_of(seed)
     before = message.copy()
     local_bits_back.push(message, own, grid)
-    assert torch.equal(local_bits_back.pop(message, own, 2, (8, 8)), grid)
+    assert np.array_equal(local_bits_back.pop(message, own, 2, (8, 8)), grid)
     assert same(message, before)
 
 
 def test_squeezes_of_both_kinds_agree() -> None:
-    x = torch.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
-    cells = squeeze(x.permute(0, 3, 1, 2))
-    assert torch.equal(shipped().squeeze(x), cells.permute(0, 2, 3, 1))
-    assert torch.equal(unsqueeze(cells).permute(0, 2, 3, 1), x)
+    x = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    cells = squeeze(tensor(x))
+    assert np.array_equal(shipped().squeeze(x), cells.permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(unsqueeze(cells).permute(0, 2, 3, 1).numpy(), x)
 
 
 # The twin in floats
@@ -211,7 +216,7 @@ def test_the_twins_log_determinant_is_that_of_finite_differences() -> None:
     net = twin(1)
     double = FlowNet(net.arch).double()
     double.load_state_dict(net.state_dict())
-    x = patches(1, 8, 1).permute(0, 3, 1, 2).double() + 0.37
+    x = tensor(patches(1, 8, 1)).double() + 0.37
 
     def flat(v: torch.Tensor) -> torch.Tensor:
         z, _ = double.transform(v.reshape(1, 1, 8, 8), False, torch.float64)
@@ -229,7 +234,7 @@ def test_the_twins_log_determinant_is_that_of_finite_differences() -> None:
 
 def test_each_coupling_of_the_twin_has_the_volume_of_its_derivative() -> None:
     net = twin(1)
-    v = squeeze(patches(1, 8, 1).permute(0, 3, 1, 2).float() + 0.5)
+    v = squeeze(tensor(patches(1, 8, 1)).float() + 0.5)
     layer = next(each for each in net.layers.values() if isinstance(each, CouplingTwin))
     with torch.no_grad():
         after, volume = layer(v, True, torch.float32)
@@ -247,27 +252,27 @@ def test_each_coupling_of_the_twin_has_the_volume_of_its_derivative() -> None:
 def test_twin_and_integer_flow_agree(channels: int) -> None:
     """On the same noise: latents, and the rate within 0.5 %."""
     net = twin(channels)
-    own = FlowModel(architecture(net), integer_tensors(net), "cpu")
+    own = FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
     grid = patches(12, 16, channels)
-    noise = torch.from_numpy(np.random.default_rng(0).integers(0, 1 << 10, grid.shape)).int()
-    real = (grid + (noise + 0.5) / 2**10).permute(0, 3, 1, 2)
+    noise = np.random.default_rng(0).integers(0, 1 << 10, grid.shape).astype(np.int32)
+    real = tensor((grid + (noise + 0.5) / 2**10).astype(np.float32))
     with torch.no_grad():
         z, volume = net.transform(real)
     bits = sum(0.5 * (each**2 + math.log(2 * math.pi)).sum() for each in z) - volume.sum()
     expected = bits.item() / math.log(2)
-    assert flow_bits(own, grid, noise).sum().item() == pytest.approx(expected, rel=0.005)
+    assert flow_bits(own, grid, noise).sum() == pytest.approx(expected, rel=0.005)
 
 
 def test_the_noise_of_the_twin_is_popped_at_the_rate_it_says() -> None:
     net = twin(1)
-    own = FlowModel(architecture(net), integer_tensors(net), "cpu")
+    own = FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
     grid = patches(20, 16, 1)
     message = message_of(0)
     size = len(message.flatten()[0][1])
     local_bits_back.pop_noise(message, own, grid)
-    popped = 8 * (size - len(message.flatten()[0][1])) / grid.numel()
+    popped = 8 * (size - len(message.flatten()[0][1])) / grid.size
     with torch.no_grad():
-        _, expected = net.dequantise(grid.permute(0, 3, 1, 2).float(), True, torch.float32)
+        _, expected = net.dequantise(tensor(grid).float(), True, torch.float32)
     assert popped == pytest.approx(10 + expected.mean().item() / 256, abs=0.05)
 
 
@@ -283,8 +288,8 @@ def test_the_gap_to_the_density_is_small() -> None:
     total = 8 * (len(message.flatten()[0][1]) - 4_000_000)
     noise = local_bits_back.pop_noise(before, shipped(), grid)
     popped = 8 * (4_000_000 - len(before.flatten()[0][1]))
-    bound = flow_bits(shipped(), grid, noise).sum().item() + shipped().steps.value_bits * grid.numel() - popped
-    assert abs(total - bound) / grid.numel() < 0.004
+    bound = flow_bits(shipped(), grid, noise).sum() + shipped().steps.value_bits * grid.size - popped
+    assert abs(total - bound) / grid.size < 0.004
 
 
 def test_total_is_close_to_the_bound() -> None:
@@ -298,7 +303,7 @@ def test_total_is_close_to_the_bound() -> None:
 
 def test_without_stages_batches_grow() -> None:
     """The first patches are coded direct; after them one start only."""
-    x = patches(60, 32).numpy().astype(np.uint8)[None]
+    x = patches(60, 32).astype(np.uint8)[None]
     (coded,) = groups.encode(shipped(), [x], 1, "local_bits_back")
     modes = [mode for _, mode in coded.schedule]
     assert modes == sorted(modes, reverse=True)
@@ -319,7 +324,7 @@ def test_the_messages_of_every_variant_return(folder: Path, name: str) -> None:
     message = message_of(3)
     before = message.copy()
     VARIANTS[name].push(message, what, grid)
-    assert torch.equal(VARIANTS[name].pop(message, what, 2, (6, 6)), grid)
+    assert np.array_equal(VARIANTS[name].pop(message, what, 2, (6, 6)), grid)
     assert same(message, before)
 
 
@@ -332,7 +337,7 @@ def test_the_variants_code_at_the_same_rate() -> None:
     for name, variant in VARIANTS.items():
         message = message_of(3)
         variant.push(message, flow if name == "black_box" else flow.model, grid)
-        rates[name] = 8 * (len(message.flatten()[0][1]) - 400_000) / grid.numel()
+        rates[name] = 8 * (len(message.flatten()[0][1]) - 400_000) / grid.size
     assert rates["autoregressive"] == pytest.approx(rates["compositional"], abs=0.05)
     assert rates["black_box"] == pytest.approx(rates["compositional"], abs=0.15)
 
@@ -340,7 +345,7 @@ def test_the_variants_code_at_the_same_rate() -> None:
 def test_the_smooth_flow_is_the_flow_without_rounding() -> None:
     arch, tensors = read(catalog.find("tiny-gray8-flow").path)
     flow = SmoothFlow(arch, tensors)
-    x = patches(1, 6, 1).double().flatten() + 0.5
+    x = torch.from_numpy(patches(1, 6, 1)).double().flatten() + 0.5
     z = flow.forward(x, (6, 6))
     assert torch.allclose(flow.inverse(z, (6, 6)), x, atol=1e-6)
     jacobian = flow.jacobian(x, (6, 6))
@@ -424,13 +429,13 @@ MIXTURE: list[Any] = ["mixture", [1, 2]]
 def test_an_arch_that_breaks_the_rules_is_refused(folder: Path, change: dict[str, Any], what: str) -> None:
     layers = [SQUEEZE, MIXTURE, ["mixture", [0, 3]]]
     arch, tensors = read(random_flow(folder, layers))
-    FlowModel(arch, tensors, "cpu")
+    FlowModel(arch, tensors, for_device("cpu"))
     with pytest.raises(ModelError, match=what):
-        FlowModel(arch | change, tensors, "cpu")
+        FlowModel(arch | change, tensors, for_device("cpu"))
 
 
 def test_matrices_that_could_leave_the_bounds_are_refused(folder: Path) -> None:
     arch, tensors = read(random_flow(folder, channels=3))
     tensors["flow1.upper"] = np.full((3, 3), 1 << 24, np.int32)
     with pytest.raises(ModelError, match="larger"):
-        FlowModel(arch, tensors, "cpu")
+        FlowModel(arch, tensors, for_device("cpu"))

@@ -1,7 +1,4 @@
-"""nets/numba_networks.py: networks compiled whole give the integers of their layers one after the other.
-
-On a CPU without VNNI they are not chosen, and the tests here run them with the plain form of the product.
-"""
+"""nets/numba_networks.py: networks compiled whole give the integers of their layers one after the other, in torch."""
 
 import json
 import os
@@ -16,15 +13,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from numpy.typing import NDArray
 
+from numcodecs_bitswap.backends import for_device
+from numcodecs_bitswap.backends.on_torch import TorchBackend
 from numcodecs_bitswap.jit import FEATURES
-from numcodecs_bitswap.nets import numba_tiles, slabs, torch_ops
-from numcodecs_bitswap.nets.exact import GEMMS, choose_gemm
-from numcodecs_bitswap.nets.trunk import ChannelNetwork, Trunk
+from numcodecs_bitswap.nets import numba_tiles, slabs
+from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.nets.numba_networks import Chain
+from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer
+from numcodecs_bitswap.nets.trunk import Trunk
+from numcodecs_bitswap.nets.units import aligned
 
 PROGRAM = Path(__file__).parent / "programs" / "products.py"
-NAME = "NUMCODECS_BITSWAP_GEMM"
+REFERENCE = TorchBackend("torch", gemm=GEMMS["int64"])
 grids = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 20))
 widths = st.integers(1, 70)
 seeds = st.integers(0, 2**32)
@@ -44,20 +46,11 @@ class Layers:
         self.tensors[f"{name}.b"] = self.rng.integers(-(2**20), 2**20, outputs).astype(np.int32)
         self.tensors[f"{name}.f"] = self.rng.choice([0, 3, 8, 14, 20], outputs).astype(np.uint8)
 
-    def activations(self, cells: tuple[int, ...], channels: int) -> Tensor:
-        u = torch.zeros(*cells, torch_ops.aligned(channels), dtype=torch.int8)
+    def activations(self, cells: tuple[int, ...], channels: int) -> NDArray[np.int8]:
+        u = np.zeros((*cells, aligned(channels)), np.int8)
         values = self.rng.choice([-127, 127, *self.rng.integers(-127, 128, 3)], (*cells, channels))
-        u[..., :channels] = torch.from_numpy(values.astype(np.int8))
+        u[..., :channels] = values
         return u
-
-
-def both(make: Any) -> tuple[Any, Any]:
-    """A network compiled whole, and one of layers with reference products."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(NAME, "vnni")
-        whole = make()
-        patch.setenv(NAME, "int64")
-        return whole, make()
 
 
 @given(grids, st.tuples(widths, widths, widths, widths), st.integers(0, 2), st.sets(st.integers(0, 6)), seeds)
@@ -73,15 +66,15 @@ def test_a_whole_network_is_its_layers(
         layers.add(f"n.{k}.out", inner, width, 3 + k in wide)
     layers.add("n.head", width, n_out, 5 in wide)
     layers.add("n.skip", n_in, n_out, 6 in wide)
-    whole, reference = both(lambda: Trunk(layers.tensors, "n", n_in, n_out, blocks, "cpu"))
+    whole, reference = (
+        Trunk(layers.tensors, "n", n_in, n_out, blocks, each) for each in (for_device("cpu"), REFERENCE)
+    )
     u = layers.activations(cells, n_in)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slabs, "operations", lambda device: torch_ops)
-        expected = reference(u)
-    for given_u in (u, u.transpose(1, 2).contiguous().transpose(1, 2)):
+    expected = [each.numpy() for each in reference(torch.from_numpy(u))]
+    for given_u in (u, u.swapaxes(1, 2).copy().swapaxes(1, 2)):
         for one, other in zip(whole(given_u), expected, strict=True):
             assert one.dtype == other.dtype
-            assert torch.equal(one, other)
+            assert np.array_equal(one, other)
 
 
 @given(st.integers(1, 30), st.tuples(widths, widths, widths), st.integers(1, 9), st.tuples(*[st.booleans()] * 2), seeds)
@@ -92,20 +85,24 @@ def test_a_channel_network_is_its_layers(
     layers = Layers(seed)
     layers.add("n.in", width + earlier, inner, wide[0])
     layers.add("n.out", inner, n_out, wide[1])
-    whole, reference = both(lambda: ChannelNetwork(layers.tensors, "n", width, earlier, n_out, "cpu"))
-    x = torch.cat([layers.activations((rows,), width), layers.activations((rows,), earlier)], 1)
-    assert torch.equal(whole.outputs(x), reference.outputs(x))
+    pair = [
+        Layer(layers.tensors, "n.in", (width, earlier)),
+        Layer(layers.tensors, "n.out", (inner,)),
+    ]
+    x = np.concatenate([layers.activations((rows,), width), layers.activations((rows,), earlier)], 1)
+    reference = (TorchLayer(each, torch.device("cpu"), GEMMS["int64"]) for each in pair)
+    assert np.array_equal(Chain(pair)(x), slabs.corrected(torch.from_numpy(x), *reference).numpy())
 
 
 def test_what_does_not_fit_is_refused() -> None:
     layers = Layers(0)
     layers.add("n.in", 17, 9)
     layers.add("n.out", 9, 5)
-    whole, _ = both(lambda: ChannelNetwork(layers.tensors, "n", 16, 1, 5, "cpu"))
-    assert whole.outputs(torch.zeros(3, 24, dtype=torch.int8)).shape == (3, 8)
-    for wrong in (torch.zeros(3, 16, dtype=torch.int8), torch.zeros(3, 24, dtype=torch.int16)):
+    whole = Chain([Layer(layers.tensors, "n.in", (16, 1)), Layer(layers.tensors, "n.out", (9,))])
+    assert whole(np.zeros((3, 24), np.int8)).shape == (3, 8)
+    for wrong in (np.zeros((3, 16), np.int8), np.zeros((3, 24), np.int16)):
         with pytest.raises(ValueError, match="24 int8 inputs"):
-            whole.outputs(wrong)
+            whole(wrong)
 
 
 def test_networks_run_on_many_threads_at_once() -> None:
@@ -118,28 +115,25 @@ def test_networks_run_on_many_threads_at_once() -> None:
         ("skip", 9, 7),
     ):
         layers.add(f"n.{name}", inputs, outputs)
-    whole, _ = both(lambda: Trunk(layers.tensors, "n", 9, 7, 1, "cpu"))
+    whole = Trunk(layers.tensors, "n", 9, 7, 1, for_device("cpu"))
     inputs = [layers.activations((1 + k % 2, 30, 10 + k), 9) for k in range(16)]
     alone = [whole(u) for u in inputs]
     with ThreadPoolExecutor(8) as pool:
         for one, other in zip(pool.map(whole, 4 * inputs), 4 * alone, strict=True):
-            assert all(map(torch.equal, one, other))
-
-
-def test_whole_networks_are_chosen_where_the_cpu_has_the_instruction() -> None:
-    gemm = choose_gemm(torch.device("cpu"), "auto")
-    assert (gemm is GEMMS["vnni"]) == (numba_tiles.VNNI is not None)
+            assert all(map(np.array_equal, one, other))
 
 
 def instructions() -> dict[str, str]:
     """Ways to make products that can be tried here: all CPUs can do without the instruction."""
     ways = {"generic": ""}
+    if numba_tiles.AVX2:
+        ways["haswell"] = "+avx2"
     if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
         ways["alderlake"] = "+avxvnni"
     return ways
 
 
-@pytest.mark.parametrize("cpu", ["generic", "alderlake"])
+@pytest.mark.parametrize("cpu", ["generic", "haswell", "alderlake"])
 def test_products_without_the_widest_instruction(cpu: str) -> None:
     """As another CPU would make them; one that this CPU cannot stand in for is tried as the plainest there is."""
     cpu = cpu if cpu in instructions() else "generic"
@@ -148,4 +142,5 @@ def test_products_without_the_widest_instruction(cpu: str) -> None:
         [sys.executable, str(PROGRAM)], env=os.environ | environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert json.loads(run.stdout) == {"instruction": None if cpu == "generic" else "avxvnni", "lanes": 8}
+    expected = {"instruction": "avxvnni" if cpu == "alderlake" else None, "avx2": cpu != "generic", "lanes": 8}
+    assert json.loads(run.stdout) == expected

@@ -219,7 +219,7 @@ assert not products.AVX2 and not products.VNNI
 for name, case in CASES.items():
     if case.route == 5:
         frame, array = (GOLDEN / f"{name}.frame").read_bytes(), np.load(GOLDEN / f"{name}.npy")
-        assert np.array_equal(BitSwap().decode(frame), array), name
+        assert BitSwap().decode(frame).tobytes("A") == array.tobytes("A"), name
         assert case.codec(**case.options).encode(array) == frame, name
 """
     generic = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}

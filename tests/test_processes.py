@@ -11,15 +11,16 @@ TESTS = Path(__file__).parent
 
 
 def run(program: str, *arguments: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
     command = [sys.executable, str(TESTS / "programs" / program), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
-def test_after_a_fork() -> None:
-    run("after_fork.py")
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_after_a_fork(device: str) -> None:
+    run("after_fork.py", device)
 
 
 def test_dask_processes(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """scheduler.py: jobs of many threads share passes, one bad job fails alone; devices are chosen and refused."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from numcodecs_bitswap import BitSwap, DeviceError, scheduler, set_device
+from numcodecs_bitswap.cores import cores
 from numcodecs_bitswap.scheduler import Job, Scheduler
 from strategies import picture
 
@@ -74,8 +76,6 @@ def test_threads_take_equal_parts_and_small_jobs_stay_together() -> None:
 
 def test_passes_stay_side_by_side_to_the_last() -> None:
     """Those that a pass's own thread begins, too: six passes, every one beside another."""
-    import torch
-
     together = threading.Barrier(2, timeout=20)
 
     class Meets(Job):
@@ -84,13 +84,8 @@ def test_passes_stay_side_by_side_to_the_last() -> None:
             together.wait()
             return [0] * len(jobs)
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        jobs = [Meets(n, 0.1) for n in range(6)]
-        Scheduler().run(jobs)
-    finally:
-        torch.set_num_threads(before)
+    jobs = [Meets(n, 0.1) for n in range(6)]
+    Scheduler(2).run(jobs)
     assert [job.outcome() for job in jobs] == [0] * 6
 
 
@@ -153,23 +148,19 @@ def test_an_interruption_reaches_who_asked_and_leaves_nobody_waiting() -> None:
     assert after.outcome() == 8
 
 
-def test_passes_do_not_change_the_threads_that_torch_uses_elsewhere() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    seen = []
-
-    class Looks(Job):
-        @classmethod
-        def run(cls, jobs: list["Looks"]) -> list[Any]:
-            return [torch.get_num_threads()]
-
-    job = Looks("key", 1)
-    Scheduler(3).run([job])
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert (job.outcome(), torch.get_num_threads(), seen) == (1, before, [before])
+def test_a_pass_for_each_core_or_as_many_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert cores() >= 1
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
+    assert cores() == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")  # of nested loops, which we have not
+    assert cores() == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert cores() == 3
+    queue = Scheduler()
+    queue.run([Double(1)])
+    assert queue._limit == 3
 
 
 def test_chunks_from_threads_share_passes_and_keep_their_bytes() -> None:
@@ -194,8 +185,9 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMCODECS_BITSWAP_DEVICE", "cuda")
     with pytest.raises(DeviceError, match="none"):
         scheduler.device()
-    set_device("cpu")
-    assert scheduler.device() == "cpu"
+    for name in ("cpu", "torch"):
+        set_device(name)
+        assert scheduler.device() == name
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(scheduler, "_cuda_used", False)
     set_device("auto")
@@ -211,3 +203,23 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMCODECS_BITSWAP_DEVICE", "tpu")
     with pytest.raises(DeviceError, match="tpu"):
         scheduler.device()
+
+
+@pytest.mark.parametrize(("built", "driver"), [(False, True), (True, False)])
+def test_auto_asks_torch_only_where_there_may_be_a_gpu(
+    built: bool, driver: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_chosen", None)
+    monkeypatch.delenv("NUMCODECS_BITSWAP_DEVICE", raising=False)
+    monkeypatch.setattr(scheduler, "_torch_has_cuda", lambda: built)
+    monkeypatch.setattr(scheduler, "_driver", lambda: driver)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Blocker(), *sys.meta_path])
+    assert scheduler.device() == "cpu"
+
+
+class Blocker:
+    """Lets nobody import torch."""
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        assert name != "torch"

@@ -155,8 +155,8 @@ def test_operations_are_those_of_the_layers(n: int, h: int, w: int) -> None:
     trunk = catalog.load(FIELD, "cpu").net.stages[0].a
     layers = [trunk.first, *(layer for block in trunk.blocks for layer in block), trunk.head, trunk.skip]
     with counted() as work:
-        trunk(torch.zeros(n, h, w, trunk.first.weights.shape[0], dtype=torch.int8))
-    weights = sum(layer.weights.numel() for layer in layers)
+        trunk(np.zeros((n, h, w, trunk.first.weights.shape[0]), np.int8))
+    weights = sum(layer.weights.size for layer in layers)
     assert work.operations == 2 * n * h * w * weights
     least = n * h * w * (trunk.first.weights.shape[0] + 4 * len(trunk.head.bias))
     assert least + weights < work.moved < 2 * n * h * w * weights + weights

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from numcodecs_bitswap import BitSwap, catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import bit_swap
 from numcodecs_bitswap.bitsback.bound import CountingMessage, bound_bits
 from numcodecs_bitswap.nets.hierarchy import BitSwapModel
@@ -230,15 +231,15 @@ def test_the_twin_of_a_core_reports_what_the_coder_pays(
     for parameter in net.parameters():
         parameter += 0.1 * torch.randn_like(parameter)
     kind = VaeModel if isinstance(architecture_without_stages, VaeArchitecture) else BitSwapModel
-    model = kind(architecture(net), integer_tensors(net), "cpu")
+    model = kind(architecture(net), integer_tensors(net), for_device("cpu"))
     levels = getattr(architecture_without_stages, "levels", 256)
     rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.integers(0, levels, (400, 6, 6, 3), np.uint8))
+    x = rng.integers(0, levels, (400, 6, 6, 3), np.uint8)
     words = np.full(1, 1 << 24, np.uint32), rng.integers(0, 1 << 8, 200_000, dtype=np.uint8)
-    message = CountingMessage(Message.unflatten([words])._stack)
-    message.bits = torch.zeros(1, dtype=torch.float64)
-    bit_swap.push(message, model, x.short())
-    rates = net.bits(x.permute(0, 3, 1, 2).float())
+    message = CountingMessage(Message.unflatten([words], model.backend.stack)._stack)
+    message.bits = np.zeros(1)
+    bit_swap.push(message, model, x.astype(np.int16))
+    rates = net.bits(torch.from_numpy(x).permute(0, 3, 1, 2).float())
     assert rates["core"].item() * len(x) == pytest.approx(message.bits.item(), rel=0.01)
     assert 0 < rates["popped"] < rates["core"]
 

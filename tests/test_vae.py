@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numcodecs_bitswap import BBANS, BitSwap, ModelError, catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT, Coded
@@ -35,7 +36,7 @@ def network(likelihood: str, channels: int = 1) -> VaeNet:
 @cache
 def model(likelihood: str, channels: int) -> VaeModel:
     net = network(likelihood, channels)
-    return VaeModel(architecture(net), integer_tensors(net), "cpu")
+    return VaeModel(architecture(net), integer_tensors(net), for_device("cpu"))
 
 
 @pytest.mark.parametrize("likelihood", LEVELS)
@@ -77,7 +78,7 @@ def test_a_core_that_does_not_fit_is_refused() -> None:
 def test_an_arch_that_breaks_the_rules_is_refused(change: dict[str, object]) -> None:
     net = network("beta_binomial")
     with pytest.raises(ModelError):
-        VaeModel(architecture(net) | change, integer_tensors(net), "cpu")
+        VaeModel(architecture(net) | change, integer_tensors(net), for_device("cpu"))
 
 
 def test_in_a_codec(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
-"""The wheel, built from the source distribution and installed alone, decodes golden frames. No network is needed."""
+"""The wheel, built from the source distribution and installed alone, decodes golden frames, and without torch. No
+network is needed.
+"""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +18,7 @@ GOLDEN = ROOT / "tests" / "golden"
 DECODE = """
 import sys
 from pathlib import Path
+sys.modules["torch"] = None  # so that to import it fails
 import numcodecs
 import numpy as np
 import numcodecs_bitswap
@@ -44,6 +48,20 @@ def test_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     package = {path for path in (ROOT / "numcodecs_bitswap").rglob("*") if path.is_file()}
     assert names == {path.relative_to(ROOT).as_posix() for path in package if "__pycache__" not in path.parts}
     assert {"numcodecs_bitswap/FORMAT.md", "numcodecs_bitswap/py.typed"} <= names
+
+
+def test_wheel_asks_for_no_torch_but_as_an_extra(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    needed = {re.split(r"[<>=; ]", line.split(": ")[1])[0] for line in lines if line.startswith("Requires-Dist")}
+    always = {
+        re.split(r"[<>=; ]", line.split(": ")[1])[0]
+        for line in lines
+        if line.startswith("Requires-Dist") and "extra ==" not in line
+    }
+    assert always == {"numba", "numcodecs", "numpy", "safetensors"}
+    assert "torch" in needed
 
 
 def test_wheel_alone_decodes_golden_frames(wheel: Path, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ A network is as sure of itself as it could be on the images that it was trained 
 of a block by about the same factor, and a few bits for that factor save much more.
 """
 
-from functools import cache
 from typing import TypeGuard
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from .. import arrays
+from ..arrays import Array, Arrays
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from ..symbols.categorical import Categorical
@@ -29,22 +28,28 @@ LOOKED_AT = 512
 """Symbols that the encoder chooses a shift by, about."""
 
 
-def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
+_LOGITS = np.array([[LOGITS]], np.int32)
+_PRICES = np.array(PRICES, np.int64)
+_LOG = np.round(256 * (16 - np.log2(np.append(1, np.arange(1, (1 << 16) + 1))))).astype(np.int64)
+"""-log2(f / 2^16) of frequencies f = 0 .. 2^16 (0: as 1), in 1/256 bit."""
+
+
+def push_block(message: Message, parameters: Parameters, symbols: Array) -> None:
     """Push a block, symbols (B, n), with the shift that suits it, and then the shift."""
     distribution = block(message, parameters)
     if adapted(distribution):
         choice = choose(message, distribution, symbols)
         message.push(distribution.shifted(2 * choice + SHIFTS[0]), symbols)
-        message.push(prior(message), choice)
+        message.push(prior(message, arrays.of(symbols)), choice)
     else:
         message.push(distribution, symbols)
 
 
-def pop_block(message: Message, parameters: Parameters) -> Tensor:
+def pop_block(message: Message, parameters: Parameters) -> Array:
     """Pop the shift of a block and then the block, (B, n)."""
     distribution = block(message, parameters)
     if adapted(distribution):
-        choice = message.pop(prior(message))
+        choice = message.pop(prior(message, arrays.of(parameters.tensors[0])))
         distribution = distribution.shifted(2 * choice + SHIFTS[0])
     return message.pop(distribution)
 
@@ -54,31 +59,17 @@ def adapted(distribution: Distribution) -> TypeGuard[LogisticMixture]:
     return distribution.n >= FEWEST and isinstance(distribution, LogisticMixture)
 
 
-def prior(message: Message) -> Categorical:
+def prior(message: Message, of: Arrays) -> Categorical:
     """The distribution of the number of a shift."""
-    return Categorical(_logits(message.device).expand(message.batch, 1, len(LOGITS)))
+    return Categorical(of.broadcast(of.constant(_LOGITS), (message.batch, 1, len(LOGITS))))
 
 
-@cache
-def _logits(device: torch.device) -> Tensor:
-    return torch.tensor(LOGITS, dtype=torch.int32, device=device)
-
-
-def choose(message: Message, mixture: LogisticMixture, symbols: Tensor) -> Tensor:
+def choose(message: Message, mixture: LogisticMixture, symbols: Array) -> Array:
     """The number of the shift, int32 (B, 1), with which every m-th symbol costs least; of equal ones the first.
 
     All in integers: the encoder's choice decides the bytes, which are the same on every machine.
     """
-    every, count = -(-mixture.n // LOOKED_AT), len(SHIFTS)
-    log, price = _costs(message.device)
-    cost = message.costs(mixture, symbols, SHIFTS, every, log) * every + price
+    every, count, of = -(-mixture.n // LOOKED_AT), len(SHIFTS), arrays.of(symbols)
+    cost = message.costs(mixture, symbols, SHIFTS, every, of.constant(_LOG)) * every + of.constant(_PRICES)
     # Not argmin, which on CUDA may return any of equal ones.
-    return (cost * count + torch.arange(count, device=cost.device)).amin(1, keepdim=True).remainder(count).int()
-
-
-@cache
-def _costs(device: torch.device) -> tuple[Tensor, Tensor]:
-    """-log2(f / 2^16) of frequencies f = 0 .. 2^16 (0: as 1) and PRICES, int64, in 1/256 bit."""
-    f = np.arange(1, (1 << 16) + 1)
-    log = np.round(256 * (16 - np.log2(np.append(1, f)))).astype(np.int64)
-    return torch.from_numpy(log).to(device), torch.tensor(PRICES, device=device)
+    return of.cast(of.smallest(cost * count + of.range(0, count)) % count, "int32")

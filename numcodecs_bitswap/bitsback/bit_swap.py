@@ -6,8 +6,7 @@ when the decoder pushes it. Doing so layer by layer, pushing each layer before t
 layer only.
 """
 
-from torch import Tensor
-
+from ..arrays import Array
 from ..rans.message import Message
 from .coder import (
     Size,
@@ -24,7 +23,7 @@ from .coder import (
 from .core import Networks, data_posterior, unknown
 
 
-def push(message: Message, model: Networks, grid: Tensor) -> None:
+def push(message: Message, model: Networks, grid: Array) -> None:
     """Push a grid x (N, h, w, c): pop z_1, push x; pop z_2, push z_1; ...; push z_L.
 
     Raises
@@ -42,7 +41,7 @@ def push(message: Message, model: Networks, grid: Tensor) -> None:
     push_latents(message, model.prior(*z.shape[:3]), z)
 
 
-def pop(message: Message, model: Networks, n: int, size: Size) -> Tensor:
+def pop(message: Message, model: Networks, n: int, size: Size) -> Array:
     """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L; ...; pop z_1, push z_2; pop x,
     push z_1.
     """

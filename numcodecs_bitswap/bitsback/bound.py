@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..rans.distribution import Distribution
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Distribution, Values
 from ..rans.message import Message
 from .groups import Model, Pixels, push_classes
 from .local_bits_back import channels_of, with_channels
@@ -25,19 +25,26 @@ class CountingMessage(Message):
     (B,).
     """
 
-    bits: Tensor
-    takes_loops = False  # whose symbols nobody sees
+    bits: NDArray[np.float64]
 
-    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+    def push(self, distribution: Distribution, symbols: Array) -> None:
         """See `Message.push`."""
         super().push(distribution, symbols)
         self.bits = self.bits + information(distribution, symbols)
 
-    def pop(self, distribution: Distribution) -> Tensor:
+    def pop(self, distribution: Distribution) -> Array:
         """See `Message.pop`."""
         symbols = super().pop(distribution)
         self.bits = self.bits - information(distribution, symbols)
         return symbols
+
+    def push_values(self, distribution: Values, values: Array) -> None:
+        """Symbol by symbol: nobody sees those of compiled loops."""
+        distribution.push(self, values)
+
+    def pop_values(self, distribution: Values) -> Array:
+        """See `push_values`."""
+        return distribution.pop(self)
 
     def copy(self) -> "CountingMessage":
         """See `Message.copy`."""
@@ -52,14 +59,14 @@ class CountingMessage(Message):
         self.bits = other.bits
 
 
-def information(distribution: Distribution, symbols: Tensor) -> Tensor:
-    """Sum of -log2(freq / 2^16) over a block of symbols (B, n): float64 (B,)."""
-    prepared, s = distribution.prepare(0, distribution.n), symbols.long()
-    freq = distribution.cum(prepared, s + 1) - distribution.cum(prepared, s)
-    return (16 - torch.log2(freq.double())).sum(1)
+def information(distribution: Distribution, symbols: Array) -> NDArray[np.float64]:
+    """Sum of -log2(freq / 2^16) over a block of symbols (B, n): (B,)."""
+    of = arrays.of(symbols)
+    prepared, s = distribution.prepare(0, distribution.n), of.cast(symbols, "int64")
+    freq = of.numpy(distribution.cum(prepared, s + 1) - distribution.cum(prepared, s))
+    return np.asarray((16 - np.log2(freq)).sum(1))
 
 
-@torch.inference_mode()
 def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit_swap") -> NDArray[np.float64]:
     """-log2 p in bits of each of B chunks.
 
@@ -72,35 +79,36 @@ def bound_bits(model: Model, classes: Sequence[Pixels], lanes: int, core: str = 
     -------
     float64 ndarray, shape (B,)
     """
-    message = CountingMessage(Message.empty(len(classes[0]), lanes, model.device)._stack)
-    message.bits = torch.zeros(message.batch, dtype=torch.float64, device=model.device)
-    push_classes(message, model, classes, core)
-    return message.bits.cpu().numpy()
+    message = CountingMessage(Message.empty(len(classes[0]), lanes, model.backend.stack)._stack)
+    message.bits = np.zeros(message.batch)
+    with model.backend.running():
+        push_classes(message, model, classes, core)
+    return message.bits
 
 
-@torch.inference_mode()
-def flow_bits(model: Any, grid: Tensor, noise: Tensor) -> Tensor:
+def flow_bits(model: Any, grid: NDArray[Any], noise: NDArray[Any]) -> NDArray[np.float64]:
     """-log2 of the density that a flow gives to pixels with their noise, per level and dimension.
 
     Parameters
     ----------
     model : nets.flow.FlowModel
-    grid, noise : int16 and int32 tensors, shape (N, h, w, c)
+        On the CPU.
+    grid, noise : int16 and int32 ndarrays, shape (N, h, w, c)
         Noise is in steps of 2^-value_bits levels.
 
     Returns
     -------
-    float64 tensor, shape (N,)
+    float64 ndarray, shape (N,)
     """
     steps = model.steps
-    v = (grid.int() << steps.value_bits) + noise
-    bits = torch.zeros(len(grid), dtype=torch.float64, device=grid.device)
+    v = (grid.astype(np.int32) << steps.value_bits) + noise
+    bits = np.zeros(len(grid))
     for layer in model.layers:
         if layer.role == "coupling":
             function = layer.function(v)
             x = channels_of(v, layer.changed)
-            y, deviations = function.forward(x.flatten())
-            slope = torch.log2(deviations.double()) - 8 - steps.noise_bits - steps.latent_bits + function.bits
+            y, deviations = function.forward(x.reshape(-1))
+            slope = np.log2(deviations) - 8 - steps.noise_bits - steps.latent_bits + function.bits
             bits = bits - slope.reshape(len(grid), -1).sum(1)
             v = with_channels(v, layer.changed, y.reshape(x.shape))
         elif layer.role == "split":
@@ -108,12 +116,10 @@ def flow_bits(model: Any, grid: Tensor, noise: Tensor) -> Tensor:
             v = channels_of(v, layer.kept)
         else:
             v = layer.forward(v)
-    total: Tensor = bits + _normal_bits(v, steps.latent_bits)
-    return total
+    return bits + _normal_bits(v, steps.latent_bits)
 
 
-def _normal_bits(z: Tensor, latent_bits: int) -> Tensor:
+def _normal_bits(z: NDArray[Any], latent_bits: int) -> NDArray[np.float64]:
     """-log2 of the standard normal density of latents (N, h, w, C): (N,)."""
-    size = (z.double() / 2**latent_bits) ** 2 + math.log(2 * math.pi)
-    bits: Tensor = 0.5 / math.log(2) * size.sum((1, 2, 3))
-    return bits
+    size = (z / 2**latent_bits) ** 2 + math.log(2 * math.pi)
+    return np.asarray(0.5 / math.log(2) * size.sum((1, 2, 3)))

@@ -11,9 +11,8 @@ Grids are int16, (N, h, w, c), N = B g: g patches for each of the B messages.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
+from .. import arrays
+from ..arrays import Array
 from ..rans.distribution import Distribution
 from ..rans.message import Message
 from ..symbols.bernoulli import Bernoulli
@@ -35,19 +34,19 @@ class Parameters(Protocol):
     @property
     def alphabet(self) -> int: ...
     @property
-    def tensors(self) -> tuple[Tensor, ...]: ...
+    def tensors(self) -> tuple[Array, ...]: ...
 
 
 class PhaseParameters(Protocol):
     """Parameters of one phase, asked for channel by channel. See nets.parameters."""
 
-    def channel(self, ch: int, pixels: Tensor, /) -> Parameters: ...
+    def channel(self, ch: int, pixels: Array, /) -> Parameters: ...
 
 
 FAMILIES: dict[str, Callable[..., Distribution]] = {
     "mixture": lambda alphabet, _, logits, means, scales: LogisticMixture(logits, means, scales, alphabet),
     "logistic": lambda alphabet, floor, means, scales: LogisticMixture(None, means, scales, alphabet, floor),
-    "uniform": lambda alphabet, _, like: Uniform(like.shape[0], like.shape[1], alphabet, str(like.device)),
+    "uniform": lambda alphabet, _, like: Uniform(like.shape[0], like.shape[1], alphabet, arrays.of(like)),
     "buckets": lambda alphabet, floor, means, scales: GaussianBuckets(means, scales, alphabet.bit_length() - 1, floor),
     "bernoulli": lambda _, __, logits: Bernoulli(logits),
     "beta_binomial": lambda _, __, alpha, beta: BetaBinomial(alpha, beta),
@@ -62,16 +61,16 @@ symbol; those that it would have are popped now and then, and fit the data badly
 
 def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribution:
     """The distributions of one block: grid positions in row-major order, split over the B messages."""
-    tensors = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
-    return FAMILIES[parameters.family](parameters.alphabet, floor, *tensors)
+    each = [each.reshape(message.batch, -1, each.shape[-1]) for each in parameters.tensors]
+    return FAMILIES[parameters.family](parameters.alphabet, floor, *each)
 
 
-def push_block(message: Message, parameters: Parameters, symbols: Tensor) -> None:
+def push_block(message: Message, parameters: Parameters, symbols: Array) -> None:
     """Push a block as its parameters say, symbols (B, n)."""
     message.push(block(message, parameters), symbols)
 
 
-def pop_block(message: Message, parameters: Parameters) -> Tensor:
+def pop_block(message: Message, parameters: Parameters) -> Array:
     """Pop what `push_block` pushed."""
     return message.pop(block(message, parameters))
 
@@ -79,47 +78,48 @@ def pop_block(message: Message, parameters: Parameters) -> Tensor:
 def push_phases(
     message: Message,
     parameters: Sequence[PhaseParameters],
-    phases: Sequence[Tensor],
-    push: Callable[[Message, Parameters, Tensor], None] = push_block,
+    phases: Sequence[Array],
+    push: Callable[[Message, Parameters, Array], None] = push_block,
 ) -> None:
     """Push the pixels (N, h, w, c) of each phase; pixels that do not exist are not in them (FORMAT.md section 5)."""
     for ch in reversed(range(phases[0].shape[-1])):
         for p, x in reversed(list(zip(parameters, phases, strict=True))):
-            if x.numel():
-                symbols = x[..., ch].int().reshape(message.batch, -1)
+            if 0 not in x.shape:
+                symbols = arrays.of(x).cast(x[..., ch], "int32").reshape(message.batch, -1)
                 push(message, p.channel(ch, x), symbols)
 
 
 def pop_phases(
     message: Message,
     parameters: Sequence[PhaseParameters],
-    phases: Sequence[Tensor],
-    pop: Callable[[Message, Parameters], Tensor] = pop_block,
-) -> list[Tensor]:
+    phases: Sequence[Array],
+    pop: Callable[[Message, Parameters], Array] = pop_block,
+) -> list[Array]:
     """Pop the pixels of each phase into grids (N, h, w, c) of their sizes, and return these."""
     for ch in range(phases[0].shape[-1]):
         for p, x in zip(parameters, phases, strict=True):
-            if x.numel():
+            if 0 not in x.shape:
                 x[..., ch] = pop(message, p.channel(ch, x)).reshape(x.shape[:-1])
     return list(phases)
 
 
-def push_latents(message: Message, parameters: Parameters, z: Tensor, floor: int = 1) -> None:
+def push_latents(message: Message, parameters: Parameters, z: Array, floor: int = 1) -> None:
     """Push a latent layer z (N, h, w, Z), one block."""
-    message.push(block(message, parameters, floor), z.int().reshape(message.batch, -1))
+    message.push(block(message, parameters, floor), arrays.of(z).cast(z, "int32").reshape(message.batch, -1))
 
 
-def pop_latents(message: Message, parameters: Parameters, floor: int = 1) -> Tensor:
+def pop_latents(message: Message, parameters: Parameters, floor: int = 1) -> Array:
     """Pop a latent layer (N, h, w, Z)."""
-    return message.pop(block(message, parameters, floor)).reshape(parameters.tensors[0].shape[:-1]).short()
+    z = message.pop(block(message, parameters, floor)).reshape(parameters.tensors[0].shape[:-1])
+    return arrays.of(z).cast(z, "int16")
 
 
-def push_posterior(message: Message, posterior: Parameters, z: Tensor) -> None:
+def push_posterior(message: Message, posterior: Parameters, z: Array) -> None:
     """Give back the bits that `pop_posterior` took."""
     push_latents(message, posterior, z, POSTERIOR_FLOOR)
 
 
-def pop_posterior(message: Message, posterior: Parameters) -> Tensor:
+def pop_posterior(message: Message, posterior: Parameters) -> Array:
     """Draw a latent layer (N, h, w, Z) from its posterior, with the message's bits."""
     return pop_latents(message, posterior, POSTERIOR_FLOOR)
 
@@ -133,24 +133,24 @@ def phase_sizes(size: Size, cell: int = 2) -> list[Size]:
     return [((h - a - 1) // cell + 1, (w - b - 1) // cell + 1) for a in range(cell) for b in range(cell)]
 
 
-def split_phases(grid: Tensor, cell: int = 2) -> list[Tensor]:
+def split_phases(grid: Array, cell: int = 2) -> list[Array]:
     """The phases of a grid, in the order of `phase_sizes`, each without the pixels that do not exist."""
     return [grid[:, a::cell, b::cell] for a in range(cell) for b in range(cell)]
 
 
-def join_phases(phases: Sequence[Tensor], size: Size, cell: int = 2) -> Tensor:
+def join_phases(phases: Sequence[Array], size: Size, cell: int = 2) -> Array:
     """The inverse of `split_phases`."""
     first = phases[0]
-    grid = torch.empty(len(first), *size, first.shape[-1], dtype=first.dtype, device=first.device)
+    grid = arrays.of(first).empty((len(first), *size, first.shape[-1]), "int16")
     for part, phase in zip(split_phases(grid, cell), phases, strict=True):
-        part.copy_(phase)
+        part[...] = phase
     return grid
 
 
-def filled(phase: Tensor, c: Tensor) -> Tensor:
+def filled(phase: Array, c: Array) -> Array:
     """A phase on all cells: a missing pixel has the value of C, phase (0, 0), at its cell (FORMAT.md section 5)."""
     if phase.shape == c.shape:
         return phase
-    full = c.clone()
+    full = arrays.of(c).copy(c)
     full[:, : phase.shape[1], : phase.shape[2]] = phase
     return full

@@ -3,8 +3,8 @@
 For messages too short to pay for the core's latents. It costs more bits than bits-back but needs none to begin with.
 """
 
-from torch import Tensor
-
+from .. import arrays
+from ..arrays import Array
 from ..rans.message import Message
 from ..symbols.uniform import Uniform
 from . import stages
@@ -15,23 +15,24 @@ LEVELS = 256
 """Of the last pixel."""
 
 
-def push(message: Message, stage: Stage, grid: Tensor) -> None:
+def push(message: Message, stage: Stage, grid: Array) -> None:
     """Push a grid (N, h, w, c)."""
     while grid.shape[1:3] != (1, 1):
         grid = stages.push(message, stage, grid, adapted=False)
     for ch in reversed(range(grid.shape[-1])):
-        symbols = grid[:, 0, 0, ch].int().reshape(message.batch, -1)
-        message.push(Uniform(message.batch, symbols.shape[1], LEVELS, str(grid.device)), symbols)
+        of = arrays.of(grid)
+        symbols = of.cast(grid[:, 0, 0, ch], "int32").reshape(message.batch, -1)
+        message.push(Uniform(message.batch, symbols.shape[1], LEVELS, of), symbols)
 
 
-def pop(message: Message, stage: Stage, last: Tensor, size: Size) -> Tensor:
+def pop(message: Message, stage: Stage, last: Array, size: Size) -> Array:
     """Pop a grid of height and width `size`; its last pixels come into `last` (n, 1, 1, c)."""
     sizes = [size]
     while sizes[-1] != (1, 1):
         sizes.append(phase_sizes(sizes[-1])[0])
     n = len(last) // message.batch
     for ch in range(last.shape[-1]):
-        last[..., ch] = message.pop(Uniform(message.batch, n, LEVELS, str(last.device))).reshape(-1, 1, 1)
+        last[..., ch] = message.pop(Uniform(message.batch, n, LEVELS, arrays.of(last))).reshape(-1, 1, 1)
     grid = last
     for size in reversed(sizes[:-1]):
         grid = stages.pop(message, stage, grid, size, adapted=False)

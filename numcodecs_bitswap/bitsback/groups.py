@@ -7,20 +7,21 @@ get alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ..arrays import Array
 from ..errors import FormatError, MessageExhausted
-from ..rans.message import Message
+from ..rans.message import Message, Stack
+from ..rans.words import Words
 from . import bb_ans, bit_swap, direct, local_bits_back, stages
 from .coder import Size, phase_sizes
-from .core import Networks, unknown
+from .core import Backend, Networks, unknown
 from .stages import Stage
 
 BITS_BACK, DIRECT = 0, 1
@@ -35,9 +36,19 @@ Schedule = tuple[tuple[int, int], ...]
 """(patches, core mode) of each group in encoding order."""
 
 
+class GroupsBackend(Backend, Protocol):
+    """Where networks run and messages lie. See backends.base."""
+
+    @property
+    def stack(self) -> Callable[[list[Words]], Stack]: ...
+    def running(self) -> AbstractContextManager[Any]: ...
+
+
 class Model(Networks, Protocol):
     """A model: stages 1 .. S, the direct stage, and the core's networks. See nets.hierarchy."""
 
+    @property
+    def backend(self) -> GroupsBackend: ...
     @property
     def stages(self) -> Sequence[Stage]: ...
     @property
@@ -66,7 +77,7 @@ class Coded:
     tail: NDArray[np.uint8]
 
 
-def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) -> None:
+def push_group(message: Message, model: Model, x: Array, mode: int, core: str) -> None:
     """Push patches (N, h, w, c): stages fine to coarse, then the core."""
     for stage in model.stages:
         x = stages.push(message, stage, x)
@@ -76,7 +87,7 @@ def push_group(message: Message, model: Model, x: Tensor, mode: int, core: str) 
         direct.push(message, model.direct, x)
 
 
-def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, core: str) -> Tensor:
+def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, core: str) -> Array:
     """Pop patches (n, h, w, c): the core, then stages coarse to fine."""
     sizes = [size]
     for _ in model.stages:
@@ -84,7 +95,7 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, cor
     if mode == BITS_BACK and not model.fits(*size):
         raise FormatError(f"the model's core does not code patches of {size}: the frame was altered")
     if mode == BITS_BACK:
-        x: Tensor = CORES[core].pop(message, model, n, sizes[-1])
+        x: Array = CORES[core].pop(message, model, n, sizes[-1])
     else:
         x = direct.pop(message, model.direct, unknown(model, n, (1, 1)), sizes[-1])
     for stage, size in reversed(list(zip(model.stages, sizes, strict=False))):
@@ -92,7 +103,6 @@ def pop_group(message: Message, model: Model, n: int, size: Size, mode: int, cor
     return x
 
 
-@torch.inference_mode()
 def encode(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit_swap") -> list[Coded]:
     """Encode B chunks of one geometry.
 
@@ -111,11 +121,12 @@ def encode(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit
         One for each chunk; a pure function of (model, chunk, lanes, core), whatever the B.
     """
     batch = len(classes[0])
-    message = Message.empty(batch, lanes, model.device)
+    message = Message.empty(batch, lanes, model.backend.stack)
     try:
         if batch > 1 and not model.stages:
             raise _Unequal  # each chunk grows its groups as fast as its own bits allow
-        schedule = push_classes(message, model, classes, core)
+        with model.backend.running():
+            schedule = push_classes(message, model, classes, core)
     except _Unequal:
         return [encode(model, [p[b : b + 1] for p in classes], lanes, core)[0] for b in range(batch)]
     return [Coded(lanes, schedule, heads, tail) for heads, tail in message.flatten()]
@@ -130,7 +141,8 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
-        x = torch.from_numpy(np.require(patches, requirements="W")).to(model.device).short()
+        of = model.backend.arrays
+        x = of.cast(of.put(patches), "int16")
         done, total = 0, x.shape[1]
         most = max(1, GROUP_PIXELS // (x.shape[2] * x.shape[3]))
         while done < total:
@@ -143,7 +155,7 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
     return tuple(schedule)
 
 
-def _push_funded(message: Message, model: Model, x: Tensor, size: int, core: str) -> tuple[int, int]:
+def _push_funded(message: Message, model: Model, x: Array, size: int, core: str) -> tuple[int, int]:
     """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid or the core does
     not fit; returns size and mode.
 
@@ -153,7 +165,7 @@ def _push_funded(message: Message, model: Model, x: Tensor, size: int, core: str
     while model.fits(*x.shape[2:4]):
         trial = message.copy()
         try:
-            push_group(trial, model, x[:, :size].flatten(0, 1), BITS_BACK, core)
+            push_group(trial, model, _merged(x[:, :size]), BITS_BACK, core)
             trial.check()
         except MessageExhausted:
             if message.batch > 1:
@@ -164,11 +176,15 @@ def _push_funded(message: Message, model: Model, x: Tensor, size: int, core: str
         else:
             message.replace(trial)
             return size, BITS_BACK
-    push_group(message, model, x[:, :size].flatten(0, 1), DIRECT, core)
+    push_group(message, model, _merged(x[:, :size]), DIRECT, core)
     return size, DIRECT
 
 
-@torch.inference_mode()
+def _merged(patches: Array) -> Array:
+    """Patches (N, h, w, c) of patches (B, n, h, w, c)."""
+    return patches.reshape(-1, *patches.shape[2:])
+
+
 def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], core: str = "bit_swap") -> list[Pixels]:
     """Decode B chunks of one geometry, lanes and schedule; the inverse of `encode`.
 
@@ -185,11 +201,12 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
         A message that is too short.
     """
     groups = group_geometry(coded[0].schedule, classes)
-    message = Message.unflatten([(c.heads, c.tail) for c in coded], model.device)
-    parts: list[list[Pixels]] = [[] for _ in classes]
-    for number, mode, (n, h, w) in reversed(groups):
-        x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
-        parts[number].append(x.reshape(len(coded), n, *x.shape[1:]).to(torch.uint8).cpu().numpy())
+    message = Message.unflatten([(c.heads, c.tail) for c in coded], model.backend.stack)
+    of, parts = model.backend.arrays, [list[Pixels]() for _ in classes]
+    with model.backend.running():
+        for number, mode, (n, h, w) in reversed(groups):
+            x = pop_group(message, model, len(coded) * n, (h, w), mode, core)
+            parts[number].append(of.numpy(of.cast(x.reshape(len(coded), n, *x.shape[1:]), "uint8")))
     if not message.is_empty():
         raise FormatError(
             "the message is not empty after the last symbol: the frame was altered or made with other weights"

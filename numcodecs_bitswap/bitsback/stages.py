@@ -7,8 +7,8 @@ Ryder et al. 2022.)
 
 from typing import Protocol
 
-from torch import Tensor
-
+from .. import arrays
+from ..arrays import Array
 from ..rans.message import Message
 from . import adapt, coder
 from .coder import PhaseParameters, Size, filled, join_phases, phase_sizes, pop_phases, push_phases, split_phases
@@ -17,11 +17,11 @@ from .coder import PhaseParameters, Size, filled, join_phases, phase_sizes, pop_
 class Stage(Protocol):
     """The networks of a stage. See nets.stage."""
 
-    def pass_a(self, c: Tensor, /) -> PhaseParameters: ...
-    def pass_b(self, c: Tensor, d: Tensor, /) -> tuple[PhaseParameters, PhaseParameters]: ...
+    def pass_a(self, c: Array, /) -> PhaseParameters: ...
+    def pass_b(self, c: Array, d: Array, /) -> tuple[PhaseParameters, PhaseParameters]: ...
 
 
-def push(message: Message, stage: Stage, grid: Tensor, adapted: bool = True) -> Tensor:
+def push(message: Message, stage: Stage, grid: Array, adapted: bool = True) -> Array:
     """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), which is left to code."""
     c, right, below, d = split_phases(grid)
     push_block = adapt.push_block if adapted else coder.push_block
@@ -30,10 +30,11 @@ def push(message: Message, stage: Stage, grid: Tensor, adapted: bool = True) -> 
     return c
 
 
-def pop(message: Message, stage: Stage, c: Tensor, size: Size, adapted: bool = True) -> Tensor:
+def pop(message: Message, stage: Stage, c: Array, size: Size, adapted: bool = True) -> Array:
     """Pop what `push` pushed and return the grid of height and width `size`."""
     pop_block = adapt.pop_block if adapted else coder.pop_block
-    right, below, d = (c.new_zeros(len(c), *phase, c.shape[-1]) for phase in phase_sizes(size)[1:])
+    zeros = arrays.of(c).zeros
+    right, below, d = (zeros((len(c), *phase, c.shape[-1]), "int16") for phase in phase_sizes(size)[1:])
     pop_phases(message, [stage.pass_a(c)], [d], pop_block)
     pop_phases(message, stage.pass_b(c, filled(d, c)), [right, below], pop_block)
     return join_phases([c, right, below, d], size)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from torch import Tensor
-
+from .. import arrays
+from ..arrays import Array
 from ..errors import ModelError
 from .arch import check_integers, check_kind
+from .backend import Backend
 from .exact import Tensors
 from .flow_layers import Channel, Coupling, Inputs, Pointwise, Split, Squeeze, Steps
-from .parameters import DATA_LEVELS, Parameters
+from .parameters import DATA_LEVELS, Parameters, latent_buckets
 from .stage import Stage
 from .trunk import Trunk
 
@@ -22,7 +23,6 @@ LIMITS = {
     "bucket_bits": (0, 9),
     "patch_log2": (3, 12),
 }
-LATENT_MEAN_LIMIT = 256
 
 
 class FlowModel:
@@ -46,15 +46,15 @@ class FlowModel:
     cores = ("local_bits_back",)
     levels = DATA_LEVELS
 
-    def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
-        self.arch, self.device = arch, device
+    def __init__(self, arch: dict[str, Any], tensors: Tensors, backend: Backend):
+        self.arch, self.backend = arch, backend
         check_kind(arch, "flow", (2,))
         check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
         self.patch_log2: int = arch.get("patch_log2", 8)
         blocks, c, k = arch["blocks"], arch["channels"], arch["mixtures"]
         depth = [blocks["stage"]] * arch["stages"] + [blocks["direct"]]
-        stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
+        stages = [Stage(tensors, f"stage{t}", c, k, n, backend) for t, n in enumerate(depth, 1)]
         self.stages, self.direct = stages[:-1], stages[-1]
         self.steps = Steps(arch["value_bits"], arch["latent_bits"], arch["noise_bits"])
         channels = [Channel(colour, True, DATA_LEVELS << arch["value_bits"]) for colour in range(c)]
@@ -63,7 +63,7 @@ class FlowModel:
             raise ModelError("bucket_bits may not be more than value_bits")
         if self.bucket_bits:
             self._inputs = Inputs(self._squeeze.after, list(range(4 * c)), self.steps)
-            self._noise = Trunk(tensors, "dequantise", 36 * c, 8 * c, blocks["core"], device)
+            self._noise = Trunk(tensors, "dequantise", 36 * c, 8 * c, blocks["core"], backend)
         self.layers: list[Squeeze | Pointwise | Coupling | Split] = []
         for number, line in enumerate(_lines(arch.get("layers")), 1):
             self.layers.append(self._layer(tensors, f"flow{number}", line, channels))
@@ -82,13 +82,13 @@ class FlowModel:
         if kind == "squeeze":
             return Squeeze(channels)
         if kind == "pointwise":
-            return Pointwise(tensors, name, channels, self.device)
+            return Pointwise(tensors, name, channels)
         if kind == "split":
             return Split(channels, chosen)
         if kind in ("affine", "mixture"):
             count = self.arch["blocks"]["core"]
             mixtures = self.arch["mixtures"]
-            return Coupling(tensors, name, kind, channels, chosen, mixtures, count, self.steps, self.device)
+            return Coupling(tensors, name, kind, channels, chosen, mixtures, count, self.steps, self.backend)
         raise ModelError(f"{name}: {kind!r} is no layer of a flow that this version knows, upgrade")
 
     def fits(self, height: int, width: int) -> bool:
@@ -100,20 +100,19 @@ class FlowModel:
         halvings = sum(isinstance(each, Squeeze) for each in self.layers)
         return n, height >> halvings, width >> halvings, self.last_channels
 
-    def noise_posterior(self, grid: Tensor) -> Parameters:
+    def noise_posterior(self, grid: Array) -> Parameters:
         """q(u | x), the buckets of what is added to pixels x (N, h, w, c): on the cells' grid, channels as after a
         squeeze.
         """
-        u, _ = self._inputs(self._squeeze.forward(grid.int() << self.steps.value_bits))
-        means, scales = self._noise.outputs(u).unsqueeze(-1).chunk(2, dim=-2)
-        means = means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT) * 64
-        return Parameters("buckets", 1 << self.bucket_bits, (means, scales.clamp(0, 127)))
+        pixels = arrays.of(grid).cast(grid, "int32") << self.steps.value_bits
+        u, _ = self._inputs(self._squeeze.forward(pixels))
+        return latent_buckets(self._noise.outputs(u), 1 << self.bucket_bits)
 
-    def squeeze(self, grid: Tensor) -> Tensor:
+    def squeeze(self, grid: Array) -> Array:
         """(N, h, w, c) to (N, h/2, w/2, 4 c)."""
         return self._squeeze.forward(grid)
 
-    def unsqueeze(self, cells: Tensor) -> Tensor:
+    def unsqueeze(self, cells: Array) -> Array:
         """The inverse of `squeeze`."""
         return self._squeeze.inverse(cells)
 

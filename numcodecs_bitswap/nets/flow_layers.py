@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from .. import arrays
+from ..arrays import Array
 from ..errors import ModelError
+from .backend import Backend
 from .exact import Tensors
-from .torch_ops import aligned
 from .transforms import Elementwise, outputs
 from .trunk import Trunk
+from .units import aligned
 
 LARGEST = 1 << 26
 """Bound of all values."""
@@ -49,14 +50,15 @@ class Squeeze:
     def __init__(self, channels: list[Channel]):
         self.after = channels * 4
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Array) -> Array:
         """(N, 2h, 2w, C) to (N, h, w, 4 C)."""
-        return torch.cat([v[:, a::2, b::2] for a in (0, 1) for b in (0, 1)], dim=3)
+        return arrays.of(v).concatenate([v[:, a::2, b::2] for a in (0, 1) for b in (0, 1)], 3)
 
-    def inverse(self, v: Tensor) -> Tensor:
+    def inverse(self, v: Array) -> Array:
         """(N, h, w, 4 C) to (N, 2h, 2w, C)."""
         n, h, w, c = v.shape
-        return v.reshape(n, h, w, 2, 2, c // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c // 4)
+        cells = arrays.of(v).permute(v.reshape(n, h, w, 2, 2, c // 4), (0, 1, 3, 2, 4, 5))
+        return cells.reshape(n, 2 * h, 2 * w, c // 4)
 
 
 class Pointwise:
@@ -71,7 +73,7 @@ class Pointwise:
 
     role = "bijection"
 
-    def __init__(self, tensors: Tensors, name: str, channels: list[Channel], device: str):
+    def __init__(self, tensors: Tensors, name: str, channels: list[Channel]):
         c = len(channels)
         if len({(each.pixel) for each in channels}) != 1:
             raise ModelError(f"{name}: a pointwise layer takes pixels or latents, not both")
@@ -88,31 +90,32 @@ class Pointwise:
             raise ModelError(f"{name}: values could become larger than 2^26")
         self.after = [each._replace(bound=bound) for each, bound in zip(channels, bounds, strict=True)]
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Array) -> Array:
         """Apply the upper, then the lower matrix."""
         columns = _columns(v)
         for i in range(len(columns)):
             columns[i] = columns[i] + _sum(self.upper[i], columns)
         for i in reversed(range(len(columns))):
             columns[i] = columns[i] + _sum(self.lower[i], columns)
-        return torch.stack(columns, dim=3).int()
+        return arrays.of(v).cast(arrays.of(v).stack(columns, 3), "int32")
 
-    def inverse(self, v: Tensor) -> Tensor:
+    def inverse(self, v: Array) -> Array:
         """Take off the lower, then the upper matrix's sums, in the opposite order."""
         columns = _columns(v)
         for i in range(len(columns)):
             columns[i] = columns[i] - _sum(self.lower[i], columns)
         for i in reversed(range(len(columns))):
             columns[i] = columns[i] - _sum(self.upper[i], columns)
-        return torch.stack(columns, dim=3).int()
+        return arrays.of(v).cast(arrays.of(v).stack(columns, 3), "int32")
 
 
-def _columns(v: Tensor) -> list[Tensor]:
+def _columns(v: Array) -> list[Array]:
     """The channels, int64."""
-    return [column.contiguous() for column in v.long().unbind(3)]
+    of = arrays.of(v)
+    return [of.packed(v[..., k], "int64") for k in range(v.shape[3])]
 
 
-def _sum(row: Any, columns: list[Tensor]) -> Tensor | int:
+def _sum(row: Any, columns: list[Array]) -> Array | int:
     terms = [int(row[j]) * columns[j] for j in np.flatnonzero(row).tolist()]
     return (sum(terms[1:], terms[0]) + (1 << (POINTWISE_BITS - 1))) >> POINTWISE_BITS if terms else 0
 
@@ -133,11 +136,12 @@ class Split:
             raise ModelError("a split takes channels that were transformed, and leaves some")
         self.after = [channels[k] for k in self.kept]
 
-    def join(self, kept: Tensor, taken: Tensor) -> Tensor:
+    def join(self, kept: Array, taken: Array) -> Array:
         """All channels again."""
-        v = kept.new_empty(*kept.shape[:3], len(self.taken) + len(self.kept))
-        for k, values in zip(self.taken + self.kept, [*taken.unbind(3), *kept.unbind(3)], strict=True):
-            v[..., k] = values
+        v = arrays.of(kept).empty((*kept.shape[:3], len(self.taken) + len(self.kept)), "int32")
+        for channels, values in ((self.taken, taken), (self.kept, kept)):
+            for i, k in enumerate(channels):
+                v[..., k] = values[..., i]
         return v
 
 
@@ -167,9 +171,9 @@ class Coupling:
         mixtures: int,
         blocks: int,
         steps: Steps,
-        device: str,
+        backend: Backend,
     ):
-        self.kind, self.changed, self.steps = kind, changed, steps
+        self.kind, self.changed, self.steps, self._backend = kind, changed, steps, backend
         self.inputs = Inputs(channels, [k for k in range(len(channels)) if k not in changed], steps)
         of = [channels[k] for k in changed]
         if not self.inputs.channels or not changed or len({each.pixel for each in of}) != 1:
@@ -178,7 +182,7 @@ class Coupling:
         self.reach = max(each.bound for each in of).bit_length()
         self.colours = [each.colour if each.pixel else -1 for each in of]
         self.network = Trunk(
-            tensors, name, 9 * len(self.inputs.channels), len(changed) * outputs(kind, mixtures), blocks, device
+            tensors, name, 9 * len(self.inputs.channels), len(changed) * outputs(kind, mixtures), blocks, backend
         )
         self.after = list(channels)
         for k in changed:  # an affine function gives at most 28 units, a popped value is 13 deviations further at most
@@ -186,17 +190,21 @@ class Coupling:
         if 28 * 14 << steps.latent_bits > LARGEST:
             raise ModelError(f"{name}: values could become larger than 2^26")
 
-    def function(self, v: Tensor) -> Elementwise:
+    def function(self, v: Array) -> Elementwise:
         """The functions of the changed channels, by the values of the others: what the changed ones are has no
         effect.
         """
         u, references = self.inputs(v)
         y = self.network.outputs(u)
         y = y.reshape(-1, y.shape[3] // len(self.changed))
-        zero = torch.zeros_like(v[..., 0])
-        base = torch.stack([32 * references[q] if q >= 0 else zero for q in self.colours], dim=3).flatten()
-        s = self.steps
-        return Elementwise(self.kind, y, base, self.bits, self.reach, s.latent_bits, s.noise_bits)
+        of, s = arrays.of(v), self.steps
+        base = of.zeros((*v.shape[:3], len(self.changed)), "int32")
+        for i, colour in enumerate(self.colours):
+            if colour >= 0:
+                base[..., i] = 32 * references[colour]
+        return self._backend.elementwise(
+            self.kind, y, base.reshape(-1), self.bits, self.reach, s.latent_bits, s.noise_bits
+        )
 
 
 class Inputs:
@@ -217,31 +225,31 @@ class Inputs:
             for q in range(colours)
         ]
 
-    def __call__(self, v: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def __call__(self, v: Array) -> tuple[Array, list[Array]]:
         """v : int32 (N, h, w, C). Returns the network's input, int8 (N, h, w, aligned(9 channels)), and the reference
         of every colour in levels, int32 (N, h, w).
         """
         n, h, w, _ = v.shape
-        pixel = torch.tensor([each.pixel for each in self.known], device=v.device)
-        shift = torch.where(pixel, self.steps.value_bits, self.steps.latent_bits - 5).int()
-        seen = (v[..., self.channels] >> shift).short()
-        level = torch.full((n, h, w), LEVEL, dtype=torch.int16, device=v.device)
-        references = [level if k is None else seen[..., k] for k in self.references]
-        relative = torch.stack(
-            [references[each.colour] if each.pixel else torch.zeros_like(level) for each in self.known], dim=3
-        )
-        rows = torch.arange(-1, h + 1, device=v.device).clamp(0, h - 1)
-        columns = torch.arange(-1, w + 1, device=v.device).clamp(0, w - 1)
+        of, k = arrays.of(v), len(self.channels)
+        seen = of.empty((n, h, w, k), "int16")
+        for i, (channel, known) in enumerate(zip(self.channels, self.known, strict=True)):
+            seen[..., i] = v[..., channel] >> (self.steps.value_bits if known.pixel else self.steps.latent_bits - 5)
+        level = of.full((n, h, w), LEVEL, "int16")
+        references = [level if own is None else seen[..., own] for own in self.references]
+        relative = of.zeros((n, h, w, k), "int16")
+        for i, known in enumerate(self.known):
+            if known.pixel:
+                relative[..., i] = references[known.colour]
+        rows, columns = (of.clip(of.range(-1, side + 1), 0, side - 1) for side in (h, w))
         around = seen[:, rows][:, :, columns]
-        k = len(self.channels)
-        u = torch.zeros(n, h, w, aligned(9 * k), dtype=torch.int8, device=v.device)
+        u = of.zeros((n, h, w, aligned(9 * k)), "int8")
         for at in range(9):
             window = around[:, at // 3 : at // 3 + h, at % 3 : at % 3 + w]
-            u[..., k * at : k * (at + 1)] = (window - relative).clamp_(-127, 127)
+            u[..., k * at : k * (at + 1)] = of.clip(window - relative, -127, 127)
         for own in self.references:
             if own is not None:
-                u[..., 4 * k + own] = (seen[..., own] - LEVEL).clamp_(-127, 127)
-        return u, [each.int() for each in references]
+                u[..., 4 * k + own] = of.clip(seen[..., own] - LEVEL, -127, 127)
+        return u, [of.cast(each, "int32") for each in references]
 
 
 def _matrix(tensors: Tensors, name: str, c: int) -> Any:

@@ -5,11 +5,12 @@ networks.
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from .. import arrays
+from ..arrays import Array
 from ..errors import ModelError
 from .arch import check_integers, check_kind
+from .backend import Backend
 from .exact import Tensors
 from .parameters import DATA_BASE, DATA_LEVELS, Parameters, PhaseParameters, latent_logistic, phase_outputs
 from .stage import Stage
@@ -34,7 +35,8 @@ class BitSwapModel:
     arch : dict
         `arch` of FORMAT.md section 7.
     tensors : dict of str to ndarray
-    device : str
+    backend : Backend
+        What runs them.
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class BitSwapModel:
     cores = ("bit_swap", "bb_ans")
     cell, levels = 2, DATA_LEVELS
 
-    def __init__(self, arch: dict[str, Any], tensors: Tensors, device: str):
-        self.arch, self.device = arch, device
+    def __init__(self, arch: dict[str, Any], tensors: Tensors, backend: Backend):
+        self.arch, self.backend = arch, backend
         check_kind(arch, "bit_swap", (1, 2))
         check_integers(arch | {"patch_log2": arch.get("patch_log2", 8)}, LIMITS, ("stage", "core", "direct"))
         self.channels: int = arch["channels"]
@@ -69,49 +71,50 @@ class BitSwapModel:
         blocks = arch["blocks"]
         c, k, z, layers = self.channels, arch["mixtures"], arch["latent_channels"], arch["latent_layers"]
         depth = [blocks["stage"]] * arch["stages"] + [blocks["direct"]]
-        stages = [Stage(tensors, f"stage{t}", c, k, n, device) for t, n in enumerate(depth, 1)]
+        stages = [Stage(tensors, f"stage{t}", c, k, n, backend) for t, n in enumerate(depth, 1)]
         self.stages, self.direct = stages[:-1], stages[-1]
         below, core = [4 * c] + [z] * (layers - 1), blocks["core"]
-        self._q = [Trunk(tensors, f"q{layer}", n, 2 * z, core, device) for layer, n in enumerate(below, 1)]
+        self._q = [Trunk(tensors, f"q{layer}", n, 2 * z, core, backend) for layer, n in enumerate(below, 1)]
         outputs = [4 * phase_outputs(c, k)] + [2 * z] * (layers - 1)
-        self._p = [Trunk(tensors, f"p{layer}", z, n, core, device) for layer, n in enumerate(outputs)]
+        self._p = [Trunk(tensors, f"p{layer}", z, n, core, backend) for layer, n in enumerate(outputs)]
         prior = tensors.get("prior", np.empty(0))
         if prior.shape != (2, z) or prior.dtype != np.int32:
             raise ModelError(f"the model needs an int32 tensor prior of shape (2, {z})")
-        self._prior = torch.from_numpy(np.array(prior)).to(device)
+        self._prior = backend.arrays.put(np.array(prior).reshape(-1))
         self.latent_layers, self.latent_channels = layers, z
 
     def fits(self, height: int, width: int) -> bool:
         """Whether the core can code patches of this size: any."""
         return True
 
-    def posterior(self, layer: int, below: Tensor) -> Parameters:
+    def posterior(self, layer: int, below: Array) -> Parameters:
         """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of
         z_(layer-1).
         """
         return latent_logistic(self._q[layer - 1].outputs(below))
 
-    def likelihood(self, z: Tensor) -> list[PhaseParameters]:
+    def likelihood(self, z: Array) -> list[PhaseParameters]:
         """p(x | z_1): the four phases of the cells. z as a network input."""
         _, y = self._p[0](z)
-        base = torch.full((*y.shape[:3], self.channels), DATA_BASE, dtype=torch.int16, device=y.device)
+        base = self.backend.arrays.full((*y.shape[:3], self.channels), DATA_BASE, "int16")
         phases = range(0, self._p[0].n_out, self._p[0].n_out // 4)
-        return [PhaseParameters(y, first, base, self.arch["mixtures"]) for first in phases]
+        return [PhaseParameters(self.backend, y, first, base, self.arch["mixtures"]) for first in phases]
 
-    def conditional(self, layer: int, z: Tensor) -> Parameters:
+    def conditional(self, layer: int, z: Array) -> Parameters:
         """p(z_layer | z_(layer+1)), layer from 1; z as a network input."""
         return latent_logistic(self._p[layer].outputs(z))
 
     def prior(self, n: int, height: int, width: int) -> Parameters:
         """p(z_L) for n grids of cells."""
-        return latent_logistic(self._prior.flatten().expand(n, height, width, 2 * self.latent_channels))
+        return latent_logistic(arrays.of(self._prior).broadcast(self._prior, (n, height, width, len(self._prior))))
 
     @staticmethod
-    def data_input(phases: list[Tensor]) -> Tensor:
+    def data_input(phases: list[Array]) -> Array:
         """Network input of cells whose four filled phases are (N, h, w, c) each."""
-        return pad_channels((torch.cat(phases, dim=-1) - 128).clamp(-127, 127))
+        of = arrays.of(phases[0])
+        return pad_channels(of.clip(of.concatenate(phases, -1) - 128, -127, 127))
 
     @staticmethod
-    def latent_input(z: Tensor) -> Tensor:
+    def latent_input(z: Array) -> Array:
         """Network input of latents z (N, h, w, Z), values 0 .. 127."""
         return pad_channels(z - LATENT_ZERO)

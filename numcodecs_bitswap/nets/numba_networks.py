@@ -1,5 +1,5 @@
-"""Whole networks on a CPU, one compiled loop each, which holds no interpreter lock: the integers that `slabs` makes by
-many products (see `numba_tiles`).
+"""Whole networks on a CPU, of numpy arrays, one compiled loop each, which holds no interpreter lock: the integers that
+`slabs` makes by many products (see `numba_tiles`).
 
 Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
 to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.
@@ -10,11 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numba.extending import register_jitable
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ..arrays import Array
 from ..jit import compiled
 from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
 
@@ -50,13 +49,13 @@ class Weights:
         widest = max(max(len(w), len(biases)) for w, biases, _, _ in parts)
         self.room = LINE + SUMS + 2 * CELLS * widest + LINE
 
-    def fit(self, activations: Tensor) -> Tensor:
+    def fit(self, activations: Array) -> Array:
         """Activations for the first layer, in one piece. Compiled loops take addresses and cannot look after that."""
-        if activations.dtype != torch.int8 or activations.shape[-1] != self.inputs:
+        if activations.dtype != np.int8 or activations.shape[-1] != self.inputs:
             raise ValueError(
                 f"a network of {self.inputs} int8 inputs was given {activations.dtype} {activations.shape}"
             )
-        return activations.contiguous()
+        return np.ascontiguousarray(activations)
 
     def _pack(self, w: NDArray[np.int8], biases: NDArray[np.int32], shifts: NDArray[np.int32], wide: bool) -> Any:
         inputs, columns = len(w), len(biases)
@@ -82,8 +81,7 @@ class Weights:
 
 
 def _part(layer: "Layer") -> Part:
-    bias, shift = layer.arrays
-    return layer.weights.numpy(), bias, shift, layer.wide
+    return layer.weights, layer.bias, layer.shift, layer.wide
 
 
 class Network:
@@ -93,18 +91,17 @@ class Network:
         self._weights = Weights([_part(layer) for layer in layers])
         self._blocks = (len(layers) - 3) // 2
 
-    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, u: Array) -> tuple[Array, Array]:
         """See `Trunk`."""
         weights = self._weights
         u = weights.fit(u)
         n, h, w = u.shape[:3]
-        features = torch.empty(n, h, w, weights.width, dtype=torch.int8)
-        y = torch.empty(n, h, w, weights.outputs, dtype=torch.int32)
+        features, y = np.empty((n, h, w, weights.width), np.int8), np.empty((n, h, w, weights.outputs), np.int32)
         if not self._blocks:  # each cell is on its own
             n, h, w = 1, 1, n * h * w
         grids = np.empty(2 * ((h + 2) * (w + 1) + CELLS) * weights.width, np.uint8)
         room = np.empty(weights.room, np.uint8)
-        places = u.data_ptr(), n, h, w, grids.ctypes.data, room.ctypes.data, features.data_ptr(), y.data_ptr()
+        places = u.ctypes.data, n, h, w, grids.ctypes.data, room.ctypes.data, features.ctypes.data, y.ctypes.data
         _trunk(weights.addresses, *places)
         return features, y
 
@@ -115,21 +112,22 @@ class Chain:
     def __init__(self, layers: Sequence["Layer"]):
         self._weights = Weights([_part(layer) for layer in layers])
 
-    def __call__(self, rows: Tensor) -> Tensor:
+    def __call__(self, rows: Array) -> Array:
         """Rows int8 (M, inputs): int32 (M, columns)."""
-        return _chained(rows, self._weights)
+        return chained(rows, self._weights)
 
 
-def product(a: Tensor, w: Tensor) -> Tensor:
-    """See `exact.Gemm`."""
+def product(a: Array, w: Array) -> Array:
+    """One product, (M, K) int8 by (K, N) int8 to (M, N) int32: for tests."""
     nothing = np.zeros(w.shape[1], np.int32)
-    return _chained(a, Weights([(w.contiguous().numpy(), nothing, nothing, False)]))
+    return chained(a, Weights([(np.ascontiguousarray(w), nothing, nothing, False)]))
 
 
-def _chained(rows: Tensor, weights: Weights) -> Tensor:
-    rows, y = weights.fit(rows), torch.empty(len(rows), weights.outputs, dtype=torch.int32)
+def chained(rows: Array, weights: Weights) -> Array:
+    """See `Chain`."""
+    rows, y = weights.fit(rows), np.empty((len(rows), weights.outputs), np.int32)
     room = np.empty(weights.room, np.uint8)
-    _chain(weights.addresses, rows.data_ptr(), len(rows), room.ctypes.data, y.data_ptr())
+    _chain(weights.addresses, rows.ctypes.data, len(rows), room.ctypes.data, y.ctypes.data)
     return y
 
 

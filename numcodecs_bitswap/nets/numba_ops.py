@@ -1,141 +1,55 @@
-"""The functions of `torch_ops` on a CPU, each one compiled loop: one pass over memory where torch makes several.
-
-The same integers. Beside an int8 matrix product these passes are most of a network's time. Compiled code holds no
-interpreter lock and is kept on disk.
+"""What runs between networks on a CPU, each one compiled loop: the functions of `torch_ops`, of numpy arrays. The same
+integers.
 """
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from numba.extending import register_jitable
-from torch import Tensor
 
+from ..arrays import Array
 from ..jit import compiled, inlined
-from .torch_ops import MEAN_LIMIT, SYMBOL, WIDE, aligned
-
-if TYPE_CHECKING:
-    from .exact import Layer
+from .units import MEAN_LIMIT, SYMBOL, aligned
 
 
-def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
-    """See `torch_ops.settle`."""
-    out = torch.empty(len(sums), len(layer.bias), dtype=torch.int32) if out is None else out
-    _settle(sums.numpy(), layer.wide, *layer.arrays, add, out.numpy())
-    return out
-
-
-def rectify(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
-    """See `torch_ops.rectify`."""
-    out = torch.empty(len(sums), len(layer.bias), dtype=torch.int8) if out is None else out
-    _rectify(sums.numpy(), layer.wide, *layer.arrays, out.numpy())
-    return out
-
-
-def residual(sums: Tensor, layer: "Layer", h: Tensor, out: Tensor) -> Tensor:
-    """See `torch_ops.residual`."""
-    _residual(sums.numpy(), layer.wide, *layer.arrays, h.numpy(), out.numpy())
-    return out
-
-
-def neighbours(h: Tensor) -> Tensor:
-    """See `torch_ops.neighbours`."""
-    n, height, width, c = h.shape
-    out = torch.empty(n * height * width, 9 * c, dtype=torch.int8)
-    _neighbours(h.contiguous().numpy(), out.numpy())
-    return out
-
-
-def inputs_a(c: Tensor) -> tuple[Tensor, Tensor]:
+def inputs_a(c: Array) -> tuple[Array, Array]:
     """See `torch_ops.inputs_a`."""
-    u = torch.empty(*c.shape[:3], aligned(17 * c.shape[3]), dtype=torch.int8)
-    base = torch.empty_like(c, memory_format=torch.contiguous_format)
-    _inputs_a(c.numpy(), u.numpy(), base.numpy())
+    u, base = np.empty((*c.shape[:3], aligned(17 * c.shape[3])), np.int8), np.empty(c.shape, np.int16)
+    _inputs_a(c, u, base)
     return u, base
 
 
-def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def inputs_b(c: Array, d: Array) -> tuple[Array, Array, Array]:
     """See `torch_ops.inputs_b`."""
-    u = torch.empty(*c.shape[:3], aligned(33 * c.shape[3]), dtype=torch.int8)
-    base01, base10 = (torch.empty_like(c, memory_format=torch.contiguous_format) for _ in range(2))
-    _inputs_b(c.numpy(), d.numpy(), u.numpy(), base01.numpy(), base10.numpy())
+    u = np.empty((*c.shape[:3], aligned(33 * c.shape[3])), np.int8)
+    base01, base10 = np.empty(c.shape, np.int16), np.empty(c.shape, np.int16)
+    _inputs_b(c, d, u, base01, base10)
     return u, base01, base10
 
 
-def with_deviations(features: Tensor, pixels: Tensor, base: Tensor, earlier: int) -> Tensor:
+def with_deviations(features: Array, pixels: Array, base: Array, earlier: int) -> Array:
     """See `torch_ops.with_deviations`."""
-    rows = torch.empty(*features.shape[:3], features.shape[3] + aligned(earlier), dtype=torch.int8)
-    _with_deviations(features.numpy(), pixels.numpy(), base.numpy(), earlier, rows.numpy())
-    return rows.flatten(0, 2)
+    width = features.shape[3] + aligned(earlier)
+    rows = np.empty((*features.shape[:3], width), np.int8)
+    _with_deviations(features, pixels, base, earlier, rows)
+    return rows.reshape(-1, width)
 
 
 def mixtures(
-    y: Tensor, first: int, added: Tensor | None, base: Tensor, pixels: Tensor, ch: int, k: int
-) -> tuple[Tensor, Tensor, Tensor]:
+    y: Array, first: int, added: Array | None, base: Array, pixels: Array, ch: int, k: int
+) -> tuple[Array, Array, Array]:
     """See `torch_ops.mixtures`."""
-    logits, means, scales = (torch.empty(*pixels.shape[:3], k, dtype=torch.int32) for _ in range(3))
-    more = torch.empty(1, 1, 1, 1, dtype=torch.int32) if added is None else added
-    inputs = (y.numpy(), first, added is not None, more.numpy(), base.numpy(), pixels.numpy(), ch)
-    _mixtures(k)(*inputs, logits.numpy(), means.numpy(), scales.numpy())
+    logits, means, scales = np.empty((3, *pixels.shape[:3], k), np.int32)
+    more = np.empty((1, 1, 1, 1), np.int32) if added is None else added
+    _mixtures(k)(y, first, added is not None, more, base, pixels, ch, logits, means, scales)
     return logits, means, scales
 
 
 def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
     """Compile for one signature, so that arrays of other layouts do not make another version."""
     return partial(compiled, signature=signature)
-
-
-_LAYER = "int32[:,::1], b1, int32[::1], int32[::1]"
-
-
-@register_jitable(forceinline=True)
-def _settled(sums: Any, wide: Any, bias: Any, shift: Any, i: int, o: int) -> Any:
-    """Output `o` of row `i`."""
-    total = WIDE * sums[i, o] + sums[i, len(bias) + o] if wide else sums[i, o]
-    return (total + bias[o]) >> shift[o]
-
-
-@_compile(f"void({_LAYER}, b1, int32[:,::1])")
-def _settle(sums, wide, bias, shift, add, out):  # type: ignore[no-untyped-def]
-    for i in range(len(sums)):
-        for o in range(len(bias)):
-            value = _settled(sums, wide, bias, shift, i, o)
-            out[i, o] = out[i, o] + value if add else value
-
-
-@_compile(f"void({_LAYER}, int8[:,::1])")
-def _rectify(sums, wide, bias, shift, out):  # type: ignore[no-untyped-def]
-    for i in range(len(sums)):
-        for o in range(len(bias)):
-            out[i, o] = min(max(_settled(sums, wide, bias, shift, i, o), 0), 127)
-
-
-@_compile(f"void({_LAYER}, int8[:,::1], int8[:,::1])")
-def _residual(sums, wide, bias, shift, h, out):  # type: ignore[no-untyped-def]
-    for i in range(len(sums)):
-        for o in range(len(bias)):
-            out[i, o] = min(max(h[i, o] + _settled(sums, wide, bias, shift, i, o), -127), 127)
-
-
-@_compile("void(int8[:,:,:,::1], int8[:,::1])")
-def _neighbours(h, out):  # type: ignore[no-untyped-def]
-    n, height, width, c = h.shape
-    i = 0
-    for k in range(n):
-        for y in range(height):
-            for x in range(width):
-                for row in range(3):
-                    for column in range(3):
-                        yy, xx, at = y + row - 1, x + column - 1, (3 * row + column) * c
-                        if 0 <= yy < height and 0 <= xx < width:
-                            for ch in range(c):
-                                out[i, at + ch] = h[k, yy, xx, ch]
-                        else:
-                            for ch in range(c):
-                                out[i, at + ch] = 0
-                i += 1
 
 
 @inlined

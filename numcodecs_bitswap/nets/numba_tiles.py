@@ -1,8 +1,9 @@
 """Int8 products of CELLS cells at a time in a CPU's registers, and what follows them, as parts of compiled loops.
 
-A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), which takes
-activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to a sum is taken off in
-the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result fits, it comes out exact.
+A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), three on those
+with AVX2, which take activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to
+a sum is taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result
+fits, it comes out exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
 
 The weights of a layer lie tile by tile: a tile has up to MOST_VECTORS vectors of LANES outputs, or in a wide layer one
 vector each of high and low limbs, and for every 4 inputs the 4 weights of each output.
@@ -19,16 +20,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import FEATURES
-from .torch_ops import WIDE
+from .units import WIDE
 
 OFFSET = 128
 """Of activations."""
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
-"""The instruction for which numba compiles. Without it the same is several, and slow."""
+"""The instruction for which numba compiles. Without it the same is several."""
+AVX2 = "+avx2" in FEATURES
 LANES, CELLS, MOST_VECTORS = (16, 8, 3) if VNNI == "avx512vnni" else (8, 4, 3)
 """As many sums as the registers hold."""
 
-_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _SUMS = ir.VectorType(_I32, LANES)
 _ZEROS = _I64(int.from_bytes(bytes([OFFSET] * 8), "little", signed=True))
 """8 activations."""
@@ -54,13 +56,27 @@ def _store(builder: Any, value: Any, address: Any, offset: int) -> None:
     builder.store(value, _at(builder, address, offset, value.type)).align = 1
 
 
+def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [each.type for each in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, arguments)
+
+
 def _dot(builder: Any, sums: Any, activations: Any, weights: Any) -> Any:
     """Sums plus, in each lane, the products of 4 uint8 by 4 int8."""
     if VNNI:
-        name = f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"  # avxvnni has no name of its own
-        kind = ir.FunctionType(_SUMS, [_SUMS] * 3)
-        function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
-        return builder.call(function, [sums, activations, weights])
+        # avxvnni has no name of its own.
+        return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", _SUMS, sums, activations, weights)
+    if AVX2:
+        octets, pairs = ir.VectorType(_I8, 4 * LANES), ir.VectorType(_I16, 2 * LANES)
+        both = _call(
+            builder,
+            "llvm.x86.avx2.pmadd.ub.sw",
+            pairs,
+            *(builder.bitcast(each, octets) for each in (activations, weights)),
+        )
+        ones = ir.Constant(pairs, [1] * (2 * LANES))
+        return builder.add(sums, _call(builder, "llvm.x86.avx2.pmadd.wd", _SUMS, both, ones))
     for k in range(4):
         shift, up = (_vector([by] * LANES) for by in (8 * k, 24 - 8 * k))
         a = builder.and_(builder.lshr(activations, shift), _vector([255] * LANES))

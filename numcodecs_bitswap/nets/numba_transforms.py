@@ -1,22 +1,16 @@
-"""The functions of `transforms` on a CPU, compiled: the same integers.
+"""The functions of `transforms` on a CPU, of numpy arrays, compiled: the same integers.
 
 Loops run over CHUNK values at a time, without branches, so that they become vector instructions. For these the tables
 are constants of the compiled code: what no loop can change may be read in any order.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import torch
-from torch import Tensor
 
+from ..arrays import Array
 from ..jit import compiled, inlined
 from ..symbols.tables import flow_tables, tables
 from .numba_search import FAR, LIMIT, QUANTILES, interpolated, log2, packed, search
-from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT
-
-if TYPE_CHECKING:
-    from .transforms import Elementwise
+from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT, Elementwise
 
 WEIGHT, OCTAVES = tables().weight.astype(np.int32), flow_tables().octaves  # what is looked up by vectors has 32 bits
 TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
@@ -39,24 +33,22 @@ LOG2 = tuple(
 ONE, HALF, STEEPEST = np.float32(1), np.float32(0.5), np.float32(30)
 
 
-def forward(function: "Elementwise", x: Tensor) -> tuple[Tensor, Tensor]:
-    """See `Elementwise.forward`."""
-    y, deviations = torch.empty_like(x), torch.empty_like(x)
-    arguments = (x.contiguous().numpy(), function.noise_bits, y.numpy(), deviations.numpy())
-    _forward(*_arguments(function), *arguments)
-    return y, deviations
+class CompiledElementwise(Elementwise):
+    """See `Elementwise`."""
 
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y, deviations = np.empty((2, len(x)), np.int32)
+        _forward(*self._arguments(), np.ascontiguousarray(x), self.noise_bits, y, deviations)
+        return y, deviations
 
-def inverse(function: "Elementwise", y: Tensor, near: Tensor | None) -> Tensor:
-    """See `Elementwise.inverse`."""
-    x = torch.zeros_like(y) if near is None else near.clone()
-    _inverse(*_arguments(function), y.contiguous().numpy(), function.reach, near is not None, x.numpy())
-    return x
+    def inverse(self, y: Array, near: Array | None = None) -> Array:
+        x = np.zeros(len(y), np.int32) if near is None else near.copy()
+        _inverse(*self._arguments(), np.ascontiguousarray(y), self.reach, near is not None, x)
+        return x
 
-
-def _arguments(function: "Elementwise") -> tuple[object, ...]:
-    k = function.y.shape[1] // 3 if function.kind == "mixture" else 0
-    return (function.y.contiguous().numpy(), k, function.base.contiguous().numpy(), function.bits, function.latent_bits)
+    def _arguments(self) -> tuple[object, ...]:
+        k = self.y.shape[1] // 3 if self.kind == "mixture" else 0
+        return (np.ascontiguousarray(self.y), k, np.ascontiguousarray(self.base), self.bits, self.latent_bits)
 
 
 @inlined

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
-
-from .elementwise import operations
-from .torch_ops import MEAN_LIMIT
+from .. import arrays
+from ..arrays import Array
+from .backend import Backend
+from .units import MEAN_LIMIT
 
 LATENT_MEAN_LIMIT = 4096
 LATENT_CENTRE = 2048
+BUCKET_MEAN_LIMIT = 256
 DATA_LEVELS, LATENT_LEVELS = 256, 128
 DATA_BASE = 4096
 """Base of the means of pixels that have no neighbours to go by: level 128."""
@@ -23,14 +24,14 @@ class Parameters:
     ----------
     family : str
         "mixture" (logits, means, scales), "logistic" (means, scales), "buckets" (means, scales), "uniform" (any
-        tensor), "bernoulli" (logits), "beta_binomial" (alpha, beta) or "categorical" (logits): FORMAT.md section 3.
+        array), "bernoulli" (logits), "beta_binomial" (alpha, beta) or "categorical" (logits): FORMAT.md section 3.
     alphabet : int
-    tensors : tuple of int32 tensors, shape (N, h, w, K) or, of latents, (N, h, w, Z, K)
+    tensors : tuple of int32 arrays, shape (N, h, w, K) or, of latents, (N, h, w, Z, K)
     """
 
     family: str
     alphabet: int
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[Array, ...]
 
 
 def phase_outputs(channels: int, mixtures: int) -> int:
@@ -41,7 +42,7 @@ def phase_outputs(channels: int, mixtures: int) -> int:
 class Correction(Protocol):
     """A channel network: (features, pixels, base) -> what is added to a channel's outputs."""
 
-    def __call__(self, features: Tensor, pixels: Tensor, base: Tensor, /) -> Tensor: ...
+    def __call__(self, features: Array, pixels: Array, base: Array, /) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -52,38 +53,48 @@ class PhaseParameters:
 
     Attributes
     ----------
-    y : int32 tensor, shape (N, h, w, outputs)
+    y : int32 array, shape (N, h, w, outputs)
         The phase's own are those from `first` on.
-    base : int16 tensor, shape (N, h, w, c)
+    base : int16 array, shape (N, h, w, c)
     corrections : tuple of Correction
         The channel networks of channels 1 .. c-1, on `features` int8 (N, h, w, width); the core has none.
     """
 
-    y: Tensor
+    backend: Backend
+    y: Array
     first: int
-    base: Tensor
+    base: Array
     mixtures: int
-    features: Tensor | None = None
+    features: Array | None = None
     corrections: tuple[Correction, ...] = ()
 
-    def channel(self, ch: int, pixels: Tensor) -> Parameters:
+    def channel(self, ch: int, pixels: Array) -> Parameters:
         """The mixtures of channel `ch` of the pixels that exist (N, h', w', c), known in the channels before `ch`."""
-        ops = operations(self.y.device.type)
         added = None
         if ch and self.corrections and self.features is not None:
             added = self.corrections[ch - 1](self.features, pixels, self.base)
-        tensors = ops.mixtures(self.y, self.first, added, self.base, pixels, ch, self.mixtures)
+        tensors = self.backend.mixtures(self.y, self.first, added, self.base, pixels, ch, self.mixtures)
         return Parameters("mixture", DATA_LEVELS, tensors)
 
 
-def mixture(logits: Tensor, offsets: Tensor, scales: Tensor, base: Tensor | int) -> Parameters:
+def mixture(logits: Array, offsets: Array, scales: Array, base: Array | int) -> Parameters:
     """Mixtures of pixels; means are `base` plus the offsets."""
-    means = offsets.clamp(-MEAN_LIMIT, MEAN_LIMIT).add_(base)
-    return Parameters("mixture", DATA_LEVELS, (logits.clamp(-127, 127), means, scales.clamp(0, 127)))
+    clip = arrays.of(offsets).clip
+    means = clip(offsets, -MEAN_LIMIT, MEAN_LIMIT) + base
+    return Parameters("mixture", DATA_LEVELS, (clip(logits, -127, 127), means, clip(scales, 0, 127)))
 
 
-def latent_logistic(y: Tensor) -> Parameters:
+def latent_logistic(y: Array) -> Parameters:
     """Latent parameters of y (N, h, w, 2 Z), on a last axis of length one."""
-    means, scales = y.unsqueeze(-1).chunk(2, dim=-2)
-    means = means.clamp(-LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT).add_(LATENT_CENTRE)
-    return Parameters("logistic", LATENT_LEVELS, (means, scales.clamp(0, 127)))
+    clip, z = arrays.of(y).clip, y.shape[-1] // 2
+    means, scales = y[..., :z, None], y[..., z:, None]
+    means = clip(means, -LATENT_MEAN_LIMIT, LATENT_MEAN_LIMIT) + LATENT_CENTRE
+    return Parameters("logistic", LATENT_LEVELS, (means, clip(scales, 0, 127)))
+
+
+def latent_buckets(y: Array, buckets: int) -> Parameters:
+    """Parameters in buckets of equal prior mass, of y (N, h, w, 2 Z)."""
+    clip, z = arrays.of(y).clip, y.shape[-1] // 2
+    means, scales = y[..., :z, None], y[..., z:, None]
+    means = clip(means, -BUCKET_MEAN_LIMIT, BUCKET_MEAN_LIMIT) * 64
+    return Parameters("buckets", buckets, (means, clip(scales, 0, 127)))

@@ -1,5 +1,5 @@
-"""Layers on grids as exact matrix products (`exact`) with compiled loops or torch between them (`elementwise`): on any
-device, and the reference of `triton_ops`. Grids are channels last: int8 (N, h, w, C), outputs int32.
+"""Layers on grids as exact matrix products (`torch_layer`) with `torch_ops` between them: on any device, and the
+reference of `triton_ops`. Grids are channels last: int8 (N, h, w, C), outputs int32.
 
 On a CPU some cells at a time, so that what a layer makes of them stays in the caches.
 """
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .elementwise import operations
+from . import torch_ops as ops
 
 if TYPE_CHECKING:
-    from .exact import Layer
+    from .torch_layer import TorchLayer as Layer
 
 SLAB = 1 << 12
 """Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
@@ -24,7 +24,7 @@ Slab = tuple[slice, slice]
 
 def dense(u: Tensor, layer: "Layer") -> Tensor:
     """A layer at every cell, clamped to [0, 127]: int8 (N, h, w, columns)."""
-    ops, h = operations(u.device.type), _empty(u, layer, torch.int8)
+    h = _empty(u, layer, torch.int8)
     for slab in slabs(u):
         ops.rectify(layer.sums(cells(u, slab)), layer, cells(h, slab))
     return h
@@ -32,7 +32,7 @@ def dense(u: Tensor, layer: "Layer") -> Tensor:
 
 def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
     """A residual block (FORMAT.md section 4.2): int8 like h."""
-    ops, grown = operations(h.device.type), torch.empty_like(h)
+    grown = torch.empty_like(h)
     for slab in slabs(h):
         v = ops.rectify(conv.sums(neighbours(h, slab)), conv)
         ops.residual(out.sums(v), out, cells(h, slab), cells(grown, slab))
@@ -41,7 +41,7 @@ def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
 
 def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
     """The sum of two layers, one of h and one of u: int32 (N, h, w, columns)."""
-    ops, y = operations(u.device.type), _empty(u, skip, torch.int32)
+    y = _empty(u, skip, torch.int32)
     for slab in slabs(u):
         ops.settle(head.sums(cells(h, slab)), head, cells(y, slab))
         ops.settle(skip.sums(cells(u, slab)), skip, cells(y, slab), add=True)
@@ -50,17 +50,15 @@ def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
 
 def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
     """A layer, clamped to [0, 127], and another one of rows (M, C): int32 (M, columns)."""
-    ops = operations(rows.device.type)
     v = ops.rectify(first.sums(rows), first)
-    y: Tensor = ops.settle(out.sums(v), out)
-    return y
+    return ops.settle(out.sums(v), out)
 
 
 def correction(features: Tensor, pixels: Tensor, base: Tensor, earlier: int, layers: Sequence["Layer"]) -> Tensor:
     """A channel network of two layers (FORMAT.md section 4.4): int32 (N, h, w, columns). Arguments: see
     `torch_ops.with_deviations`.
     """
-    rows = operations(features.device.type).with_deviations(features, pixels, base, earlier)
+    rows = ops.with_deviations(features, pixels, base, earlier)
     return corrected(rows, *layers).view(*features.shape[:3], -1)
 
 
@@ -83,12 +81,11 @@ def cells(grid: Tensor, slab: Slab) -> Tensor:
 
 def neighbours(grid: Tensor, slab: Slab) -> Tensor:
     """The 3 x 3 neighbourhoods of a slab's cells, (cells, 9 C)."""
-    ops, (images, lines) = operations(grid.device.type), slab
+    images, lines = slab
     if lines == slice(None):
-        every: Tensor = ops.neighbours(grid[images])
-        return every
+        return ops.neighbours(grid[images])
     above = max(lines.start - 1, 0)  # with the lines around it, which are then left out
-    rows: Tensor = ops.neighbours(grid[images, above : lines.stop + 1])
+    rows = ops.neighbours(grid[images, above : lines.stop + 1])
     width = grid.shape[2]
     return rows[(lines.start - above) * width :][: (lines.stop - lines.start) * width]
 

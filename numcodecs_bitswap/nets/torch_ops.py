@@ -1,4 +1,5 @@
-"""What networks do between matrix products, in torch: on any device, and the reference of `numba_ops`.
+"""What networks do between matrix products, in torch: on any device, and the reference of `numba_ops`
+and `triton_ops`.
 
 Sums are int32 (M, columns); of a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
 (N, h, w, c), activations int8, all channels last.
@@ -9,21 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .units import MEAN_LIMIT, SYMBOL, WIDE, aligned
+
 if TYPE_CHECKING:
-    from .exact import Layer
-
-WIDE = 64
-"""A wide layer's weight is WIDE * high + low, two int8 weights."""
-ALIGN = 8
-"""Rows are padded to multiples of this: tensor-core kernels want it."""
-SYMBOL = 32
-"""Units of a mean per level."""
-MEAN_LIMIT = 8160
-
-
-def aligned(n: int) -> int:
-    """n rounded up to a multiple of ALIGN."""
-    return -(-n // ALIGN) * ALIGN
+    from .torch_layer import TorchLayer as Layer
 
 
 def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:

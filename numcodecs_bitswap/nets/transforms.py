@@ -3,17 +3,18 @@
 A value x in steps of 2^-bits units becomes fine(x) in steps of 2^-24: a logistic mixture's distribution function at x,
 then the quantile of the standard normal distribution (`mixture`), or a multiple of x less a mean (`affine`). Everything
 is a table with linear interpolation, a sum of such, or a shift, so fine never falls; its inverse is found by search.
+Vectorised; `numba_transforms` has compiled loops.
 """
 
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.util import find_spec
-from typing import Any
+from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from .. import arrays
+from ..arrays import Array
 from ..symbols.tables import flow_tables, tables
 
 FINE = 24
@@ -38,9 +39,9 @@ class Elementwise:
     ----------
     kind : str
         "mixture" or "affine".
-    y : int32 tensor, shape (M, outputs)
+    y : int32 array, shape (M, outputs)
         Network outputs of M values: K logits, K means, K scales; or a mean and a scale.
-    base : int32 tensor, shape (M,)
+    base : int32 array, shape (M,)
         What means are relative to, in 1/32 unit.
     bits : int
         Values are in steps of 2^-bits units, 5 .. 17.
@@ -53,104 +54,93 @@ class Elementwise:
     """
 
     kind: str
-    y: Tensor
-    base: Tensor
+    y: Array
+    base: Array
     bits: int
     reach: int
     latent_bits: int
     noise_bits: int
 
-    def part(self, at: slice) -> "Elementwise":
+    def part(self, at: slice) -> Self:
         """Some of the functions."""
         return replace(self, y=self.y[at], base=self.base[at])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Array) -> tuple[Array, Array]:
         """Results of values (M,), and the standard deviations that the noise of the values has there, in 1/256 step:
         int32 (M,) each.
         """
-        if self._compiled:
-            results: tuple[Tensor, Tensor] = _numba().forward(self, x)
-            return results
+        of = arrays.of(x)
         parameters, noise = self._parameters(), 1 << self.noise_bits
         y = self._fine(parameters, x) >> (FINE - self.latent_bits)
         rise = self._fine(parameters, x + noise) - self._fine(parameters, x - noise)
         deviations = rise >> (FINE + 1 - UNIT - self.latent_bits)
-        return y.int(), deviations.clamp(1 << UNIT, 1 << 27).int()
+        return of.cast(y, "int32"), of.cast(of.clip(deviations, 1 << UNIT, 1 << 27), "int32")
 
-    def inverse(self, y: Tensor, near: Tensor | None = None) -> Tensor:
+    def inverse(self, y: Array, near: Array | None = None) -> Array:
         """The smallest values (M,), int32, whose results are the middle of the step y or above, or 2^reach. They are
         found sooner if values `near` them are known, which have no effect otherwise.
         """
-        if self._compiled:
-            values: Tensor = _numba().inverse(self, y, near)
-            return values
-        parameters = self._parameters()
-        target = (2 * y.long() + 1) << (FINE - self.latent_bits - 1)
-        low = torch.full_like(target, -(1 << self.reach) - 1)
-        high = torch.full_like(target, 1 << self.reach)
+        of, parameters = arrays.of(y), self._parameters()
+        target = (2 * of.cast(y, "int64") + 1) << (FINE - self.latent_bits - 1)
+        low = of.full(target.shape, -(1 << self.reach) - 1, "int64")
+        high = of.full(target.shape, 1 << self.reach, "int64")
         for _ in range(self.reach + 2):
             middle = (low + high) >> 1
             above = self._fine(parameters, middle) >= target
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return high.int()
+            low, high = of.where(above, low, middle), of.where(above, middle, high)
+        return of.cast(high, "int32")
 
-    @property
-    def _compiled(self) -> bool:
-        return not self.y.is_cuda and find_spec("numba") is not None
-
-    def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _parameters(self) -> tuple[Array, Array, Array]:
         """Weights, means in steps and octaves per unit, int64 (M, K); affine functions have K = 1 and no weights."""
-        weight, octaves = (table for table in constants(self.y.device)[:2])
-        y = self.y.long()
-        logits, means, scales = y.chunk(3, 1) if self.kind == "mixture" else (y[:, :0], *y.chunk(2, 1))
-        if self.kind == "mixture":
-            logits = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-            logits = weight[(logits.amax(1, keepdim=True) - logits).clamp(max=127)]
-        means = (means.clamp(-MEAN_LIMIT, MEAN_LIMIT) + self.base[:, None]) << (self.bits - 5)
-        return logits, means, octaves[scales.clamp(0, 127)]
+        of = arrays.of(self.y)
+        weight, octaves = (of.constant(table) for table in constants()[:2])
+        y = of.cast(self.y, "int64")
+        k = y.shape[1] // 3 if self.kind == "mixture" else 0
+        components = max(k, 1)
+        logits, means, scales = y[:, :k], y[:, k : k + components], y[:, k + components :]
+        if k:
+            logits = of.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+            logits = of.take(weight, of.clip(of.largest(logits) - logits, None, 127))
+        means = (of.clip(means, -MEAN_LIMIT, MEAN_LIMIT) + self.base[:, None]) << (self.bits - 5)
+        return logits, means, of.take(octaves, of.clip(scales, 0, 127))
 
-    def _fine(self, parameters: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+    def _fine(self, parameters: tuple[Array, Array, Array], x: Array) -> Array:
         weights, means, octaves = parameters
-        _, _, tail, log, quantile = constants(x.device)
+        of = arrays.of(x)
+        _, _, tail, log, quantile = (of.constant(table) for table in constants())
         limit = (OCTAVES << 20) - 1
-        t = ((x.long()[:, None] - means) * octaves >> (self.bits + 2)).clamp(-limit, limit)
+        t = of.clip((of.cast(x, "int64")[:, None] - means) * octaves >> (self.bits + 2), -limit, limit)
         if self.kind == "affine":
             return t[:, 0] << 4
-        below = _interpolated(tail, t.abs(), 14)
-        below = torch.where(t < 0, below, (1 << 44) - below)
+        below = _interpolated(tail, abs(t), 14)
+        below = of.where(t < 0, below, (1 << 44) - below)
         mass = (weights * below).sum(1)
         logit = _log(log, mass) - _log(log, (weights.sum(1) << 44) - mass)
-        size = _interpolated(quantile, logit.abs().clamp(max=(OCTAVES << 24) - 1), 18)
-        return torch.where(logit < 0, -size, size)
+        size = _interpolated(quantile, of.clip(abs(logit), None, (OCTAVES << 24) - 1), 18)
+        return of.where(logit < 0, -size, size)
 
 
 @cache
-def constants(device: torch.device) -> tuple[Tensor, ...]:
-    """WEIGHT, OCTAVES, TAIL, LOG and QUANTILE (FORMAT.md section 3.1), int64."""
+def constants() -> tuple[NDArray[np.int64], ...]:
+    """WEIGHT, OCTAVES, TAIL, LOG and QUANTILE (FORMAT.md section 3.1)."""
     flow = flow_tables()
-    arrays = (tables().weight, flow.octaves, flow.tail, flow.log, flow.quantile)
-    return tuple(torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays)
+    every = (tables().weight, flow.octaves, flow.tail, flow.log, flow.quantile)
+    return tuple(table.astype(np.int64) for table in every)
 
 
-def _interpolated(table: Tensor, at: Tensor, bits: int) -> Tensor:
-    place, part = at >> bits, at & ((1 << bits) - 1)
-    start = table.take(place)
-    return start + ((table.take(place + 1) - start) * part >> bits)
+def _interpolated(table: Array, at: Array, bits: int) -> Array:
+    take, place, part = arrays.of(at).take, at >> bits, at & ((1 << bits) - 1)
+    start = take(table, place)
+    return start + ((take(table, place + 1) - start) * part >> bits)
 
 
-def _log(table: Tensor, v: Tensor) -> Tensor:
+def _log(table: Array, v: Array) -> Array:
     """log2(v) in steps of 2^-24, v >= 1: the place of the highest bit, and a table of what is below it."""
-    top, exponent = v, torch.zeros_like(v)
+    of = arrays.of(v)
+    top, exponent = v, of.zeros(v.shape, "int64")
     for size in (32, 16, 8, 4, 2, 1):
         high = top >> size > 0
-        top = torch.where(high, top >> size, top)
-        exponent = torch.where(high, exponent + size, exponent)
-    mantissa = torch.where(exponent >= 30, v >> (exponent - 30).clamp(min=0), v << (30 - exponent).clamp(min=0))
+        top = of.where(high, top >> size, top)
+        exponent = of.where(high, exponent + size, exponent)
+    mantissa = of.where(exponent >= 30, v >> of.clip(exponent - 30, 0, None), v << of.clip(30 - exponent, 0, None))
     return (exponent << 24) + _interpolated(table, mantissa & ((1 << 30) - 1), 20)
-
-
-@cache
-def _numba() -> Any:
-    from . import numba_transforms
-
-    return numba_transforms

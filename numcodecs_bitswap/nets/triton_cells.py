@@ -5,14 +5,14 @@ meaning of every argument. Steps are strides; a program does CELLS cells with SI
 import triton
 import triton.language as tl
 
-from . import torch_ops
+from . import units
 
 _NUMBERS = [
     *(f"{grid}_{axis}" for grid in "cdp" for axis in "nyxc"),
     *("cells", "height", "width", "known_height", "known_width", "first", "y_row", "added_row"),
 ]
 """Not compiled in: they differ from grid to grid."""
-SYMBOL, MEAN_LIMIT = tl.constexpr(torch_ops.SYMBOL), tl.constexpr(torch_ops.MEAN_LIMIT)
+SYMBOL, MEAN_LIMIT = tl.constexpr(units.SYMBOL), tl.constexpr(units.MEAN_LIMIT)
 
 
 @triton.jit

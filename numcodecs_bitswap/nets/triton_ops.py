@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from . import slabs, torch_ops
-from .torch_ops import neighbours, rectify, residual, settle, with_deviations  # noqa: F401  # what slabs needs
 from .triton_cells import inputs_kernel, mixtures_kernel
 from .triton_layers import block_kernel, correction_kernel, dense_kernel, outputs_kernel
+from .units import aligned
 
 if TYPE_CHECKING:
-    from .exact import Layer
+    from .torch_layer import TorchLayer as Layer
 
 CELLS = 64
 """Of a program: the rows of its products."""
@@ -149,7 +149,7 @@ def inputs_b(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _inputs(c: Tensor, d: Tensor, both: bool) -> tuple[Tensor, Tensor, Tensor]:
     channels, cells = c.shape[3], c[..., 0].numel()
-    row = torch_ops.aligned((33 if both else 17) * channels)
+    row = aligned((33 if both else 17) * channels)
     u = torch.empty(*c.shape[:3], row, dtype=torch.int8, device=c.device)
     base, other = (torch.empty(c.shape, dtype=torch.int16, device=c.device) for _ in range(2))
     arguments = (c, *c.stride(), d, *d.stride(), u, base, other, cells, *c.shape[1:3])

@@ -2,14 +2,12 @@
 (N, h, w, P), padded to a multiple of 8.
 """
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
+from .. import arrays
+from ..arrays import Array
 from ..errors import ModelError
-from .elementwise import layers, networks, operations
+from .backend import Backend
 from .exact import Layer, Tensors
-from .torch_ops import aligned
+from .units import aligned
 
 
 class Trunk:
@@ -31,41 +29,29 @@ class Trunk:
         The tensors do not describe such a network.
     """
 
-    def __init__(self, tensors: Tensors, name: str, n_in: int, n_out: int, blocks: int, device: str):
-        self.first = Layer(tensors, f"{name}.in", (n_in,), device)
+    def __init__(self, tensors: Tensors, name: str, n_in: int, n_out: int, blocks: int, backend: Backend):
+        self.first = Layer(tensors, f"{name}.in", (n_in,))
         width = self.first.n_out
         self.blocks = []
         for k in range(blocks):
-            conv = Layer(tensors, f"{name}.{k}.conv", (width,) * 9, device)
-            self.blocks.append((conv, Layer(tensors, f"{name}.{k}.out", (conv.n_out,), device)))
-        self.head = Layer(tensors, f"{name}.head", (width,), device)
-        self.skip = Layer(tensors, f"{name}.skip", (n_in,), device)
+            conv = Layer(tensors, f"{name}.{k}.conv", (width,) * 9)
+            self.blocks.append((conv, Layer(tensors, f"{name}.{k}.out", (conv.n_out,))))
+        self.head = Layer(tensors, f"{name}.head", (width,))
+        self.skip = Layer(tensors, f"{name}.skip", (n_in,))
         self.n_in, self.n_out = n_in, n_out
         if any(out.n_out != width for _, out in self.blocks) or not self.head.n_out == self.skip.n_out == n_out:
             raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
-        whole = networks(device)
-        self._whole = whole and whole.Network(
+        self._run = backend.network(
             [self.first, *(layer for block in self.blocks for layer in block), self.head, self.skip]
         )
 
-    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, u: Array) -> tuple[Array, Array]:
         """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
         aligned(n_out)).
         """
-        if self._whole:
-            features, y = self._whole(u)
-            return features, y
-        return self.by_layers(u)
+        return self._run(u)
 
-    def by_layers(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, one layer after the other."""
-        ops = layers(u.device.type)
-        h = ops.dense(u, self.first)
-        for conv, out in self.blocks:
-            h = ops.block(h, conv, out)
-        return h, ops.outputs(h, self.head, u, self.skip)
-
-    def outputs(self, u: Tensor) -> Tensor:
+    def outputs(self, u: Array) -> Array:
         """y alone, without the padding: int32 (N, h, w, n_out)."""
         return self(u)[1][..., : self.n_out]
 
@@ -89,34 +75,24 @@ class ChannelNetwork:
         The tensors do not describe such a network.
     """
 
-    def __init__(self, tensors: Tensors, name: str, width: int, n_earlier: int, n_out: int, device: str):
-        self.first = Layer(tensors, f"{name}.in", (width, n_earlier), device)
-        self.out = Layer(tensors, f"{name}.out", (self.first.n_out,), device)
+    def __init__(self, tensors: Tensors, name: str, width: int, n_earlier: int, n_out: int, backend: Backend):
+        self.first = Layer(tensors, f"{name}.in", (width, n_earlier))
+        self.out = Layer(tensors, f"{name}.out", (self.first.n_out,))
         self.n_earlier = n_earlier
         if self.out.n_out != n_out:
             raise ModelError(f"network {name} does not give {n_out} outputs")
-        whole = networks(device)
-        self._whole = whole and whole.Chain([self.first, self.out])
+        self._run = backend.correction([self.first, self.out], n_earlier)
 
-    def __call__(self, features: Tensor, pixels: Tensor, base: Tensor) -> Tensor:
+    def __call__(self, features: Array, pixels: Array, base: Array) -> Array:
         """features int8 (N, h, w, width), pixels int16 (N, h', w', c), base int16 (N, h, w, c). Returns int32 (N, h, w,
         aligned(n_out)).
         """
-        if self._whole:
-            rows = operations("cpu").with_deviations(features, pixels, base, self.n_earlier)
-            return self.outputs(rows).view(*features.shape[:3], -1)
-        y: Tensor = layers(features.device.type).correction(
-            features, pixels, base, self.n_earlier, (self.first, self.out)
-        )
-        return y
-
-    def outputs(self, rows: Tensor) -> Tensor:
-        """The correction by rows int8 (M, width + aligned(n_earlier)): int32 (M, aligned(n_out))."""
-        y: Tensor = self._whole(rows) if self._whole else layers(rows.device.type).corrected(rows, self.first, self.out)
-        return y
+        return self._run(features, pixels, base)
 
 
-def pad_channels(values: Tensor) -> Tensor:
+def pad_channels(values: Array) -> Array:
     """Values (..., c) as int8 (..., aligned(c)), padded with zeros."""
-    missing = aligned(values.shape[-1]) - values.shape[-1]
-    return F.pad(values.to(torch.int8), (0, missing))
+    count = values.shape[-1]
+    padded = arrays.of(values).zeros((*values.shape[:-1], aligned(count)), "int8")
+    padded[..., :count] = values
+    return padded

@@ -136,7 +136,7 @@ def begins(blob, net, at, o, steps):
 @part
 def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
     """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
-    steps, inner, pitch, at = net[0], width // 4, x.strides[0], 1
+    steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
     for o in range(0, width, OUTPUTS):
         w, b, f = begins(blob, net, at, o, steps)
         for i in range(0, n, LANES):

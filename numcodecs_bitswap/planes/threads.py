@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ..cores import cores
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
@@ -24,15 +26,8 @@ def _threads() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(_cores(), "numcodecs_bitswap_tiles")
+            _pool = ThreadPoolExecutor(cores(), "numcodecs_bitswap_tiles")
         return _pool
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _after_fork() -> None:

@@ -143,7 +143,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
             G[0] = (m + 1) >> 1
             for s in range(R):
                 lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
-                lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, 0)
+                lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             S[:] = F0
             for j in range(n):
@@ -197,7 +197,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         values[i] = planes[p, ya + i, u - 2 * (ya + i)]
                 if decode:
                     windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
-                    lane = 0
+                    lane = np.int64(0)
                     for i in range(lo, hi):
                         r = np.int64(heads[lane] & np.uint64(65535))
                         picked[i], begin, freq = find(

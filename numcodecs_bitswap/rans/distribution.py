@@ -1,15 +1,15 @@
-"""What a distribution hands to the backends. Imports nothing of this package.
+"""What a distribution hands to the backends. Imports `arrays` only.
 
 All forms below compute the same integer function cum with cum(0) = 0 and cum(alphabet) = 2^16, nowhere decreasing. A
-symbol with cum(s) = cum(s + 1) does not occur: it is never popped and cannot be pushed. The torch form is vectorised;
-the native form is plain Python functions of integers and arrays, for a just-in-time compiler; the Triton form has
-functions of many lanes, on the fields and constants of the native form.
+symbol with cum(s) = cum(s + 1) does not occur: it is never popped and cannot be pushed. The vectorised form works on
+arrays of numpy and of torch; the native form is plain Python functions of integers and arrays, for a just-in-time
+compiler; the Triton form has functions of many lanes, on the fields and constants of the native form.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from torch import Tensor
+from ..arrays import Array
 
 
 class Functions(NamedTuple):
@@ -43,16 +43,14 @@ class TritonFunctions(NamedTuple):
 
 
 class Native(NamedTuple):
-    """The native form of one block: functions, and contiguous int32 tensors for them, on the block's device."""
+    """The native form of one block: functions, and contiguous int32 arrays for them, on the block's device."""
 
     functions: Functions
-    fields: tuple[Tensor, Tensor, Tensor]
+    fields: tuple[Array, Array, Array]
     """Parameters, (B, n, K) each; K may be 0. Always three: compiled code handles a tuple of arrays slowly."""
-    constants: Tensor
+    constants: Array
     """What is the same for all symbols, one axis."""
-    triton: Callable[[], TritonFunctions] | None = None
-    """Makes the Triton form, or None if there is none. Called by who has Triton: nothing else needs it."""
-    shifts: Tensor | None = None
+    shifts: Array | None = None
     """Of plain bits, contiguous int32 (B, n): r belongs to symbol r >> shift; a shift of 16 is none at all."""
 
 
@@ -89,17 +87,30 @@ class Distribution(Protocol):
     def components(self) -> int:
         """K: parameters of a kind that each symbol has; 0 if all symbols have the same distribution."""
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
-        """All that `cum` needs for the symbols first .. last - 1: tensors of shape (B, last - first, ...)."""
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
+        """All that `cum` needs for the symbols first .. last - 1: arrays of shape (B, last - first, ...)."""
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """cum(symbols), int64 like them, 0 <= symbols <= alphabet.
 
-        `symbols` is (B, k), the tensors of `prepared` (B, k, ...); or (B, k, j), and they are (B, k, 1, ...).
+        `symbols` is (B, k), the arrays of `prepared` (B, k, ...); or (B, k, j), and they are (B, k, 1, ...).
         """
 
     def native(self) -> Native:
-        """The native form, which leads to the Triton form too."""
+        """The native form."""
+
+
+class Values(Distribution, Protocol):
+    """The distributions of a block of values, each of which is more than one symbol."""
+
+    def loops(self) -> Loops:
+        """Compiled loops that code the block whole; of numpy arrays only."""
+
+    def push(self, message: Any, values: Array) -> None:
+        """Push values, int32 (B, n), on a `Message`, symbol by symbol."""
+
+    def pop(self, message: Any) -> Array:
+        """Pop values, int32 (B, n), symbol by symbol."""
 
 
 class Shiftable(Distribution, Protocol):
@@ -108,8 +119,8 @@ class Shiftable(Distribution, Protocol):
     scale_limit: int
     """Shifted indices are clamped to 0 .. this."""
 
-    def shifted(self, shift: int | Tensor) -> Distribution:
-        """The block with other scale indices; a tensor (B, 1) shifts each message's by its own."""
+    def shifted(self, shift: int | Array) -> Distribution:
+        """The block with other scale indices; an array (B, 1) shifts each message's by its own."""
 
     def thinned(self, every: int) -> "Shiftable":
         """The block of symbols number 0, every, 2 every, ..."""

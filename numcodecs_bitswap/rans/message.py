@@ -1,62 +1,46 @@
-"""A batch of messages, and the choice of the backend that holds them (FORMAT.md section 2).
+"""A batch of messages (FORMAT.md section 2).
 
-Imports `errors` and, when a message is made, one backend. Every backend gives the same words.
+Imports `errors` and `arrays`. What holds the lanes is a `Stack`, which a backend makes; every one gives the same words.
 """
 
-import os
-from importlib.util import find_spec
+from collections.abc import Callable
 from typing import Protocol, Self
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
+from .. import arrays
+from ..arrays import Array
 from ..errors import FormatError
-from .distribution import Distribution, Loops, Shiftable
-
-Words = tuple[NDArray[np.uint32], NDArray[np.uint8]]
-"""One message at rest: heads in [2^24, 2^32), shape (L,), and tail, shape (T,), its bottom first."""
-
-IMPOSSIBLE = "a symbol that its distribution does not have: the frame was altered or made with other weights"
-"""What a push of a symbol of frequency 0 says."""
-SHORT = "the message holds fewer words than its symbols need: it is truncated or altered"
-"""What a pop of too many symbols says."""
-
-LEAST_HEAD = 1 << 24
-SEED = 2654435761
-"""2^32 over the golden ratio: spreads the low bits of empty heads (FORMAT.md section 2)."""
+from .distribution import Distribution, Shiftable, Values
+from .words import LEAST_HEAD, Words, empty_words
 
 
 class Stack(Protocol):
     """A backend: the lanes and tails of B messages, mutable. Arguments were checked by `Message`."""
 
     @property
-    def heads(self) -> Tensor | NDArray[np.int64]:
+    def heads(self) -> Array:
         """Shape (B, L)."""
 
     defers: bool
     """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
 
-    takes_loops: bool
-    """Whether `push_values` and `pop_values` are there."""
-
     def check(self) -> None:
         """See `Message.check`."""
 
-    def push_values(self, loops: Loops, values: Tensor) -> None:
-        """See `Message.push_values`."""
+    def push_values(self, message: "Message", distribution: Values, values: Array) -> None:
+        """See `Message.push_values`; `message` is the one that this is the stack of."""
 
-    def pop_values(self, loops: Loops, n: int) -> Tensor:
+    def pop_values(self, message: "Message", distribution: Values) -> Array:
         """See `Message.pop_values`."""
 
-    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+    def push(self, distribution: Distribution, symbols: Array) -> None:
         """See `Message.push`."""
 
-    def pop(self, distribution: Distribution) -> Tensor:
+    def pop(self, distribution: Distribution) -> Array:
         """See `Message.pop`."""
 
-    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+    def costs(self, shiftable: Shiftable, symbols: Array, shifts: tuple[int, ...], every: int, log: Array) -> Array:
         """See `Message.costs`."""
 
     def copy(self) -> Self:
@@ -75,73 +59,51 @@ class Message:
     ----------
     batch, lanes : int
         B and L.
-    device : torch.device
     """
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._refused: list[tuple[Tensor, str]] = []
+        self._refused: list[tuple[Array, str]] = []
         self.batch: int
         self.lanes: int
         self.batch, self.lanes = stack.heads.shape
-        self.device = torch.as_tensor(stack.heads).device
 
     @classmethod
-    def empty(cls, batch: int, lanes: int, device: str = "cpu", backend: str = "auto") -> "Message":
+    def empty(cls, batch: int, lanes: int, stack: Callable[[list[Words]], Stack]) -> "Message":
         """Return `batch` empty messages."""
-        return cls.unflatten([empty_words(lanes)] * batch, device, backend)
+        return cls.unflatten([empty_words(lanes)] * batch, stack)
 
     @classmethod
-    def unflatten(cls, words: list[Words], device: str = "cpu", backend: str = "auto") -> "Message":
+    def unflatten(cls, words: list[Words], stack: Callable[[list[Words]], Stack]) -> "Message":
         """Return the messages with these heads and tails.
 
         Parameters
         ----------
         words : list of (heads uint32 (L,), tail uint8 (T,))
             One pair for each message; L is the same for all, T need not be.
-        device : str
-            Where the lanes live, and the symbols and distributions they are coded with.
-        backend : {"auto", "numba", "triton", "torch"}
-            "auto" is numba on the CPU and Triton on a CUDA device where they are installed, else torch. Triton codes on
-            the CPU only in its interpreter: with TRITON_INTERPRET=1 in the environment, for tests.
+        stack : callable
+            Makes what holds them: `stack` of a backend (`backends.for_device`).
 
         Raises
         ------
         ValueError
-            No message, no lane, unequal numbers of lanes, a head that is too low, or a backend that does not exist
-            there.
+            No message, no lane, unequal numbers of lanes, or a head that is too low.
         """
         shapes = {heads.shape for heads, _ in words}
         if len(shapes) != 1 or min([lanes for each in shapes for lanes in each], default=0) < 1:
             raise ValueError("a batch needs at least one message, and messages the same number of lanes, at least one")
         if any(heads.min() < LEAST_HEAD for heads, _ in words):
             raise ValueError("heads must be in [2^24, 2^32)")
-        kind = torch.device(device).type
-        if backend == "auto":
-            fast = {"cpu": "numba", "cuda": "triton"}.get(kind)
-            backend = fast if fast and find_spec(fast) else "torch"
-        if backend == "numba" and kind == "cpu":
-            from .numba_backend import NumbaStack
+        return cls(stack(words))
 
-            return cls(NumbaStack.unflatten(words))
-        if backend == "triton" and (kind == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"):
-            from .triton_backend import TritonStack
-
-            return cls(TritonStack.unflatten(words, device))
-        if backend == "torch":
-            from .torch_backend import TorchStack
-
-            return cls(TorchStack.unflatten(words, device))
-        raise ValueError(f"no backend {backend!r} for device {device!r}")
-
-    def push(self, distribution: Distribution, symbols: Tensor) -> None:
+    def push(self, distribution: Distribution, symbols: Array) -> None:
         """Push a block; the exact inverse of `pop`.
 
         Parameters
         ----------
         distribution : Distribution
             The distributions of B x n symbols.
-        symbols : int32 tensor, shape (B, n)
+        symbols : int32 array, shape (B, n)
             0 <= symbols < alphabet.
 
         Raises
@@ -156,31 +118,28 @@ class Message:
         self._check(distribution)
         if symbols.shape != (distribution.batch, distribution.n):
             raise ValueError(f"symbols have shape {tuple(symbols.shape)}, not {distribution.batch, distribution.n}")
-        if symbols.numel() == 0:
+        if 0 in symbols.shape:
             return
         if not self._stack.defers:
             check_symbols(distribution, symbols)
         self._stack.push(distribution, symbols)
 
-    @property
-    def takes_loops(self) -> bool:
-        """Whether values may be coded by `push_values` and `pop_values`."""
-        return self._stack.takes_loops
+    def push_values(self, distribution: Values, values: Array) -> None:
+        """Push a block of values, int32 (B, n), as `push` does symbols."""
+        self._check(distribution)
+        self._stack.push_values(self, distribution, values)
 
-    def push_values(self, loops: Loops, values: Tensor) -> None:
-        """Push a block of values, int32 (B, n), as `push` does."""
-        self._stack.push_values(loops, values)
+    def pop_values(self, distribution: Values) -> Array:
+        """Pop a block of values, int32 (B, n), as `pop` does symbols."""
+        self._check(distribution)
+        return self._stack.pop_values(self, distribution)
 
-    def pop_values(self, loops: Loops, n: int) -> Tensor:
-        """Pop a block of values, int32 (B, n), as `pop` does."""
-        return self._stack.pop_values(loops, n)
-
-    def pop(self, distribution: Distribution) -> Tensor:
+    def pop(self, distribution: Distribution) -> Array:
         """Pop a block; the exact inverse of `push`, whatever the message holds.
 
         Returns
         -------
-        symbols : int32 tensor, shape (B, n)
+        symbols : int32 array, shape (B, n)
 
         Raises
         ------
@@ -191,17 +150,17 @@ class Message:
         self._check(distribution)
         return self._stack.pop(distribution)
 
-    def costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
+    def costs(self, shiftable: Shiftable, symbols: Array, shifts: tuple[int, ...], every: int, log: Array) -> Array:
         """What a push would cost with shifted distributions: int64 (B, number of shifts).
 
         Parameters
         ----------
         shiftable : Shiftable
-        symbols : int32 tensor, shape (B, n)
+        symbols : int32 array, shape (B, n)
         shifts : tuple of int
         every : int
             Symbols number 0, every, 2 every, ... are looked at.
-        log : int64 tensor, shape (2^16 + 1,)
+        log : int64 array, shape (2^16 + 1,)
             Cost of a symbol by its frequency.
         """
         self._check(shiftable)
@@ -212,12 +171,13 @@ class Message:
         self._stack.check()
         if self._refused:
             every, reasons = zip(*self._refused, strict=True)
-            for wrong, why in zip(torch.stack(every).tolist(), reasons, strict=True):
+            of = arrays.of(every[0])
+            for wrong, why in zip(of.numpy(of.stack(every, 0)).tolist(), reasons, strict=True):
                 if wrong:
                     raise FormatError(why)
             self._refused.clear()
 
-    def refuse(self, wrong: Tensor, why: str) -> None:
+    def refuse(self, wrong: Array, why: str) -> None:
         """Raise FormatError if any of `wrong` is true: of what was popped, where Triton says it in `check`."""
         self._refused.append((wrong.any(), why))
         if not self._stack.defers:
@@ -251,18 +211,8 @@ class Message:
             raise ValueError(f"a distribution for {distribution.batch} messages, but there are {self.batch}")
 
 
-def check_symbols(distribution: Distribution, symbols: Tensor) -> None:
+def check_symbols(distribution: Distribution, symbols: Array) -> None:
     """Raise ValueError unless all symbols are in the alphabet."""
-    low, high = (each.item() for each in symbols.aminmax())
+    low, high = int(symbols.min()), int(symbols.max())
     if low < 0 or high >= distribution.alphabet:
         raise ValueError(f"symbols {low} .. {high} are not all in 0 .. {distribution.alphabet - 1}")
-
-
-def empty_words(lanes: int) -> Words:
-    """The empty message at rest.
-
-    The low bits of its heads differ from lane to lane: they are what the first latents are popped from, and those are
-    to be samples of their posteriors.
-    """
-    low = np.arange(1, lanes + 1, dtype=np.uint64) * np.uint64(SEED) % np.uint64(1 << 32) >> np.uint64(8)
-    return (LEAST_HEAD + low).astype(np.uint32), np.empty(0, np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import compiled
-from .message import LEAST_HEAD
+from .words import LEAST_HEAD
 
 
 @compiled

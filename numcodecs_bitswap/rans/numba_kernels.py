@@ -10,8 +10,8 @@ from numba.extending import register_jitable
 
 from ..jit import compiled, scratch
 from .distribution import Functions
-from .message import LEAST_HEAD
 from .numba_rows import ROW, idle_lanes, push_run
+from .words import LEAST_HEAD
 
 CHUNK = 256
 """Symbols whose intervals are found at once before they are pushed."""

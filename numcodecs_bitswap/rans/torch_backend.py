@@ -6,15 +6,18 @@ pops go the other way. int64 throughout; imports no distribution.
 """
 
 from collections.abc import Iterator
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from .distribution import Distribution, Loops, Shiftable
-from .message import IMPOSSIBLE, LEAST_HEAD, SHORT, Words
+from .distribution import Distribution, Shiftable, Values
+from .words import IMPOSSIBLE, LEAST_HEAD, SHORT, Words
+
+if TYPE_CHECKING:
+    from .message import Message
 
 SLAB = 1 << 20
 """Components prepared at a time, about: bounds the memory beside the block itself."""
@@ -32,7 +35,6 @@ class TorchStack:
     """
 
     defers = False
-    takes_loops = False
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
         self.heads, self.tail, self.size = heads, tail, size
@@ -61,13 +63,14 @@ class TorchStack:
         """See `Message.copy`."""
         return type(self)(self.heads.clone(), self.tail.clone(), self.size.clone())
 
-    def push_values(self, loops: Loops, values: Tensor) -> None:
-        """Not taken."""
-        raise NotImplementedError
+    def push_values(self, message: "Message", distribution: Values, values: Tensor) -> None:
+        """See `Message.push_values`."""
+        distribution.push(message, values)
 
-    def pop_values(self, loops: Loops, n: int) -> Tensor:
-        """Not taken."""
-        raise NotImplementedError
+    def pop_values(self, message: "Message", distribution: Values) -> Tensor:
+        """See `Message.pop_values`."""
+        values: Tensor = distribution.pop(message)
+        return values
 
     def push(self, distribution: Distribution, symbols: Tensor) -> None:
         """See `Message.push`."""

@@ -10,6 +10,7 @@ raises it, and until then symbols that were popped may be any of their alphabets
 """
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 from typing import Any, Self
@@ -19,10 +20,11 @@ import torch
 from torch import Tensor
 
 from ..errors import FormatError, MessageExhausted
-from .distribution import Distribution, Native, Shiftable
-from .message import IMPOSSIBLE, LEAST_HEAD, SHORT, check_symbols
+from .distribution import Distribution, Native, Shiftable, TritonFunctions
+from .message import check_symbols
 from .torch_backend import TorchStack
 from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
+from .words import IMPOSSIBLE, LEAST_HEAD, SHORT, Words
 
 LANES = 1024
 """Messages of more lanes are left to the torch backend: a program's heads are to stay in registers."""
@@ -48,20 +50,32 @@ class TritonStack(TorchStack):
         What went wrong so far, see `triton_kernels`.
     most : int
         No message has more words: the sizes themselves are on the device.
+    forms : callable
+        The Triton form of a block, or None if it has none: those of this package are in `symbols.triton_forms`.
     """
 
     defers = True
-    takes_loops = False
+
+    forms: Callable[[Distribution], TritonFunctions | None]
 
     def __init__(self, heads: Tensor, tail: Tensor, size: Tensor) -> None:
         super().__init__(heads, tail, size)
         self.trouble = torch.zeros_like(size, dtype=torch.int32)
         self.most = tail.shape[1] - 1
 
+    @classmethod
+    def with_forms(
+        cls, words: list[Words], device: str, forms: Callable[[Distribution], TritonFunctions | None]
+    ) -> Self:
+        """See `Message.unflatten`."""
+        stack = cls.unflatten(words, device)
+        stack.forms = forms
+        return stack
+
     def copy(self) -> Self:
         """See `Message.copy`."""
         other = super().copy()
-        other.trouble, other.most = self.trouble.clone(), self.most
+        other.trouble, other.most, other.forms = self.trouble.clone(), self.most, self.forms
         return other
 
     def check(self) -> None:
@@ -103,15 +117,14 @@ class TritonStack(TorchStack):
 
     def _costs(self, shiftable: Shiftable, symbols: Tensor, shifts: tuple[int, ...], every: int, log: Tensor) -> Tensor:
         few, (batch, count) = shiftable.thinned(every), (shiftable.batch, len(shifts))
-        native = few.native()
-        assert native.triton is not None
+        native, form = few.native(), self.forms(few)
         a, b, scales = (field.repeat(count, 1, 1) for field in native.fields)
         scales.view(count, batch, -1).add_(_numbers(shifts, scales.device)).clamp_(0, few.scale_limit)
         out = torch.empty(count * batch, dtype=torch.int64, device=symbols.device)
         with torch.cuda.device_of(symbols):  # type: ignore[no-untyped-call]
             costs_kernel[(count * batch,)](
                 *(symbols[:, ::every].int().contiguous(), a, b, scales, native.constants, log, out),
-                *(few.n, batch, few.alphabet, *native.triton()),
+                *(few.n, batch, few.alphabet, *form),  # type: ignore[misc]  # asked for by `_trusted`
                 K=few.components,
                 BLOCK=BLOCK,
                 enable_fp_fusion=False,
@@ -125,13 +138,12 @@ class TritonStack(TorchStack):
             self._grow(self.most + 1)
 
     def _run(self, kernel: Any, distribution: Distribution, native: Native, symbols: Tensor, **sizes: int) -> None:
-        assert native.triton is not None
         lanes = self.heads.shape[1]
         block = _block(lanes)
         with torch.cuda.device_of(symbols):  # type: ignore[no-untyped-call]  # Triton launches on the current device
             kernel[(distribution.batch,)](
                 *(self.heads, self.tail, self.size, self.trouble, symbols, *native.fields, native.constants),
-                *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *native.triton()),
+                *(distribution.n, lanes, self.tail.shape[1], distribution.alphabet, *self.forms(distribution)),  # type: ignore[misc]
                 K=distribution.components,
                 BLOCK=block,
                 **sizes,
@@ -141,11 +153,11 @@ class TritonStack(TorchStack):
 
     def _trusted(self, distribution: Distribution) -> Native | None:
         """The native form of a block, if kernels for it are there and agree with the torch backend on this device."""
-        native, lanes = distribution.native(), self.heads.shape[1]
-        if native.triton is None or lanes > LANES or distribution.n == 0:
+        native, lanes, form = distribution.native(), self.heads.shape[1], self.forms(distribution)
+        if form is None or lanes > LANES or distribution.n == 0:
             return None
         device, sizes = self.heads.device, (distribution.components, distribution.alphabet, _block(lanes))
-        kind = (native.triton, sizes, device)
+        kind = (form, sizes, device)
         with _AGREEING:
             agreed = _agreed.setdefault(kind, 0)
             if 0 <= agreed < ENOUGH:
@@ -159,7 +171,7 @@ class TritonStack(TorchStack):
         heads = rng.integers(LEAST_HEAD, 1 << 32, (batch, lanes), np.uint32)
         tails = rng.integers(0, 256, (batch, 2 * distribution.n), np.uint8)
         words, device = list(zip(heads, tails, strict=True)), str(self.heads.device)
-        expected, stack = TorchStack.unflatten(words, device), TritonStack.unflatten(words, device)
+        expected, stack = TorchStack.unflatten(words, device), TritonStack.with_forms(words, device, self.forms)
         symbols = expected.pop(distribution)
         try:
             same = torch.equal(stack._pop(distribution, native), symbols) and _equal(stack, expected)

@@ -4,10 +4,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .checks import block_shape
 from .tables import tables
 
@@ -17,7 +18,7 @@ class Bernoulli:
 
     Parameters
     ----------
-    logits : int32 tensor, shape (B, n, 1)
+    logits : int32 array, shape (B, n, 1)
         log(p(1) / p(0)) in units of 1/32; beyond +-341 they have no further effect.
 
     Raises
@@ -28,30 +29,33 @@ class Bernoulli:
 
     alphabet, components = 2, 1
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Array) -> None:
         self.batch, self.n = block_shape(logits)
         self._logits = logits
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: cum(1), int64 (B, k)."""
-        t = (4096 - 12 * self._logits[:, first:last, 0].long()).clamp(0, 8191)
-        return (1 + (((1 << 16) - 2) * _constants(t.device).take(t).long() >> 16),)
+        of = arrays.of(self._logits)
+        t = of.clip(4096 - 12 * of.cast(self._logits[:, first:last, 0], "int64"), 0, 8191)
+        return (1 + (((1 << 16) - 2) * of.cast(of.take(of.constant(_constants()), t), "int64") >> 16),)
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         (one,) = prepared
-        return torch.where(symbols >= 2, 1 << 16, torch.where(symbols <= 0, 0, one))
+        where = arrays.of(symbols).where
+        return where(symbols >= 2, 1 << 16, where(symbols <= 0, 0, one))
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
-        logits = self._logits.int().contiguous()
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), _triton)
+        of = arrays.of(self._logits)
+        logits = of.packed(self._logits, "int32")
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()))
 
 
 @cache
-def _constants(device: torch.device) -> Tensor:
-    """SIGMOID, int32."""
-    return torch.from_numpy(tables().sigmoid.astype(np.int32)).to(device)
+def _constants() -> NDArray[np.int32]:
+    """SIGMOID."""
+    return tables().sigmoid.astype(np.int32)
 
 
 # The native form. local: cum(0), cum(1), cum(2).
@@ -69,9 +73,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return 1 if r >= local[1] else 0
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BERNOULLI
-
-    return BERNOULLI

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 from .tables import vae_tables
 
@@ -26,7 +26,7 @@ class BetaBinomial:
 
     Parameters
     ----------
-    alpha, beta : int32 tensor, shape (B, n, 1)
+    alpha, beta : int32 array, shape (B, n, 1)
         0 .. 95; index a is a parameter of 2^(a/6 - 8).
 
     Raises
@@ -37,32 +37,29 @@ class BetaBinomial:
 
     alphabet, components = ALPHABET, 1
 
-    def __init__(self, alpha: Tensor, beta: Tensor) -> None:
+    def __init__(self, alpha: Array, beta: Array) -> None:
         self.batch, self.n = block_shape(alpha, beta)
         check_range("alpha", alpha, 0, INDICES - 1)
         check_range("beta", beta, 0, INDICES - 1)
         self._alpha, self._beta = alpha, beta
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: where the rows begin, int64 (B, k)."""
-        alpha, beta = (p[:, first:last, 0].long() for p in (self._alpha, self._beta))
+        of = arrays.of(self._alpha)
+        alpha, beta = (of.cast(p[:, first:last, 0], "int64") for p in (self._alpha, self._beta))
         return ((INDICES * alpha + beta) * ROW,)
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         (row,) = prepared
-        return _constants(symbols.device).take(row + symbols).long()
+        of = arrays.of(symbols)
+        return of.cast(of.take(of.constant(_table()), row + symbols), "int64")
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are alpha, beta and beta again."""
-        alpha, beta = (p.int().contiguous() for p in (self._alpha, self._beta))
-        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), _constants(alpha.device), _triton)
-
-
-@cache
-def _constants(device: torch.device) -> Tensor:
-    """The table on a device, int32."""
-    return torch.from_numpy(_table()).to(device)
+        of = arrays.of(self._alpha)
+        alpha, beta = (of.packed(p, "int32") for p in (self._alpha, self._beta))
+        return Native(Functions(_load, _guess, _cum), (alpha, beta, beta), of.constant(_table()))
 
 
 @cache
@@ -95,9 +92,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return constants[local[0] + ALPHABET + 1 + (r * GUIDE >> 16)]
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BETA_BINOMIAL
-
-    return BETA_BINOMIAL

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 
 
@@ -15,7 +15,7 @@ class Bits:
 
     Parameters
     ----------
-    sizes : int32 tensor, shape (B, n, 1)
+    sizes : int32 array, shape (B, n, 1)
         0 .. 16; symbols are 0 .. 2^size - 1.
 
     Raises
@@ -26,24 +26,24 @@ class Bits:
 
     alphabet, components = 1 << 16, 1
 
-    def __init__(self, sizes: Tensor) -> None:
+    def __init__(self, sizes: Array) -> None:
         self.batch, self.n = block_shape(sizes)
         check_range("sizes", sizes, 0, 16)
-        self._shift = 16 - sizes.int()
+        self._shift = 16 - arrays.of(sizes).cast(sizes, "int32")
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: 16 - size, int64 (B, k)."""
-        return (self._shift[:, first:last, 0].long(),)
+        return (arrays.of(self._shift).cast(self._shift[:, first:last, 0], "int64"),)
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`; symbols that do not exist have no mass."""
-        return (symbols << prepared[0]).clamp(max=1 << 16)
+        return arrays.of(symbols).clip(symbols << prepared[0], None, 1 << 16)
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is 16 - size."""
-        shift = self._shift.contiguous()
-        constants = torch.empty(0, dtype=torch.int32, device=shift.device)
-        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, _triton, shift[..., 0])
+        of = arrays.of(self._shift)
+        shift, constants = of.packed(self._shift, "int32"), of.empty((0,), "int32")
+        return Native(Functions(_load, _guess, _cum), (shift, shift, shift), constants, shift[..., 0])
 
 
 def _load(b: int, i: int, local: Any, shift: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -56,9 +56,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return min(s << local[0], 1 << 16)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import BITS
-
-    return BITS

@@ -4,15 +4,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from numpy.typing import NDArray
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .tables import tables
-
-FEW = 16
-"""Symbols that the Triton form is for: it holds all their weights."""
 
 
 class Categorical:
@@ -20,7 +17,7 @@ class Categorical:
 
     Parameters
     ----------
-    logits : int32 tensor, shape (B, n, A)
+    logits : int32 array, shape (B, n, A)
         Units of 1/12 octave; 2 <= A <= 256.
 
     Raises
@@ -29,37 +26,40 @@ class Categorical:
         Another shape.
     """
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Array) -> None:
         if logits.ndim != 3 or not 2 <= logits.shape[2] <= 256:
             raise ValueError(f"logits of a block have shape (B, n, A) with A in 2 .. 256, not {tuple(logits.shape)}")
         self.batch, self.n, self.alphabet = logits.shape
         self.components = self.alphabet
         self._logits = logits
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: cum(0), ..., cum(A), int64 (B, k, A + 1)."""
-        logits = self._logits[:, first:last].long()
-        w = _constants(logits.device)[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
-        below = pad(w.cumsum(2), (1, 0))
-        s = torch.arange(self.alphabet + 1, device=logits.device)
+        of = arrays.of(self._logits)
+        logits = of.cast(self._logits[:, first:last], "int64")
+        w = of.take(of.constant(_constants()), of.clip(of.largest(logits) - logits, None, 127))
+        below = of.zeros((*w.shape[:2], self.alphabet + 1), "int64")
+        below[..., 1:] = of.sums(w)
+        s = of.range(0, self.alphabet + 1)
         return (s + ((1 << 16) - self.alphabet) * below // below[..., -1:],)
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         (ends,) = prepared
-        return ends.expand(*symbols.shape, -1).gather(-1, symbols[..., None])[..., 0]
+        of = arrays.of(symbols)
+        return of.gather(of.broadcast(ends, (*symbols.shape, self.alphabet + 1)), symbols[..., None])[..., 0]
 
     def native(self) -> Native:
         """See `Distribution.native`; each field is the logits."""
-        logits = self._logits.int().contiguous()
-        form = _triton if self.alphabet <= FEW else None
-        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), _constants(logits.device), form)
+        of = arrays.of(self._logits)
+        logits = of.packed(self._logits, "int32")
+        return Native(Functions(_load, _guess, _cum), (logits, logits, logits), of.constant(_constants()))
 
 
 @cache
-def _constants(device: torch.device) -> Tensor:
-    """WEIGHT, int32."""
-    return torch.from_numpy(tables().weight.astype(np.int32)).to(device)
+def _constants() -> NDArray[np.int32]:
+    """WEIGHT."""
+    return tables().weight.astype(np.int32)
 
 
 # The native form. local: the sums of w_i over i < s for s = 0 .. A, so that local[A] is the sum of all.
@@ -80,9 +80,3 @@ def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
 
 def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     return r * components >> 16
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import CATEGORICAL
-
-    return CATEGORICAL

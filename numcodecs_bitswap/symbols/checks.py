@@ -1,14 +1,13 @@
-"""Checks of a distribution's parameters, each raising ValueError. Imports torch only."""
+"""Checks of a distribution's parameters, each raising ValueError. Imports `arrays` only.
 
-from torch import Tensor
-
-ASKED = {"cpu"}
-"""Devices whose tensors are looked at. To ask a GPU is to wait for it, so there the parameters are as networks give
-them, within their limits.
+A GPU is not asked, since that is to wait for it: there the parameters are as networks give them, within their limits.
 """
 
+from .. import arrays
+from ..arrays import Array
 
-def block_shape(*parameters: Tensor) -> tuple[int, int]:
+
+def block_shape(*parameters: Array) -> tuple[int, int]:
     """Return (B, n) of parameters that must all have shape (B, n, 1)."""
     first = parameters[0].shape
     if len(first) != 3 or first[2] != 1 or any(p.shape != first for p in parameters):
@@ -16,21 +15,21 @@ def block_shape(*parameters: Tensor) -> tuple[int, int]:
     return first[0], first[1]
 
 
-def check_range(name: str, values: Tensor, low: int, high: int) -> None:
-    """Raise unless low <= values <= high, on the devices that are ASKED."""
-    if values.numel() and values.device.type in ASKED:
-        least, most = (each.item() for each in values.aminmax())
+def check_range(name: str, values: Array, low: int, high: int) -> None:
+    """Raise unless low <= values <= high, where that may be asked."""
+    if 0 not in values.shape and arrays.of(values).asks:
+        least, most = int(values.min()), int(values.max())
         if least < low or most > high:
             raise ValueError(f"{name} {least} .. {most} are not all in {low} .. {high}")
 
 
-def some(mask: Tensor) -> bool:
+def some(mask: Array) -> bool:
     """Whether any is true; of a GPU, whether any may be."""
-    return mask.device.type not in ASKED or bool(mask.any())
+    return not arrays.of(mask).asks or bool(mask.any())
 
 
-def at_most(values: Tensor, bound: int) -> int:
+def at_most(values: Array, bound: int) -> int:
     """The largest of values; of a GPU's, their bound."""
-    if values.device.type not in ASKED:
+    if not arrays.of(values).asks:
         return bound
-    return int(values.max()) if values.numel() else 0
+    return int(values.max()) if 0 not in values.shape else 0

@@ -5,18 +5,19 @@ symbol, and a few symbols hold all that is far out. Imports `rans.distribution`,
 """
 
 from functools import cache, cached_property
-from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ..rans.distribution import Functions, Loops, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Loops, Native
+from ..rans.message import Message
 from . import gaussian_places
-from .checks import block_shape, check_range
-from .gaussian_places import ALPHABET, CENTRE, LARGEST, TAILS, UNIT, beyond, reaches
+from .bits import Bits
+from .checks import at_most, block_shape, check_range
+from .gaussian_places import ALPHABET, CENTRE, LARGEST, LAST_BITS, TAILS, UNIT, beyond, reaches
 from .tables import positions, vae_tables
 
 
@@ -25,9 +26,9 @@ class Gaussian:
 
     Parameters
     ----------
-    means : int32 tensor, shape (B, n, 1)
+    means : int32 array, shape (B, n, 1)
         |means| <= 2^26.
-    deviations : int32 tensor, shape (B, n, 1)
+    deviations : int32 array, shape (B, n, 1)
         Standard deviations in 1/256, 2^8 .. 2^27.
     floor : bool
         Whether values far from the mean can be coded: at a cost of 0.0001 bit for each value. Without it none is
@@ -41,54 +42,82 @@ class Gaussian:
 
     alphabet, components = ALPHABET, 1
 
-    def __init__(self, means: Tensor, deviations: Tensor, floor: bool) -> None:
+    def __init__(self, means: Array, deviations: Array, floor: bool) -> None:
         self.batch, self.n = block_shape(means, deviations)
-        self._parts = parts(means.device.type)
-        self._means, self._deviations, self._floor = means[..., 0].int(), deviations[..., 0].int(), floor
-        if not self._parts.within(self._means, self._deviations):
-            check_range("means", means, -LARGEST, LARGEST)
-            check_range("deviations", deviations, 1 << UNIT, 1 << 27)
+        of = arrays.of(means)
+        self._means, self._deviations = (of.cast(each[..., 0], "int32") for each in (means, deviations))
+        self._floor = floor
+        check_range("means", means, -LARGEST, LARGEST)
+        check_range("deviations", deviations, 1 << UNIT, 1 << 27)
 
     @cached_property
-    def _fields(self) -> tuple[Tensor, ...]:
-        fields: tuple[Tensor, ...] = self._parts.fields(self._means, self._deviations)
-        return fields
+    def _fields(self) -> tuple[Array, ...]:
+        return gaussian_places.fields(self._means, self._deviations)
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: offset, reach and STEP // mantissa, each int64 (B, k)."""
-        mantissa, offset, inverse = (p[:, first:last].long() for p in self._fields[2:])
+        of = arrays.of(self._means)
+        mantissa, offset, inverse = (of.cast(p[:, first:last], "int64") for p in self._fields[2:])
         return offset, reaches(mantissa), inverse
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         offset, reach, inverse = prepared
-        normal, beyond = _tensors(symbols.device)
-        d = torch.minimum(torch.maximum(symbols - CENTRE, -reach), reach) + beyond.take(symbols)
-        t = ((64 * d - offset) * inverse >> 13).clamp(-4096 << 6, (4095 << 6) - 1)
+        of = arrays.of(symbols)
+        normal, beyond = map(of.constant, _tables())
+        d = of.minimum(of.maximum(symbols - CENTRE, -reach), reach) + of.take(beyond, symbols)
+        t = of.clip((64 * d - offset) * inverse >> 13, -4096 << 6, (4095 << 6) - 1)
         place, part = (t >> 6) + 4096, t & 63
-        natural = (normal.take(place) * (64 - part) + normal.take(place + 1) * part + 32) >> 6
-        natural = torch.where(symbols <= 0, 0, torch.where(symbols >= ALPHABET, 1 << 16, natural))
+        natural = (of.take(normal, place) * (64 - part) + of.take(normal, place + 1) * part + 32) >> 6
+        natural = of.where(symbols <= 0, 0, of.where(symbols >= ALPHABET, 1 << 16, natural))
         if not self._floor:
             return natural
-        ones = symbols.clamp(0, TAILS) + (symbols - (ALPHABET - TAILS)).clamp(0, TAILS)
+        ones = of.clip(symbols, 0, TAILS) + of.clip(symbols - (ALPHABET - TAILS), 0, TAILS)
         return ones + (((1 << 16) - 2 * TAILS) * natural >> 16)
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are offsets, mantissas and STEP // mantissa."""
-        mantissa, offset, inverse = (p.unsqueeze(-1) for p in self._fields[2:])
-        functions, constants = Functions(_load, _guess, _cum), _constants(self._floor, offset.device)
-        return Native(functions, (offset, mantissa, inverse), constants, _triton)
+        of = arrays.of(self._means)
+        mantissa, offset, inverse = (of.packed(p, "int32")[..., None] for p in self._fields[2:])
+        functions, constants = Functions(_load, _guess, _cum), of.constant(_constants(self._floor))
+        return Native(functions, (offset, mantissa, inverse), constants)
 
-    def loops(self) -> Loops | None:
-        """Compiled loops for the block of values that FORMAT.md says; None where there are none."""
-        if self._parts is gaussian_places:
-            return None
-        from .gaussian_loops import pop, push
+    def loops(self) -> Loops:
+        """Compiled loops for the block of values that FORMAT.md says; of numpy arrays."""
+        from .gaussian_loops import pop, push  # which needs numba
 
-        fields = (each.contiguous().numpy() for each in (self._means, self._deviations))
+        fields = (np.ascontiguousarray(each) for each in (self._means, self._deviations))
         return Loops(push, pop, (*fields, self._floor), 3)
 
-    def split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def push(self, message: Message, values: Array) -> None:
+        """Push values (B, n) as FORMAT.md says, symbol by symbol: places in symbols, then symbols.
+
+        Raises
+        ------
+        ValueError
+            A value outside +-2^26.
+        """
+        of = arrays.of(values)
+        symbols, sizes, places = self.split(values)
+        if (most := at_most(sizes, LAST_BITS)) > 0:
+            message.push(Bits(of.clip(sizes, None, 16)[..., None]), places & 0xFFFF)
+        if most > 16:
+            message.push(Bits(of.clip(sizes - 16, 0, None)[..., None]), places >> 16)
+        message.push(self, symbols)
+
+    def pop(self, message: Message) -> Array:
+        """Pop values (B, n): the inverse of `push`."""
+        symbols = message.pop(self)
+        of, sizes = arrays.of(symbols), self.sizes(symbols)
+        places: Array | int = 0
+        if (most := at_most(sizes, LAST_BITS)) > 16:
+            places = message.pop(Bits(of.clip(sizes - 16, 0, None)[..., None])) << 16
+            sizes = of.clip(sizes, None, 16)
+        if most > 0:
+            places = message.pop(Bits(sizes[..., None])) + places
+        return self.join(symbols, places)
+
+    def split(self, values: Array) -> tuple[Array, Array, Array]:
         """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
 
         Raises
@@ -97,35 +126,21 @@ class Gaussian:
             A value outside +-2^26.
         """
         check_range("values", values, -LARGEST, LARGEST)
-        symbols, sizes, places = self._parts.split(values, *self._fields[:3])
-        return symbols, sizes, places
+        return gaussian_places.split(values, *self._fields[:3])
 
-    def join(self, symbols: Tensor, places: Tensor) -> Tensor:
+    def join(self, symbols: Array, places: Array | int) -> Array:
         """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
-        values: Tensor = self._parts.join(symbols, places, *self._fields[:3])
-        return values
+        return gaussian_places.join(symbols, places, *self._fields[:3])
 
-    def sizes(self, symbols: Tensor) -> Tensor:
+    def sizes(self, symbols: Array) -> Array:
         """Bits of the places in symbols, int32 (B, n)."""
-        sizes: Tensor = self._parts.sizes(symbols, self._fields[0])
-        return sizes
+        return gaussian_places.sizes(symbols, self._fields[0])
 
 
 @cache
-def parts(device: str) -> ModuleType:
-    """`gaussian_places`, or `gaussian_numba` with the same functions and results."""
-    if device == "cpu" and find_spec("numba"):
-        from . import gaussian_numba
-
-        return gaussian_numba
-    return gaussian_places
-
-
-@cache
-def _tensors(device: torch.device) -> tuple[Tensor, Tensor]:
-    """NORMAL and `beyond`, int64."""
-    normal = torch.from_numpy(vae_tables().normal.astype(np.int64)).to(device)
-    return normal, torch.tensor(beyond(), device=device)
+def _tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """NORMAL and `beyond`."""
+    return vae_tables().normal.astype(np.int64), np.array(beyond(), np.int64)
 
 
 # The native form. local: offset, STEP // mantissa, reach, mantissa.
@@ -133,12 +148,12 @@ BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096 
 
 
 @cache
-def _constants(floor: bool, device: torch.device) -> Tensor:
+def _constants(floor: bool) -> NDArray[np.int32]:
     """NORMAL, `beyond`, the inverse of NORMAL for guesses, and whether there is a floor."""
     normal = vae_tables().normal
     position = positions(normal)
     constants = np.concatenate([normal, beyond(), position, [int(floor)]])
-    return torch.from_numpy(constants.astype(np.int32)).to(device)
+    return constants.astype(np.int32)
 
 
 def _load(b: int, i: int, local: Any, offsets: Any, mantissas: Any, inverses: Any, constants: Any, k: int) -> None:
@@ -163,9 +178,3 @@ def _cum(s: int, local: Any, constants: Any, k: int) -> Any:
 def _guess(r: int, local: Any, constants: Any, k: int) -> Any:
     d = (constants[np.uint64(POSITION + (r >> 4))] * local[3] * 21845 + (local[0] << 26)) >> 32  # 21845 is 2^26 / 3072
     return CENTRE + min(max(d, -local[2]), local[2] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import INTEGER_GAUSSIAN
-
-    return INTEGER_GAUSSIAN

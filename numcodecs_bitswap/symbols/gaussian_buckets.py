@@ -1,6 +1,6 @@
 """Gaussians over buckets of equal prior mass (FORMAT.md section 3.4).
 
-The same integer function twice: in torch, vectorised, and as plain functions for the compiled backend.
+The same integer function twice: vectorised, and as plain functions for the compiled backend.
 Imports `rans.distribution`, the checks and the tables.
 """
 
@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .checks import block_shape, check_range
 from .tables import positions, vae_tables
 
@@ -25,9 +25,9 @@ class GaussianBuckets:
 
     Parameters
     ----------
-    means : int32 tensor, shape (B, n, 1)
+    means : int32 array, shape (B, n, 1)
         Units of 2^-12, |means| < 2^17.
-    scales : int32 tensor, shape (B, n, 1)
+    scales : int32 array, shape (B, n, 1)
         0 .. 127; index j is a standard deviation of 2^(j/12 - 8).
     bits : int
         1 .. 9; the alphabet is 2^bits.
@@ -42,7 +42,7 @@ class GaussianBuckets:
 
     components = 1
 
-    def __init__(self, means: Tensor, scales: Tensor, bits: int, floor: int = 1) -> None:
+    def __init__(self, means: Array, scales: Array, bits: int, floor: int = 1) -> None:
         self.batch, self.n = block_shape(means, scales)
         if not 1 <= bits <= 9:
             raise ValueError(f"2^{bits} buckets are not 2^1 .. 2^9")
@@ -51,24 +51,27 @@ class GaussianBuckets:
         self.alphabet = 1 << bits
         self._means, self._scales, self._bits, self._floor = means, scales, bits, floor
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: means and INVSIGMA[j], each int64 (B, k)."""
-        means, scales = (p[:, first:last, 0].long() for p in (self._means, self._scales))
-        return means, _tensors(self._bits, means.device)[2].take(scales)
+        of = arrays.of(self._means)
+        means, scales = (of.cast(p[:, first:last, 0], "int64") for p in (self._means, self._scales))
+        return means, of.take(of.constant(_tables(self._bits)[2]), scales)
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         mean, inverse = prepared
-        normal, edge, _ = _tensors(self._bits, symbols.device)
-        t = (((edge.take(symbols) - mean) * inverse >> 12) + 4096).clamp(0, 8191)
+        of = arrays.of(symbols)
+        normal, edge = (of.constant(table) for table in _tables(self._bits)[:2])
+        t = of.clip(((of.take(edge, symbols) - mean) * inverse >> 12) + 4096, 0, 8191)
         mass = (1 << 16) - self._floor * self.alphabet
-        return self._floor * symbols + (mass * normal.take(t) >> 16)
+        return self._floor * symbols + (mass * of.take(normal, t) >> 16)
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are means, scales and scales again."""
-        means, scales = (p.int().contiguous() for p in (self._means, self._scales))
-        constants = _constants(self._bits, self._floor, means.device)
-        return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants, _triton)
+        of = arrays.of(self._means)
+        means, scales = (of.packed(p, "int32") for p in (self._means, self._scales))
+        constants = of.constant(_constants(self._bits, self._floor))
+        return Native(Functions(_load, _guess, _cum), (means, scales, scales), constants)
 
 
 def _edges(bits: int) -> NDArray[np.int32]:
@@ -79,11 +82,9 @@ def _edges(bits: int) -> NDArray[np.int32]:
 
 
 @cache
-def _tensors(bits: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """NORMAL, the edges and INVSIGMA as int64 tensors."""
-    arrays = vae_tables().normal, _edges(bits), vae_tables().invsigma
-    normal, edge, invsigma = (torch.from_numpy(a.astype(np.int64)).to(device) for a in arrays)
-    return normal, edge, invsigma
+def _tables(bits: int) -> tuple[NDArray[np.int64], ...]:
+    """NORMAL, the edges and INVSIGMA."""
+    return tuple(each.astype(np.int64) for each in (vae_tables().normal, _edges(bits), vae_tables().invsigma))
 
 
 # The native form. local: the mean, INVSIGMA[j], and for guesses the standard deviation and the mean's bucket.
@@ -92,7 +93,7 @@ ALPHABET, FLOOR, EDGE = 12544, 12545, 12546
 
 
 @cache
-def _constants(bits: int, floor: int, device: torch.device) -> Tensor:
+def _constants(bits: int, floor: int) -> NDArray[np.int32]:
     """The tables; their inverses, for guesses (i - 4096 with cum of about 16 u at NORMAL[i], less the floor of every
     bucket below; and 2^28 / INVSIGMA); A; F; the edges.
     """
@@ -100,7 +101,7 @@ def _constants(bits: int, floor: int, device: torch.device) -> Tensor:
     position = positions(((1 << 16) - (floor << bits)) * normal >> 16)
     scale = (1 << 28) // invsigma
     constants = np.concatenate([normal, invsigma, position, scale, [1 << bits, floor], _edges(bits)])
-    return torch.from_numpy(constants.astype(np.int32)).to(device)
+    return constants.astype(np.int32)
 
 
 def _load(b: int, i: int, local: Any, means: Any, scales: Any, third: Any, constants: Any, components: int) -> None:
@@ -123,9 +124,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
     place = local[0] + (constants[np.uint64(POSITION + (mass >> 4))] * local[2] >> 16)
     bucket = constants[np.uint64(NORMAL + min(max((place * 3 >> 4) + 4096, 0), 8191))] * constants[ALPHABET] >> 16
     return min(bucket, constants[ALPHABET] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import GAUSSIAN
-
-    return GAUSSIAN

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..jit import compiled, inlined, scratch
 from ..rans.numba_rows import ROW, WHOLE, idle_lanes, pop_row, push_run
-from .gaussian_numba import SIZES, STARTS, cum, far, field, mass
+from .gaussian_numba import SIZES64, STARTS64, cum, far, field, mass
 from .gaussian_places import ALPHABET, CENTRE, LARGEST, LAST_BITS, TAILS
 from .tables import positions, vae_tables
 
@@ -41,7 +41,7 @@ def _number(symbol):  # type: ignore[no-untyped-def]
 @inlined
 def _length(tail, shift):  # type: ignore[no-untyped-def]
     """Bits of the places of a tail's symbol."""
-    return shift + SIZES[np.uint64(tail)] if tail + 1 < TAILS else LAST_BITS
+    return shift + SIZES64[np.uint64(tail)] if tail + 1 < TAILS else LAST_BITS
 
 
 @compiled
@@ -225,7 +225,7 @@ def pop(heads, tail, sizes, means, deviations, floor, values, first, last):  # t
                 t, above = _number(symbol[j]), symbol[j] > CENTRE
                 shift, step, mantissa, _, _ = field(np.int64(mean[j]), deviation[j])
                 reach = 7 * mantissa >> 9
-                beyond = (STARTS[t] << shift) + places[j] + (rests[e] << 16)
+                beyond = (STARTS64[t] << shift) + places[j] + (rests[e] << 16)
                 end = (step + (reach if above else -reach)) << shift
                 there = end + beyond if above else end - 1 - beyond
                 symbol[j], places[j] = (there >> shift) - step + CENTRE, there & ((1 << shift) - 1)

@@ -1,6 +1,6 @@
 """Mixtures of discretised logistics (FORMAT.md section 3.2): the parameters of the networks -> intervals.
 
-The same integer function twice: in torch, vectorised, and as plain functions for the compiled backend.
+The same integer function twice: vectorised, and as plain functions for the compiled backend.
 Imports `rans.distribution`, the checks and the tables.
 """
 
@@ -9,10 +9,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ..rans.distribution import Functions, Native, TritonFunctions
+from .. import arrays
+from ..arrays import Array
+from ..rans.distribution import Functions, Native
 from .checks import check_range
 from .tables import positions, tables
 
@@ -22,11 +23,11 @@ class LogisticMixture:
 
     Parameters
     ----------
-    logits : int32 tensor, shape (B, n, K), or None
+    logits : int32 array, shape (B, n, K), or None
         Units of 1/12 octave. None: K = 1, where they have no effect.
-    means : int32 tensor, shape (B, n, K)
+    means : int32 array, shape (B, n, K)
         Units of 1/32 level, |means| < 2^17.
-    scales : int32 tensor, shape (B, n, K)
+    scales : int32 array, shape (B, n, K)
         0 .. 127; index j is a scale of 2^(j/12 - 4) levels.
     alphabet : int
         2 .. 2^12.
@@ -39,10 +40,10 @@ class LogisticMixture:
         Shapes that differ or a value outside its range.
     """
 
-    def __init__(self, logits: Tensor | None, means: Tensor, scales: Tensor, alphabet: int, floor: int = 1) -> None:
+    def __init__(self, logits: Array | None, means: Array, scales: Array, alphabet: int, floor: int = 1) -> None:
         self.batch, self.n, self.components = means.shape
         self.alphabet, self._floor = alphabet, floor
-        # One component's weight is 1 whatever its logit, so any tensor of the shape will do.
+        # One component's weight is 1 whatever its logit, so any array of the shape will do.
         self._logits = means if logits is None else logits
         self._means, self._scales = means, scales
         if (logits is None and self.components != 1) or not self._logits.shape == means.shape == scales.shape:
@@ -54,11 +55,11 @@ class LogisticMixture:
 
     scale_limit = 127
 
-    def shifted(self, shift: int | Tensor) -> "LogisticMixture":
+    def shifted(self, shift: int | Array) -> "LogisticMixture":
         """See `Shiftable.shifted`."""
-        by = shift if isinstance(shift, int) else shift.unsqueeze(2)
+        by = shift if isinstance(shift, int) else shift[..., None]
         shifted = copy(self)  # which is not checked again
-        shifted._scales = (self._scales + by).clamp_(0, self.scale_limit)
+        shifted._scales = arrays.of(self._scales).clip(self._scales + by, 0, self.scale_limit)
         return shifted
 
     def thinned(self, every: int) -> "LogisticMixture":
@@ -66,41 +67,38 @@ class LogisticMixture:
         logits, means, scales = (each[:, ::every] for each in (self._logits, self._means, self._scales))
         return LogisticMixture(logits, means, scales, self.alphabet, self._floor)
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """See `Distribution.prepare`: zero points 16 + m_k, INVSCALE[j_k] and R w_k, each int64 (B, k, K)."""
-        _, invscale, weight = _tensors(self._means.device)
-        logits, means, scales = (p[:, first:last].long() for p in (self._logits, self._means, self._scales))
-        w = weight[(logits.amax(2, keepdim=True) - logits).clamp(max=127)]
-        r = (((1 << 16) - self._floor * self.alphabet) << 28) // w.sum(2, keepdim=True)
-        return means + 16, invscale[scales], r * w
+        of = arrays.of(self._means)
+        _, invscale, weight = map(of.constant, _tables())
+        logits, means, scales = (of.cast(p[:, first:last], "int64") for p in (self._logits, self._means, self._scales))
+        w = of.take(weight, of.clip(of.largest(logits) - logits, None, 127))
+        r = (((1 << 16) - self._floor * self.alphabet) << 28) // of.total(w)
+        return means + 16, of.take(invscale, scales), r * w
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         zero, inverse, weight = prepared
-        t = (((32 * symbols[..., None] - zero) * inverse >> 12) + 4096).clamp(0, 8191)
-        sigmoid = _tensors(symbols.device)[0].take(t)
+        of = arrays.of(symbols)
+        t = of.clip(((32 * symbols[..., None] - zero) * inverse >> 12) + 4096, 0, 8191)
+        sigmoid = of.take(of.constant(_tables()[0]), t)
         mass = (weight * sigmoid).sum(-1)  # R within the sum: the same integer, below 2^60
         inner = self._floor * symbols + (mass >> 44)
-        return torch.where(symbols >= self.alphabet, 1 << 16, torch.where(symbols <= 0, 0, inner))
+        return of.where(symbols >= self.alphabet, 1 << 16, of.where(symbols <= 0, 0, inner))
 
     def native(self) -> Native:
         """See `Distribution.native`; the fields are logits, means and scales."""
-        logits, means, scales = (p.int().contiguous() for p in (self._logits, self._means, self._scales))
-        constants = _constants(self.alphabet, self._floor, means.device)
-        return Native(Functions(_load, _guess, _cum, _rescale), (logits, means, scales), constants, _triton)
-
-    def bits(self, symbols: Tensor) -> Tensor:
-        """-log2 p of each symbol, float64 (B, n): for reports of rates, not used in coding."""
-        prepared = self.prepare(0, self.n)
-        s = symbols.long()
-        return 16 - torch.log2((self.cum(prepared, s + 1) - self.cum(prepared, s)).double())
+        of = arrays.of(self._means)
+        means, scales = of.packed(self._means, "int32"), of.packed(self._scales, "int32")
+        logits = means if self._logits is self._means else of.packed(self._logits, "int32")
+        constants = of.constant(_constants(self.alphabet, self._floor))
+        return Native(Functions(_load, _guess, _cum, _rescale), (logits, means, scales), constants)
 
 
 @cache
-def _tensors(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The tables as int64 tensors."""
-    sigmoid, invscale, weight = (torch.from_numpy(t.astype(np.int64)).to(device) for t in tables())
-    return sigmoid, invscale, weight
+def _tables() -> tuple[NDArray[np.int64], ...]:
+    """The tables, int64."""
+    return tuple(each.astype(np.int64) for each in tables())
 
 
 # The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`; K scales.
@@ -109,12 +107,12 @@ ALPHABET, FLOOR = 12672, 12673
 
 
 @cache
-def _constants(alphabet: int, floor: int, device: torch.device) -> Tensor:
+def _constants(alphabet: int, floor: int) -> NDArray[np.int32]:
     """The tables; their inverses, for guesses (i - 4096 with SIGMOID[i] about 16 u, and 2^28 / INVSCALE); A; F."""
     sigmoid, invscale, weight = tables()
     position = positions(sigmoid)
     constants = np.concatenate([sigmoid, invscale, weight, position, (1 << 28) // invscale, [alphabet, floor]])
-    return torch.from_numpy(constants.astype(np.int32)).to(device)
+    return constants.astype(np.int32)
 
 
 def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, constants: Any, components: int) -> None:
@@ -170,9 +168,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
         place += quantile * (local[2 * components + k] >> 20)
     place += (place >> 16) * floors
     return min(max(place >> 29, 0), constants[ALPHABET] - 1)
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import MIXTURE
-
-    return MIXTURE

@@ -4,11 +4,16 @@ On the fields and constants of the native form. Needs Triton, so nothing imports
 Triton backend asks. Integers are as wide as FORMAT.md section 3 needs them.
 """
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
 from ..rans.distribution import TritonFunctions
-from . import beta_binomial, gaussian, gaussian_buckets, logistic_mixture
+from . import bernoulli, beta_binomial, bits, categorical, gaussian, gaussian_buckets, logistic_mixture, uniform
+
+FEW = 16
+"""Symbols of a categorical distribution that its form is for: it holds all their weights."""
 
 # Places in the constants. Triton takes global numbers as constants only.
 INVSCALE, WEIGHT = tl.constexpr(logistic_mixture.INVSCALE), tl.constexpr(logistic_mixture.WEIGHT)
@@ -146,11 +151,20 @@ def _bits_cum(s, shift, second, third, constants, alphabet, K: tl.constexpr):
     return tl.minimum(s.to(tl.int64) << shift.to(tl.int64), 65536).to(tl.int32)
 
 
-UNIFORM = TritonFunctions(_uniform_load, _uniform_cum)
-MIXTURE = TritonFunctions(_mixture_load, _mixture_cum)
-GAUSSIAN = TritonFunctions(_gaussian_load, _gaussian_cum)
-BERNOULLI = TritonFunctions(_bernoulli_load, _bernoulli_cum)
-BETA_BINOMIAL = TritonFunctions(_beta_binomial_load, _beta_binomial_cum)
-CATEGORICAL = TritonFunctions(_categorical_load, _categorical_cum)
-INTEGER_GAUSSIAN = TritonFunctions(_integer_gaussian_load, _integer_gaussian_cum)
-BITS = TritonFunctions(_bits_load, _bits_cum)
+FORMS = {
+    uniform.Uniform: TritonFunctions(_uniform_load, _uniform_cum),
+    logistic_mixture.LogisticMixture: TritonFunctions(_mixture_load, _mixture_cum),
+    gaussian_buckets.GaussianBuckets: TritonFunctions(_gaussian_load, _gaussian_cum),
+    bernoulli.Bernoulli: TritonFunctions(_bernoulli_load, _bernoulli_cum),
+    beta_binomial.BetaBinomial: TritonFunctions(_beta_binomial_load, _beta_binomial_cum),
+    categorical.Categorical: TritonFunctions(_categorical_load, _categorical_cum),
+    gaussian.Gaussian: TritonFunctions(_integer_gaussian_load, _integer_gaussian_cum),
+    bits.Bits: TritonFunctions(_bits_load, _bits_cum),
+}
+
+
+def form(distribution: Any) -> TritonFunctions | None:
+    """The Triton form of a block; None if there is none."""
+    if isinstance(distribution, categorical.Categorical) and distribution.alphabet > FEW:
+        return None
+    return FORMS.get(type(distribution))

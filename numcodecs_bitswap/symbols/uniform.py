@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..rans.distribution import Functions, Native, TritonFunctions
+from ..arrays import Array, Arrays
+from ..arrays.on_numpy import NUMPY
+from ..rans.distribution import Functions, Native
 
 
 @dataclass(frozen=True)
@@ -19,14 +18,14 @@ class Uniform:
         Shape of the block.
     alphabet : int
         1 .. 2^16; cum(s) = (s * 2^16) // alphabet.
-    device : str
-        Where the symbols are.
+    of : Arrays
+        Of the library and device of the symbols.
     """
 
     batch: int
     n: int
     alphabet: int
-    device: str = "cpu"
+    of: Arrays = NUMPY
 
     components = 0
 
@@ -34,19 +33,19 @@ class Uniform:
         if not 1 <= self.alphabet <= 1 << 16:
             raise ValueError(f"an alphabet of {self.alphabet} symbols does not fit 16 bits")
 
-    def prepare(self, first: int, last: int) -> tuple[Tensor, ...]:
+    def prepare(self, first: int, last: int) -> tuple[Array, ...]:
         """Nothing differs between symbols."""
         return ()
 
-    def cum(self, prepared: tuple[Tensor, ...], symbols: Tensor) -> Tensor:
+    def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:
         """See `Distribution.cum`."""
         return (symbols << 16) // self.alphabet
 
     def native(self) -> Native:
         """See `Distribution.native`."""
-        none = torch.empty(self.batch, self.n, 0, dtype=torch.int32, device=self.device)
-        constants = torch.full((1,), self.alphabet, dtype=torch.int32, device=self.device)
-        return Native(Functions(_load, _guess, _cum), (none, none, none), constants, _triton)
+        none = self.of.empty((self.batch, self.n, 0), "int32")
+        constants = self.of.full((1,), self.alphabet, "int32")
+        return Native(Functions(_load, _guess, _cum), (none, none, none), constants)
 
 
 def _load(b: int, i: int, local: Any, first: Any, second: Any, third: Any, constants: Any, components: int) -> None:
@@ -59,9 +58,3 @@ def _guess(r: int, local: Any, constants: Any, components: int) -> Any:
 
 def _cum(s: int, local: Any, constants: Any, components: int) -> Any:
     return (s << 16) // constants[0]
-
-
-def _triton() -> TritonFunctions:
-    from .triton_forms import UNIFORM
-
-    return UNIFORM

@@ -169,7 +169,7 @@ def observe_chunk(
     _, order = plane_route.choose(prepared, axes, [start])
     net: Any = start.net
     assert isinstance(net, PlaneModel)
-    planes, references = order.planes(prepared.numbers), order.refer(chunk.shape)
+    planes, references = order.planes(prepared.numbers), order.refer(prepared.numbers.shape)
     return [
         observe(net, np.ascontiguousarray(planes[:, y, x]), references, prepared.m, share, rng)
         for y, x in coder.tiles(*planes.shape[1:])

@@ -1,6 +1,7 @@
 """The codec in a child process that was forked after the parent had used it; in the main thread and under Zarr.
 
-Without `set_num_threads` after the fork this hangs: OpenMP's threads stayed in the parent, and torch waits for them.
+`after_fork.py DEVICE`. By torch, without `set_num_threads` after the fork, this hangs: OpenMP's threads stayed in the
+parent, and torch waits for them.
 """
 
 import os
@@ -10,10 +11,11 @@ import numpy as np
 import torch
 import zarr
 
-from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap import BitSwap, set_device
 from strategies import picture
 
 torch.set_num_threads(2)
+set_device(sys.argv[1])
 codec = BitSwap(model="tiny-rgb8-v1")
 image = picture((128, 128, 3))
 frame = codec.encode(image)

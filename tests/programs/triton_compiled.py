@@ -19,9 +19,11 @@ from triton.backends.compiler import GPUTarget
 
 from numcodecs_bitswap import catalog
 from numcodecs_bitswap.nets import triton_ops
-from numcodecs_bitswap.rans.message import empty_words
+from numcodecs_bitswap.nets.torch_layer import TorchLayer
 from numcodecs_bitswap.rans.triton_backend import TritonStack
-from plain_message import BLOCKS
+from numcodecs_bitswap.rans.words import empty_words
+from numcodecs_bitswap.symbols.triton_forms import form
+from plain_message import BLOCKS, on_torch
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -52,12 +54,14 @@ def compile_only(self: Any, *arguments: Any, warmup: bool, **options: Any) -> No
 
 def network(stage: Any) -> None:
     """Everything that a pass asks of a stage."""
-    grid = torch.zeros(2, 16, 16, 3, dtype=torch.int16)
+    grid, cpu = torch.zeros(2, 16, 16, 3, dtype=torch.int16), torch.device("cpu")
     for u, base, trunk in (*triton_ops.inputs_a(grid), stage.a), (*triton_ops.inputs_b(grid, grid)[:2], stage.b):
-        features = triton_ops.block(triton_ops.dense(u, trunk.first), *trunk.blocks[0])
-        y = triton_ops.outputs(features, trunk.head, u, trunk.skip)
+        every = trunk.first, *trunk.blocks[0], trunk.head, trunk.skip
+        first, conv, out, head, skip = (TorchLayer(each, cpu) for each in every)
+        features = triton_ops.block(triton_ops.dense(u, first), conv, out)
+        y = triton_ops.outputs(features, head, u, skip)
         for ch, correction in enumerate(stage.corrections["11"], 1):
-            layers = correction.first, correction.out
+            layers = TorchLayer(correction.first, cpu), TorchLayer(correction.out, cpu)
             added = triton_ops.correction(features, grid, base, ch, layers)
             triton_ops.mixtures(y, 0, added, base, grid, ch, stage.mixtures)
         triton_ops.mixtures(y, 0, None, base, grid, 0, stage.mixtures)
@@ -81,10 +85,10 @@ for number, (name, target) in enumerate(TARGETS.items()):
     for kind, make in BLOCKS.items():
         for lanes in (7, 512) if kind == "mixture" else (512,):
             code.clear()
-            stack = TritonStack.unflatten([empty_words(lanes)] * 2, "cpu")
-            distribution = make(np.random.default_rng(0), 2, 1000)
+            stack = TritonStack.with_forms([empty_words(lanes)] * 2, "cpu", form)
+            distribution = on_torch(make(np.random.default_rng(0), 2, 1000))
             native = distribution.native()
-            if native.triton:
+            if form(distribution):
                 symbols = stack._pop(distribution, native)
                 stack._push(distribution, native, symbols)
                 if hasattr(distribution, "shifted"):

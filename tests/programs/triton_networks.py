@@ -1,7 +1,7 @@
 """Tests of networks in Triton's interpreter: run by test_triton.py, with TRITON_INTERPRET=1."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from numcodecs_bitswap import catalog
+from numcodecs_bitswap import backends, catalog
+from numcodecs_bitswap.backends.on_torch import TorchBackend
 from numcodecs_bitswap.bitsback import adapt, groups
-from numcodecs_bitswap.nets import elementwise, slabs, torch_ops, triton_ops
-from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.nets import exact, slabs, torch_ops, triton_ops
+from numcodecs_bitswap.nets.torch_layer import TorchLayer as Layer
+from numcodecs_bitswap.nets.units import aligned
 from numcodecs_bitswap.rans import triton_backend
 from numcodecs_bitswap.rans.message import Message
-from numcodecs_bitswap.symbols import checks as symbols_checks
-from numcodecs_bitswap.symbols import gaussian, gaussian_places
 from pictures import photograph
 
 few = settings(max_examples=12)
@@ -53,7 +53,7 @@ def layer(rng: np.random.Generator, segments: tuple[int, ...], n_out: int, wide:
         "x.f": rng.integers(0, 16, n_out).astype(np.uint8),
     }
     tensors["x.w"] = tensors["x.w"].astype(np.int16 if wide else np.int8)
-    return Layer(tensors, "x", segments, "cpu")
+    return Layer(exact.Layer(tensors, "x", segments), torch.device("cpu"))
 
 
 def integers(rng: np.random.Generator, low: int, high: int, shape: Any, dtype: Any) -> Tensor:
@@ -62,7 +62,7 @@ def integers(rng: np.random.Generator, low: int, high: int, shape: Any, dtype: A
 
 
 def activations(rng: np.random.Generator, cells: tuple[int, ...], channels: int) -> Tensor:
-    return integers(rng, -127, 127, (*cells, torch_ops.aligned(channels)), np.int8)
+    return integers(rng, -127, 127, (*cells, aligned(channels)), np.int8)
 
 
 def assert_same(function: str, reference: Any, *arguments: Any) -> None:
@@ -134,26 +134,19 @@ def test_parameters(cells: tuple[int, ...], c: int, k: int, rows: int, columns: 
             assert_same("mixtures", torch_ops, y, 5, added if ch % 2 else None, base, pixels, ch, k)
 
 
-@pytest.fixture
-def on_triton(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
-    """Says whether networks on the CPU are Triton's."""
-
-    def chosen(triton: bool) -> None:
-        monkeypatch.setattr(elementwise, "_triton", lambda device: triton)
-        for choice in (elementwise.operations, elementwise.layers):
-            choice.cache_clear()
-
-    yield chosen
-    chosen(False)
+def model_on(name: str, backend: Any) -> Any:
+    """A shipped model on a backend."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "for_device", lambda device: backend)
+        return catalog._load(catalog.find(name), "torch").net
 
 
 @pytest.mark.parametrize("name", ["tiny-rgb8-v1", "tiny-gray8-flow"])
-def test_chunks(name: str, on_triton: Callable[[bool], None]) -> None:
+def test_chunks(name: str) -> None:
     """Two chunks: the same words as by the products of torch, and back."""
-    model = catalog.load(name, "cpu").net
+    plain_model, model = (model_on(name, TorchBackend("torch", triton=triton)) for triton in (False, True))
     chunks = np.stack([photograph()[None, y : y + 8, 200:209, : model.channels] for y in (60, 150)])
-    plain = groups.encode(model, [chunks], 4, model.cores[0])
-    on_triton(True)
+    plain = groups.encode(plain_model, [chunks], 4, model.cores[0])
     coded = groups.encode(model, [chunks], 4, model.cores[0])
     (decoded,) = groups.decode(model, coded, [chunks.shape[1:4]], model.cores[0])
     assert np.array_equal(decoded, chunks)
@@ -183,22 +176,18 @@ class Asked(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("name", "side"), [("tiny-gray8-v1", 32), ("tiny-gray8-flow", 16)])
-def test_the_device_is_not_asked_before_the_end(
-    name: str, side: int, on_triton: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_device_is_not_asked_before_the_end(name: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks with shifts, bits-back, both ways: only `check` waits, once for a group and once in the end. The words are
     those of the other backends.
     """
-    model, chunk = catalog.load(name, "cpu").net, photograph()[None, None, 60 : 60 + side, 200 : 200 + side, :1]
-    lanes, core = side * side // 4, model.cores[0]
-    (plain,) = groups.encode(model, [chunk], lanes, core)
+    chunk = photograph()[None, None, 60 : 60 + side, 200 : 200 + side, :1]
+    plain_model = catalog.load(name, "cpu").net
+    lanes, core = side * side // 4, plain_model.cores[0]
+    (plain,) = groups.encode(plain_model, [chunk], lanes, core)
     checks, waits = Message.check, []
-    on_triton(True)
-    monkeypatch.setattr(symbols_checks, "ASKED", set())
-    monkeypatch.setattr(gaussian, "parts", lambda device: gaussian_places)
+    model = model_on(name, TorchBackend("torch", triton=True))
+    monkeypatch.setattr(model.backend.arrays, "asks", False)
     monkeypatch.setattr(triton_backend, "ENOUGH", 0)
-    unflatten = Message.unflatten
-    monkeypatch.setattr(Message, "unflatten", lambda words, device, *_: unflatten(words, device, "triton"))
     monkeypatch.setattr(Message, "check", lambda self: waits.append(1) or checks(self))
     with Asked() as asked:
         (coded,) = groups.encode(model, [chunk], lanes, core)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .exact import Tensors
-from .flow import FlowModel
-from .flow_layers import LEVEL, POINTWISE_BITS, Coupling, Pointwise, Split, Squeeze
+from numcodecs_bitswap.backends import for_device
+from numcodecs_bitswap.nets.exact import Tensors
+from numcodecs_bitswap.nets.flow import FlowModel
+from numcodecs_bitswap.nets.flow_layers import LEVEL, POINTWISE_BITS, Coupling, Pointwise, Split, Squeeze
 
 Size = tuple[int, int]
 STEPS = 100
@@ -29,7 +30,7 @@ class SmoothFlow:
     """
 
     def __init__(self, arch: dict[str, Any], tensors: Tensors):
-        self.model = FlowModel(arch, tensors, "cpu")
+        self.model = FlowModel(arch, tensors, for_device("cpu"))
         self._tensors = {name: torch.from_numpy(t.astype("float64")) for name, t in tensors.items()}
         self._blocks = arch["blocks"]["core"]
 
@@ -61,7 +62,7 @@ class SmoothFlow:
             elif isinstance(layer, Split):
                 n = v[..., 0].numel() * len(layer.taken)
                 rest, taken = rest[: len(rest) - n], rest[len(rest) - n :]
-                v = layer.join(v, taken.reshape(*v.shape[:3], -1))
+                v = _joined(layer, v, taken.reshape(*v.shape[:3], -1))
             else:
                 function = self._function(f"flow{number}", layer, v)
                 v = _with(v, layer.changed, _halved(function, v[..., layer.changed]))
@@ -135,6 +136,12 @@ def _matrix(layer: Pointwise) -> Tensor:
     upper, lower = (torch.from_numpy(m) / 2.0**POINTWISE_BITS for m in (layer.upper, layer.lower))
     one = torch.eye(len(upper), dtype=torch.float64)
     return (one + lower) @ (one + upper)
+
+
+def _joined(layer: Split, kept: Tensor, taken: Tensor) -> Tensor:
+    v = kept.new_empty(*kept.shape[:3], len(layer.taken) + len(layer.kept))
+    v[..., layer.taken], v[..., layer.kept] = taken, kept
+    return v
 
 
 def _with(v: Tensor, channels: list[int], values: Tensor) -> Tensor:

@@ -1,0 +1,5 @@
+"""Numbers that are mostly the same as a neighbour, such as labels, masks and gaps <-> bytes (FORMAT.md 10)."""
+
+from .coder import decode, encode
+
+__all__ = ["decode", "encode"]

@@ -1,0 +1,220 @@
+"""Which neighbour a number is the same as: binary decisions, each with the mean of several adaptive probabilities, and
+an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one function.
+
+The decoder holds four bytes, of which the last three lie behind the end and count as zeros.
+"""
+
+import numpy as np
+
+from ..jit import compiled, part
+
+MODELS = 6
+"""Contexts of one decision."""
+CONTEXT_LOG2 = 16
+"""Cells of each: contexts are folded into so many bits."""
+CANDIDATES = 6
+"""Most candidates of a number."""
+OWN = np.array(
+    [(0, -1), (-1, 0), (-1, 1), (-1, -1), (0, -2), (-2, 0), (-1, 2), (-2, 1), (-2, -1), (-1, -2), (0, -3), (-3, 0)]
+)
+"""Neighbours (dy, dx) in the plane itself, known before a pixel in rows from the top."""
+OTHER = np.array([(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])
+"""In the reference plane."""
+POINTS = np.array([12, 12, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1, 14, 5, 5, 5, 5, 2, 2, 2, 2])
+"""How much the neighbours of OWN, then OTHER, speak for a candidate."""
+RATE_LIMIT = 255
+"""A cell's probability is the mean of its decisions until there are so many, then a fading one."""
+
+# state: what the arithmetic coder knows
+LOW, RANGE, CODE, AT = 0, 1, 2, 3
+BEHIND = 3
+"""Zeros that the decoder reads behind the end."""
+
+
+@part
+def decide(decode, bit, p, state, data):
+    """Code one decision; p is the probability of 1 in units of 2^-16."""
+    bound = (state[RANGE] >> 16) * p
+    if decode:
+        bit = 1 if state[CODE] < bound else 0
+    if bit == 1:
+        state[RANGE] = bound
+    else:
+        state[RANGE] -= bound
+        state[CODE if decode else LOW] += -bound if decode else bound
+    while state[RANGE] < 1 << 24:
+        if decode:
+            at = state[AT]
+            byte = np.int64(data[at]) if at < len(data) else 0
+            state[CODE] = (state[CODE] << 8) | byte
+            state[AT] = at + 1
+        else:
+            emit(state, data)
+        state[RANGE] <<= 8
+    return bit
+
+
+@part
+def emit(state, data):
+    """Write the top byte of LOW, which has 32 bits and a carry."""
+    if state[LOW] >> 32:
+        k = state[AT] - 1
+        while data[k] == 255:
+            data[k] = 0
+            k -= 1
+        data[k] += 1
+        state[LOW] &= (1 << 32) - 1
+    data[state[AT]] = state[LOW] >> 24
+    state[AT] += 1
+    state[LOW] = (state[LOW] << 8) & ((1 << 32) - 1)
+
+
+@part
+def mixed(decode, bit, cells, count, probabilities, counts, weights, stretch, sigmoid, state, data):
+    """Code a decision under the cells of its contexts, and learn from it."""
+    dot = np.int64(0)
+    for k in range(count):
+        dot += weights[k] * stretch[probabilities[k, cells[k]] >> 4]
+    x = min(max(dot >> 16, -4096), 4095)
+    p = min(max(sigmoid[x + 4096], 16), 65520)
+    bit = decide(decode, bit, p, state, data)
+    error = (bit << 16) - p
+    for k in range(count):
+        c = cells[k]
+        old = np.int64(probabilities[k, c])
+        weights[k] += (stretch[old >> 4] * error + (1 << 13)) >> 14
+        n = np.int64(counts[k, c])
+        probabilities[k, c] = min(max(old + ((bit << 16) - old) * 2 // (2 * n + 3), 16), 65520)
+        if n < RATE_LIMIT:
+            counts[k, c] = n + 1
+    return bit
+
+
+@part
+def folded(value, salt):
+    """A context as a cell's index."""
+    return ((value * 2654435761 + salt * 40503) & 0xFFFFFFFF) >> (32 - CONTEXT_LOG2)
+
+
+def code_labels(
+    decode, planes, references, own, other, points, stretch, sigmoid, probabilities, counts, weights, bits, data
+):  # fmt: skip
+    """Code planes uint32 (P, h, w), filled in place when decoding. Returns the length of the data; -1 if the decoder
+    would have needed more.
+    """
+    P, h, w = planes.shape
+    state = np.zeros(4, np.int64)
+    state[RANGE] = (1 << 32) - 1
+    if decode:
+        for k in range(4):
+            byte = np.int64(data[k]) if k < len(data) else 0
+            state[CODE] = (state[CODE] << 8) | byte
+        state[AT] = 4
+    near = np.zeros(len(own) + len(other), np.int64)
+    cells = np.zeros(MODELS, np.int64)
+    seen = np.int64(0)  # numbers below are known
+    for p in range(P):
+        r = references[p]
+        for y in range(h):
+            for x in range(w):
+                for k in range(len(own)):
+                    yy, xx = y + own[k, 0], x + own[k, 1]
+                    if yy < 0 or xx < 0 or xx >= w:
+                        # the nearest that is known
+                        xx = min(max(xx, 0), w - 1)
+                        yy = max(yy, 0)
+                        if yy == y and xx >= x:
+                            yy = y - 1
+                            xx = x
+                    near[k] = planes[p, yy, xx] if yy >= 0 else 0
+                total = len(own)
+                if r >= 0:
+                    for k in range(len(other)):
+                        yy = min(max(y + other[k, 0], 0), h - 1)
+                        xx = min(max(x + other[k, 1], 0), w - 1)
+                        near[total + k] = planes[r, yy, xx]
+                    total += len(other)
+                all_points = points[:total].sum()
+                actual = np.int64(planes[p, y, x])
+                tried = np.int64(0)  # neighbours that have been asked
+                rank = 0
+                found = False
+                while rank < CANDIDATES and tried != (1 << total) - 1:
+                    # The candidate with the most points; of equals the first.
+                    best, most = -1, np.int64(0)
+                    for k in range(total):
+                        if tried >> k & 1:
+                            continue
+                        score = np.int64(0)
+                        for j in range(total):
+                            if near[j] == near[k]:
+                                score += points[j]
+                        if score > most:
+                            best, most = k, score
+                        if 2 * score > all_points:  # nothing can have more
+                            break
+                    value = near[best]
+                    same = np.int64(0)
+                    for k in range(total):
+                        if near[k] == value:
+                            same |= np.int64(1) << k
+                    tried |= same
+                    here, there = same & 4095, same >> 12
+                    first = rank if rank < 3 else 3
+                    known = 1 if r >= 0 else 0
+                    cells[0] = folded((here & 1023) << 3 | first << 1 | known, 1)
+                    cells[1] = folded(there << 6 | (here & 15) << 2 | first, 2)
+                    cells[2] = folded(((there & 15) << 4 | here & 15) << 2 | first, 3)
+                    cells[3] = folded(here << 2 | first, 4)
+                    cells[4] = folded((value << 3 | (here & 3) << 1 | there & 1) << 2 | first, 5)
+                    cells[5] = folded((value << 20 | near[0] << 8 | (here & 63)) << 2 | first, 6)
+                    row = first << 4 | (here & 3) << 2 | (there & 1) << 1 | known
+                    hit = mixed(
+                        decode, np.int64(actual == value), cells, MODELS, probabilities, counts, weights[row], stretch,
+                        sigmoid, state, data,
+                    )  # fmt: skip
+                    if hit == 1:
+                        actual = value
+                        found = True
+                        break
+                    rank += 1
+                if not found:
+                    cells[0] = 0
+                    cells[1] = min(rank, 15)
+                    fresh = mixed(
+                        decode, np.int64(actual == seen), cells, 2, probabilities, counts, weights[64], stretch,
+                        sigmoid, state, data,
+                    )  # fmt: skip
+                    if fresh == 1:
+                        actual = seen
+                    else:
+                        actual = number(decode, actual, bits, near[0], probabilities, counts, weights, stretch, sigmoid,
+                                        cells, state, data)  # fmt: skip
+                seen = max(seen, actual + 1)
+                planes[p, y, x] = actual
+                if decode and state[AT] > len(data) + BEHIND:
+                    return -1
+    if decode:
+        return state[AT] - BEHIND
+    # RANGE is 2^24 or more, so one byte, followed by zeros, lies in the interval.
+    state[LOW] = (state[LOW] + state[RANGE] - 1) & ~np.int64((1 << 24) - 1)
+    emit(state, data)
+    return state[AT]
+
+
+@part
+def number(decode, actual, bits, west, probabilities, counts, weights, stretch, sigmoid, cells, state, data):
+    """Code a number that no neighbour has, bit by bit from the highest."""
+    tree = np.int64(1)
+    for k in range(bits - 1, -1, -1):
+        prefix = tree if tree < 4096 else 4096 + k
+        cells[0] = folded(prefix << 5 | k, 7)
+        cells[1] = folded((west << 12 | prefix & 4095) << 5 | k, 8)
+        bit = mixed(
+            decode, actual >> k & 1, cells, 2, probabilities, counts, weights[65], stretch, sigmoid, state, data
+        )
+        tree = tree << 1 | bit
+    return tree - (np.int64(1) << bits)
+
+
+code_labels = compiled(code_labels)

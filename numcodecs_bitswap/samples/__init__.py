@@ -1,0 +1,20 @@
+"""Any numeric array <-> numbers 0 .. m and what else it takes to come back (FORMAT.md 1.4).
+
+::
+
+    array
+       | words        unsigned integers of the items' size
+       | gaps         NaN, fill values: a mask; the rest is filled
+       | Lattice, Fixed, Ordered or Luma
+    numbers, low bits
+
+Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs and the label coder only.
+"""
+
+from .chain import Samples, is_numeric
+from .choice import Prepared, labelled, prepare
+from .luma import Luma
+from .noise import bits
+from .words import KINDS, is_series, shape_of
+
+__all__ = ["KINDS", "Luma", "Prepared", "Samples", "bits", "is_numeric", "is_series", "labelled", "prepare", "shape_of"]

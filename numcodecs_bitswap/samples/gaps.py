@@ -1,0 +1,238 @@
+"""Words that are no numbers of the series <-> a mask, and words without them (FORMAT.md 1.4): NaN, infinities, fill
+values, exact zeros of a field that is zero where it is not defined; and copies of a neighbour, as resampling makes.
+
+Gaps are filled from their row; or, where many words are copies, closed up, so that what was next to each other before
+it was resampled is so again.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import labels
+from ..errors import FormatError
+from ..fields import Reader, sized, varints
+from .words import Words, of_planes, ordered, plane_shape, planes_of
+
+MOST = 15
+"""Kinds of gaps."""
+OFTEN = 32
+"""One value for so many others is more than chance."""
+FAR = 4
+"""An outlier is so many times farther from the others than they are from each other."""
+COPIED = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
+"""Neighbours (dy, dx) that words may be copies of."""
+COPIES = 0.1
+"""Part of the words that are copies, from which on they are left out."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Which words are gaps, and where.
+
+    Attributes
+    ----------
+    words : tuple of int
+        Ascending.
+    mask : uint8 array of the words' shape
+        0: a number. From 1 on: a word of `words`. Behind these: a copy of a neighbour of COPIED.
+    axes : (int, int)
+        The y and x axis.
+    closed : bool
+        Rows are closed up; else gaps are filled.
+    """
+
+    words: tuple[int, ...]
+    mask: NDArray[np.uint8]
+    axes: tuple[int, int]
+    closed: bool = False
+
+    def write(self, dtype: np.dtype[Any]) -> bytes:
+        """Fields of a frame; inverse of `read`."""
+        planes = planes_of(self.mask, self.axes)
+        coded = labels.encode(planes, np.arange(len(planes)) - 1, len(self.words) + len(COPIED))
+        words = b"".join(word.to_bytes(dtype.itemsize, "little") for word in self.words)
+        return varints([2 * len(self.words) + 2 - self.closed]) + words + sized(coded)
+
+    @classmethod
+    def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Gaps | None":
+        """Inverse of `write`; None: no gaps.
+
+        Raises
+        ------
+        FormatError
+            The fields are out of range, or the mask is damaged.
+        """
+        kinds = reader.varint("kinds of gaps")
+        if kinds == 0:
+            return None
+        count = (kinds - 1) // 2
+        if count > MOST:
+            raise FormatError(f"{count} kinds of gaps are out of range")
+        found = tuple(reader.word(dtype, "gap") for _ in range(count))
+        if any(a >= b for a, b in pairwise(found)):
+            raise FormatError("gaps have to ascend")
+        order = plane_shape(shape, axes)
+        planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count + len(COPIED))
+        if planes.all():
+            raise FormatError("there are no numbers between the gaps")
+        return cls(found, of_planes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
+
+    @cached_property
+    def there(self) -> NDArray[np.bool_]:
+        """Which of the words that `close` returns are numbers."""
+        if not self.closed:
+            return np.asarray(self.mask == 0)
+        count = (planes_of(self.mask, self.axes) == 0).sum(-1)
+        there = np.arange(count.max()) < count[..., None]
+        return of_planes(there, self.closed_shape, self.axes)
+
+    @cached_property
+    def closed_shape(self) -> tuple[int, ...]:
+        """The shape of what `close` returns."""
+        shape = list(self.mask.shape)
+        if self.closed:
+            shape[self.axes[1]] = int((self.mask == 0).sum(self.axes[1]).max())
+        return tuple(shape)
+
+    def close(self, words: Words) -> Words:
+        """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
+        rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
+        """
+        planes, gap = planes_of(words, self.axes), planes_of(self.mask, self.axes) > 0
+        P, h, w = planes.shape
+        column = np.arange(w)
+        before = np.maximum.accumulate(np.where(gap, -1, column), -1)
+        behind = np.minimum.accumulate(np.where(gap, w, column)[..., ::-1], -1)[..., ::-1]
+        nearest = np.where(before >= 0, before, np.minimum(behind, w - 1))
+        rows = np.take_along_axis(planes, nearest, -1).reshape(P * h, w)
+        good = ~gap.all(-1).reshape(-1)
+        source = np.maximum.accumulate(np.where(good, np.arange(P * h), -1))
+        source[source < 0] = int(np.argmax(good))
+        filled = rows[source].reshape(P, h, w)
+        if self.closed:
+            count = (~gap).sum(-1)
+            order = np.argsort(gap, -1, kind="stable")[..., : count.max()]
+            last = np.take_along_axis(order, np.maximum(count - 1, 0)[..., None], -1)
+            filled = np.take_along_axis(filled, np.where(np.arange(count.max()) < count[..., None], order, last), -1)
+        return of_planes(filled, self.closed_shape, self.axes)
+
+    def open(self, words: Words) -> Words:
+        """Words with the gaps in them; inverse of `close`."""
+        planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
+        if self.closed:
+            spread = np.zeros(mask.shape, words.dtype)
+            spread[mask == 0] = planes[planes_of(self.there, self.axes)]
+            planes = spread
+        table = np.zeros(len(self.words) + len(COPIED) + 1, words.dtype)
+        table[1 : len(self.words) + 1] = self.words
+        planes = np.where(mask > 0, table[mask], planes)
+        if int(mask.max()) > len(self.words):
+            planes = planes.reshape(-1)[_sources(mask, len(self.words))]
+        return of_planes(planes, self.mask.shape, self.axes)
+
+
+def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False) -> Gaps | None:
+    """The gaps of words, or None if there are none, or too many kinds.
+
+    Parameters
+    ----------
+    words : unsigned integers
+    number : dtype
+    axes : (int, int)
+    lattice : bool
+        The numbers are few; that one is frequent, or the same as another, means nothing.
+    """
+    found: list[int] = []
+    good = np.ones(words.shape, np.bool_)
+    if number.kind == "f":
+        exponents = {2: 0x7C00, 4: 0x7F800000, 8: 0x7FF << 52}[number.itemsize]
+        odd = (words & words.dtype.type(exponents)) == exponents
+        if odd.any():
+            found = [int(word) for word in np.unique(words[odd])]
+            good = ~odd
+    if len(found) > MOST or not good.any():
+        return None
+    for _ in range(4):
+        level = ordered(words, number)[good]
+        word = _outlier(level, words[good], number)
+        if word is None and number.kind == "f" and not lattice:
+            word = _frequent(words[good])
+        if word is None:
+            break
+        found.append(word)
+        good &= words != word
+        if len(found) > MOST or not good.any():
+            return None
+    names = np.array(sorted(found), words.dtype)
+    mask = np.where(good, 0, np.searchsorted(names, words) + 1).astype(np.uint8)
+    copies = None if lattice or number.kind != "f" else _copies(words, mask, len(found), axes)
+    if not found and copies is None:
+        return None
+    return Gaps(tuple(int(word) for word in names), mask if copies is None else copies, axes, copies is not None)
+
+
+def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """A mask with those words that are copies too, or None if they are few."""
+    planes, own = planes_of(words, axes), planes_of(mask, axes).copy()
+    there = own == 0
+    _, h, w = planes.shape
+    for k, (dy, dx) in enumerate(COPIED):
+        here = planes[:, -dy:, max(-dx, 0) : w - max(dx, 0)]
+        other = planes[:, : h + dy, max(dx, 0) : w + min(dx, 0)]
+        part = own[:, -dy:, max(-dx, 0) : w - max(dx, 0)]
+        part[(part == 0) & (here == other)] = kinds + 1 + k
+    if np.count_nonzero(there & (own > 0)) < COPIES * np.count_nonzero(there):
+        return None
+    return of_planes(own, words.shape, axes)
+
+
+def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
+    """Where each word of planes is copied from in the end: itself, if it is no copy.
+
+    Raises
+    ------
+    FormatError
+        A copy of a neighbour that is not there.
+    """
+    _, h, w = mask.shape
+    source = np.arange(mask.size).reshape(mask.shape)
+    y, x = source // w % h, source % w
+    for k, (dy, dx) in enumerate(COPIED):
+        copy = mask == kinds + 1 + k
+        if bool((copy & ((y + dy < 0) | (x + dx < 0) | (x + dx >= w))).any()):
+            raise FormatError("a copy of what is outside of its plane: the frame was altered")
+        source[copy] += dy * w + dx
+    flat = source.reshape(-1)
+    while True:  # neighbours lie before, so this ends: each turn doubles how far it sees
+        further = flat[flat]
+        if np.array_equal(further, flat):
+            return flat.reshape(mask.shape)
+        flat = further
+
+
+def _outlier(levels: Words, words: Words, number: np.dtype[Any]) -> int | None:
+    """The least or the largest word, if it is far from all others and not alone."""
+    values = words.view(number).astype(np.float64) if number.kind == "f" else levels.astype(np.float64)
+    for sign in (-1, 1):
+        end = (values * sign).max()
+        others = values[values * sign < end]
+        if len(others) == 0:
+            return None
+        with np.errstate(over="ignore"):
+            far = end - (others * sign).max() > FAR * (others.max() - others.min())
+        if far and len(values) - len(others) > 1 and others.max() > others.min():
+            return int(words[np.argmax(values * sign)])
+    return None
+
+
+def _frequent(words: Words) -> int | None:
+    """A word that is much more frequent than others."""
+    sample = words[:: max(len(words) // 4096, 1)]
+    found, counts = np.unique(sample, return_counts=True)
+    most = int(counts.argmax())
+    return int(found[most]) if counts[most] * OFTEN > len(sample) and len(sample) >= 256 else None

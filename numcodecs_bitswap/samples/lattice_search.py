@@ -1,0 +1,313 @@
+"""The lines of floats that were integers once: a robust estimate of the step on a few distinct values, then parameters
+of which rounding gives the very floats. Encoder only: nothing here decides how a frame decodes.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lattice import Line
+
+Floats = NDArray[np.float64]
+
+SAMPLE = 8192
+"""Values that a step is looked for in; neighbours, so that some are next to each other."""
+PHASES = 256
+"""Distinct values that a step is tested on."""
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Between these lie floats of which something is looked for."""
+CLEAR = 0.6
+"""Least mean of the phases of multiples of a step, out of 1; of other values it is about PHASES^-1/2."""
+LEAST = 3.0
+"""Least step, in units of the floats' own: below, the floats' bits say as much."""
+OFF, FINE = 0.5, 0.03
+"""Most that several roundings leave of a step, root mean square: in units of the floats' own, or of the step."""
+DECIMALS = [10.0**-n for n in range(9)]
+DIVISORS = [
+    3.0,
+    7.0,
+    12.0,
+    15.0,
+    16.0,
+    31.0,
+    32.0,
+    60.0,
+    63.0,
+    127.0,
+    128.0,
+    254.0,
+    255.0,
+    256.0,
+    360.0,
+    1023.0,
+    2047.0,
+]
+DIVISORS += [4095.0, 16383.0, 32767.0, 65534.0, 65535.0, 27.5e3, 4e4, 2e4, 5e4, 50.0, 20.0, 40.0, 200.0, 250.0, 500.0]
+NICE = sorted({*DECIMALS, *(1 / d for d in DIVISORS), *(2.0**-n for n in range(-12, 40)), *(5 * s for s in DECIMALS)})[
+    ::-1
+]
+CONSTANTS = [
+    273.15,
+    -273.15,
+    273.16,
+    -0.2,
+    -0.1,
+    0.1,
+    0.2,
+    0.5,
+    -0.5,
+    -1.0,
+    1.0,
+    -2.0,
+    -5.0,
+    5.0,
+    -10.0,
+    10.0,
+    20.0,
+    -20.0,
+]
+CONSTANTS += [
+    -30.0,
+    30.0,
+    -32.0,
+    32.0,
+    -32.5,
+    -33.0,
+    -50.0,
+    50.0,
+    -64.0,
+    64.0,
+    100.0,
+    -100.0,
+    200.0,
+    250.0,
+    300.0,
+    1000.0,
+]
+
+
+def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
+    """The line of finite floats (n,) of one group, or None.
+
+    Parameters
+    ----------
+    values : float32 or float64 array
+    hint : Line, optional
+        Of another group.
+    """
+    number = values.dtype
+    if hint is not None and hint.a == 0 and _exact(values[:: max(len(values) // 512, 1)], hint):
+        return hint
+    begin = max((len(values) - SAMPLE) // 2, 0)
+    distinct = np.unique(values[begin : begin + SAMPLE]).astype(np.float64)
+    ends = np.array([values.min(), values.max()], np.float64)
+    distinct = np.unique(np.concatenate([distinct, ends]))
+    if len(distinct) < 8:
+        return None
+    if np.array_equal(np.rint(distinct), distinct) and np.abs(ends).max() < 2.0**53:
+        return Line(1.0, 0.0, 1.0)
+    if not SMALLEST < np.abs(ends).max() < LARGEST:
+        return None
+    unit = _unit(distinct, number)
+    step = estimate(distinct, unit, hint)
+    if step is None:
+        return None
+    return _line(values, distinct, step, number)
+
+
+def few(values: NDArray[Any]) -> Line | None:
+    """A line of values that are too few for a step to show; None if they are many."""
+    distinct = np.unique(values).astype(np.float64)
+    if len(distinct) > 7:
+        return None
+    step = float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
+    return Line(step if np.isfinite(step) else 1.0, float(distinct[0]), 1.0)
+
+
+def _unit(distinct: Floats, number: np.dtype[Any]) -> float:
+    """The distance of floats where they are farthest from each other."""
+    return float(np.spacing(np.abs(distinct).max().astype(number)))
+
+
+def estimate(distinct: Floats, unit: float, hint: Line | None = None) -> float | None:
+    """The largest step of which ascending values, but for a constant, are multiples, or None."""
+    x = distinct - distinct[0]
+    spread = x[:: max(len(x) // PHASES, 1)]
+    gaps = np.diff(x)
+    gaps = np.sort(gaps[gaps > 0.5 * unit])
+    if len(gaps) < 4:
+        return None
+    if hint is not None and _clear(spread, abs(hint.s / hint.d)):
+        return _refined(x, abs(hint.s / hint.d), unit)
+    # The least gap is the step or a small multiple of it.
+    near = gaps[gaps < gaps[0] + 2.5 * unit]
+    least = float(near.mean())
+    if least > LEAST * unit:
+        for divisor in range(1, 7):
+            if (step := _refined(x, least / divisor, unit)) is not None:
+                return step
+    nice = np.array([s for s in NICE if LEAST * unit < s < 1.5 * gaps[0] + 4 * unit])
+    if len(nice):
+        phases = np.abs(np.exp(2j * np.pi * (spread[None, :] / nice[:, None])).mean(1))
+        for k in np.flatnonzero(phases > CLEAR):
+            if (step := _refined(x, float(nice[k]), unit)) is not None:
+                return step
+    return None
+
+
+def _clear(spread: Floats, step: float) -> bool:
+    return bool(abs(np.exp(2j * np.pi * (spread / step)).mean()) > CLEAR)
+
+
+def _refined(x: Floats, step: float, unit: float) -> float | None:
+    """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
+    if step < LEAST * unit:
+        return None
+    x = x - x[np.argmin(np.diff(x))]
+    reach, count = 4.0, 0
+    while count < len(x):
+        part = x[np.abs(x) <= reach * step]
+        count = len(part)
+        reach *= 3
+        k = np.rint(part / step)
+        dk, dx = k - k.mean(), part - part.mean()
+        if count < 3 or not dk.any():
+            continue
+        step = float((dk * dx).sum() / (dk * dk).sum())
+        off = dx - step * dk
+        if not step > 0 or float(np.sqrt((off * off).mean())) > max(OFF * unit, FINE * step):
+            return None
+    return step
+
+
+def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[Any]) -> Line | None:
+    """Parameters that give the very floats if any are found, else those that come near."""
+    k = np.rint((distinct - distinct[0]) / step)
+    common = np.gcd.reduce(k.astype(np.int64))
+    if common > 1:
+        step, k = step * float(common), k / float(common)
+    unit = _unit(distinct, number)
+    steps = _short(step, 2 * unit / max(float(k.max()), 1.0))
+    best, most = None, -1
+    sample = values[:: max(len(values) // 2048, 1)]
+    for attempt in (_from_zero, _from_decimals, _stabbing if number.itemsize == 4 else _near):
+        for line in attempt(values, distinct, steps):
+            right = _right(sample, line)
+            if right > most:
+                best, most = line, right
+            if right == len(sample) and _exact(values, line):
+                return line
+    return best
+
+
+def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
+    """Lines with 0 on them: simple fractions and short decimals."""
+    lowest, step = distinct[0], steps[-1]
+    unit = _unit(distinct, values.dtype)
+    k = float(np.rint(lowest / step))
+    tolerance = 2 * unit / max(float(np.abs(np.rint(distinct[[0, -1]] / step)).max()), 1.0)
+    divisor = float(np.rint(1 / step))
+    if (
+        divisor >= 1
+        and abs(1 / divisor - step) <= tolerance
+        and abs(lowest - np.rint(lowest * divisor) / divisor) <= unit
+    ):
+        yield Line(1.0, 0.0, divisor)
+    for s in steps:
+        if abs(lowest - k * s) <= unit:
+            yield Line(s, 0.0, 1.0)
+            if values.dtype.itemsize == 4:
+                yield Line(s, 0.0, 1.0, True)
+
+
+def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
+    """Lines with a constant on them that people add."""
+    unit, short = _unit(distinct, values.dtype), values.dtype.itemsize == 4
+    for s in steps:
+        for a in CONSTANTS:
+            k = float(np.rint((distinct[0] - a) / s))
+            if abs(a + k * s - distinct[0]) < unit + 1e-9 * s:
+                if not short:
+                    yield Line(s, a, 1.0)
+                yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
+
+
+def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
+    """A line that comes near, where arithmetic is not finer than the floats."""
+    k = np.rint((distinct - distinct[0]) / steps[-1])
+    yield Line(steps[-1], float(np.median(distinct - steps[-1] * k)), 1.0)
+
+
+def _short(step: float, tolerance: float) -> list[float]:
+    """Numbers of few digits near a step, and binary32 ones."""
+    found = []
+    for digits in range(1, 11):
+        s = float(f"{step:.{digits - 1}e}")
+        if abs(s - step) <= tolerance and s > 0:
+            found.append(s)
+            break
+    power = 2.0 ** np.rint(np.log2(step))
+    if abs(power - step) <= tolerance:
+        found.insert(0, float(power))
+    single = np.float32(step)
+    near = [single, np.nextafter(single, np.float32(np.inf)), np.nextafter(single, np.float32(0))]
+    found += [float(s) for s in near if abs(float(s) - step) <= tolerance]
+    return list(dict.fromkeys([*found, step]))
+
+
+def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
+    """Lines in binary64 that lie in the rounding intervals of as many values as can be: of some values first, then of
+    those too that they miss.
+    """
+    chosen = distinct[:: max(len(distinct) // 1024, 1)]
+    line = Line(steps[-1], float(distinct[0]), 1.0)
+    for _ in range(5):
+        k = np.rint((chosen - line.a) / line.s)
+        half = 0.5 * np.spacing(np.abs(chosen).astype(np.float32)).astype(np.float64)
+        line = _widest(k, chosen - half, chosen + half, steps)
+        yield line
+        wrong = values[~_same(values, line)]
+        if not len(wrong):
+            break
+        chosen = np.unique(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
+
+
+def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
+    """One of the steps if it leaves room between the lines above and below; else that which leaves the most, found by
+    halving: room is a concave function of the step.
+    """
+
+    def room(s: float) -> tuple[float, float]:
+        top, bottom = (high - s * k).min(), (low - s * k).max()
+        return float(top - bottom), float((top + bottom) / 2)
+
+    for s in steps[:-1]:
+        width, a = room(s)
+        if width > 0:
+            return Line(s, a, 1.0)
+    reach = 4 * float((high - low).max()) / max(float(np.ptp(k)), 1.0)
+    left, right = steps[-1] - reach, steps[-1] + reach
+    for _ in range(60):
+        a, b = left + 0.382 * (right - left), left + 0.618 * (right - left)
+        if room(a)[0] < room(b)[0]:
+            left = a
+        else:
+            right = b
+    s = (left + right) / 2
+    return Line(s, room(s)[1], 1.0)
+
+
+def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:
+    with np.errstate(all="ignore"):
+        k = np.rint((values.astype(np.float64) * line.d - line.a) / line.s).astype(np.int64)
+    return np.asarray(line.values(k, values.dtype) == values)
+
+
+def _right(values: NDArray[Any], line: Line) -> int:
+    return int(np.count_nonzero(_same(values, line)))
+
+
+def _exact(values: NDArray[Any], line: Line) -> bool:
+    return _right(values, line) == len(values)

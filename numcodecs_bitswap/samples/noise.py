@@ -1,0 +1,90 @@
+"""How many bits numbers take, roughly: what a linear prediction from neighbours leaves, all over an array.
+
+Encoder only. Sums and elimination as plain double arithmetic, without libraries of linear algebra, so that every
+machine chooses alike.
+"""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLES = 4096
+"""Numbers that are looked at."""
+OWN = ((-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))
+OTHER = ((0, 0), (-1, 0))
+"""Neighbours (dy, dx) in the plane and in a reference plane, besides (0, -1), from which all are counted."""
+MOST_AXES = 3
+BEYOND = 2.2
+"""Bits of a number beyond the logarithm of its residual."""
+
+
+def bits(
+    numbers: NDArray[Any],
+    axes: tuple[int, int],
+    there: NDArray[np.bool_] | None = None,
+    references: Sequence[tuple[int, int]] | None = None,
+    of: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+) -> float:
+    """Mean bits of those of the numbers that are there.
+
+    Parameters
+    ----------
+    numbers : unsigned integers
+    axes : (int, int)
+        The y and x axis.
+    there : bool array of the numbers' shape, optional
+    references : sequence of (axis, distance), optional
+        Of reference planes; without it, the planes before along the last leading axes.
+    of : callable, optional
+        Makes numbers of what `numbers` holds.
+    """
+    leading = [axis for axis in range(numbers.ndim) if axis not in axes]
+    if references is None:
+        references = [(axis, 1) for axis in leading[-MOST_AXES:]]
+    moved = np.moveaxis(numbers, axes, (-2, -1))
+    *lead, h, w = moved.shape
+    planes = moved.reshape(prod(lead), h, w)
+    places = np.arange(planes.size) if there is None else np.flatnonzero(np.moveaxis(there, axes, (-2, -1)))
+    # An odd stride, so that all columns are met.
+    places = places[:: max(len(places) // SAMPLES, 1) | 1]
+    p, y, x = np.unravel_index(places, planes.shape)
+
+    def at(plane: NDArray[Any], dy: int, dx: int) -> NDArray[np.float64]:
+        found = planes[plane, (y + dy).clip(0, h - 1), (x + dx).clip(0, w - 1)]
+        return (of(found) if of is not None else found).astype(np.float64)
+
+    west = at(p, 0, -1)
+    columns = [at(p, dy, dx) - west for dy, dx in OWN]
+    for axis, distance in references:
+        k = leading.index(axis)
+        step = prod(lead[k + 1 :])
+        known = p // step % lead[k] >= distance
+        other = np.where(known, p - distance * step, p)
+        base = at(other, 0, -1)
+        columns += [np.where(known, at(other, dy, dx) - base, 0.0) for dy, dx in OTHER]
+    residual = at(p, 0, 0) - west
+    weights = _solve([column[::2] for column in columns], residual[::2])
+    for column, weight in zip(columns, weights, strict=True):
+        residual = residual - weight * column
+    mantissa, exponent = np.frexp(np.abs(residual) + 0.5)
+    return float((exponent - 2 + 2 * mantissa).sum()) / max(len(residual), 1) + BEYOND
+
+
+def _solve(columns: list[NDArray[np.float64]], target: NDArray[np.float64]) -> list[float]:
+    """Weights of least squares, by elimination."""
+    n = len(columns)
+    rows = [[float((a * b).sum()) for b in columns] + [float((a * target).sum())] for a in columns]
+    for j in range(n):
+        rows[j][j] += 1e-9 * rows[j][j] + 1e-30
+    for j in range(n):
+        for i in range(j + 1, n):
+            factor = rows[i][j] / rows[j][j]
+            rows[i] = [a - factor * b for a, b in zip(rows[i], rows[j], strict=True)]
+    weights = [0.0] * n
+    for j in reversed(range(n)):
+        known = sum(rows[j][k] * weights[k] for k in range(j + 1, n))
+        weights[j] = (rows[j][n] - known) / rows[j][j]
+    return weights

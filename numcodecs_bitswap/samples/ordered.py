@@ -1,0 +1,234 @@
+"""Words <-> numbers from 0 in the same order (FORMAT.md 1.4): offset and step, a table of the levels in use, low bits.
+Integers, and floats by the order of their bits. numpy only.
+
+Instruments add a constant, store signed numbers, use every 16th value only, or a few levels of many; a model should not
+see any of that.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..fields import Reader, packed, varints
+from .words import Words, ordered, trailing_zeros, unordered
+
+LARGEST = (1 << 22) - 1
+"""Largest number that the plane coder takes."""
+GLANCE = 4096
+"""Samples that are looked at before all are."""
+PER_LEVEL = 8
+"""Samples to a level, on average, from which on a level that is missing is one that the instrument does not have."""
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A word is that of the `number`'s least value + offset + step * (2^low * level + low bits).
+
+    Attributes
+    ----------
+    number : dtype
+        u, i or f.
+    trailing : int
+        Lowest bits of floats that are 0.
+    offset, step, low : int
+    groups : tuple of int
+        Axes each item of which has levels of its own; with a table alone.
+    table : tuple of arrays
+        The levels in use of each group, in order of the numbers; empty: a level is a number.
+    """
+
+    code = 0
+
+    number: np.dtype[Any]
+    trailing: int
+    offset: int
+    step: int
+    low: int = 0
+    groups: tuple[int, ...] = ()
+    table: tuple[Words, ...] = ()
+
+    def numbers(self, words: Words) -> Words:
+        """Numbers of words."""
+        levels = self._levels(words)
+        if not self.table:
+            return np.asarray(levels >> levels.dtype.type(self.low))
+        parts = [_rank(table, part) for table, part in zip(self.table, grouped(levels, self.groups), strict=True)]
+        return ungrouped(np.stack(parts), levels.shape, self.groups)
+
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        numbers = self.numbers(words)
+        return numbers, self._levels(words) if self.low else numbers, self.low_counts(numbers)
+
+    def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
+        """How many low bits each number has."""
+        return np.full(numbers.shape, self.low, np.uint8)
+
+    def words(self, numbers: Words, low: Words | None) -> Words:
+        """Words of numbers and low bits; inverse of `split`.
+
+        Raises
+        ------
+        FormatError
+            A number is not in the table.
+        """
+        kind = np.dtype(f"u{self.number.itemsize}").type
+        if self.table:
+            parts = []
+            for table, part in zip(self.table, grouped(numbers, self.groups), strict=True):
+                if int(part.max()) >= len(table):
+                    raise FormatError("a number beyond its table: the frame was altered")
+                parts.append(table[part])
+            levels = ungrouped(np.stack(parts), numbers.shape, self.groups).astype(kind)
+        else:
+            levels = numbers.astype(kind) << kind(self.low)
+        if low is not None:
+            levels = levels | low.astype(kind)
+        levels *= kind(self.step)
+        levels += kind(self.offset)
+        return unordered(levels, self.number, self.trailing)
+
+    def onto(self, words: Words) -> "Ordered":
+        """The same for other words; with more low bits if they need them."""
+        levels = ordered(words, self.number, self.trailing)
+        offset = levels.min()
+        needed = (int(levels.max() - offset) // self.step).bit_length() - LARGEST.bit_length()
+        return replace(self, offset=int(offset), low=max(self.low, needed))
+
+    def coarser(self, bits: int) -> "Ordered":
+        """With more low bits."""
+        return replace(self, low=min(self.low + bits, 8 * self.number.itemsize - 1))
+
+    def _levels(self, words: Words) -> Words:
+        levels = ordered(words, self.number, self.trailing) - words.dtype.type(self.offset)
+        return np.asarray(levels // words.dtype.type(self.step) if self.step > 1 else levels)
+
+    def write(self) -> bytes:
+        """Fields of a frame; inverse of `read`."""
+        size = self.number.itemsize
+        fixed = bytes([self.trailing]) + self.offset.to_bytes(size, "little") + self.step.to_bytes(size, "little")
+        fixed += bytes([self.low, len(self.groups), *self.groups])
+        if not self.table:
+            return fixed + varints([0])
+        counts = varints(len(table) for table in self.table)
+        return fixed + varints([len(self.table)]) + counts + packed(np.concatenate([_steps(t) for t in self.table]))
+
+    @classmethod
+    def read(cls, reader: Reader, number: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Ordered":
+        """Inverse of `write`.
+
+        Raises
+        ------
+        FormatError
+            A field is out of range.
+        """
+        word = np.dtype(f"u{number.itemsize}")
+        trailing = reader.byte("trailing zeros")
+        if trailing > ({2: 10, 4: 23, 8: 52}[number.itemsize] if number.kind == "f" else 0):
+            raise FormatError(f"{trailing} trailing zeros are out of range")
+        offset, step, low = reader.word(word, "offset"), reader.word(word, "step"), reader.byte("low bits")
+        if low >= 8 * number.itemsize or step == 0:
+            raise FormatError(f"step {step} and {low} low bits are out of range")
+        groups = read_axes(reader, shape)
+        count = reader.varint("number of tables")
+        if count == 0:
+            return cls(number, trailing, offset, step, low, groups)
+        if count != prod(shape[axis] for axis in groups) or low:
+            raise FormatError(f"{count} tables do not fit the axes {groups}, or have low bits")
+        counts = [reader.varint("levels") for _ in range(count)]
+        if min(counts) < 1 or sum(counts) > prod(shape):
+            raise FormatError("a table has more levels than there are numbers")
+        steps = reader.unpack(word, sum(counts), "levels")
+        table = tuple(np.cumsum(part, dtype=word) for part in np.split(steps, np.cumsum(counts)[:-1]))
+        return cls(number, trailing, offset, step, 0, groups, table)
+
+
+def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Ordered:
+    """Offset and step, without a table; low bits where numbers would be beyond the plane coder's largest."""
+    if trailing is None:
+        trailing = trailing_zeros(words, number) if number.kind == "f" else 0
+    levels = ordered(words, number, trailing).reshape(-1)
+    offset = levels.min()
+    levels = levels - offset
+    step = 1
+    if number.kind != "f":
+        step = int(np.gcd.reduce(levels[:GLANCE]))
+        if step != 1:
+            step = int(np.gcd.reduce(levels)) or 1
+    low = max((int(levels.max()) // step).bit_length() - LARGEST.bit_length(), 0)
+    return Ordered(number, trailing, int(offset), step, low)
+
+
+def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), always: bool = False) -> Ordered | None:
+    """The same with a table of the levels in use; None if that would not pay."""
+    levels = scale._levels(words)
+    tables = []
+    for part in grouped(levels, groups):
+        if not always and part.size > GLANCE:
+            glance = np.unique(part[:: part.size // GLANCE])
+            if len(glance) * 2 > GLANCE:
+                return None
+        found, counts = np.unique(part, return_counts=True)
+        if not always and not _missing(found, counts):
+            return None
+        tables.append(found)
+    return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, groups, tuple(tables))
+
+
+def by_occurrence(scale: Ordered, words: Words) -> Ordered:
+    """The same with a table of the levels in the order in which they occur first."""
+    levels = scale._levels(words).reshape(-1)
+    found, first = np.unique(levels, return_index=True)
+    return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, (), (found[np.argsort(first)],))
+
+
+def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
+    """Whether a quarter of the levels among which most samples lie are missing."""
+    total = int(counts.sum())
+    if int(found[-1] - found[0]) < 16 or PER_LEVEL * len(found) > total:
+        return False
+    below = np.cumsum(counts)
+    low, high = np.searchsorted(below, [total // 20, total - total // 20])
+    return 4 * (int(high) - int(low) + 1) <= 3 * (int(found[high] - found[low]) + 1)
+
+
+def _rank(table: Words, levels: Words) -> Words:
+    """Places of levels in a table."""
+    order = np.argsort(table, kind="stable")
+    return order[np.searchsorted(table[order], levels)].astype(np.uint32)
+
+
+def _steps(table: Words) -> Words:
+    return np.diff(table, prepend=table.dtype.type(0))
+
+
+def grouped(array: NDArray[Any], groups: tuple[int, ...]) -> NDArray[Any]:
+    """Rows (groups, items) of an array, one for each item of the axes; inverse of `ungrouped`."""
+    moved = np.moveaxis(array, groups, range(len(groups)))
+    return moved.reshape(prod(moved.shape[: len(groups)]), -1)
+
+
+def ungrouped(rows: NDArray[Any], shape: tuple[int, ...], groups: tuple[int, ...]) -> NDArray[Any]:
+    """Inverse of `grouped`."""
+    lead = [shape[axis] for axis in groups]
+    rest = [n for axis, n in enumerate(shape) if axis not in groups]
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(*lead, *rest), range(len(groups)), groups))
+
+
+def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A list of ascending axes.
+
+    Raises
+    ------
+    FormatError
+        They do not ascend, or the array does not have them.
+    """
+    axes = tuple(reader.take(reader.byte("number of axes"), "axes"))
+    if any(a >= b for a, b in pairwise(axes)) or (axes and axes[-1] >= len(shape)):
+        raise FormatError(f"axes {axes} do not fit {len(shape)} dimensions")
+    return axes

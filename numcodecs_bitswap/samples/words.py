@@ -1,0 +1,126 @@
+"""Arrays of any numeric dtype <-> words: unsigned integers of the items' size, in the machine's byte order, of two or
+more axes (FORMAT.md 1.4). numpy only.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[Any]
+"""Unsigned integers of 8, 16, 32 or 64 bits."""
+
+KINDS = ("u1", "i1", "u2", "i2")
+"""Kind and size of the dtypes that models are trained on, of either byte order."""
+ROW = 256
+"""Items of a row that a series is cut into."""
+SHORT = 4
+"""Longest last axis of an array of several series."""
+_SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "m": (8,), "M": (8,)}
+
+
+def plain(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The dtype of an array's numbers: u, i or f of 1 to 8 bytes, of this machine; None if they are not numeric."""
+    if dtype.itemsize not in _SIZES.get(dtype.kind, ()):
+        return None
+    kind, size = {"b": ("u", 1), "c": ("f", dtype.itemsize // 2)}.get(dtype.kind, (dtype.kind, dtype.itemsize))
+    return np.dtype(f"{'i' if kind in 'mM' else kind}{size}")
+
+
+def is_series(shape: tuple[int, ...]) -> bool:
+    """Whether an array is one of series, not of planes: of one axis, or of two if the second has at most four items."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] <= SHORT < shape[0])
+
+
+def shape_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an array's words: complex numbers have one more axis in front, series are cut into rows."""
+    if is_series(shape):
+        shape = *shape[1:], -(-shape[0] // ROW), min(ROW, shape[0])
+    return (2, *shape) if dtype.kind == "c" else shape
+
+
+def of_array(array: NDArray[Any]) -> Words:
+    """Words of an array; inverse of `to_array`. The last row of a series repeats its last item."""
+    number = plain(array.dtype)
+    assert number is not None
+    shape = shape_of(array.dtype, array.shape)
+    if is_series(array.shape):
+        padded = np.empty((*array.shape[1:], prod(shape[-2:])), array.dtype)
+        padded[..., : len(array)] = array.T
+        padded[..., len(array) :] = array[-1][..., None]
+        array = padded
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    if array.dtype.kind == "c":
+        native = np.ascontiguousarray(np.moveaxis(native.view(number).reshape(*array.shape, 2), -1, 0))
+    return native.view(f"u{number.itemsize}").reshape(shape)
+
+
+def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Inverse of `of_array`."""
+    number = plain(dtype)
+    assert number is not None
+    if dtype.kind == "c":
+        words = np.moveaxis(words, 0, -1)
+    items = np.ascontiguousarray(words, f"u{number.itemsize}").reshape(-1).view(dtype.newbyteorder("="))
+    if is_series(shape):
+        return items.reshape(*shape[1:], -1)[..., : shape[0]].T.astype(dtype, order="C")
+    return items.reshape(shape).astype(dtype, copy=False)
+
+
+def planes_of(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
+    """Planes (P, h, w) of an array, in C order over the other axes; inverse of `of_planes`."""
+    return np.moveaxis(array, axes, (-2, -1)).reshape(plane_shape(array.shape, axes))
+
+
+def of_planes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> NDArray[Any]:
+    """Inverse of `planes_of`."""
+    lead = [n for axis, n in enumerate(shape) if axis not in axes]
+    moved = planes.reshape(*lead, shape[axes[0]], shape[axes[1]])
+    return np.ascontiguousarray(np.moveaxis(moved, (-2, -1), axes))
+
+
+def plane_shape(shape: tuple[int, ...], axes: tuple[int, int]) -> tuple[int, int, int]:
+    """(P, h, w) of an array of that shape."""
+    return prod(n for axis, n in enumerate(shape) if axis not in axes), shape[axes[0]], shape[axes[1]]
+
+
+def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
+    """Words in the order of their numbers, -0.0 just below 0.0; inverse of `unordered`.
+
+    Parameters
+    ----------
+    words : unsigned integers
+    number : dtype
+        Of the numbers: u, i or f.
+    trailing : int
+        So many lowest bits of the magnitude of a float are 0 and left out.
+    """
+    if number.kind == "u":
+        return words
+    sign = words.dtype.type(1 << 8 * words.itemsize - 1)
+    if number.kind == "i":
+        return np.asarray(words ^ sign)
+    magnitude = (words & ~sign) >> words.dtype.type(trailing)
+    middle = sign >> words.dtype.type(trailing)
+    return np.asarray(np.where(words >= sign, middle - words.dtype.type(1) - magnitude, middle + magnitude))
+
+
+def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
+    """Inverse of `ordered`."""
+    if number.kind == "u":
+        return levels
+    sign = levels.dtype.type(1 << 8 * levels.itemsize - 1)
+    if number.kind == "i":
+        return np.asarray(levels ^ sign)
+    middle = sign >> levels.dtype.type(trailing)
+    below = levels < middle
+    magnitude = np.where(below, middle - levels.dtype.type(1) - levels, levels - middle)
+    return np.asarray((magnitude << levels.dtype.type(trailing)) | np.where(below, sign, levels.dtype.type(0)))
+
+
+def trailing_zeros(words: Words, number: np.dtype[Any]) -> int:
+    """How many lowest bits all words have at 0: of floats, up to the width of the mantissa."""
+    used = int(np.bitwise_or.reduce(words, axis=None))
+    most = {2: 10, 4: 23, 8: 52}[number.itemsize]
+    return min((used & -used).bit_length() - 1 if used else most, most)
