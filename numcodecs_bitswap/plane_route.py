@@ -4,6 +4,7 @@ What the frame records (transforms, model, references, order of the channels) th
 the chunk.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, cast
@@ -159,9 +160,8 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
     found = [[(axis, distance) for distance in range(1, min(shape[axis], REFERENCES + 1))] for axis in near]
     found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
-    if near != [axes.channel]:  # colours are always worth it
-        found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
-        found += [[]]
+    found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
+    found += [[]]
     return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
 
 
@@ -191,12 +191,19 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     if len(orders) > TRIED_ORDERS:
         guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
         orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
-    costs = _plane_costs(models[0], orders, numbers, m)
-    order = orders[int(np.argmin(costs))]
-    if len(models) == 1:
-        return models[0], order
     part = _part(numbers, axes)
-    return min(models, key=lambda model: _size(model, order, part, m)), order
+    colours = axes.channel is not None and math.prod(part.shape) == math.prod(
+        part.shape[a] for a in (axes.y, axes.x, axes.channel)
+    )
+    costs = (
+        [_size(models[0], each, part, m) for each in orders] if colours else _plane_costs(models[0], orders, numbers, m)
+    )
+    best = int(np.argmin(costs))
+    if len(models) == 1:
+        return models[0], orders[best]
+    by_model = [costs[best] if colours else _size(models[0], orders[best], part, m)]
+    by_model += [_size(model, orders[best], part, m) for model in models[1:]]
+    return models[int(np.argmin(by_model))], orders[best]
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
