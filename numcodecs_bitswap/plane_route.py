@@ -4,7 +4,6 @@ What the frame records (transforms, model, references, order of the channels) th
 the chunk.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, cast
@@ -192,18 +191,14 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
         guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
         orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
     part = _part(numbers, axes)
-    colours = axes.channel is not None and math.prod(part.shape) == math.prod(
-        part.shape[a] for a in (axes.y, axes.x, axes.channel)
-    )
-    costs = (
-        [_size(models[0], each, part, m) for each in orders] if colours else _plane_costs(models[0], orders, numbers, m)
-    )
+    if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
+        costs = [_size(models[0], each, part, m) for each in orders]  # a picture: one part holds all there is to see
+    else:
+        costs = _plane_costs(models[0], orders, numbers, m)
     best = int(np.argmin(costs))
     if len(models) == 1:
         return models[0], orders[best]
-    by_model = [costs[best] if colours else _size(models[0], orders[best], part, m)]
-    by_model += [_size(model, orders[best], part, m) for model in models[1:]]
-    return models[int(np.argmin(by_model))], orders[best]
+    return min(models, key=lambda model: _size(model, orders[best], part, m)), orders[best]
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
