@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "samples": set(),
     "planes": {"errors", "jit", "rans"},
     "colour": set(),
-    "opening": {"errors"},
+    "images": {"errors"},
+    "opening": {"errors", "images", "codec", "frame"},
     "frame": {"errors", "dtypes", "samples"},
     "stored": {"errors", "frame"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
@@ -39,7 +40,7 @@ MAY_IMPORT = {
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "plane_route", "scheduler", "zarr3"}
-COMMANDS = {"cli"}
+COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 
 
