@@ -18,7 +18,18 @@ from . import images
 from .errors import BitswapError, SourceError
 from .images import SUFFIXES as IMAGES
 
-__all__ = ["FRAME", "IMAGES", "SIDE", "Opened", "SourceError", "chunk_shape", "open_array", "open_zarr", "sample"]
+__all__ = [
+    "FRAME",
+    "IMAGES",
+    "SIDE",
+    "Opened",
+    "SourceError",
+    "chunk_shape",
+    "default_chunks",
+    "open_array",
+    "open_zarr",
+    "sample",
+]
 
 FRAME = ".bsw"
 """Of a file that holds one frame."""
@@ -105,7 +116,7 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
         names = ", ".join(name for name, _ in array.arrays()) or "none"
         raise SourceError(f"{source} is a group; name one of its arrays: {names}")
     starts, shape = _region(source, array.shape, region)
-    return Opened(source, array, tuple(getattr(array, "chunks", None) or _chunks(array.shape)), starts, shape)
+    return Opened(source, array, tuple(getattr(array, "chunks", None) or default_chunks(array.shape)), starts, shape)
 
 
 def open_zarr(source: str) -> Any:
@@ -145,7 +156,7 @@ def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int |
             raise SourceError(f"--chunks needs {len(opened.shape)} positive numbers for shape {opened.shape}")
         return tuple(given)
     if channel_axis is not None and not hasattr(opened.array, "chunks"):
-        return _chunks(opened.shape, channel_axis)
+        return default_chunks(opened.shape, channel_axis)
     return opened.chunks
 
 
@@ -227,7 +238,7 @@ def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tu
     return tuple(low for low, _ in bounds), tuple(n for _, n in bounds)
 
 
-def _chunks(shape: tuple[int, ...], channel_axis: int | None = None) -> tuple[int, ...]:
+def default_chunks(shape: tuple[int, ...], channel_axis: int | None = None) -> tuple[int, ...]:
     """256 x 256 pixels where the last axes are an image; all channels."""
     ndim = len(shape)
     channel = ndim - 1 if channel_axis is None and ndim >= 3 and shape[-1] in (1, 3, 4) else channel_axis

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import BitswapError
-from . import estimate, models, train
+from . import convert, estimate, models, train
 
-COMMANDS = (estimate, models, train)
+COMMANDS = (estimate, convert, models, train)
 STOPPED = 130
 """Exit status after Ctrl-C, as shells have it."""
 

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from .. import catalog
 from ..errors import BitswapError
 
 
@@ -19,6 +18,8 @@ def add(commands: Any) -> None:
 
 
 def _list(given: argparse.Namespace) -> int:
+    from .. import catalog
+
     for name in sorted(catalog.names()):
         entry = catalog.find(name)
         print(f"{name:24} {entry.sha256[:32]}  {entry.path.stat().st_size:>10,} bytes  {entry.path}")
@@ -26,6 +27,8 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
+    from .. import catalog
+
     entry = catalog.find(given.model[0])
     print(f"{entry.name}\nid {entry.sha256}\n{entry.path}")
     for key, value in catalog.metadata_of(entry).items():
@@ -34,6 +37,8 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
+    from .. import catalog
+
     failed = 0
     for name in given.model or sorted(catalog.names()):
         try:
