@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 HELP = """Converts a Zarr array or group (either format; attributes, names and chunks are kept), an image, a .npy, .npz
 or .bsw file to a Zarr array or group with this package's codec, or back. A target that ends in .bsw (a frame in a
-file), .npy, .png or .tif is one file. The same command goes on where it was stopped. Arrays of one axis, and text, get Zstandard.
+file), .npy, .png or .tif is one file. The same command goes on where it was stopped. Arrays of one axis,
+and text, get Zstandard.
 """
 
 

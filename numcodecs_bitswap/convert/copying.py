@@ -192,8 +192,9 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with ProcessPoolExecutor(most, context) as pool:
             yield pool, most
     else:
-        from distributed import Client
+        import distributed
 
+        Client: Any = distributed.Client  # it has no types
         try:
             client = Client(workers, timeout="10s")
         except (OSError, TimeoutError, ValueError) as error:

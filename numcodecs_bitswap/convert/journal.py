@@ -98,14 +98,14 @@ class Journal:
             The place is taken, or by another conversion.
         """
         text = _text(source, plan)
-        found = self._read("plan.json")
+        found = _whole(self._read("plan.json"))
         finished = any(self._at(name) is not None for name in OPENS)
         if found is None:
             if finished or _taken(self.place):
                 raise SourceError(f"{self.place} exists: remove it, or name another target")
             self._write("plan.json", text)
-        elif json.loads(found) != json.loads(text):
-            begun = json.loads(found)["source"]
+        elif found != json.loads(text):
+            begun = found["source"]
             raise SourceError(
                 f"{self.place} is an unfinished conversion of {begun} with other options, or of what has changed: "
                 "give the same options to go on, or remove it"
@@ -178,10 +178,17 @@ class Journal:
             raise SourceError(f"{self.place} cannot be written: {error}") from error
 
 
+def _whole(text: bytes | None) -> Any:
+    """A plan, if all of it was written."""
+    with suppress(ValueError):
+        return json.loads(text or b"")
+    return None
+
+
 def _taken(place: str) -> bool:
     """Whether a local path has something else in it."""
     path = Path(place)
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    return path.is_file() or (path.is_dir() and any(each.name != UNFINISHED for each in path.iterdir()))
 
 
 def _text(source: str, plan: Plan) -> bytes:
@@ -192,8 +199,8 @@ def _text(source: str, plan: Plan) -> bytes:
 
 def begun(place: str) -> Plan:
     """The plan of a conversion that was begun."""
-    data = json.loads(read(open_store(place), f"{UNFINISHED}/plan.json") or b"{}")
-    if not data:
+    data = _whole(read(open_store(place), f"{UNFINISHED}/plan.json"))
+    if data is None:
         raise SourceError(f"{place} is no unfinished conversion")
-    arrays = [Planned(**{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}) for a in data["arrays"]]
-    return Plan({key: text.encode() for key, text in data["metadata"].items()}, arrays)
+    arrays: list[Any] = [{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()} for a in data["arrays"]]
+    return Plan({key: text.encode() for key, text in data["metadata"].items()}, [Planned(**a) for a in arrays])

@@ -215,15 +215,16 @@ def _codecs(
         }
         return {"serializer": serializers[codec](**options), "compressors": None, "filters": None}
     itemsize = np.dtype(array.dtype).itemsize
+    made: Any
     if zarr_format == 2:
         import numcodecs
 
-        made: Any = {
+        made = {
             "zstd": lambda: numcodecs.Zstd(level=3),
             "blosc": lambda: numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE),
             "gzip": lambda: numcodecs.GZip(level=6),
             "none": lambda: None,
-        }[codec]()
+        }
     else:
         from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
@@ -232,8 +233,8 @@ def _codecs(
             "blosc": lambda: BloscCodec(typesize=max(itemsize, 1), cname="zstd", clevel=5, shuffle="bitshuffle"),
             "gzip": lambda: GzipCodec(level=6),
             "none": lambda: None,
-        }[codec]()
-    return {"compressors": made}  # filters and serializer: those that the dtype needs
+        }
+    return {"compressors": made[codec]()}  # filters and serializer: those that the dtype needs
 
 
 def axes_options(chunks: Shape, names: Sequence[str | None] | None, channel_axis: int | None = None) -> dict[str, Any]:
@@ -251,6 +252,7 @@ def axes_options(chunks: Shape, names: Sequence[str | None] | None, channel_axis
     if "y" not in axis or "x" not in axis:
         return {}
     channel = axis.get("c")
+    channel = channel if channel is not None and chunks[channel] == 3 else None  # others are leading axes
     automatic = image_axes(chunks, "auto", "auto")
     named = image_axes(chunks, channel, (axis["y"], axis["x"]))
     if named == automatic:
