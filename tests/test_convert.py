@@ -89,6 +89,7 @@ def every_dtype() -> dict[str, Any]:
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 spec", "ignore:.*ZarrUserWarning")
 @pytest.mark.parametrize(("old", "new"), [(2, 2), (2, 3), (3, 2), (3, 3)])
 def test_every_dtype_in_every_format(tmp_path: Path, old: int, new: int) -> None:
     group = zarr.create_group(tmp_path / "a.zarr", zarr_format=old)

@@ -50,7 +50,7 @@ def copy_block(source: str, target: str, number: int, place: Shape, again: bool,
     # Zarr does not write chunks that equal the fill value. For floats its "equal" takes every NaN for another, so what
     # is empty is decided here, by bits.
     config: Any = {"write_empty_chunks": data.dtype.kind in "fcV"}
-    array: Any = zarr.open_array(store, path=planned.path, mode="r+", config=config)
+    array: Any = zarr.open_array(store, path=planned.path, mode="r+").with_config(config)
     data = data.astype(array.dtype, copy=False)
     fill = None if array.fill_value is None else np.asarray(array.fill_value, data.dtype)
     for within, at in _units(planned, place, data.shape):

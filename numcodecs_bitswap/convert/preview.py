@@ -46,7 +46,7 @@ def preview(source: str, wanted: Wanted) -> list[Preview]:
     rows = []
     for planned in plan.arrays:
         store = Target(MemoryStore(), plan.metadata)
-        array = zarr.open_array(store, path=planned.path, mode="r+", config={"write_empty_chunks": True})
+        array = zarr.open_array(store, path=planned.path, mode="r+").with_config({"write_empty_chunks": True})
         grid = [-(-n // u) for n, u in zip(planned.shape, planned.unit, strict=True)]
         units = int(np.prod(grid))
         rng = np.random.default_rng(0)
