@@ -94,9 +94,28 @@ def source_arrays(source: str) -> tuple[Any, dict[str, Any]]:
     except SourceError:
         opened = open_array(source)  # a file; or the error that says what may be given
         return opened, {"": opened.array}
+    return root, _members(root)
+
+
+def zarr_arrays(source: str) -> dict[str, Any]:
+    """The arrays of a Zarr hierarchy by path.
+
+    Raises
+    ------
+    SourceError
+        There is none.
+    """
+    return _members(open_zarr(source))
+
+
+def _members(root: Any) -> dict[str, Any]:
     if isinstance(root, zarr.Array):
-        return root, {"": root}
-    return root, {path: node for path, node in sorted(root.members(None)) if isinstance(node, zarr.Array)}
+        return {"": root}
+    try:
+        found = sorted(root.members(None), key=lambda each: each[0])
+    except Exception as error:  # an array with a codec that is not installed hides all others
+        raise SourceError(f"an array of {root.store_path} cannot be opened: {error}") from error
+    return {path: node for path, node in found if isinstance(node, zarr.Array)}
 
 
 def make(source: str, wanted: Wanted) -> Plan:
