@@ -12,7 +12,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 from numpy.typing import NDArray
 
-from . import notice, scheduler
+from . import scheduler
 from .chunk import Decoding, Encoding, memory
 from .frame import Header
 from .options import Options
@@ -62,9 +62,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         work = Encoding(array, options, self.core)
         if work.job is not None:
             scheduler.run([work.job])
-        frame = work.finish()
-        notice.look(array, frame)
-        return frame
+        return work.finish()
 
     def decode(self, buf: Any, out: Any = None) -> NDArray[Any]:
         """The array of a frame; inverse of `encode`.

@@ -1,50 +1,46 @@
 """One warning a process, when what looks like an image is stored by Zstandard and something can be done about it.
 
-Noise and flat areas are stored too, and nothing is wrong then. Small arrays are not looked at: coordinates, tests.
+That is where no model was tried. Noise is stored too, and nothing is wrong then. Small arrays are not looked at:
+coordinates, tests.
 """
 
+import math
 import warnings
-from typing import Any
-
-from numpy.typing import NDArray
 
 from .errors import StoredWarning
-from .frame import Route
+from .frame import Header, Route
 
 LARGE = 1 << 16
 """Samples from which on an array is worth a word."""
 SIDE = 32
 """The smaller side of what looks like an image."""
-STORED = (Route.RAW, Route.ZSTD, Route.SHUFFLE_ZSTD)
-ROUTE = 5
-"""Offset of the route in a frame."""
 _given = False
 
 
-def look(array: NDArray[Any], frame: bytes) -> None:
-    """Look at an array and its frame."""
+def look(header: Header) -> None:
+    """Look at an array that no model was tried on."""
     global _given
-    if _given or array.size < LARGE or frame[ROUTE] not in STORED:
+    if _given or math.prod(header.shape) < LARGE or header.route == Route.CONSTANT:
         return
-    text = _reason(array)
+    text = _reason(header)
     if text:
         _given = True
-        warnings.warn(text + " (This is said once.)", StoredWarning, stacklevel=3)
+        warnings.warn(text + " (This is said once.)", StoredWarning, stacklevel=4)
 
 
-def _reason(array: NDArray[Any]) -> str | None:
-    from .samples import is_integer
-
-    if array.ndim < 2:
-        if array.dtype.kind not in "iu":
+def _reason(header: Header) -> str | None:
+    shape, dtype = header.shape, header.dtype
+    if len(shape) < 2:
+        if dtype.kind not in "iu":
             return None
         return (
-            f"an array of one axis, {array.size} numbers of {array.dtype}, is stored by Zstandard: models need two axes "
-            "or more. If it is an image, a filter before the codec (Delta, Shuffle, ...) hides its shape: take it away."
+            f"{shape[0]} {dtype} along one axis are stored by Zstandard: models need two axes or more. If they are an "
+            "image, a filter before the codec (Delta, Shuffle, ...) hides its shape: take it away."
         )
-    if array.dtype.kind in "iuf" and not is_integer(array.dtype) and sorted(array.shape)[-2] >= SIDE:
+    # uint8 is what every model takes: it was not tried because it is noise
+    if dtype.kind in "iuf" and dtype != "u1" and sorted(shape)[-2] >= SIDE:
         return (
-            f"an array of {array.dtype} and shape {array.shape} is stored by Zstandard: no model fits this dtype. If the "
-            "numbers are integers of 8 or 16 bits at heart, convert them before."
+            f"{dtype} of shape {shape} are stored by Zstandard: the model does not fit the dtype. If the numbers are "
+            "integers of 8 or 16 bits at heart, convert them before."
         )
     return None

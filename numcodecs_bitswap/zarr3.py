@@ -19,7 +19,7 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON
 
-from . import notice, scheduler
+from . import scheduler
 from .chunk import Decoding, Encoding
 from .dtypes import dtype_text
 from .errors import FormatError
@@ -70,7 +70,6 @@ class _LearnedCodec(Options, ArrayBytesCodec):
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         frame = await _submit(partial(_encoding, chunk_data, self, self.core))
-        notice.look(chunk_data.as_numpy_array(), frame)
         return chunk_spec.prototype.buffer.from_bytes(frame)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:

@@ -39,18 +39,8 @@ MAY_IMPORT = {
     | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
-WIRING = MEASURING | {
-    "__init__",
-    "convert",
-    "beside",
-    "catalog",
-    "chunk",
-    "codec",
-    "options",
-    "plane_route",
-    "scheduler",
-    "zarr3",
-}
+WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "contents", "convert", "notice", "options"}
+WIRING |= {"plane_route", "scheduler", "zarr3"}
 COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 
