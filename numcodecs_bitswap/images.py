@@ -42,12 +42,14 @@ def header(path: Path, colours: bool = False) -> tuple[tuple[int, ...], np.dtype
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
-            shape, dtype = tiff.series[0].shape, np.dtype(tiff.series[0].dtype)
-        return _without_alpha(shape) if colours else shape, dtype
+            series = tiff.series[0]
+            shape, dtype = tuple(series.shape), np.dtype(series.dtype)
+            alpha = colours and series.axes.endswith("S") and shape[-1] in (2, 4)
+        return _without_alpha(shape) if alpha else shape, dtype
     if channels := _deep_png(path):
         width, height = struct.unpack(">II", path.read_bytes()[16:24])
-        channels -= colours and channels in (2, 4)
-        return (height, width, *([channels] if channels > 1 else [])), np.dtype("u2")
+        shape = (height, width, channels)
+        return _without_alpha(shape) if colours and channels in (2, 4) else shape, np.dtype("u2")
     with _pillow(path) as image:
         mode, pages = _mode(image, colours), getattr(image, "n_frames", 1)
         sample = np.asarray(_blank(mode))
@@ -61,14 +63,13 @@ def read(path: Path, colours: bool = False) -> NDArray[Any]:
         import tifffile
 
         array = np.asarray(tifffile.imread(path, series=0))
-        return array[..., : _without_alpha(array.shape)[-1]] if colours and array.ndim > 2 else array
+        shape, _ = header(path, colours)
+        return array if array.shape == shape else array[..., : array.shape[-1] - 1].reshape(shape)
     if channels := _deep_png(path):
         import imagecodecs
 
         array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-        if colours and channels in (2, 4):
-            array = array[..., : channels - 1]
-        return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        return array[..., : channels - 1].reshape(header(path, True)[0]) if colours and channels in (2, 4) else array
     pages = []
     with _pillow(path) as image:
         for page in range(getattr(image, "n_frames", 1)):
@@ -134,9 +135,7 @@ def _by_pillow(array: NDArray[Any], kind: str) -> tuple[bytes, NDArray[Any]]:
 
 
 def _without_alpha(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) < 3 or shape[-1] not in (2, 4):
-        return shape
-    return (*shape[:-1], shape[-1] - 1)
+    return (*shape[:-1], *([3] if shape[-1] == 4 else []))
 
 
 def _deep_png(path: Path) -> int:
@@ -157,15 +156,22 @@ def _pillow(path: Path) -> Any:
     except ImportError as error:
         raise SourceError(f"{path} needs Pillow to be read: {INSTALL}") from error
     image = Image.open(path)
+    if wrong := _cut(image, path):
+        image.close()
+        raise SourceError(wrong)
+    return image
+
+
+def _cut(image: Any, path: Path) -> str | None:
+    """What is wrong if Pillow gives less than the file holds."""
     if image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        bits, samples = tags.get(258, (1,)), tags.get(277, 1)
+        bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
         if set(bits) != {MODES.get(image.mode)} or samples != len(image.getbands()):
             text = f"{samples} sample(s) of {max(bits)} bits, which Pillow cuts"
-            raise SourceError(f"{path} has {text}: pip install tifffile, or {INSTALL}")
+            return f"{path} has {text}: pip install tifffile, or {INSTALL}"
     if image.format == "PPM" and image.mode == "RGB" and _deepest(path) > 255:
-        raise SourceError(f"{path} has more than 8 bits, which Pillow cuts: make it a PNG or TIFF of 16 bits")
-    return image
+        return f"{path} has more than 8 bits, which Pillow cuts: make it a PNG or TIFF of 16 bits"
+    return None
 
 
 def _deepest(path: Path) -> int:

@@ -32,6 +32,9 @@ EVERY = 1.0
 
 def open_store(place: str) -> Any:
     """The store of a path or URL, writeable."""
+    if place.rstrip("/").endswith(".zip"):  # a zip file cannot be gone on with, and holds what was written twice twice
+        raise SourceError(f"{place}: convert to a folder, and zip that (without compression)")
+    place = place.removeprefix("file://")
     try:
         return FsspecStore.from_url(place) if "://" in place else LocalStore(place)
     except Exception as error:  # of what fsspec talks to
@@ -187,7 +190,7 @@ def _whole(text: bytes | None) -> Any:
 
 def _taken(place: str) -> bool:
     """Whether a local path has something else in it."""
-    path = Path(place)
+    path = Path(place.removeprefix("file://"))
     return path.is_file() or (path.is_dir() and any(each.name != UNFINISHED for each in path.iterdir()))
 
 
