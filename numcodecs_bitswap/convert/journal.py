@@ -64,15 +64,18 @@ class Target(WrapperStore[Any]):
         return Target(store, self.metadata)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        """Of metadata the store has none."""
         if key.rpartition("/")[2] in METADATA:
             data = self.metadata.get(key)
             return None if data is None else prototype.buffer.from_bytes(data)
         return await super().get(key, prototype, byte_range)
 
     async def exists(self, key: str) -> bool:
+        """As `get`."""
         return key in self.metadata if key.rpartition("/")[2] in METADATA else await super().exists(key)
 
     async def set(self, key: str, value: Any) -> None:
+        """A chunk."""
         self.stored += len(value)
         await super().set(key, value)
 
