@@ -103,7 +103,7 @@ def _hierarchy(given: argparse.Namespace, wanted: "Wanted") -> int:
         for each, handler in before:
             signal.signal(each, handler)
     earlier = f"; {progress.skipped} of {progress.total} blocks were done before" if progress.skipped else ""
-    print(f"{given.target}: {len(planned.arrays)} array(s), {progress.text()}{earlier}")
+    print(f"{given.target}: {len(planned.arrays)} array(s), {progress.summary()}{earlier}")
     return 0
 
 

@@ -44,6 +44,12 @@ class Progress:
         parts += [f"{duration(passed * left / worked)} left"] if worked and left else []
         return ", ".join(parts)
 
+    def summary(self) -> str:
+        """What was done, at the end."""
+        passed = max(time.monotonic() - self.begun, 1e-9)
+        stored = f" -> {size(self.stored)}, ratio {self.read / self.stored:.2f}" if self.stored else ""
+        return f"{size(self.read)}{stored}, {self.read / 1e6 / passed:.2g} MB/s"
+
     def end(self) -> None:
         """Clear the line."""
         if sys.stderr.isatty():

@@ -109,8 +109,8 @@ def convert(
     use_models_of(source)
     planned = plan.make(source, wanted)
     kept = Journal(target)
-    todo = [(n, place) for n, array in enumerate(planned.arrays) for place in plan.blocks(array)]
-    if kept.begin(source, planned, len(todo)):
+    todo = ((n, place) for n, array in enumerate(planned.arrays) for place in plan.blocks(array))
+    if kept.begin(source, planned, sum(map(plan.count, planned.arrays))):
         try:
             with _executor(workers, threads) as (executor, most):
                 _copy(kept, executor, most, source, target, todo, verify, report)
@@ -139,7 +139,7 @@ def _copy(
     most: int,
     source: str,
     target: str,
-    todo: list[tuple[int, Shape]],
+    todo: Iterator[tuple[int, Shape]],
     verify: bool,
     report: Report,
 ) -> None:

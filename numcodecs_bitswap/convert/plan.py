@@ -12,15 +12,19 @@ import zarr
 from zarr.storage import MemoryStore
 
 from ..codec import BBANS, BitSwap, LocalBitsBack
+from ..contents import codec_of
 from ..errors import SourceError
 from ..opening import File, default_chunks, open_array, open_zarr
 from ..patches import image_axes
 from . import OURS
 
-BLOCK_BYTES = 1 << 26
-"""A block grows over the source's chunks up to this, so that few of them are read twice."""
+READ_ONCE, WRITTEN_SLOWLY = 1 << 26, 1 << 24
+"""A block grows over the source's chunks up to so many bytes, so that few of them are read twice; the second where a
+block takes long to write, and reading twice is cheap beside that."""
 LEAST_BYTES = 1 << 18
 """Where chunks are small a block has several, so that opening and marking cost little."""
+PARTS = 64
+"""So many blocks should an array have, if it is large enough, to keep many cores busy and to be gone on with."""
 NAMES = {"y": {"y", "lat", "latitude"}, "x": {"x", "lon", "longitude"}, "c": {"c", "channel"}}
 """What dimensions are called, in lower case."""
 Shape = tuple[int, ...]
@@ -200,19 +204,21 @@ def _array(memory: MemoryStore, path: str, array: Any, names: Sequence[str | Non
     target = zarr.create_array(memory, name=path or None, shape=shape, dtype=dtype, attributes=attributes, **options)
     unit = tuple(target.shards or target.chunks)
     source_chunks = tuple((array.shards or array.chunks) if stored else shape)
-    block = _block(shape, unit, source_chunks, max(np.dtype(array.dtype).itemsize, 1))
     nbytes = math.prod(shape) * np.dtype(array.dtype).itemsize
+    slow = codec in OURS and not (stored and codec_of(array))
+    most = max(min(WRITTEN_SLOWLY if slow else READ_ONCE, nbytes // PARTS), LEAST_BYTES)
+    block = _block(shape, unit, source_chunks, max(np.dtype(array.dtype).itemsize, 1), most)
     return Planned(path, shape, unit, block, str(array.dtype), codec, nbytes)
 
 
-def _block(shape: Shape, unit: Shape, source: Shape, itemsize: int) -> Shape:
+def _block(shape: Shape, unit: Shape, source: Shape, itemsize: int, most: int) -> Shape:
     """Whole units that cover a chunk of the source where that is not too much, last axes first."""
     block = list(unit)
     for axis in reversed(range(len(shape))):
         size = math.prod(block) * itemsize
         cover = -(-min(source[axis], shape[axis]) // unit[axis])
         whole = -(-shape[axis] // unit[axis])
-        block[axis] *= max(min(max(cover, LEAST_BYTES // size), whole, BLOCK_BYTES // size), 1)
+        block[axis] *= max(min(max(cover, LEAST_BYTES // size), whole, most // size), 1)
     return tuple(block)
 
 
