@@ -309,6 +309,40 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     assert not (target / UNFINISHED).exists()
 
 
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=GRADIENT, chunks=(64, 64))
+    arguments = ["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--codec", "zstd"]
+
+    async def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Target, "set", full)
+        assert main(arguments) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    unopenable(tmp_path / "b.zarr")
+    assert main(arguments) == 0
+    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], GRADIENT)
+
+
+def test_a_batch_system_stops_it(tmp_path: Path) -> None:
+    data = np.cumsum(np.random.default_rng(0).integers(0, 3, (2048, 2048)), 1, dtype="u2")
+    zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
+    target = tmp_path / "b.zarr"
+    program = [sys.executable, "-m", "numcodecs_bitswap", "convert", str(tmp_path / "a.zarr"), str(target)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not (target / UNFINISHED / "plan.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert "the same command goes on" in error
+    unopenable(target)
+
+
 def test_files_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import imagecodecs
 

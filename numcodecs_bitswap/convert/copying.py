@@ -52,18 +52,29 @@ def copy_block(source: str, target: str, number: int, place: Shape, again: bool,
     config: Any = {"write_empty_chunks": data.dtype.kind in "fcV"}
     array: Any = zarr.open_array(store, path=planned.path, mode="r+").with_config(config)
     data = data.astype(array.dtype, copy=False)
-    fill = None if array.fill_value is None else np.asarray(array.fill_value, data.dtype)
-    for within, at in _units(planned, place, data.shape):
-        part = data[within]
-        key = f"{planned.path}/{array.metadata.encode_chunk_key(at)}".lstrip("/")
-        if again:
-            sync(store.delete(key))
-        if fill is not None and same(np.broadcast_to(fill, part.shape), part):
-            continue
-        array[tuple(slice(p + s.start, p + s.stop) for p, s in zip(place, within, strict=True))] = part
+    try:
+        _write(array, planned, place, data, again)
+    except BitswapError:
+        raise
+    except Exception as error:  # of codecs and stores of any kind
+        where = f"{target}/{planned.path}".rstrip("/")
+        raise SourceError(f"{where} cannot be written at {place}: {type(error).__name__}: {error}") from error
     if verify and not _matches(array, place, data):
         raise SourceError(f"{planned.path or target}: the block at {place} is not what was written; is the disk full?")
     return data.nbytes, store.stored
+
+
+def _write(array: Any, planned: Planned, place: Shape, data: NDArray[Any], again: bool) -> None:
+    """Write a block, but for what is the fill value bit by bit."""
+    fill = None if array.fill_value is None else np.asarray(array.fill_value, data.dtype)
+    for within, at in _units(planned, place, data.shape):
+        part = data[within]
+        if again:
+            key = f"{planned.path}/{array.metadata.encode_chunk_key(at)}".lstrip("/")
+            sync(array.store_path.store.delete(key))
+        if fill is not None and same(np.broadcast_to(fill, part.shape), part):
+            continue
+        array[tuple(slice(p + s.start, p + s.stop) for p, s in zip(place, within, strict=True))] = part
 
 
 def verified(source: str, target: str, number: int, place: Shape) -> bool:
@@ -122,8 +133,11 @@ def convert(
             _arrays.cache_clear()
         if embed:
             _embed(target, planned, wanted)
+    try:
         kept.publish(planned.metadata)
-    kept.tidy()
+        kept.tidy()
+    except OSError as error:
+        raise SourceError(f"{target} cannot be written: {error}") from error
     return planned
 
 
