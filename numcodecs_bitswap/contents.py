@@ -195,7 +195,8 @@ def _inside(
         if names not in (["bytes"], ["bytes", "crc32c"]):
             raise FormatError(f"the index of the shards of {array.path or 'the array'} is coded by {names}")
         length = 16 * count + 4 * ("crc32c" in names)
-        start = 0 if codec.index_location.value == "start" else len(data) - length
+        location = getattr(codec.index_location, "value", codec.index_location)  # an enum before zarr 3.2
+        start = 0 if location == "start" else len(data) - length
         index = np.frombuffer(data[start : start + 16 * count], "<u8").reshape(count, 2)
     for (offset, nbytes), within in zip(index.tolist(), product(*map(range, per_shard)), strict=True):
         place = tuple(s * n + i for s, n, i in zip(shard, per_shard, within, strict=True))

@@ -178,9 +178,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_model_goes_along(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "a.zarr", data=photograph()[:64, :64], chunks=(64, 64, 3))
-    arguments = ["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--model", "tiny-rgb8-v1"]
+    arguments = ["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--model", "photo-v1"]
     assert main([*arguments, "--embed-model"]) == 0
-    assert (tmp_path / "b.zarr" / ".bitswap" / f"{catalog.find('tiny-rgb8-v1').sha256}.safetensors").is_file()
+    assert (tmp_path / "b.zarr" / ".bitswap" / f"{catalog.find('photo-v1').sha256}.safetensors").is_file()
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], photograph()[:64, :64])
 
 

@@ -66,10 +66,10 @@ def test_inspect_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_missing_model_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frame = BitSwap(model="tiny-rgb8-v1").encode(photograph()[:64, :64])
+    frame = BitSwap(model="photo-v1").encode(photograph()[:64, :64])
     (tmp_path / "a.bsw").write_bytes(frame)
-    sha256 = catalog.find("tiny-rgb8-v1").sha256
-    shipped = {name: line for name, line in catalog._shipped().items() if name != "tiny-rgb8-v1"}
+    sha256 = catalog.find("photo-v1").sha256
+    shipped = {name: line for name, line in catalog._shipped().items() if name != "photo-v1"}
     monkeypatch.setattr(catalog, "_shipped", lambda: shipped)
     monkeypatch.setattr(catalog, "_found", {})
     monkeypatch.setattr(catalog, "_loaded", {})
