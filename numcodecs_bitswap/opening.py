@@ -155,7 +155,11 @@ def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int |
         if len(given) != len(opened.shape) or min(given) < 1:
             raise SourceError(f"--chunks needs {len(opened.shape)} positive numbers for shape {opened.shape}")
         return tuple(given)
-    if channel_axis is not None and not hasattr(opened.array, "chunks"):
+    if (
+        channel_axis is not None
+        and -len(opened.shape) <= channel_axis < len(opened.shape)
+        and not hasattr(opened.array, "chunks")
+    ):
         return default_chunks(opened.shape, channel_axis)
     return opened.chunks
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
@@ -124,6 +125,18 @@ def test_an_estimate_for_programs(stored: str, capsys: pytest.CaptureFixture[str
     names = [codec["name"] for codec in found["codecs"]]
     assert f"BitSwap, {TINY}" in names
     assert [codec["bytes"] for codec in found["codecs"]] == sorted(codec["bytes"] for codec in found["codecs"])
+
+
+def test_transparency_is_a_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four channels none is an axis of the picture."""
+    rgba = np.dstack([photograph()[:64, :80], photograph()[:64, 80:160, 0]])
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(rgba))
+    arguments = ["estimate", str(tmp_path / "a.png"), "--model", "photo-v1", "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    sizes = {codec["name"]: codec["bytes"] for codec in found["codecs"]}
+    assert found["shape"] == [64, 80, 4]
+    assert sizes["BitSwap, photo-v1"] == len(BitSwap(model="photo-v1", spatial_axes=(0, 1)).encode(rgba))
 
 
 def test_stores_that_cannot_be_reached(

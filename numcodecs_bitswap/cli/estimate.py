@@ -25,19 +25,20 @@ def run(given: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
     from .. import catalog, estimate, opening, peers
     from ..classical import classical
+    from ..convert.plan import axes_options, axis_names
     from ..patches import image_axes
 
     for model in given.model or []:
         catalog.find(model)  # before anything takes time
     array = opening.open_array(given.array, given.region)
-    options = {} if given.channel_axis is None else {"channel_axis": given.channel_axis}
+    chunks = opening.chunk_shape(array, given.chunks, given.channel_axis)
     try:
-        image_axes(array.shape, options.get("channel_axis", "auto"), "auto")
+        image_axes(array.shape, "auto" if given.channel_axis is None else given.channel_axis, "auto")
+        options = axes_options(chunks, axis_names("", array.array, array.array), given.channel_axis)
     except ValueError as error:
         raise opening.SourceError(f"--channel-axis {given.channel_axis}: {error}") from error
-    chunks = opening.chunk_shape(array, given.chunks, given.channel_axis)
     sample = opening.sample(array, chunks, max(given.count, 1))
-    axes = image_axes(sample[0].shape, options.get("channel_axis", "auto"), "auto")
+    axes = image_axes(sample[0].shape, options.get("channel_axis", "auto"), options.get("spatial_axes", "auto"))
     models = given.model or estimate.fitting_models(sample[0], options)[:2]
     codecs = classical(sample[0], axes=axes)
     codecs += [peers.bitswap(model, f"BitSwap, {model}", **options) for model in models or ["auto"]]
