@@ -11,12 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, frame
+from . import catalog, frame, plane_payload
 from .errors import BitswapError, FormatError, MissingModel
 from .frame import Route
+from .planes.coder import lanes_of_tiles
+from .samples import Fixed, Lattice, Luma, Ordered
 
 EMPTY, OTHER, DAMAGED = "empty", "other codec", "damaged"
 """In the place of a route: a chunk that is not stored since it has the fill value, one of another codec, no frame."""
+LABELS = "labels"
+KINDS = {Ordered: "", Luma: "luma and chroma", Lattice: "lattice", Fixed: "fixed point"}
+"""What the numbers of planes are made of."""
 TOGETHER = 256
 """Chunks that are read at a time."""
 Shape = tuple[int, ...]
@@ -71,7 +76,7 @@ class Contents:
 
     def references(self) -> list[tuple[tuple[tuple[int, int], ...], int]]:
         """Reference planes, and how many chunks have them, most frequent first; of chunks of the plane coder."""
-        planes = [each.described for each in self.stored if each.described.route == _word(Route.PLANES)]
+        planes = [each.described for each in self.stored if each.described.route.startswith(_word(Route.PLANES))]
         return Counter(each.references for each in planes).most_common()
 
     def map(self) -> NDArray[np.float64]:
@@ -92,15 +97,16 @@ def describe(data: memoryview) -> Described:
         They are no frame.
     """
     header, payload = frame.parse(data)
-    model: bytes | None = None
-    references: tuple[tuple[int, int], ...] = ()
-    if header.route in (Route.MODEL, Route.PLANES):
-        model = bytes(payload[:16])
-    if header.route == Route.PLANES:
-        from . import plane_route
-
-        references = frame.parse_planes(header, payload, plane_route._lanes).references
-    return Described(_word(header.route), model, references, math.prod(header.shape))
+    route, samples = _word(header.route), math.prod(header.shape)
+    if header.route == Route.MODEL:
+        return Described(route, bytes(payload[:16]), (), samples)
+    if header.route != Route.PLANES:
+        return Described(route, None, (), samples)
+    planes = plane_payload.parse(header, payload, lanes_of_tiles)
+    if isinstance(planes, plane_payload.LabelsPayload):
+        return Described(LABELS, None, (), samples)
+    kind = KINDS[type(planes.samples.scale)]
+    return Described(f"{route}, {kind}" if kind else route, planes.model_id, planes.references, samples)
 
 
 def model_name(model: bytes) -> str:
