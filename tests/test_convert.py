@@ -19,8 +19,9 @@ from zarr.storage import MemoryStore
 from numcodecs_bitswap import BitSwap, catalog
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.convert import journal
+from numcodecs_bitswap.convert.axes import axes_options
 from numcodecs_bitswap.convert.copying import convert
-from numcodecs_bitswap.convert.plan import Wanted, axes_options, make
+from numcodecs_bitswap.convert.plan import Wanted, make
 from numcodecs_bitswap.errors import SourceError
 from numcodecs_bitswap.opening import UNFINISHED, open_array
 from pictures import photograph

@@ -25,7 +25,7 @@ def run(given: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
     from .. import catalog, estimate, opening, peers
     from ..classical import classical
-    from ..convert.plan import axes_options, axis_names
+    from ..convert.axes import axes_options, axis_names
     from ..patches import image_axes
 
     for model in given.model or []:

@@ -13,8 +13,9 @@ from ..codec import BBANS, BitSwap, LocalBitsBack
 from ..errors import SourceError
 from ..opening import FRAME, open_array
 from . import OURS
+from .axes import axes_options, axis_names
 from .copying import same, use_models_of
-from .plan import Wanted, axes_options, axis_names
+from .plan import Wanted
 
 SUFFIXES = {FRAME, ".npy", *images.WRITEABLE}
 
