@@ -17,12 +17,14 @@ Importing this package takes milliseconds: numba is loaded by the first chunk th
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
+from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError, StoredWarning
 
 if TYPE_CHECKING:
     from .beside import embed_model, use_models
     from .codec import BBANS, BitSwap, LocalBitsBack
     from .scheduler import set_device
+
+    __version__: str
 
 __all__ = [
     "BBANS",
@@ -34,6 +36,8 @@ __all__ = [
     "MessageExhausted",
     "MissingModel",
     "ModelError",
+    "StoredWarning",
+    "__version__",
     "embed_model",
     "set_device",
     "use_models",
@@ -50,6 +54,10 @@ def __getattr__(name: str) -> Any:
         from .scheduler import set_device
 
         return set_device
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("numcodecs_bitswap")
     if name in ("embed_model", "use_models"):
         from . import beside
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, frame, patches, samples, scheduler, stored
+from . import catalog, frame, notice, patches, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
@@ -123,6 +123,8 @@ class Encoding:
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
+        if self.planes is None and self.job is None:
+            notice.look(self.header)
         best = frame.build(self.header, self.payload)
         if self.planes is not None:
             from . import plane_route  # here, since it reads numba, which not every chunk needs

@@ -23,3 +23,11 @@ class MissingModel(BitswapError, LookupError):
 
 class DeviceError(BitswapError, RuntimeError):
     """The chosen device is absent, or no backend on it computes the exact integers."""
+
+
+class SourceError(BitswapError, ValueError):
+    """An array that cannot be opened, read or written as it was asked for."""
+
+
+class StoredWarning(UserWarning):
+    """Numbers that look like an image are stored by Zstandard, and something can be done about it. Given once."""

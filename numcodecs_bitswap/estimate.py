@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from . import catalog, frame
 from .codec import BitSwap
 from .errors import ModelError
+from .opening import Opened
 from .peers import Measured
 
 
@@ -38,7 +39,7 @@ def table(rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], nbytes: int)
         f"{'codec':28} {'bytes':>12} {'ratio':>7} {'bits/sample':>11} {'enc MB/s':>8} {'dec MB/s':>8}  whole array"
     ]
     for row in sorted(rows, key=lambda row: -row.total):
-        whole = f"{_size(nbytes * row.total / raw):>9}, {_duration(nbytes / 1e6 / row.encode_mb_s)}"
+        whole = f"{size(nbytes * row.total / raw):>9}, {duration(nbytes / 1e6 / row.encode_mb_s)}"
         lines.append(
             f"{row.name:28} {row.total:12,} {raw / row.total:7.3f} {8 * row.total / samples:11.3f} "
             f"{row.encode_mb_s:8.1f} {row.decode_mb_s:8.1f}  {whole}"
@@ -46,12 +47,41 @@ def table(rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], nbytes: int)
     return "\n".join(lines)
 
 
-def _size(count: float) -> str:
+def summary(
+    rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], array: Opened, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The same for programs, smallest first; plain values."""
+    raw, samples = sum(chunk.nbytes for chunk in chunks), sum(chunk.size for chunk in chunks)
+    return {
+        "array": array.name,
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "chunks": list(shape),
+        "nbytes": array.nbytes,
+        "sampled": len(chunks),
+        "sampled_nbytes": raw,
+        "codecs": [
+            {
+                "name": row.name,
+                "bytes": row.total,
+                "ratio": raw / row.total,
+                "bits_per_sample": 8 * row.total / samples,
+                "encode_mb_s": row.encode_mb_s,
+                "decode_mb_s": row.decode_mb_s,
+            }
+            for row in sorted(rows, key=lambda row: row.total)
+        ],
+    }
+
+
+def size(count: float) -> str:
+    """A number of bytes as text."""
     exponent = min(int(math.log10(max(count, 1)) // 3), 5)
     return f"{count / 1000**exponent:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')[exponent]}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as text."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -1,4 +1,6 @@
-"""An array by its path or URL, without reading it: Zarr arrays of both formats, .npy (mapped), .npz, and images."""
+"""An array by its path or URL, without reading it: Zarr arrays of both formats, .npy (mapped), .npz, .bsw (a frame in a
+file) and images.
+"""
 
 import functools
 import math
@@ -12,15 +14,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BitswapError
+from . import images
+from .errors import BitswapError, SourceError
+from .images import SUFFIXES as IMAGES
 
-IMAGES = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}
+__all__ = [
+    "FRAME",
+    "IMAGES",
+    "SIDE",
+    "Opened",
+    "SourceError",
+    "chunk_shape",
+    "default_chunks",
+    "open_array",
+    "open_zarr",
+    "sample",
+]
+
+FRAME = ".bsw"
+"""Of a file that holds one frame."""
+UNFINISHED = "unfinished-conversion"
+"""Folder in a Zarr hierarchy that `convert` has not finished."""
 SIDE = 256
 """Of chunks, where an array has none."""
-
-
-class SourceError(BitswapError, ValueError):
-    """An array that cannot be opened or sampled."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +82,18 @@ class Opened:
             raise SourceError(f"{self.name} cannot be read at {_text(block)}: {error}") from error
 
 
-def open_array(source: str, region: str | None = None) -> Opened:
+def open_array(source: str, region: str | None = None, colours: bool = False) -> Opened:
     """Open an array.
 
     Parameters
     ----------
     source : str
         A Zarr array (folder, zip or URL that fsspec knows), a .npy file (mapped, not read), a .npz file (its first
-        array) or an image that Pillow opens; of several pages a stack.
+        array), a .bsw file (a frame) or an image (see `images`); of several pages a stack.
     region : str, optional
         Slices of its axes, such as "0:10,:,512:1024"; a number is a slice of one.
+    colours : bool
+        Leave out the transparency of images.
 
     Raises
     ------
@@ -85,58 +103,114 @@ def open_array(source: str, region: str | None = None) -> Opened:
     path = Path(source)
     try:
         if path.suffix == ".npy":
-            array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: Any = _mapped(path)
         elif path.is_file() and path.suffix != ".zip":
-            array = File(path, *(_npz_header if path.suffix == ".npz" else _image_header)(path))
+            array = _file(path, colours)
         else:
-            array = _zarr(source)
-    except SourceError:
+            array = open_zarr(source)
+    except (BitswapError, ModuleNotFoundError):
         raise
-    except (OSError, ValueError, ImportError, LookupError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{source} is not a Zarr array, a .npy or .npz file or an image: {error}") from error
+    except Exception as error:  # of readers of any kind
+        raise SourceError(f"{source} is not a Zarr array, a .npy, .npz or .bsw file or an image: {error}") from error
+    if not hasattr(array, "chunks") and not isinstance(array, File | np.ndarray):
+        names = ", ".join(name for name, _ in array.arrays()) or "none"
+        raise SourceError(f"{source} is a group; name one of its arrays: {names}")
     starts, shape = _region(source, array.shape, region)
-    return Opened(source, array, tuple(getattr(array, "chunks", None) or _chunks(array.shape)), starts, shape)
+    return Opened(source, array, tuple(getattr(array, "chunks", None) or default_chunks(array.shape)), starts, shape)
 
 
-def _zarr(source: str) -> Any:
+def open_zarr(source: str) -> Any:
+    """A Zarr array or group by its path (of a folder or zip) or URL, read only.
+
+    Raises
+    ------
+    SourceError
+        There is none, it cannot be reached, or a conversion to it was not finished.
+    """
     import zarr
 
-    place = zarr.storage.ZipStore(source, mode="r") if source.endswith(".zip") else source
-    stored = zarr.open(place, mode="r")
-    if not isinstance(stored, zarr.Array):
-        names = ", ".join(name for name, _ in stored.arrays()) or "none"
-        raise SourceError(f"{source} is a group; name one of its arrays: {names}")
-    return stored
+    try:
+        place = zarr.storage.ZipStore(source, mode="r") if source.endswith(".zip") else source
+        return zarr.open(place, mode="r")
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of readers of any kind, and of what fsspec talks to
+        if (Path(source) / UNFINISHED).is_dir():
+            raise SourceError(
+                f"{source} is an unfinished conversion and not an array yet: run the same "
+                "`numcodecs-bitswap convert` again, which goes on where it stopped"
+            ) from error
+        raise SourceError(f"{source} is not a Zarr array or group, or cannot be reached: {error}") from error
+
+
+def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int | None = None) -> tuple[int, ...]:
+    """The shape of chunks: as given, else the array's, else 256 x 256 pixels with all channels.
+
+    Raises
+    ------
+    SourceError
+        It does not fit the array.
+    """
+    if given:
+        if len(given) != len(opened.shape) or min(given) < 1:
+            raise SourceError(f"--chunks needs {len(opened.shape)} positive numbers for shape {opened.shape}")
+        return tuple(given)
+    if (
+        channel_axis is not None
+        and -len(opened.shape) <= channel_axis < len(opened.shape)
+        and not hasattr(opened.array, "chunks")
+    ):
+        return default_chunks(opened.shape, channel_axis)
+    return opened.chunks
+
+
+def _mapped(path: Path) -> Any:
+    """A .npy file; one without any numbers cannot be mapped."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        return np.load(path, allow_pickle=False)
 
 
 @dataclass(frozen=True)
 class File:
-    """An array that has to be read as a whole: a .npz file's first, or an image. The last ones read stay in memory."""
+    """An array that has to be read as a whole: a .npz file's first, an image, a frame. The last ones read stay in
+    memory.
+    """
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    colours: bool = False
 
     def __getitem__(self, block: tuple[slice, ...]) -> NDArray[Any]:
-        array = _read_file(self.path, self.path.stat().st_mtime_ns)
+        array = _read_file(self.path, self.path.stat().st_mtime_ns, self.colours)
         if array.shape != self.shape:
             raise SourceError(f"{self.path} changed, or has pages of several sizes")
         return array[block]
 
 
+def _file(path: Path, colours: bool) -> File:
+    if path.suffix == ".npz":
+        return File(path, *_npz_header(path))
+    if path.suffix == FRAME:
+        from . import frame
+
+        header, _ = frame.parse(memoryview(path.read_bytes()))
+        return File(path, header.shape, header.dtype)
+    return File(path, *images.header(path, colours), colours)
+
+
 @functools.lru_cache(maxsize=2)
-def _read_file(path: Path, written: int) -> NDArray[Any]:
+def _read_file(path: Path, written: int, colours: bool) -> NDArray[Any]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[arrays.files[0]])
-    from PIL import Image
+    if path.suffix == FRAME:
+        from .codec import BitSwap
 
-    pages = []
-    with Image.open(path) as image:
-        for page in range(getattr(image, "n_frames", 1)):
-            image.seek(page)
-            pages.append(np.asarray(image.convert(_plain(image.mode))))
-    return np.stack(pages) if len(pages) > 1 else pages[0]
+        return BitSwap().decode(path.read_bytes())
+    return images.read(path, colours)
 
 
 def _npz_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -145,22 +219,6 @@ def _npz_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     return shape, dtype
-
-
-def _image_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """(y, x), or (y, x, 3); several pages in front."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        mode, pages = _plain(image.mode), getattr(image, "n_frames", 1)
-        shape = (image.height, image.width, *([3] if mode == "RGB" else []))
-        dtype = np.asarray(Image.new(mode, (1, 1))).dtype
-    return ((pages, *shape) if pages > 1 else shape), dtype
-
-
-def _plain(mode: str) -> str:
-    """Pillow's mode of an image without palette and transparency."""
-    return mode if mode in ("L", "I", "F") or mode.startswith("I;16") else "L" if mode in ("1", "LA") else "RGB"
 
 
 def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -184,13 +242,14 @@ def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tu
     return tuple(low for low, _ in bounds), tuple(n for _, n in bounds)
 
 
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """256 x 256 pixels where the last axes are an image."""
-    channel = len(shape) >= 3 and shape[-1] in (1, 3)
-    spatial = range(len(shape) - 2 - channel, len(shape) - channel)
-    return tuple(
-        min(n, SIDE) if axis in spatial else n if axis > max(spatial, default=0) else 1 for axis, n in enumerate(shape)
-    )
+def default_chunks(shape: tuple[int, ...], channel_axis: int | None = None) -> tuple[int, ...]:
+    """256 x 256 pixels where the last axes are an image; all channels."""
+    ndim = len(shape)
+    channel = ndim - 1 if channel_axis is None and ndim >= 3 and shape[-1] in (1, 3, 4) else channel_axis
+    channel = channel if channel is None else channel % ndim
+    spatial = [axis for axis in range(ndim) if axis != channel][-2:]
+    side = SIDE if len(spatial) > 1 else SIDE * SIDE
+    return tuple(min(n, side) if axis in spatial else n if axis == channel else 1 for axis, n in enumerate(shape))
 
 
 def _text(block: tuple[slice, ...]) -> str:

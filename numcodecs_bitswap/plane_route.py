@@ -116,7 +116,7 @@ class Decoding:
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
-        self.payload = plane_payload.parse(header, data, _lanes)
+        self.payload = plane_payload.parse(header, data, coder.lanes_of_tiles)
         self.model: catalog.Loaded | None = None
         if isinstance(self.payload, PlanesPayload):
             if not catalog.is_planes(self.payload.model_id):
@@ -142,11 +142,6 @@ class Decoding:
 
 def _net(model: catalog.Loaded) -> PlaneModel:
     return cast(PlaneModel, model.net)
-
-
-def _lanes(planes: int, height: int, width: int) -> list[int]:
-    cut = coder.tiles(height, width)
-    return [coder.lanes(planes * (rows.stop - rows.start) * (columns.stop - columns.start)) for rows, columns in cut]
 
 
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:

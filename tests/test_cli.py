@@ -1,13 +1,19 @@
-"""cli.py and estimate.py: what an array would gain, the models that are there; bad input is said and costs nothing."""
+"""cli/ and estimate.py: what an array would gain, the models that are there; bad input is said and costs nothing."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
 
+import numcodecs_bitswap
 from numcodecs_bitswap import BitSwap, catalog, estimate
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.opening import open_array, sample
@@ -98,3 +104,81 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(catalog, "_loaded", {})
     assert main(["models", "verify", "mine"]) == 1
     assert "altered" in capsys.readouterr().out
+
+
+def test_unknown_models_and_axes_are_said_before_anything_runs(
+    stored: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("numcodecs_bitswap.opening.sample", lambda *_: pytest.fail("it ran"))
+    for arguments, what in (
+        (["--model", TINY, "--model", "no-such-model"], "not installed"),
+        (["--channel-axis", "7"], "axis 7"),
+    ):
+        assert main(["estimate", stored, *arguments]) == 2
+        assert what in capsys.readouterr().err
+
+
+def test_an_estimate_for_programs(stored: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", stored, "--model", TINY, "--count", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chunks"] == [100, 100, 3]
+    names = [codec["name"] for codec in found["codecs"]]
+    assert f"BitSwap, {TINY}" in names
+    assert [codec["bytes"] for codec in found["codecs"]] == sorted(codec["bytes"] for codec in found["codecs"])
+
+
+def test_transparency_is_a_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four channels none is an axis of the picture."""
+    rgba = np.dstack([photograph()[:64, :80], photograph()[:64, 80:160, 0]])
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(rgba))
+    arguments = ["estimate", str(tmp_path / "a.png"), "--model", "photo-v1", "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    sizes = {codec["name"]: codec["bytes"] for codec in found["codecs"]}
+    assert found["shape"] == [64, 80, 4]
+    assert sizes["BitSwap, photo-v1"] == len(BitSwap(model="photo-v1", spatial_axes=(0, 1)).encode(rgba))
+
+
+def test_stores_that_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise PermissionError("no credentials")
+
+    monkeypatch.setattr(zarr, "open", refused)
+    for command in ("estimate", "inspect", "verify"):
+        assert main([command, "s3://bucket/array.zarr"]) == 2
+        assert "no credentials" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_command_quietly(
+    stored: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numcodecs_bitswap.peers.measure", pressed)
+    assert main(["estimate", stored, "--model", TINY]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 64), "u1"))
+    assert main(["train", str(tmp_path / "a.npy"), "--recipe", "default", "--device", "tpu"]) == 2
+    assert "there is none here" in capsys.readouterr().err
+
+
+def test_as_a_module_with_its_version() -> None:
+    program = [sys.executable, "-m", "numcodecs_bitswap", "--version"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"numcodecs_bitswap {numcodecs_bitswap.__version__}\n"
+
+
+def test_the_command_line_reads_nothing_heavy() -> None:
+    program = (
+        "import sys, numcodecs_bitswap.cli as c; c.main(['--version']); print({'torch', 'numpy'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.endswith("set()\n")

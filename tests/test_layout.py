@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "samples": {"colour", "errors", "fields", "labels"},
     "planes": {"errors", "jit", "cores", "rans"},
     "colour": set(),
-    "opening": {"errors"},
+    "images": {"errors"},
+    "opening": {"errors", "images", "codec", "frame"},
     "frame": {"errors", "dtypes", "fields"},
     "stored": {"errors", "fields", "frame"},
     "plane_payload": {"errors", "fields", "frame", "samples"},
@@ -44,8 +45,9 @@ MAY_IMPORT = {
     | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
-WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "plane_route", "scheduler", "zarr3"}
-COMMANDS = {"cli"}
+WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "contents", "convert", "notice", "options"}
+WIRING |= {"plane_route", "scheduler", "zarr3"}
+COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 
 

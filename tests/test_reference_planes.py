@@ -124,7 +124,7 @@ def check(path: Path, array: Array, payload: bytes) -> PlanesPayload:
     data = frame.build(header_of(array), payload)
     assert_identical(reference_decoder.decode(data, {model_id(path): path}.__getitem__), array)
     assert_identical(BitSwap().decode(data), array)
-    parsed = plane_payload.parse(header_of(array), memoryview(payload), plane_route._lanes)
+    parsed = plane_payload.parse(header_of(array), memoryview(payload), coder.lanes_of_tiles)
     assert isinstance(parsed, PlanesPayload)
     return parsed
 

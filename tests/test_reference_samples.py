@@ -12,6 +12,7 @@ import reference_decoder
 from numcodecs_bitswap import BitSwap, FormatError, frame, labels, plane_payload, plane_route, samples
 from numcodecs_bitswap.frame import Header, Route
 from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap.planes import coder
 from random_models import random_planes
 from reference_decoder import FrameError
 from reference_labels import decode_labels
@@ -144,4 +145,4 @@ def test_which_coder(folder: Path) -> None:
         payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [random_planes(folder).stem])
         assert payload is not None
         header = Header(Route.PLANES, 0, "C", array.dtype, array.shape)
-        assert isinstance(plane_payload.parse(header, memoryview(payload), plane_route._lanes), kind)
+        assert isinstance(plane_payload.parse(header, memoryview(payload), coder.lanes_of_tiles), kind)

@@ -121,7 +121,7 @@ def test_files_that_are_arrays(tmp_path: Path) -> None:
         assert np.array_equal(opened.read((1, 0, 0), (1, 99, 99)), data[1:2])
     for mode, shape in (("1", (8, 9)), ("LA", (8, 9)), ("P", (8, 9, 3)), ("RGBA", (8, 9, 3))):
         Image.new(mode, (9, 8)).save("d.png")
-        opened = open_array("d.png")
+        opened = open_array("d.png", colours=True)
         assert opened.shape == shape == opened.read((0,) * len(shape), shape).shape
 
 

@@ -109,6 +109,12 @@ def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     ]
 
 
+def lanes_of_tiles(planes: int, height: int, width: int) -> list[int]:
+    """Number of lanes of the message of each tile."""
+    cut = tiles(height, width)
+    return [lanes(planes * (rows.stop - rows.start) * (columns.stop - columns.start)) for rows, columns in cut]
+
+
 _NOTHING = np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int32), np.zeros((0, 0, 0), np.int32), np.zeros((1, 1))
 _own = threading.local()
 

@@ -19,20 +19,24 @@ EIGHT_INTEGERS = ir.VectorType(I32, 8)
 
 
 def load(builder: Any, address: Any, kind: Any) -> Any:
+    """The value of a kind at an address, aligned or not."""
     value = builder.load(builder.inttoptr(address, kind.as_pointer()))
     value.align = 1
     return value
 
 
 def store(builder: Any, value: Any, address: Any) -> None:
+    """Write a value to an address, aligned or not."""
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
 
 
 def constant(lanes: int, kind: Any, value: int) -> Any:
+    """A vector whose lanes are all the same number."""
     return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
 
 
 def spread(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector whose lanes are all one value."""
     kind = ir.VectorType(value.type, lanes)
     nothing = ir.Constant(kind, ir.Undefined)
     zeros = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
@@ -40,6 +44,7 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """What one of LLVM's own functions returns."""
     kind = ir.FunctionType(result, [each.type for each in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
     return builder.call(function, arguments)

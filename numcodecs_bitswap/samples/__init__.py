@@ -13,8 +13,25 @@ Each of them reads from top to bottom as encoder and decoder do. numpy, numcodec
 
 from .chain import Samples, is_numeric
 from .choice import Prepared, labelled, prepare
+from .fixed import Fixed
+from .lattice import Lattice
 from .luma import Luma
 from .noise import bits
+from .ordered import Ordered
 from .words import KINDS, is_series, shape_of
 
-__all__ = ["KINDS", "Luma", "Prepared", "Samples", "bits", "is_numeric", "is_series", "labelled", "prepare", "shape_of"]
+__all__ = [
+    "KINDS",
+    "Fixed",
+    "Lattice",
+    "Luma",
+    "Ordered",
+    "Prepared",
+    "Samples",
+    "bits",
+    "is_numeric",
+    "is_series",
+    "labelled",
+    "prepare",
+    "shape_of",
+]

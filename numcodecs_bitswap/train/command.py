@@ -129,10 +129,14 @@ def _refuse_data(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace, together: "Together") -> None:
+    import torch
+
     from . import compare
     from .loop import Trainer
     from .report import write_all
 
+    if given.device not in (None, "cpu") and not (given.device == "cuda" and torch.cuda.is_available()):
+        raise BitswapError(f"--device {given.device}: there is none here; leave it out, or take cpu")
     if given.steps is not None:
         raise BitswapError("--steps is for models without a recipe, which says how many steps it takes")
     recipe, data, minutes = _shipped(given) if given.source[0].endswith(".toml") else _own(given)

@@ -89,7 +89,7 @@ def open_pictures(
     for source in sources:
         files = _files(Path(source))
         for file in files or [source]:
-            opened = open_array(file, region)
+            opened = open_array(file, region, colours=True)  # models have one channel or three
             try:
                 axes = image_axes(opened.shape, "auto" if channel_axis is None else channel_axis, "auto")
             except ValueError as error:

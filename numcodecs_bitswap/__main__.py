@@ -1,0 +1,8 @@
+"""`python -m numcodecs_bitswap` is `numcodecs-bitswap`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""Blocks from the source to the target; and a conversion from its begin to its end."""
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from itertools import product
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.sync import sync
+
+from .. import beside, catalog
+from ..errors import BitswapError, SourceError
+from ..options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL
+from . import OURS, journal, plan
+from .journal import Journal, Target
+from .plan import Plan, Planned, Shape, Wanted
+
+Report = Callable[[int, int, int], None]
+"""Called with what a block had of blocks, bytes, and bytes stored."""
+
+
+def same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays hold the same bits; objects and text are compared as such."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.hasobject or a.dtype.kind == "T":
+        return bool(np.array_equal(a, b))
+    return a.tobytes() == b.tobytes()
+
+
+def copy_block(source: str, target: str, number: int, place: Shape, again: bool, verify: bool) -> tuple[int, int]:
+    """Copy a block of the array of a number in the plan; returns its bytes, and those stored.
+
+    What is written at once is written as a whole. `again`: something may be there already, even half of it.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be read, or what was written is not what is read back.
+    """
+    planned, metadata = _plan(target)[number], _metadata(target)
+    data = _read(source, planned, place)
+    store = Target(journal.open_store(target), metadata)
+    # Zarr does not write chunks that equal the fill value. For floats its "equal" takes every NaN for another, so what
+    # is empty is decided here, by bits.
+    config: Any = {"write_empty_chunks": data.dtype.kind in "fcV"}
+    array: Any = zarr.open_array(store, path=planned.path, mode="r+").with_config(config)
+    data = data.astype(array.dtype, copy=False)
+    try:
+        _write(array, planned, place, data, again)
+    except BitswapError:
+        raise
+    except Exception as error:  # of codecs and stores of any kind
+        where = f"{target}/{planned.path}".rstrip("/")
+        raise SourceError(f"{where} cannot be written at {place}: {type(error).__name__}: {error}") from error
+    if verify and not _matches(array, place, data):
+        raise SourceError(f"{planned.path or target}: the block at {place} is not what was written; is the disk full?")
+    return data.nbytes, store.stored
+
+
+def _write(array: Any, planned: Planned, place: Shape, data: NDArray[Any], again: bool) -> None:
+    """Write a block, but for what is the fill value bit by bit."""
+    fill = None if array.fill_value is None else np.asarray(array.fill_value, data.dtype)
+    for within, at in _units(planned, place, data.shape):
+        part = data[within]
+        if again:
+            key = f"{planned.path}/{array.metadata.encode_chunk_key(at)}".lstrip("/")
+            sync(array.store_path.store.delete(key))
+        if fill is not None and same(np.broadcast_to(fill, part.shape), part):
+            continue
+        array[tuple(slice(p + s.start, p + s.stop) for p, s in zip(place, within, strict=True))] = part
+
+
+def verified(source: str, target: str, number: int, place: Shape) -> bool:
+    """Whether a block that was copied is what the source has there."""
+    planned = _plan(target)[number]
+    array = zarr.open_array(Target(journal.open_store(target), _metadata(target)), path=planned.path, mode="r")
+    return _matches(array, place, _read(source, planned, place).astype(np.dtype(array.dtype), copy=False))
+
+
+def convert(
+    source: str,
+    target: str,
+    wanted: Wanted,
+    workers: str = "threads",
+    threads: int | None = None,
+    verify: bool = False,
+    embed: bool = False,
+    report: Report = lambda blocks, nbytes, stored: None,
+) -> Plan:
+    """Convert a Zarr array, a group or a file to a Zarr array or group, or go on with it.
+
+    Parameters
+    ----------
+    source, target : str
+        Path or URL; of a source also the path of a file that `opening.open_array` opens.
+    wanted : Wanted
+    workers : str
+        "threads", "processes", or the address of a dask scheduler whose workers see the same paths and URLs.
+    threads : int, optional
+        Blocks at a time. Default: number of cores; of a dask cluster twice its threads.
+    verify : bool
+        Read every block back and compare, also those that an earlier run wrote.
+    embed : bool
+        Put the model beside every array of the target.
+    report : callable
+        Called with the number of blocks, their bytes and the bytes stored, of what has been done since the last call.
+
+    Raises
+    ------
+    SourceError
+        Nothing to convert, the target exists, or a block failed; what is done stays done.
+    """
+    use_models_of(source)
+    planned = plan.make(source, wanted)
+    kept = Journal(target)
+    todo = ((n, place) for n, array in enumerate(planned.arrays) for place in plan.blocks(array))
+    if kept.begin(source, planned, sum(map(plan.count, planned.arrays))):
+        try:
+            with _executor(workers, threads) as (executor, most):
+                _copy(kept, executor, most, source, target, todo, verify, report)
+        finally:
+            with suppress(BitswapError):
+                kept.flush()
+            _plan.cache_clear()
+            _metadata.cache_clear()
+            _arrays.cache_clear()
+        if embed:
+            _embed(target, planned, wanted)
+    try:
+        kept.publish(planned.metadata)
+        kept.tidy()
+    except OSError as error:
+        raise SourceError(f"{target} cannot be written: {error}") from error
+    return planned
+
+
+def use_models_of(place: str) -> None:
+    """Find the models that lie beside a Zarr array or group."""
+    with suppress(beside.PlaceError):
+        beside.use_models(place)
+
+
+def _copy(
+    kept: Journal,
+    executor: Executor,
+    most: int,
+    source: str,
+    target: str,
+    todo: Iterator[tuple[int, Shape]],
+    verify: bool,
+    report: Report,
+) -> None:
+    """All blocks that are not done, a few at a time, so that memory is bounded."""
+    under_way: dict[Future[Any], int] = {}
+
+    def settle(least: int) -> None:
+        while len(under_way) > least:
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                block = under_way.pop(future)
+                nbytes, stored = future.result()
+                kept.mark(block)
+                report(1, nbytes, stored)
+
+    try:
+        for block, (number, place) in enumerate(todo):
+            if kept.done[block] and not verify:
+                report(1, 0, 0)
+                continue
+            call: Callable[..., Any] = _again if kept.done[block] else copy_block
+            settle(2 * most - 1)
+            under_way[executor.submit(call, source, target, number, place, kept.resumed, verify)] = block
+        settle(0)
+    except BaseException:
+        for future in under_way:
+            future.cancel()
+        with suppress(Exception):
+            for future in wait(under_way, timeout=60).done:  # what runs is not lost
+                if not future.cancelled() and future.exception() is None:
+                    kept.mark(under_way[future])
+        raise
+
+
+def _again(source: str, target: str, number: int, place: Shape, again: bool, verify: bool) -> tuple[int, int]:
+    """A block of an earlier run: verified, and copied if it is not what it should be."""
+    with suppress(Exception):
+        if verified(source, target, number, place):
+            return 0, 0
+    return copy_block(source, target, number, place, True, verify)
+
+
+@contextmanager
+def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int]]:
+    most = threads or os.cpu_count() or 1
+    if workers == "threads":
+        with ThreadPoolExecutor(most) as executor:
+            yield executor, most
+    elif workers == "processes":
+        context = multiprocessing.get_context("spawn")  # threads and forks do not go together
+        with ProcessPoolExecutor(most, context) as pool:
+            yield pool, most
+    else:
+        import distributed
+
+        Client: Any = distributed.Client  # it has no types
+        try:
+            client = Client(workers, timeout="10s")
+        except (OSError, TimeoutError, ValueError) as error:
+            raise SourceError(f"no dask scheduler answers at {workers}: {error}") from error
+        with client:
+            most = threads or 2 * sum(client.nthreads().values()) or 1
+            yield client.get_executor(pure=False), most
+
+
+@functools.lru_cache(maxsize=4)
+def _plan(target: str) -> list[Planned]:
+    return journal.begun(target).arrays
+
+
+@functools.lru_cache(maxsize=4)
+def _metadata(target: str) -> dict[str, bytes]:
+    return journal.begun(target).metadata
+
+
+@functools.lru_cache(maxsize=4)
+def _arrays(source: str) -> dict[str, Any]:
+    use_models_of(source)
+    return plan.source_arrays(source)[1]
+
+
+def _read(source: str, planned: Planned, place: Shape) -> NDArray[Any]:
+    ends = [min(p + b, n) for p, b, n in zip(place, planned.block, planned.shape, strict=True)]
+    block = tuple(slice(p, end) for p, end in zip(place, ends, strict=True))
+    try:
+        return np.asarray(_arrays(source)[planned.path][block])
+    except BitswapError:
+        raise
+    except Exception as error:  # of codecs and stores of any kind
+        where = f"{source}/{planned.path}".rstrip("/")
+        raise SourceError(f"{where} cannot be read at {place}: {type(error).__name__}: {error}") from error
+
+
+def _matches(array: Any, place: Shape, data: NDArray[Any]) -> bool:
+    back = array[tuple(slice(p, p + n) for p, n in zip(place, data.shape, strict=True))]
+    return same(np.asarray(back), data)
+
+
+def _units(planned: Planned, place: Shape, size: Shape) -> Iterator[tuple[tuple[slice, ...], Shape]]:
+    """What is written at once, of a block: where it is in the block, and its number in the array."""
+    steps = [range(0, n, u) for n, u in zip(size, planned.unit, strict=True)]
+    for begin in product(*steps):
+        within = tuple(slice(b, min(b + u, n)) for b, u, n in zip(begin, planned.unit, size, strict=True))
+        yield within, tuple((p + b) // u for p, b, u in zip(place, begin, planned.unit, strict=True))
+
+
+def _embed(target: str, planned: Plan, wanted: Wanted) -> None:
+    automatic = AUTO_FLOW.values() if wanted.codec == "localbitsback" else (AUTO_PHOTO, AUTO_UNIVERSAL)
+    store = Target(journal.open_store(target), planned.metadata)
+    for array in planned.arrays:
+        if array.codec in OURS:
+            opened = zarr.open_array(store, path=array.path, mode="r+")
+            for name in automatic if wanted.model == "auto" else [wanted.model]:
+                beside.embed_model(opened, catalog.find(name).sha256)

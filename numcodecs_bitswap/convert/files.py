@@ -1,0 +1,71 @@
+"""One array <-> one file: a frame (.bsw), .npy, or an image. The file is there when all of it is."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import images
+from ..codec import BBANS, BitSwap, LocalBitsBack
+from ..errors import SourceError
+from ..opening import FRAME, open_array
+from . import OURS
+from .axes import axes_options, axis_names
+from .copying import same, use_models_of
+from .plan import Wanted
+
+SUFFIXES = {FRAME, ".npy", *images.WRITEABLE}
+
+
+def is_file(target: str) -> bool:
+    """Whether a target is a file and not a Zarr array."""
+    return Path(target).suffix.lower() in SUFFIXES
+
+
+def convert_file(source: str, target: str, wanted: Wanted) -> tuple[NDArray[Any], int]:
+    """Write an array as a file, compared with what is read back; returns the array and the size of the file.
+
+    Raises
+    ------
+    SourceError
+        The target exists, or does not hold such an array.
+    """
+    path = Path(target)
+    if path.exists():
+        raise SourceError(f"{target} exists: remove it, or name another target")
+    use_models_of(source)
+    opened = open_array(source)
+    array = opened.read((0,) * len(opened.shape), opened.shape)
+    if path.suffix.lower() == FRAME:
+        data = _frame(array, wanted, axis_names("", opened.array, opened.array))
+    elif path.suffix.lower() == ".npy":
+        file = io.BytesIO()
+        np.save(file, array, allow_pickle=False)
+        data = file.getvalue()
+    else:
+        data = images.write(path, array)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SourceError(f"{target} cannot be written: {error}") from error
+    return array, len(data)
+
+
+def _frame(array: NDArray[Any], wanted: Wanted, names: Any) -> bytes:
+    if wanted.codec not in OURS:
+        raise SourceError(f"a {FRAME} file holds a frame: --codec {', '.join(OURS)}")
+    kind = {"bitswap": BitSwap, "bbans": BBANS, "localbitsback": LocalBitsBack}[wanted.codec]
+    codec = kind(model=wanted.model, **axes_options(array.shape, names, wanted.channel_axis))
+    try:
+        data = codec.encode(array)
+    except (TypeError, ValueError) as error:
+        raise SourceError(str(error)) from error
+    if not same(np.asarray(codec.decode(data)), array):
+        raise SourceError("the frame does not decode to the array: please report this")
+    return data

@@ -1,0 +1,212 @@
+"""The store of a target while it is made: metadata held back, and what is done, so that a run can go on after any end.
+
+In the folder `unfinished-conversion`: `plan.json`, what the target will be, and `done.0` and `done.1`, one bit a block,
+written in turn. A write that was cut off fails its checksum, and the other one counts. A block is marked when all of
+it is in the store; whatever was written since the last mark is written again.
+"""
+
+import json
+import struct
+import time
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
+
+from ..errors import SourceError
+from ..opening import UNFINISHED
+from .plan import Plan, Planned
+
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+OPENS = ("zarr.json", ".zarray", ".zgroup")
+"""Those without which nothing is opened."""
+EVERY = 1.0
+"""Seconds between two writes of what is done; more where a write takes long."""
+
+
+def open_store(place: str) -> Any:
+    """The store of a path or URL, writeable."""
+    if place.rstrip("/").endswith(".zip"):  # a zip file cannot be gone on with, and holds what was written twice twice
+        raise SourceError(f"{place}: convert to a folder, and zip that (without compression)")
+    place = place.removeprefix("file://")
+    try:
+        return FsspecStore.from_url(place) if "://" in place else LocalStore(place)
+    except Exception as error:  # of what fsspec talks to
+        raise SourceError(f"{place} cannot be written: {error}") from error
+
+
+def read(store: Any, key: str) -> bytes | None:
+    """The bytes of a key, if it is there."""
+    data = sync(store.get(key, default_buffer_prototype()))
+    return None if data is None else bytes(data.to_bytes())
+
+
+def write(store: Any, key: str, data: bytes) -> None:
+    """Set a key."""
+    sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
+
+
+class Target(WrapperStore[Any]):
+    """A store of chunks with metadata of its own, from memory; counts the bytes of what is set."""
+
+    def __init__(self, store: Any, metadata: dict[str, bytes] | None = None) -> None:
+        super().__init__(store)
+        self.metadata = metadata or {}
+        self.stored = 0
+
+    def _with_store(self, store: Any) -> "Target":
+        return Target(store, self.metadata)
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        """Of metadata the store has none."""
+        if key.rpartition("/")[2] in METADATA:
+            data = self.metadata.get(key)
+            return None if data is None else prototype.buffer.from_bytes(data)
+        return await super().get(key, prototype, byte_range)
+
+    async def exists(self, key: str) -> bool:
+        """As `get`."""
+        return key in self.metadata if key.rpartition("/")[2] in METADATA else await super().exists(key)
+
+    async def set(self, key: str, value: Any) -> None:
+        """A chunk."""
+        self.stored += len(value)
+        await super().set(key, value)
+
+
+class Journal:
+    """What is done of a conversion. `done` is one flag a block, of all arrays one after the other.
+
+    Parameters
+    ----------
+    place : str
+        Path or URL of the target.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place, self.store = place, open_store(place)
+        self.done: NDArray[np.bool_] = np.zeros(0, bool)
+        self.resumed = False
+        self._turn, self._written, self._took = 0, 0.0, 0.0
+
+    def begin(self, source: str, plan: Plan, total: int) -> bool:
+        """Write down the plan, or find it, and what was done of it; False if nothing is left but to tidy up.
+
+        Raises
+        ------
+        SourceError
+            The place is taken, or by another conversion.
+        """
+        text = _text(source, plan)
+        found = _whole(self._read("plan.json"))
+        finished = any(self._at(name) is not None for name in OPENS)
+        if found is None:
+            if finished or _taken(self.place):
+                raise SourceError(f"{self.place} exists: remove it, or name another target")
+            self._write("plan.json", text)
+        elif found != json.loads(text):
+            begun = found["source"]
+            raise SourceError(
+                f"{self.place} is an unfinished conversion of {begun} with other options, or of what has changed: "
+                "give the same options to go on, or remove it"
+            )
+        self.resumed = found is not None
+        self.done = np.zeros(total, bool)
+        self._turn, self.done = max([(0, self.done), *self._flags(total)], key=lambda each: each[0])
+        return not (self.resumed and finished)
+
+    def mark(self, number: int) -> None:
+        """A block is done."""
+        self.done[number] = True
+        if time.monotonic() - self._written > max(EVERY, 20 * self._took):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is done."""
+        start = time.monotonic()
+        self._turn += 1
+        body = struct.pack("<Q", self._turn) + zlib.compress(np.packbits(self.done).tobytes(), 1)
+        self._write(f"done.{self._turn % 2}", struct.pack("<I", zlib.crc32(body)) + body)
+        self._written = time.monotonic()
+        self._took = self._written - start
+
+    def publish(self, metadata: dict[str, bytes]) -> None:
+        """Write the metadata, those of the root last and what opens it last of all."""
+
+        def late(key: str) -> tuple[int, bool]:
+            return -key.count("/"), key.rpartition("/")[2] in OPENS
+
+        for key in sorted(metadata, key=late):
+            write(self.store, key, metadata[key])
+
+    def tidy(self) -> None:
+        """Remove the folder, and what writes that were cut off left in a local one."""
+        if self.resumed and isinstance(self.store, LocalStore):
+            for path in Path(self.store.root).rglob("*.partial"):
+                path.unlink(missing_ok=True)
+        for name in ("done.0", "done.1", "plan.json"):
+            sync(self.store.delete(f"{UNFINISHED}/{name}"))
+        if isinstance(self.store, LocalStore):
+            with suppress(OSError):
+                (Path(self.store.root) / UNFINISHED).rmdir()
+
+    def _flags(self, total: int) -> list[tuple[int, NDArray[np.bool_]]]:
+        """What was written in turns, where it is whole."""
+        found = []
+        for name in ("done.0", "done.1"):
+            data = self._read(name)
+            if data is None or len(data) < 12 or zlib.crc32(data[4:]) != struct.unpack("<I", data[:4])[0]:
+                continue
+            flags = np.unpackbits(np.frombuffer(zlib.decompress(data[12:]), np.uint8))
+            if len(flags) >= total:
+                found.append((struct.unpack("<Q", data[4:12])[0], flags[:total].astype(bool)))
+        return found
+
+    def _at(self, key: str) -> bytes | None:
+        try:
+            return read(self.store, key)
+        except Exception as error:  # of what fsspec talks to
+            raise SourceError(f"{self.place} cannot be reached: {error}") from error
+
+    def _read(self, name: str) -> bytes | None:
+        return self._at(f"{UNFINISHED}/{name}")
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            write(self.store, f"{UNFINISHED}/{name}", data)
+        except Exception as error:
+            raise SourceError(f"{self.place} cannot be written: {error}") from error
+
+
+def _whole(text: bytes | None) -> Any:
+    """A plan, if all of it was written."""
+    with suppress(ValueError):
+        return json.loads(text or b"")
+    return None
+
+
+def _taken(place: str) -> bool:
+    """Whether a local path has something else in it."""
+    path = Path(place.removeprefix("file://"))
+    return path.is_file() or (path.is_dir() and any(each.name != UNFINISHED for each in path.iterdir()))
+
+
+def _text(source: str, plan: Plan) -> bytes:
+    arrays = [{**vars(array), "shape": list(array.shape)} for array in plan.arrays]
+    metadata = {key: data.decode() for key, data in plan.metadata.items()}
+    return json.dumps({"source": source, "arrays": arrays, "metadata": metadata}).encode()
+
+
+def begun(place: str) -> Plan:
+    """The plan of a conversion that was begun."""
+    data = _whole(read(open_store(place), f"{UNFINISHED}/plan.json"))
+    if data is None:
+        raise SourceError(f"{place} is no unfinished conversion")
+    arrays: list[Any] = [{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()} for a in data["arrays"]]
+    return Plan({key: text.encode() for key, text in data["metadata"].items()}, [Planned(**a) for a in arrays])
