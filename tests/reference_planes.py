@@ -171,7 +171,7 @@ def log8(s: Ints) -> Ints:
 
 
 class Regression:
-    """The predictors of one plane."""
+    """The predictors of planes with R references, one after the other."""
 
     def __init__(self, model: PlaneModel, R: int, h: int, w: int) -> None:
         self.model, self.R, self.h, self.w = model, R, h, w
@@ -192,6 +192,11 @@ class Regression:
         self.statistics = np.zeros((model.predictors, self.block_rows, n + 1, n + 1), np.float32)
         self.weights = [[self.target[:size] for _ in range(self.block_rows)] for size in self.sizes]
         self.products: dict[int, Ints] = {}  # of the last eight wavefronts, by block
+
+    def go_on(self) -> None:
+        """Begin the next plane."""
+        self.statistics *= constant(0.25)
+        self.products = {}
 
     def find(self, s: int, offset: Offset) -> int:
         """The number of a regressor."""
@@ -411,20 +416,24 @@ def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape:
     P, h, w = shape
     planes = np.zeros(shape, np.int64)
     done: list[Known] = []
+    regression: Regression | None = None
     for p in range(P):
         known = [
             Known(Field(done[r].values.values, (m + 1) >> 1), Field(done[r].errors.values, 0)) for r in references[p]
         ]
-        done.append(decode_plane(model, pop, known, h, w, m))
+        if regression is not None and regression.R == len(known):
+            regression.go_on()
+        else:
+            regression = Regression(model, len(known), h, w)
+        done.append(decode_plane(model, pop, regression, known, m))
         planes[p] = done[-1].values.values
     return planes
 
 
-def decode_plane(model: PlaneModel, pop: Pop, known: list[Known], h: int, w: int, m: int) -> Known:
-    R, V = len(known), model.predictors
+def decode_plane(model: PlaneModel, pop: Pop, regression: Regression, known: list[Known], m: int) -> Known:
+    R, V, h, w = len(known), model.predictors, regression.h, regression.w
     own = Field(np.zeros((h, w), np.int64), (m + 1) >> 1)
     errors = [Field(np.zeros((h, w), np.int64), (m + 1) >> 2) for _ in range(V + 1)]  # of predictors and blend
-    regression = Regression(model, R, h, w)
     for u in range(w + 2 * (h - 1)):
         if u % 8 == 0 and u > 0:
             regression.begin(u)

@@ -38,6 +38,8 @@ LEAST_SCALE = 3
 """Of errors, in 1/32 level."""
 CLIP = 2047
 """Largest regressor in statistics."""
+KEEP = 0.25
+"""Of the statistics of a plane for the next one, if it has as many reference planes."""
 WEIGHT_BITS = 14
 """Fraction bits of a predictor's weights."""
 WEIGHT_CLIP = 1 << 17

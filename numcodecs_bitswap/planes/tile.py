@@ -18,10 +18,10 @@ from .least_squares import learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
 from .network import blend_predictions, inputs, magnitudes, network, pack
 from .products import double_less, error_row, log_row, note_pairs, unit_row
-from .tables import BLOCK, CLIP, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
+from .tables import BLOCK, CLIP, KEEP, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
-F0 = np.float32(0)
+F0, KEPT = np.float32(0), np.float32(KEEP)
 LIMIT = np.float32(CLIP)
 
 
@@ -134,6 +134,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         level = np.float32(127.5) / np.float32(m)
         done = 0
         place = length
+        before = -1
         for p in range(P):
             R = 0
             while references.shape[1] > R and references[p, R] >= 0:
@@ -145,9 +146,13 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
-            S[:] = F0
-            for j in range(n):
-                weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+            if R == before:
+                S[:] *= KEPT
+            else:
+                S[:] = F0
+                for j in range(n):
+                    weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+            before = R
             for u in range(U):
                 y0, y1 = max(0, (u - w + 2) >> 1), min(h - 1, u >> 1)
                 ya = y0 // BL * BL

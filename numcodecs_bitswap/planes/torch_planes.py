@@ -128,7 +128,7 @@ class Neighbours:
 
 
 class Regression:
-    """Statistics and weights of the predictors over the NB blocks of one plane.
+    """Statistics and weights of the predictors over the NB blocks of planes with R references, one after the other.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class Regression:
     """
 
     def __init__(self, model: PlaneModel, R: int, batch: int, skew: Skew) -> None:
-        self.model, self.skew, device = model, skew, skew.device
+        self.model, self.R, self.skew, device = model, R, skew, skew.device
         self.n, self.sizes = int(model.orders[R]), [int(size) for size in model.sizes[R]]
         self.targets = model.targets[R]
         blocks, V = -(-skew.h // BLOCK), len(self.sizes)
@@ -160,6 +160,11 @@ class Regression:
         ]  # in float32
         self.ridges = [(float(ridge), torch.from_numpy(part).to(device)) for ridge, part in ridged]
         self.one = torch.ones((), device=device)
+
+    def go_on(self) -> None:
+        """Begin the next plane with a part of what this one taught."""
+        for sums in self.sums:
+            sums.mul_(tables.KEEP)
 
     def predict(self, X: Tensor, u: int) -> Tensor:
         """Weights times regressors int32 (B, N, n) of wavefront u: float64 (B, V, n), integers below 2^53."""

@@ -217,6 +217,7 @@ def _code(
     networks: dict[int, tuple[Network, Neighbours]] = {}
     planes = torch.zeros(batch, P, h * w, dtype=torch.int32, device=device)
     errors = torch.zeros_like(planes)
+    regression: Regression | None = None
     for p in range(P):
         others = list(takewhile(lambda other: other >= 0, references[p].tolist()))
         R = len(others)
@@ -229,7 +230,11 @@ def _code(
             buffer[:, 2 + V + q] = skew.known(planes[:, other], m + 1 >> 1)
             buffer[:, 2 + V + R + q] = skew.known(errors[:, other], 0)
         coder.begin(p, skew)
-        _code_plane(Regression(model, R, batch, skew), *networks[R], looks, skew, buffer, coder)
+        if regression is not None and R == regression.R:
+            regression.go_on()
+        else:
+            regression = Regression(model, R, batch, skew)
+        _code_plane(regression, *networks[R], looks, skew, buffer, coder)
         coder.end()
         planes[:, p] = skew.flat(buffer[:, 0])
         errors[:, p] = skew.flat(buffer[:, 1 + V])
