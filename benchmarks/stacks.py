@@ -81,17 +81,17 @@ STACKS = {
 }
 """By the names in the table, with the axes in front of y and x that a plane has neighbours along."""
 NUMBERS = {
-    "ERA5, packed fields (member, time, level)": Stack("nd/f32_era5_levels", whole, (1, 10, 4, 2, 61, 120)),
+    "ERA5, packed fields (member, time, level)": Stack("nd/f32_era5_levels", lambda a: a[:, 5:], (1, 5, 4, 2, 61, 120)),
     "Landsat 7, reflectance (band)": Stack("nd/ms_landsat7_f32", whole, (8, 256, 256)),
     "Sentinel-2, counts as float64 (band)": Stack("nd/ms_sentinel2_f64", whole, (8, 200, 300)),
     "the same as uint16": Stack("nd/ms_sentinel2_f64", lambda a: a.astype(np.uint16), (8, 200, 300)),
     "elevation, lidar": Stack("nd/f32_dem_lidar_1m", whole, (256, 256)),
     "elevation, 5 m": Stack("nd/f32_dem_5m", whole, (256, 256)),
     "ocean colour (t)": Stack("nd/f64_oceancolour", whole, (2, 250, 250)),
-    "CCSM, temperature (year)": Stack("nd/f32_ccsm_trefht", whole, (8, 64, 128)),
+    "CCSM, temperature (year)": Stack("nd/f32_ccsm_trefht", half, (8, 64, 128)),
     "NEMO, currents (u v, depth)": Stack("nd/f32_nemo_uv", whole, (1, 8, 201, 151)),
     "cylinder flow (t)": Stack("nd/f32_cylinder_flow", whole, (1, 8, 256, 128)),
-    "NDVI (t)": Stack("nd/f32_ndvi_s2", whole, (8, 101, 100)),
+    "NDVI (t)": Stack("nd/f32_ndvi_s2", half, (8, 101, 100)),
     "sea surface temperature, int16 (day)": Stack("nd/sst_ostia_i16", whole, (2, 256, 256)),
     "the same as float32": Stack("nd/sst_ostia_i16", lambda a: as_read(a, 0.01, 273.15), (2, 256, 256)),
     "labels, fly (z)": Stack("nd/labels_fly_i32", whole, (8, 250, 250)),

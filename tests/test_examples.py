@@ -1,4 +1,4 @@
-"""Whatever the documentation shows is run: the examples, every Python block of the README, the demo and the bench."""
+"""Whatever the documentation shows is run: the examples, every Python block of README and guide, the demo, the bench."""
 
 import os
 import re
@@ -14,9 +14,11 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PHOTOGRAPH = ROOT / "examples" / "photograph.png"
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "demo.py")
-README = (ROOT / "README.md").read_text()
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/convert.md", "docs/training.md")}
 BLOCKS = [
-    (README[: m.start()].count("\n") + 2, m[1]) for m in re.finditer(r"^```python\n(.*?)^```$", README, re.M | re.S)
+    (name, text[: m.start()].count("\n") + 2, m[1])
+    for name, text in PAGES.items()
+    for m in re.finditer(r"^```python\n(.*?)^```$", text, re.M | re.S)
 ]
 
 
@@ -44,19 +46,20 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
     assert run(str(path), cwd=tmp_path)
 
 
-@pytest.mark.parametrize(("line", "block"), BLOCKS, ids=[f"line {line}" for line, _ in BLOCKS])
-def test_readme_block_runs(line: int, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "line", "block"), BLOCKS, ids=[f"{page} {line}" for page, line, _ in BLOCKS])
+def test_block_runs(page: str, line: int, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").mkdir()
     shutil.copy(PHOTOGRAPH, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    # The line numbers of a traceback are those of the README.
-    exec(compile("\n" * (line - 1) + block, "README.md", "exec"), {"__name__": "readme"})
+    # The line numbers of a traceback are those of the page.
+    exec(compile("\n" * (line - 1) + block, page, "exec"), {"__name__": "page"})
 
 
-def test_readme_has_its_blocks_and_links() -> None:
-    assert len(BLOCKS) >= 5
-    for target in re.findall(r"\]\(([^):]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_pages_have_their_blocks_and_links() -> None:
+    assert len(BLOCKS) >= 6
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
+            assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
 def test_demo(small_photograph: Path, tmp_path: Path) -> None:
