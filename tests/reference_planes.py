@@ -421,7 +421,7 @@ def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape:
         known = [
             Known(Field(done[r].values.values, (m + 1) >> 1), Field(done[r].errors.values, 0)) for r in references[p]
         ]
-        if regression is not None and regression.R == len(known):
+        if regression is not None and len(known) == regression.R:
             regression.go_on()
         else:
             regression = Regression(model, len(known), h, w)

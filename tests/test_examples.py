@@ -1,4 +1,4 @@
-"""Whatever the documentation shows is run: the examples, every Python block of README and guide, the demo, the bench."""
+"""Whatever the documentation shows is run: examples, Python blocks of README and guide, the demo and the bench."""
 
 import os
 import re
@@ -14,7 +14,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PHOTOGRAPH = ROOT / "examples" / "photograph.png"
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "demo.py")
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/convert.md", "docs/training.md")}
+NAMES = ("README.md", "docs/guide.md", "docs/convert.md", "docs/training.md")
+PAGES = {name: (ROOT / name).read_text() for name in NAMES}
 BLOCKS = [
     (name, text[: m.start()].count("\n") + 2, m[1])
     for name, text in PAGES.items()

@@ -146,7 +146,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
-            if R == before:
+            if before == R:
                 S[:] *= KEPT
             else:
                 S[:] = F0
