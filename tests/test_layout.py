@@ -20,7 +20,9 @@ MEASURING = {"classical", "estimate", "peers"}
 # What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
 MAY_IMPORT = {
     "errors": set(),
-    "jit": set(),
+    "loading": set(),
+    "code_cache": {"loading"},
+    "jit": {"code_cache"},
     "cores": set(),
     "arrays": set(),
     "dtypes": {"errors"},
@@ -31,7 +33,8 @@ MAY_IMPORT = {
     "backends": {"errors", "jit", "arrays", "rans", "symbols", "nets"},
     "patches": {"errors"},
     "samples": set(),
-    "planes": {"errors", "jit", "cores", "rans"},
+    "workers": set(),
+    "planes": {"errors", "jit", "cores", "rans", "workers"},
     "colour": set(),
     "opening": {"errors"},
     "frame": {"errors", "dtypes", "samples"},
@@ -41,7 +44,18 @@ MAY_IMPORT = {
     | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
-WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "options", "plane_route", "scheduler", "zarr3"}
+WIRING = MEASURING | {
+    "__init__",
+    "beside",
+    "catalog",
+    "chunk",
+    "codec",
+    "options",
+    "plane_route",
+    "scheduler",
+    "warmup",
+    "zarr3",
+}
 COMMANDS = {"cli"}
 """What a user types: sees the wiring and training."""
 
