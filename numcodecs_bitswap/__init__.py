@@ -18,6 +18,7 @@ Importing this package takes milliseconds: torch is loaded by the first chunk th
 from typing import TYPE_CHECKING, Any
 
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
+from .loading import loading
 
 if TYPE_CHECKING:
     from .beside import embed_model, use_models
@@ -43,15 +44,18 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
     if name in ("BBANS", "BitSwap", "LocalBitsBack"):
-        from . import codec
+        with loading():
+            from . import codec
 
         return getattr(codec, name)
     if name == "set_device":
-        from .scheduler import set_device
+        with loading():
+            from .scheduler import set_device
 
         return set_device
     if name in ("embed_model", "use_models"):
-        from . import beside
+        with loading():
+            from . import beside
 
         return getattr(beside, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

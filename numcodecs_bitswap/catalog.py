@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from numcodecs import Zstd
 
 from .errors import MissingModel, ModelError
+from .loading import loading
 
 if TYPE_CHECKING:
     from .bitsback.groups import Model
@@ -152,21 +153,22 @@ def _load(entry: Entry, device: str) -> Loaded:
         arch = dict(json.loads(_metadata(data)["arch"]))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
-    from .backends import check_planes, for_device
-
     net: Any
-    if arch.get("kind") == "planes":
-        from .planes.model import PlaneModel
+    with loading():
+        from .backends import check_planes, for_device
 
-        check_planes()
-        net = PlaneModel(arch, tensors)
-    else:
-        from .nets.flow import FlowModel
-        from .nets.hierarchy import BitSwapModel
-        from .nets.vae import VaeModel
+        if arch.get("kind") == "planes":
+            from .planes.model import PlaneModel
 
-        kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))
+            check_planes()
+            net = PlaneModel(arch, tensors)
+        else:
+            from .nets.flow import FlowModel
+            from .nets.hierarchy import BitSwapModel
+            from .nets.vae import VaeModel
+
+            kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
+            net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 

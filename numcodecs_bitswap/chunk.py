@@ -19,6 +19,7 @@ from . import catalog, frame, patches, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .frame import Header, Route
+from .loading import loading
 from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
 
@@ -118,7 +119,8 @@ class Encoding:
         """The smallest frame; at equal size the stored one."""
         best = frame.build(self.header, self.payload)
         if self.planes is not None:
-            from . import plane_route  # here, since it reads numba, which not every chunk needs
+            with loading():  # here, since it reads numba, which not every chunk needs
+                from . import plane_route
 
             planes = plane_route.encode(*self.planes)
             if planes is not None:
@@ -160,7 +162,8 @@ class Decoding:
         if self.header.route == Route.MODEL:
             self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
-            from . import plane_route
+            with loading():
+                from . import plane_route
 
             self.planes = plane_route.Decoding(self.header, payload)
         else:
@@ -202,7 +205,8 @@ class EncodeJob(scheduler.Job):
 
     @classmethod
     def run(cls, jobs: list["EncodeJob"]) -> list[Any]:
-        from .bitsback import groups
+        with loading():
+            from .bitsback import groups
 
         classes = [np.stack(each) for each in zip(*(job.classes for job in jobs), strict=True)]
         return groups.encode(jobs[0].model.net, classes, jobs[0].lanes, jobs[0].codec)
@@ -226,7 +230,8 @@ class DecodeJob(scheduler.Job):
 
     @classmethod
     def run(cls, jobs: list["DecodeJob"]) -> list[Any]:
-        from .bitsback import groups
+        with loading():
+            from .bitsback import groups
 
         payloads = [job.payload for job in jobs]
         coded = [groups.Coded(each.lanes, each.schedule, each.heads, each.tail) for each in payloads]

@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_estimate(commands)
     _add_models(commands)
+    commands.add_parser("warmup", help="compile ahead all that a CPU needs").set_defaults(run=_warmup)
     add_train_arguments(commands.add_parser("train", help="train a model on your own data"))
     given = parser.parse_args(arguments)
     try:
@@ -99,6 +100,13 @@ def _verify(given: argparse.Namespace) -> int:
         else:
             print(f"{name}: ok")
     return failed
+
+
+def _warmup(given: argparse.Namespace) -> int:
+    from .warmup import warm_up
+
+    print(f"everything is compiled: {warm_up():.0f} s")
+    return 0
 
 
 if __name__ == "__main__":

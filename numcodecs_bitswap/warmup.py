@@ -1,16 +1,22 @@
 """Compiles ahead all that a CPU needs: for the images of containers, and so that no first chunk takes long."""
 
 from time import monotonic
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import catalog
-from .codec import BBANS, BitSwap, LocalBitsBack
+from . import catalog, patches, plane_route
+from .bitsback import groups
+from .patches import Axes
+
+LANES = 1, 8
+"""There are loops for few lanes and for many."""
 
 
 def warm_up() -> float:
-    """Encode and decode a small array with every kind of model that is shipped, so that what is compiled for it is kept
-    on disk. Returns the seconds that it took.
+    """Encode and decode a small array with every model that is shipped, so that what is compiled for it is kept on
+    disk. Returns the seconds that it took.
 
     Raises
     ------
@@ -18,23 +24,32 @@ def warm_up() -> float:
         There is no numba, or it is told not to compile.
     """
     start = monotonic()
-    across = np.arange(64)
-    gray = ((across[:, None] * across) // 16 + np.arange(64 * 64).reshape(64, 64) % 3).astype(np.uint8)
-    for name in catalog.names():
-        if catalog.is_shipped(name):
-            _code(name, gray)
+    y, x = np.mgrid[:64, :64]
+    gray = (y * x // 16 + y * 7 % 3).astype(np.uint8)
+    for name in filter(catalog.is_shipped, catalog.names()):
+        net: Any = catalog.load(name, "cpu").net
+        if catalog.is_planes(name):
+            _code_planes(name, gray)
+        elif net.channels == 1:
+            _code_patches(net, gray, Axes(0, 1, None))
+        else:
+            _code_patches(net, np.stack([gray, gray + 1, gray // 2], 2), Axes(0, 1, 2))
     return monotonic() - start
 
 
-def _code(name: str, gray: np.ndarray) -> None:  # type: ignore[type-arg]
-    net = catalog.load(name, "cpu").net
-    if catalog.is_planes(name):
-        codecs, arrays = [BitSwap], [gray, gray.astype(np.uint16) * 257]
-    else:
-        codecs = [LocalBitsBack] if "local_bits_back" in net.cores else [BitSwap, BBANS]
-        gray = gray * np.uint8(net.levels - 1) // 255 if net.levels < 256 else gray
-        arrays = [gray if net.channels == 1 else np.stack([gray, gray + 1, gray // 2], -1)]
-    for codec in codecs:
-        for array in arrays:
-            one = codec(model=name)
-            one.decode(one.encode(array))
+def _code_planes(name: str, gray: NDArray[np.uint8]) -> None:
+    net: Any = catalog.load(name, "cpu").net
+    planes = np.stack([gray, gray + 1]).astype(np.uint16)
+    references = np.array([[-1, -1], [0, -1]])
+    for m in (255, (1 << 16) - 1):
+        coded = plane_route.coder.encode(net, planes, references, m)
+        plane_route.coder.decode(net, coded, (2, *gray.shape), references, m)
+
+
+def _code_patches(net: Any, array: NDArray[np.uint8], axes: Axes) -> None:
+    size = 1 << net.patch_log2
+    classes = [np.minimum(each[None], net.levels - 1) for each in patches.split(array, axes, size)]
+    geometry = patches.geometry(array.shape, axes, size)
+    for codec in net.cores:
+        for lanes in LANES:
+            groups.decode(net, groups.encode(net, classes, lanes, codec), geometry, codec)

@@ -11,7 +11,7 @@ TESTS = Path(__file__).parent
 
 
 def run(program: str, *arguments: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, str(TESTS / "programs" / program), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert result.returncode == 0, result.stderr
