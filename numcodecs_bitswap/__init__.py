@@ -18,7 +18,7 @@ Importing this package takes milliseconds: torch is loaded by the first chunk th
 from typing import TYPE_CHECKING, Any
 
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError
-from .loading import loading
+from .forks import loading
 
 if TYPE_CHECKING:
     from .beside import embed_model, use_models

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from numcodecs import Zstd
 
 from .errors import MissingModel, ModelError
-from .loading import loading
+from .forks import loading
 
 if TYPE_CHECKING:
     from .bitsback.groups import Model

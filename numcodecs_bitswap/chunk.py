@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from . import catalog, frame, patches, samples, scheduler, stored
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
+from .forks import loading
 from .frame import Header, Route
-from .loading import loading
 from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
 

@@ -2,7 +2,7 @@
 
 numba's own cache believes what it finds: a damaged file ends in an error or in the death of the process, and a full
 disk stops coding. Here every file begins with a checksum of what it holds and of what it was made for. What cannot be
-loaded is compiled; what cannot be saved is not. Imports nothing of this package but `loading`.
+loaded is compiled; what cannot be saved is not. Imports nothing of this package but `forks`.
 
 Folders: the one in NUMBA_CACHE_DIR; without it, or if it cannot be written, `__pycache__` beside the source, then the
 user's cache folder. Code is looked for in all of them, so that a folder that was filled ahead may be read-only.
@@ -29,7 +29,7 @@ from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from .loading import loading
+from .forks import loading
 
 try:
     import fcntl

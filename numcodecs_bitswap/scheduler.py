@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from .cores import cores
 from .errors import DeviceError
-from .loading import loading
+from .forks import loading
 from .workers import Workers
 
 DEVICES = ("auto", "cpu", "cuda", "torch")
