@@ -6,7 +6,6 @@ gains nothing from a model never loads one.
 """
 
 import math
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import catalog, frame, patches, samples, scheduler, stored
+from .cores import size_setting
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .forks import loading
@@ -62,8 +62,10 @@ def allow(header: Header) -> None:
     ------
     FormatError
         The decoded size is larger.
+    DeviceError
+        The setting is not a number of bytes.
     """
-    most = int(os.environ.get("NUMCODECS_BITSWAP_MAX_BYTES") or 1 << 33)
+    most = size_setting("NUMCODECS_BITSWAP_MAX_BYTES", 1 << 33)
     if header.nbytes > most:
         raise FormatError(
             f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
@@ -265,7 +267,9 @@ def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> cat
 
 def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
     """Part of a pass's memory: that of the chunk's largest group."""
-    return min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS) / PASS_PIXELS[model.device]
+    pixels = min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS)
+    largest = max(h * w for _, h, w in geometry)  # is never cut
+    return max(pixels, largest) / PASS_PIXELS[model.device]
 
 
 def _layout(array: NDArray[Any]) -> str:

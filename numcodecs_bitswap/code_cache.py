@@ -71,7 +71,7 @@ class CodeCache(FunctionCache):
         self._source = Path(inspect.getfile(function))
         self._lock: FileLock | None = None
         self._notice: Notice | None = None
-        self.enable()
+        self.enable()  # type: ignore[no-untyped-call]
 
     @property
     def cache_path(self) -> str:
@@ -102,7 +102,7 @@ class CodeCache(FunctionCache):
             logger.debug("compiled %s in %.1f s", self._py_func.__qualname__, seconds)
         with suppress(Exception):  # a full disk, a folder that is gone, code that cannot be kept
             if self._enabled and not data.library.has_dynamic_globals and not any(data.lifted):
-                name, about = self._name(sig, data.codegen)
+                name, about = self._place(sig, data.codegen)
                 payload = dumps(data._reduce())  # type: ignore[no-untyped-call]
                 write(Path(self.cache_path) / name, _digest(about, payload) + payload)
 
@@ -117,13 +117,13 @@ class CodeCache(FunctionCache):
     def _load(self, sig: Any, target_context: Any) -> Any:
         for folder in self._folders() if self._enabled else ():
             with suppress(Exception):  # whatever is wrong with a file, it counts as missing
-                name, about = self._name(sig, target_context.codegen())
+                name, about = self._place(sig, target_context.codegen())
                 data = memoryview((folder / name).read_bytes())
                 if data[:32] == _digest(about, data[32:]):
                     return compiler.CompileResult._rebuild(target_context, *pickle.loads(data[32:]))
         return None
 
-    def _name(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
+    def _place(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
         """The file for some types on some CPU, and all that its code depends on."""
         key = repr(self._index_key(sig, codegen))  # type: ignore[no-untyped-call]
         function = self._py_func.__qualname__.replace("<locals>.", "")

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
 
-from .cores import cores
+from .cores import cores, size_setting
 from .errors import DeviceError
 from .forks import loading
 from .workers import Workers
@@ -169,6 +169,8 @@ def _run(batch: list[Job]) -> None:
         outcomes = list(zip(batch, type(batch[0]).run(batch), strict=True))
     except BaseException as error:  # raised again where the job came from
         if len(batch) == 1:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's
+                error = DeviceError(f"a chunk takes more memory than the device has: {error}")
             batch[0].settle(None, error)
         else:  # one bad chunk must not fail the others
             for job in batch:
@@ -185,17 +187,13 @@ def memory() -> float:
     Raises
     ------
     DeviceError
-        The setting is not a number.
+        The setting is not a number of bytes.
     """
-    if setting := os.environ.get("NUMCODECS_BITSWAP_MEMORY"):
-        try:
-            return float(setting)
-        except ValueError:
-            raise DeviceError(f"NUMCODECS_BITSWAP_MEMORY is {setting!r}; it must be a number of bytes") from None
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     except (AttributeError, ValueError, OSError):  # not on every system
-        return 4.0 * PASS_BYTES
+        quarter = 4 * PASS_BYTES
+    return size_setting("NUMCODECS_BITSWAP_MEMORY", quarter)
 
 
 scheduler = Scheduler()

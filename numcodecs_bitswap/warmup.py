@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import catalog, patches, plane_route
+from . import catalog, patches
 from .bitsback import groups
 from .patches import Axes
+from .planes import coder
 
 LANES = 1, 8
 """There are loops for few lanes and for many."""
@@ -42,8 +43,8 @@ def _code_planes(name: str, gray: NDArray[np.uint8]) -> None:
     planes = np.stack([gray, gray + 1]).astype(np.uint16)
     references = np.array([[-1, -1], [0, -1]])
     for m in (255, (1 << 16) - 1):
-        coded = plane_route.coder.encode(net, planes, references, m)
-        plane_route.coder.decode(net, coded, (2, *gray.shape), references, m)
+        coded = coder.encode(net, planes, references, m)
+        coder.decode(net, coded, (2, *gray.shape), references, m)
 
 
 def _code_patches(net: Any, array: NDArray[np.uint8], axes: Axes) -> None:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "forks": set(),
     "code_cache": {"forks"},
     "jit": {"code_cache"},
-    "cores": set(),
+    "cores": {"errors"},
     "arrays": set(),
     "dtypes": {"errors"},
     "rans": {"errors", "jit", "arrays"},

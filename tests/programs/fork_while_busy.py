@@ -6,6 +6,7 @@
 import faulthandler
 import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,13 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-faulthandler.dump_traceback_later(100, exit=True)
+faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and ends
+signal.alarm(100)
 
 
 def work() -> None:
     """The first chunk of a process that knows nothing yet, and code that is compiled for it."""
     import numcodecs_bitswap
-    from numcodecs_bitswap.jit import compiled
+    from numcodecs_bitswap.forks import loading
+
+    with loading():
+        from numcodecs_bitswap.jit import compiled
 
     spec = importlib.util.spec_from_file_location("small", Path(sys.argv[1]))
     assert spec is not None
@@ -40,8 +45,7 @@ children = []
 while busy.is_alive() and len(children) < 12:
     child = os.fork()
     if child == 0:
-        faulthandler.dump_traceback_later(60, exit=True)
-        os.environ["NUMBA_CACHE_DIR"] = ""
+        signal.alarm(60)
         work()
         os._exit(0)
     children.append(child)
