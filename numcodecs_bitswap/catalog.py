@@ -148,7 +148,8 @@ def load(name_or_id: str | bytes, device: str) -> Loaded:
 
 
 def _load(entry: Entry, device: str) -> Loaded:
-    import safetensors.numpy
+    with loading():
+        import safetensors.numpy
 
     data = read(entry)
     arch, net = _architecture(_metadata(data, entry), entry), None

@@ -6,6 +6,7 @@ and a fork waits until nobody does. Those that load do not wait for each other: 
 imports could be taken in another order than Python's. Imports nothing of this package.
 """
 
+import logging  # noqa: F401  # what it does at a fork has to be known before a fork waits here
 import os
 import sys
 import threading

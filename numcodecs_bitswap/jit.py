@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy.ma  # noqa: F401  # numba would import it in the middle of a first call, where a fork may come between
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, config, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils

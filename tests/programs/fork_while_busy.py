@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+import numcodecs_bitswap
+from numcodecs_bitswap.forks import loading
+
 faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and ends
 signal.alarm(100)
 
 
 def work() -> None:
     """The first chunk of a process that knows nothing yet, and code that is compiled for it."""
-    import numcodecs_bitswap
-    from numcodecs_bitswap.forks import loading
-
     with loading():
         from numcodecs_bitswap.jit import compiled
 
@@ -49,7 +49,7 @@ while busy.is_alive() and len(children) < 12:
         work()
         os._exit(0)
     children.append(child)
-    time.sleep(0.05)
+    time.sleep(0.1)
 busy.join()
 codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 sys.exit(any(codes))
