@@ -9,7 +9,9 @@ import random
 import socket
 import struct
 import sys
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from numcodecs_bitswap import (
     MissingModel,
     ModelError,
     catalog,
+    chunk,
     use_models,
 )
 from numcodecs_bitswap.catalog import Entry
@@ -125,6 +128,16 @@ def test_bad_files_beside_data_hide_nothing(tmp_path: Path) -> None:
     assert catalog.find(sha256).name == "good"
 
 
+def seeds() -> Iterator[int]:
+    """The same few in the tests; others for as long as HOSTILE_MINUTES says."""
+    minutes = float(os.environ.get("HOSTILE_MINUTES", "0"))
+    if not minutes:
+        yield from range(150)
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        yield random.SystemRandom().randrange(1 << 62)
+
+
 def load(data: bytes) -> Any:
     """A model of what a file holds, or a ModelError."""
     entry = Entry("hostile", Path("hostile.safetensors"), hashlib.sha256(data).hexdigest(), data)
@@ -171,7 +184,7 @@ def spoilt(data: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 def test_altered_model_files(kind: str) -> None:
     data = catalog.read(catalog.find(KINDS[kind]))
-    for seed in range(int(os.environ.get("HOSTILE_FILES", "150"))):
+    for seed in seeds():
         try:
             load(spoilt(data, random.Random(seed)))
         except ModelError:
@@ -236,9 +249,8 @@ def test_altered_frames_with_right_checksums(route: str) -> None:
     }
     codec, array = arrays[route]
     whole = bytes(codec.encode(array))
-    rng = random.Random(0)
-    for seed in range(int(os.environ.get("HOSTILE_FRAMES", "150"))):
-        data = bytearray(whole)
+    for seed in seeds():
+        rng, data = random.Random(seed), bytearray(whole)
         for _ in range(rng.choice([1, 1, 2, 5])):
             at = rng.randrange(3, min(len(data), 80)) if rng.random() < 0.5 else rng.randrange(3, len(data))
             how = rng.random()
@@ -268,6 +280,13 @@ def test_dtypes_nested_deep(depth: int) -> None:
         assert BitSwap().decode(frame).nbytes == 1
     except FormatError:
         assert depth > 20
+
+
+def test_a_large_patch_counts_as_what_it_takes() -> None:
+    """Of 4096 x 4096, say: it is never cut, whatever the largest group is."""
+    model = catalog.load("tiny-gray8-v1", "cpu")
+    assert chunk._share(model, [(1, 4096, 4096)]) == 32
+    assert chunk._share(model, [(1000, 256, 256)]) == 1
 
 
 @pytest.mark.parametrize(
