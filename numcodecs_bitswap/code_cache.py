@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numba
-from numba.core import compiler, config  # type: ignore[attr-defined]
+from numba.core import compiler, config
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
@@ -120,7 +120,8 @@ class CodeCache(FunctionCache):
                 name, about = self._place(sig, target_context.codegen())
                 data = memoryview((folder / name).read_bytes())
                 if data[:32] == _digest(about, data[32:]):
-                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(data[32:]))
+                    payload = pickle.loads(data[32:])
+                    return compiler.CompileResult._rebuild(target_context, *payload)  # type: ignore[no-untyped-call]
         return None
 
     def _place(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
@@ -158,9 +159,9 @@ def _version() -> str:
 
 @cache
 def _stamp(folder: Path) -> str:
-    """Checksum of the sources in a folder: functions call others of files beside theirs."""
+    """Checksum of the sources in a folder: functions call others of files beside theirs, and of `jit`."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in [*sorted(folder.glob("*.py")), Path(__file__).with_name("jit.py")]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
