@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
+.PHONY: help install test fuzz demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores)
 	$(BIN)/python -m pytest
+
+MINUTES ?= 2
+fuzz: $(INSTALLED) ## Altered frames and model files of all kinds: make fuzz [MINUTES=2], for each kind
+	HOSTILE_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/test_hostile.py -k altered
 
 demo: $(INSTALLED) ## Store a photograph in Zarr arrays, compare with other codecs, draw where the bits go
 	$(BIN)/python -m examples.demo

@@ -18,6 +18,7 @@ Importing this package takes milliseconds: numba is loaded by the first chunk th
 from typing import TYPE_CHECKING, Any
 
 from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError, StoredWarning
+from .forks import loading
 
 if TYPE_CHECKING:
     from .beside import embed_model, use_models
@@ -47,11 +48,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
     if name in ("BBANS", "BitSwap", "LocalBitsBack"):
-        from . import codec
+        with loading():
+            from . import codec
 
         return getattr(codec, name)
     if name == "set_device":
-        from .scheduler import set_device
+        with loading():
+            from .scheduler import set_device
 
         return set_device
     if name == "__version__":
@@ -59,7 +62,8 @@ def __getattr__(name: str) -> Any:
 
         return version("numcodecs_bitswap")
     if name in ("embed_model", "use_models"):
-        from . import beside
+        with loading():
+            from . import beside
 
         return getattr(beside, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

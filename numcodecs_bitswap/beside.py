@@ -84,18 +84,36 @@ def use_models(place: Any) -> list[str]:
     PlaceError
         There is no array.
     """
-    found = {}
+    found: dict[str, catalog.Entry] = {}
+    wrong: list[ModelError] = []
     for array in _arrays(place, "r"):
         store, prefix = array.store_path.store, _prefix(array)
         for name in sorted(sync(_listed(store, prefix))):
             match = NAME.fullmatch(name)
             if match is None or match[1] in found:
                 continue
-            data = sync(store.get(f"{prefix}/{name}", default_buffer_prototype()))
-            if data is None:
-                raise ModelError(f"{store}/{prefix}/{name} was listed and cannot be read")
-            found[match[1]] = catalog.register_data(data.to_bytes(), match[1], f"{store}/{prefix}/{name}")
+            try:
+                data = _content(store, f"{prefix}/{name}")
+                found[match[1]] = catalog.register_data(data, match[1], f"{store}/{prefix}/{name}")
+            except ModelError as error:  # the others count all the same
+                wrong.append(error)
+    if wrong:
+        raise wrong[0]
     return list(found)
+
+
+def _content(store: Any, key: str) -> bytes:
+    """What a store has under a key; its size is looked at first. A pipe, which would block, has none."""
+    try:
+        size = sync(store.getsize(key))
+        if not 0 < size <= catalog.LARGEST:
+            raise ModelError(f"{store}/{key} has {size} bytes; a model has 1 to {catalog.LARGEST}")
+        data = sync(store.get(key, default_buffer_prototype()))
+    except OSError as error:
+        raise ModelError(f"{store}/{key} cannot be read: {error}") from error
+    if data is None:
+        raise ModelError(f"{store}/{key} was listed and cannot be read")
+    return bytes(data.to_bytes())
 
 
 async def _listed(store: Any, prefix: str) -> list[str]:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,13 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 from numcodecs import Zstd
 
-from .errors import MissingModel, ModelError
+from .errors import BitswapError, MissingModel, ModelError
+from .forks import loading
 
 if TYPE_CHECKING:
     from .bitsback.groups import Model
 
 WEIGHTS = Path(__file__).with_name("weights")
 GROUP = "numcodecs_bitswap.models"
+LARGEST = 1 << 28
+"""Bytes of the largest model file that is read."""
 ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 
@@ -101,8 +105,8 @@ def is_shipped(name: str) -> bool:
 def names() -> dict[str, str]:
     """Every model that can be found: name -> SHA-256, 64 hex digits."""
     with _lock:
-        every = [(entry.name, entry.sha256 or _sha256(entry.path)) for entry in _candidates([])]
-    return dict(reversed(every))  # the first of a name counts
+        every = [_hashed(entry, []) for entry in _candidates([])]
+    return {entry.name: entry.sha256 for entry in reversed(every) if entry is not None}  # the first of a name counts
 
 
 def find(name_or_id: str | bytes) -> Entry:
@@ -144,29 +148,33 @@ def load(name_or_id: str | bytes, device: str) -> Loaded:
 
 
 def _load(entry: Entry, device: str) -> Loaded:
-    import safetensors.numpy
+    with loading():
+        import safetensors.numpy
 
     data = read(entry)
+    arch, net = _architecture(_metadata(data, entry), entry), None
+    with loading():
+        from .backends import check_planes, for_device
+
+        if arch.get("kind") == "planes":
+            from .planes.model import PlaneModel
+
+            check_planes()
+            make: Any = functools.partial(PlaneModel, arch)
+        else:
+            from .nets.flow import FlowModel
+            from .nets.hierarchy import BitSwapModel
+            from .nets.vae import VaeModel
+
+            kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
+            kind, backend = kinds.get(arch.get("kind"), BitSwapModel), for_device(device)
+            make = lambda tensors: kind(arch, tensors, backend)  # noqa: E731
     try:
-        tensors = safetensors.numpy.load(data)
-        arch = dict(json.loads(_metadata(data)["arch"]))
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
-    from .backends import check_planes, for_device
-
-    net: Any
-    if arch.get("kind") == "planes":
-        from .planes.model import PlaneModel
-
-        check_planes()
-        net = PlaneModel(arch, tensors)
-    else:
-        from .nets.flow import FlowModel
-        from .nets.hierarchy import BitSwapModel
-        from .nets.vae import VaeModel
-
-        kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
-        net = kinds.get(arch.get("kind"), BitSwapModel)(arch, tensors, for_device(device))
+        net = make(safetensors.numpy.load(data))
+    except BitswapError:
+        raise
+    except Exception as error:  # the file may hold anything, and each of its fields the wrong kind of value
+        raise _no_model(entry, error) from error
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 
@@ -193,12 +201,7 @@ def architecture_of(entry: Entry) -> dict[str, Any]:
     ModelError
         The file was altered or is not a model file.
     """
-    try:
-        return dict(json.loads(metadata_of(entry)["arch"]))
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+    return _architecture(metadata_of(entry), entry)
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:
@@ -209,11 +212,7 @@ def metadata_of(entry: Entry) -> dict[str, str]:
     ModelError
         The file was altered or is not a model file.
     """
-    data = read(entry)
-    try:
-        return _metadata(data)
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {error!r}") from error
+    return _metadata(read(entry), entry)
 
 
 def read(entry: Entry) -> bytes:
@@ -222,9 +221,12 @@ def read(entry: Entry) -> bytes:
     Raises
     ------
     ModelError
-        They are not those that the id names.
+        They are not those that the id names, or cannot be read.
     """
-    data = entry.path.read_bytes() if entry.data is None else entry.data
+    try:
+        data = _content(entry.path) if entry.data is None else entry.data
+    except OSError as error:
+        raise ModelError(f"{entry.path} cannot be read: {error}") from error
     if entry.path.suffix == ".zst":
         try:
             data = bytes(Zstd().decode(data))
@@ -235,9 +237,35 @@ def read(entry: Entry) -> bytes:
     return data
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return dict(header["__metadata__"])
+def _no_model(entry: Entry, why: object) -> ModelError:
+    return ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {str(why) or repr(why)}")
+
+
+def _json(text: str | bytes, entry: Entry) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise _no_model(entry, error) from error
+    if not isinstance(found, dict):
+        raise _no_model(entry, "an object of JSON is missing")
+    return found
+
+
+def _metadata(data: bytes, entry: Entry) -> dict[str, str]:
+    found = _json(data[8 : 8 + int.from_bytes(data[:8], "little")], entry).get("__metadata__")
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise _no_model(entry, "it says nothing of itself")
+    return found
+
+
+def _architecture(said: dict[str, str], entry: Entry) -> dict[str, Any]:
+    if "arch" not in said:
+        raise _no_model(entry, "it has no arch")
+    arch = _json(said["arch"], entry)
+    if not isinstance(arch.get("kind", ""), str):
+        raise _no_model(entry, "its kind is no text")
+    return arch
 
 
 def _search(key: str) -> Entry:
@@ -245,8 +273,8 @@ def _search(key: str) -> Entry:
     by_id = ID.fullmatch(key) is not None
     for entry in _candidates(looked):
         if by_id or entry.name == key:
-            known = entry if entry.sha256 else replace(entry, sha256=_sha256(entry.path))
-            if not by_id or known.sha256.startswith(key):
+            known = _hashed(entry, looked)
+            if known is not None and (not by_id or known.sha256.startswith(key)):
                 return known
     raise MissingModel(
         f"model {key!r} is not installed. Looked in: {'; '.join(looked)}. Install the package that brings it, or "
@@ -265,7 +293,7 @@ def _candidates(looked: list[str]) -> Iterator[Entry]:
             looked.append(f"{WEIGHTS / line['file']} (gone)")
     for folder in _folders(looked):
         looked.append(str(folder))
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in _files(folder, looked):
             yield Entry(path.stem, path, "")
     if _given:
         looked.append("beside the data: " + ", ".join(str(entry.path) for entry in _given))
@@ -279,7 +307,7 @@ def _folders(looked: list[str]) -> Iterator[Path]:
         try:
             value: Any = entry_point.load()
             folder = Path(value() if callable(value) else os.path.dirname(value.__file__))
-        except Exception as error:  # somebody else's package; it must not hide the models of the others
+        except (Exception, SystemExit) as error:  # somebody else's package; it must not hide the models of the others
             looked.append(f"entry point {entry_point.value} ({error!r})")
         else:
             yield folder
@@ -291,14 +319,41 @@ def _shipped() -> dict[str, dict[str, str]]:
     return catalog
 
 
+def _files(folder: Path, looked: list[str]) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.safetensors"))
+    except OSError as error:
+        looked.append(f"{folder} ({error.strerror})")
+        return []
+
+
+def _hashed(entry: Entry, looked: list[str]) -> Entry | None:
+    """An entry with its SHA-256; None if its file cannot be read, which hides no other: it is said in `looked`."""
+    try:
+        return entry if entry.sha256 else replace(entry, sha256=_sha256(entry.path))
+    except OSError as error:
+        looked.append(f"{entry.path} ({error.strerror or error})")
+        return None
+
+
 def _sha256(path: Path) -> str:
     """Hash of a file, remembered while its size and time stay; `load` checks the bytes that it uses again."""
-    stat = path.stat()
-    key = (path, stat.st_mtime_ns, stat.st_size)
+    about = path.stat()
+    key = (path, about.st_mtime_ns, about.st_size)
     if key not in _hashes:
-        with path.open("rb") as file:
-            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        _hashes[key] = hashlib.sha256(_content(path)).hexdigest()
     return _hashes[key]
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; OSError for what is none or is too large. It may be a pipe, and to open one blocks."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("not a file")
+        if about.st_size > LARGEST:
+            raise OSError(f"{about.st_size} bytes; a model has at most {LARGEST}")
+        return file.read(LARGEST)
 
 
 def _after_fork() -> None:

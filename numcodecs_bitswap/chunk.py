@@ -6,7 +6,6 @@ gains nothing from a model never loads one.
 """
 
 import math
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import catalog, frame, notice, patches, samples, scheduler, stored
+from .cores import size_setting
 from .dtypes import dtype_text
 from .errors import FormatError, ModelError
+from .forks import loading
 from .frame import Header, Route
 from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
@@ -65,8 +66,10 @@ def allow(header: Header) -> None:
     ------
     FormatError
         The decoded size is larger.
+    DeviceError
+        The setting is not a number of bytes.
     """
-    most = int(os.environ.get("NUMCODECS_BITSWAP_MAX_BYTES") or 1 << 33)
+    most = size_setting("NUMCODECS_BITSWAP_MAX_BYTES", 1 << 33)
     if header.nbytes > most:
         raise FormatError(
             f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
@@ -127,7 +130,8 @@ class Encoding:
             notice.look(self.header)
         best = frame.build(self.header, self.payload)
         if self.planes is not None:
-            from . import plane_route  # here, since it reads numba, which not every chunk needs
+            with loading():  # here, since it reads numba, which not every chunk needs
+                from . import plane_route
 
             planes = plane_route.encode(*self.planes)
             if planes is not None:
@@ -169,7 +173,8 @@ class Decoding:
         if self.header.route == Route.MODEL:
             self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
-            from . import plane_route
+            with loading():
+                from . import plane_route
 
             self.planes = plane_route.Decoding(self.header, payload)
         else:
@@ -211,7 +216,8 @@ class EncodeJob(scheduler.Job):
 
     @classmethod
     def run(cls, jobs: list["EncodeJob"]) -> list[Any]:
-        from .bitsback import groups
+        with loading():
+            from .bitsback import groups
 
         classes = [np.stack(each) for each in zip(*(job.classes for job in jobs), strict=True)]
         return groups.encode(jobs[0].model.net, classes, jobs[0].lanes, jobs[0].codec)
@@ -235,7 +241,8 @@ class DecodeJob(scheduler.Job):
 
     @classmethod
     def run(cls, jobs: list["DecodeJob"]) -> list[Any]:
-        from .bitsback import groups
+        with loading():
+            from .bitsback import groups
 
         payloads = [job.payload for job in jobs]
         coded = [groups.Coded(each.lanes, each.schedule, each.heads, each.tail) for each in payloads]
@@ -280,7 +287,9 @@ def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> cat
 
 def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
     """Part of a pass's memory: that of the chunk's largest group."""
-    return min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS) / PASS_PIXELS[model.device]
+    pixels = min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS)
+    largest = max(h * w for _, h, w in geometry)  # is never cut
+    return max(pixels, largest) / PASS_PIXELS[model.device]
 
 
 def _layout(array: NDArray[Any]) -> str:

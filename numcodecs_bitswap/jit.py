@@ -1,13 +1,16 @@
-"""Compiled loops on a CPU: how this package uses numba. Imports nothing of this package."""
+"""Compiled loops on a CPU: how this package uses numba. Imports nothing of this package but `code_cache`."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy.ma  # noqa: F401  # numba would import it in the middle of a first call, where a fork may come between
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, config, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_jitable
+
+from . import code_cache
 
 FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
 """Of the CPU that numba compiles for, as LLVM writes them: +avx2."""
@@ -22,13 +25,13 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
 
     With a signature it is compiled at once, and for those types alone.
     """
-    options: Any = {"signature_or_function": signature, "nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(kernel)
-    except (
-        RuntimeError
-    ):  # nowhere to keep compiled code: neither beside the kernel's file nor in the user's cache folder
-        return njit(**options)(kernel)
+    dispatcher = njit(nogil=True, error_model="numpy")(kernel)
+    if COMPILES:
+        code_cache.keep(dispatcher)
+        if signature is not None:
+            dispatcher.compile(signature)
+            dispatcher.disable_compile()
+    return dispatcher
 
 
 def part(function: Callable[..., Any]) -> Any:

@@ -16,14 +16,16 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Self
 
-from .cores import cores
+from .cores import cores, size_setting
 from .errors import DeviceError
+from .forks import loading
+from .workers import Workers
 
 DEVICES = ("auto", "cpu", "cuda", "torch")
 PASS_BYTES = 1 << 30
@@ -46,7 +48,7 @@ class Job(ABC):
     def __init__(self, key: Hashable, share: float) -> None:
         self.key = (type(self), key)
         self.share = share
-        self.done = False
+        self.settled: SimpleQueue[None] = SimpleQueue()
         self._outcome: Any = None
         self._error: BaseException | None = None
 
@@ -56,7 +58,9 @@ class Job(ABC):
         """The outcomes of jobs of one key, in order."""
 
     def settle(self, outcome: Any, error: BaseException | None = None) -> None:
-        self._outcome, self._error, self.done = outcome, error, True
+        """Note what came of it, and tell who waits."""
+        self._outcome, self._error = outcome, error
+        self.settled.put(None)
 
     def outcome(self) -> Any:
         """What `run` gave for this job; raises what it raised."""
@@ -83,35 +87,66 @@ class Scheduler:
         self.passes = 0
         self._most = most
         self._limit = 1
+        self._memory = 0.0
         self._waiting: list[Job] = []
         self._under_way: list[list[Job]] = []
-        self._changed = threading.Condition()
-        self._pool: ThreadPoolExecutor | None = None
+        self._booked: list[list[Job]] = []
+        self._lock = threading.RLock()
+        self._workers = Workers("numcodecs_bitswap")
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Return when all of `jobs` are done, well or not; never raises what a job raises."""
-        with self._changed:
-            self._limit = self._most or (1 if _cuda_used else cores())
-            self._waiting += jobs
-            self._start()
-            try:
-                self._changed.wait_for(lambda: all(job.done for job in jobs))
-            finally:  # interrupted: what has not begun is not wanted any more
+        """Return when all of `jobs` are done, well or not; never raises what a job raises.
+
+        Only the threads that work book passes, since they are never interrupted: whatever happens here, also between
+        any two lines, leaves no pass behind that nobody runs.
+        """
+        room, limit = memory(), self._most or (1 if _cuda_used else cores())
+        alone: list[Job] = []
+        try:
+            with self._lock:
+                self._memory, self._limit = room, limit
+                self._waiting += jobs
+                if not self._start():
+                    alone = [job for job in self._waiting if job in jobs]
+                    self._waiting = [job for job in self._waiting if job not in jobs]
+            for job in alone:
+                _run([job])
+            for job in jobs:
+                job.settled.get()
+        finally:  # interrupted: what has not begun is not wanted any more
+            with self._lock:
                 self._waiting = [job for job in self._waiting if job not in jobs]
 
-    def _start(self) -> None:
-        """Begin passes while there are jobs, threads and memory for them."""
-        while self._waiting and len(self._under_way) < self._limit:
-            room = memory() / PASS_BYTES - math.fsum(job.share for batch in self._under_way for job in batch)
-            if self._under_way and self._waiting[0].share > room:
-                return
-            batch = self._take(min(room, 1.0))
-            self.passes += 1
-            self._under_way.append(batch)
-            try:
-                self._threads().submit(self._pass, batch)
-            except RuntimeError:  # the interpreter shuts down and starts no more threads
-                self._pass(batch)
+    def _start(self) -> bool:
+        """Offer what waits to as many threads as may take it; returns whether there are any."""
+        times = len(self._booked) + min(len(self._waiting), self._limit - len(self._under_way))
+        return times <= 0 or self._workers.offer(self._work, times, self._limit)
+
+    def _work(self) -> None:
+        """Passes, while there are any. In a thread of its own."""
+        batch = self._next()
+        while batch:
+            _run(batch)
+            with self._lock:
+                self._under_way.remove(batch)
+                following = self._next()
+                self._start()  # others may begin, too, now that there is memory
+            batch = following
+
+    def _next(self) -> list[Job]:
+        """A pass to run. Books passes while there are jobs, threads and memory for them, so that each takes its part of
+        what waits now: the first that are run may be done before the last begin.
+        """
+        with self._lock:
+            while self._waiting and len(self._under_way) < self._limit:
+                room = self._memory / PASS_BYTES - math.fsum(job.share for batch in self._under_way for job in batch)
+                if self._under_way and self._waiting[0].share > room:
+                    break
+                batch = self._take(min(room, 1.0))
+                self.passes += 1
+                self._under_way.append(batch)
+                self._booked.append(batch)
+            return self._booked.pop(0) if self._booked else []
 
     def _take(self, room: float) -> list[Job]:
         """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one thread.
@@ -128,30 +163,20 @@ class Scheduler:
         self._waiting = [job for job in self._waiting if job not in batch]
         return batch
 
-    def _pass(self, batch: list[Job]) -> None:
-        _run(batch)
-        with self._changed:
-            self._under_way.remove(batch)
-            self._start()
-            self._changed.notify_all()
-
-    def _threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._limit, "numcodecs_bitswap")
-        return self._pool
-
 
 def _run(batch: list[Job]) -> None:
     try:
-        outcomes = type(batch[0]).run(batch)
+        outcomes = list(zip(batch, type(batch[0]).run(batch), strict=True))
     except BaseException as error:  # raised again where the job came from
         if len(batch) == 1:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's
+                error = DeviceError(f"a chunk takes more memory than the device has: {error}")
             batch[0].settle(None, error)
         else:  # one bad chunk must not fail the others
             for job in batch:
                 _run([job])
     else:
-        for job, outcome in zip(batch, outcomes, strict=True):
+        for job, outcome in outcomes:
             job.settle(outcome)
 
 
@@ -162,17 +187,13 @@ def memory() -> float:
     Raises
     ------
     DeviceError
-        The setting is not a number.
+        The setting is not a number of bytes.
     """
-    if setting := os.environ.get("NUMCODECS_BITSWAP_MEMORY"):
-        try:
-            return float(setting)
-        except ValueError:
-            raise DeviceError(f"NUMCODECS_BITSWAP_MEMORY is {setting!r}; it must be a number of bytes") from None
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     except (AttributeError, ValueError, OSError):  # not on every system
-        return 4.0 * PASS_BYTES
+        quarter = 4 * PASS_BYTES
+    return size_setting("NUMCODECS_BITSWAP_MEMORY", quarter)
 
 
 scheduler = Scheduler()
@@ -237,7 +258,8 @@ def _cuda() -> bool:
     """Whether torch sees a CUDA device. torch, which takes seconds to import, is only asked where it may say yes."""
     if sys.modules.get("torch") is None and not (_torch_has_cuda() and _driver()):
         return False
-    import torch
+    with loading():
+        import torch
 
     return torch.cuda.is_available()
 

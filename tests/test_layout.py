@@ -20,20 +20,23 @@ MEASURING = {"classical", "estimate", "peers"}
 # What each part may import of the package besides itself. Parts are folders, or modules that lie in the package itself.
 MAY_IMPORT = {
     "errors": set(),
-    "jit": set(),
-    "cores": set(),
+    "forks": set(),
+    "code_cache": {"forks"},
+    "jit": {"code_cache"},
+    "cores": {"errors"},
     "arrays": set(),
     "dtypes": {"errors"},
     "rans": {"errors", "jit", "arrays"},
     "symbols": {"errors", "jit", "arrays", "rans"},
     "bitsback": {"errors", "arrays", "rans", "symbols"},
     "nets": {"errors", "jit", "arrays", "symbols"},
-    "backends": {"errors", "jit", "arrays", "rans", "symbols", "nets"},
+    "backends": {"errors", "jit", "forks", "arrays", "rans", "symbols", "nets"},
     "patches": {"errors"},
     "fields": {"errors"},
     "labels": {"errors", "jit", "planes"},
     "samples": {"colour", "errors", "fields", "labels"},
-    "planes": {"errors", "jit", "cores", "rans"},
+    "workers": set(),
+    "planes": {"errors", "jit", "forks", "cores", "rans", "workers"},
     "colour": set(),
     "images": {"errors"},
     "opening": {"errors", "images", "codec", "frame"},
@@ -46,7 +49,7 @@ MAY_IMPORT = {
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "contents", "convert", "notice", "options"}
-WIRING |= {"plane_route", "scheduler", "zarr3"}
+WIRING |= {"plane_route", "scheduler", "warmup", "zarr3"}
 COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 

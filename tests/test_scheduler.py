@@ -47,7 +47,7 @@ def all_waiting(queue: Scheduler, count: int) -> Iterator[ThreadPoolExecutor]:
         while len(queue._waiting) < count:
             time.sleep(0.001)
         queue._most = most
-        with queue._changed:
+        with queue._lock:
             queue._limit = most
             queue._start()
 

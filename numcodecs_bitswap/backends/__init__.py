@@ -10,6 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..errors import DeviceError
+from ..forks import loading
 from .base import Backend
 
 
@@ -24,7 +25,8 @@ def for_device(device: str) -> Backend:
     """
     if device == "cpu":
         try:
-            from .cpu import CpuBackend
+            with loading():
+                from .cpu import CpuBackend
         except ImportError as error:
             raise DeviceError(
                 "models of this kind need numba on a CPU: pip install numba (or, some hundred times slower, "
@@ -32,7 +34,8 @@ def for_device(device: str) -> Backend:
             ) from error
         return CpuBackend()
     try:
-        from .on_torch import TorchBackend
+        with loading():
+            from .on_torch import TorchBackend
     except ImportError as error:
         raise DeviceError(f"the device {device!r} needs torch: pip install 'numcodecs_bitswap[torch]'") from error
     return TorchBackend(device)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .. import arrays
 from ..arrays import Array
+from ..errors import FormatError
 from ..rans.message import Message
 from ..symbols.bits import Bits
 from ..symbols.checks import check_range
@@ -196,7 +197,10 @@ def pop_near(message: Message, shape: Sequence[int], means: Array, deviations: A
 
 def push_values(message: Message, gaussian: Gaussian, values: Array) -> None:
     """Push values (N, ...), one Gaussian for each."""
-    check_range("values", values, -LARGEST, LARGEST)
+    try:
+        check_range("values", values, -LARGEST, LARGEST)
+    except ValueError as error:  # those of an encoder are not
+        raise FormatError(f"{error}: the frame was altered or made with other weights") from error
     message.push_values(gaussian, values.reshape(message.batch, -1))
 
 

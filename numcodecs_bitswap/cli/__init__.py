@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import BitswapError
-from . import convert, estimate, inspect, models, train, verify
+from . import convert, estimate, inspect, models, train, verify, warmup
 
-COMMANDS = (estimate, convert, inspect, verify, models, train)
+COMMANDS = (estimate, convert, inspect, verify, models, train, warmup)
 STOPPED = 130
 """Exit status after Ctrl-C, as shells have it."""
 

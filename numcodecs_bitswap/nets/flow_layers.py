@@ -18,8 +18,9 @@ from .transforms import Elementwise, outputs
 from .trunk import Trunk
 from .units import aligned
 
+MOST_CHANNELS = 4096
 LARGEST = 1 << 26
-"""Bound of all values."""
+"""All bounds of values are below it."""
 POINTWISE_BITS = 12
 LEVEL = 128
 """What pixels are relative to where nothing else is known."""
@@ -48,6 +49,8 @@ class Squeeze:
     role = "bijection"
 
     def __init__(self, channels: list[Channel]):
+        if 4 * len(channels) > MOST_CHANNELS:
+            raise ModelError(f"a flow has at most {MOST_CHANNELS} channels")
         self.after = channels * 4
 
     def forward(self, v: Array) -> Array:
@@ -86,8 +89,8 @@ class Pointwise:
             for i in order:
                 rest = sum(int(abs(m)) * b for m, b in zip(matrix[i], bounds, strict=True))
                 bounds[i] += (rest >> POINTWISE_BITS) + 1
-        if max(bounds) > LARGEST:
-            raise ModelError(f"{name}: values could become larger than 2^26")
+        if max(bounds) >= LARGEST:
+            raise ModelError(f"{name}: values could reach 2^26")
         self.after = [each._replace(bound=bound) for each, bound in zip(channels, bounds, strict=True)]
 
     def forward(self, v: Array) -> Array:
@@ -187,8 +190,8 @@ class Coupling:
         self.after = list(channels)
         for k in changed:  # an affine function gives at most 28 units, a popped value is 13 deviations further at most
             self.after[k] = Channel(channels[k].colour, False, 28 * 14 << steps.latent_bits)
-        if 28 * 14 << steps.latent_bits > LARGEST:
-            raise ModelError(f"{name}: values could become larger than 2^26")
+        if 28 * 14 << steps.latent_bits >= LARGEST:
+            raise ModelError(f"{name}: values could reach 2^26")
 
     def function(self, v: Array) -> Elementwise:
         """The functions of the changed channels, by the values of the others: what the changed ones are has no
@@ -224,6 +227,13 @@ class Inputs:
             next((i for i, each in enumerate(self.known) if each.pixel and each.colour == q), None)
             for q in range(colours)
         ]
+        # Half of what int16 holds, so that differences fit, too. Few models need more.
+        small = all(each.bound >> self._drops(each) < 1 << 14 for each in self.known)
+        self._dtype: Any = "int16" if small else "int32"
+
+    def _drops(self, known: Channel) -> int:
+        """Bits that the network does not see."""
+        return self.steps.value_bits if known.pixel else self.steps.latent_bits - 5
 
     def __call__(self, v: Array) -> tuple[Array, list[Array]]:
         """v : int32 (N, h, w, C). Returns the network's input, int8 (N, h, w, aligned(9 channels)), and the reference
@@ -231,12 +241,12 @@ class Inputs:
         """
         n, h, w, _ = v.shape
         of, k = arrays.of(v), len(self.channels)
-        seen = of.empty((n, h, w, k), "int16")
+        seen = of.empty((n, h, w, k), self._dtype)
         for i, (channel, known) in enumerate(zip(self.channels, self.known, strict=True)):
-            seen[..., i] = v[..., channel] >> (self.steps.value_bits if known.pixel else self.steps.latent_bits - 5)
-        level = of.full((n, h, w), LEVEL, "int16")
+            seen[..., i] = v[..., channel] >> self._drops(known)
+        level = of.full((n, h, w), LEVEL, self._dtype)
         references = [level if own is None else seen[..., own] for own in self.references]
-        relative = of.zeros((n, h, w, k), "int16")
+        relative = of.zeros((n, h, w, k), self._dtype)
         for i, known in enumerate(self.known):
             if known.pixel:
                 relative[..., i] = references[known.colour]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from ..forks import loading
 from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
@@ -125,7 +126,8 @@ def code(
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with memory for it."""
-    from .tile import code_tile  # reads numba
+    with loading():
+        from .tile import code_tile  # reads numba
 
     if references.shape[1] > REFERENCES:
         raise ValueError(f"at most {REFERENCES} reference planes")
@@ -198,7 +200,8 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
     def one(part: tuple[slice, slice]) -> Message:
         tile = np.ascontiguousarray(planes[:, part[0], part[1]], np.int32)
         if not compiles():
-            from .torch_tiles import encode
+            with loading():
+                from .torch_tiles import encode
 
             return encode(model, [tile], references, m)[0]
         heads, tail = empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
@@ -234,7 +237,8 @@ def decode(
         (rows, columns), message = work
         tile = np.zeros((shape[0], rows.stop - rows.start, columns.stop - columns.start), np.int32)
         if not compiles():
-            from .torch_tiles import decode
+            with loading():
+                from .torch_tiles import decode
 
             (planes[:, rows, columns],) = decode(model, [message], tile.shape, references, m)
             return

@@ -1,38 +1,29 @@
 """The threads that code the tiles of one chunk side by side. Compiled loops hold no interpreter lock."""
 
 import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..cores import cores
+from ..workers import Workers, run_all
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
-_pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
+_workers = Workers("numcodecs_bitswap_tiles")
 
 
 def run(function: Callable[[Work], Result], works: Sequence[Work]) -> list[Result]:
     """Results in order. One alone is done by the thread that asks, so many small chunks wait for nobody."""
     if len(works) == 1:
         return [function(works[0])]
-    return list(_threads().map(function, works))
-
-
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(cores(), "numcodecs_bitswap_tiles")
-        return _pool
+    return run_all(_workers, function, works, cores())
 
 
 def _after_fork() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    """The parent's threads are not here."""
+    global _workers
+    _workers = Workers("numcodecs_bitswap_tiles")
 
 
 if hasattr(os, "register_at_fork"):

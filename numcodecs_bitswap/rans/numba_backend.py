@@ -5,6 +5,7 @@ passes (the compiled code holds no interpreter lock). Imports no distribution: k
 distribution's functions and kept on disk.
 """
 
+import os
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Self
@@ -29,6 +30,16 @@ FEW_COMPONENTS, MANY_LANES = 6, 8
 """Of mixtures that a pop halves for: whole vectors, in a loop that is not too long to compile."""
 
 _COMPILING = Lock()
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held it."""
+    global _COMPILING
+    _COMPILING = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class NumbaStack:

@@ -1,0 +1,80 @@
+"""What a fork must not cut in two: imports at first use, and compilation.
+
+A child has only the thread that forked. Had another thread been in the middle of an import or of a compilation, the
+child would wait for ever for the locks that it held. So whoever imports late or compiles says so, `with loading():`,
+and a fork waits until nobody does. Those that load do not wait for each other: locks of our own that are held around
+imports could be taken in another order than Python's. Imports nothing of this package.
+"""
+
+import logging  # noqa: F401  # what it does at a fork has to be known before a fork waits here
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+from weakref import ref
+
+PATIENCE = 120.0
+"""Seconds that a fork waits at the most: longer than a compilation takes."""
+
+_gate = threading.RLock()
+_inside: "dict[int, tuple[int, ref[loading]]]" = {}
+"""Thread of each that loads. By weak references, so that one which an interrupt cut short is not waited for."""
+_numba: Any = None
+
+
+class loading:  # noqa: N801  # reads like contextlib's
+    """Context in which no other thread forks."""
+
+    def __enter__(self) -> Self:
+        with _gate:
+            _inside[id(self)] = threading.get_ident(), ref(self)
+        return self
+
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        _inside.pop(id(self), None)
+
+
+def _others() -> bool:
+    """Whether another thread loads. Called with the gate closed."""
+    own = threading.get_ident()
+    for key, (thread, entry) in list(_inside.items()):
+        if entry() is None:
+            _inside.pop(key, None)
+        elif thread != own:
+            return True
+    return False
+
+
+def _before_fork() -> None:
+    global _numba
+    end = time.monotonic() + PATIENCE
+    _gate.acquire()
+    while _others() and time.monotonic() < end:
+        _gate.release()
+        time.sleep(0.005)
+        _gate.acquire()
+    # numba may compile for others than us. Its lock is taken last here, as by those that compile.
+    module = sys.modules.get("numba.core.compiler_lock")
+    lock = getattr(getattr(module, "global_compiler_lock", None), "_lock", None)
+    _numba = lock if lock is not None and lock.acquire(timeout=max(0.0, end - time.monotonic())) else None
+
+
+def _after_in_parent() -> None:
+    lock = _numba
+    _gate.release()
+    if lock is not None:
+        lock.release()
+
+
+def _after_in_child() -> None:
+    own = threading.get_ident()
+    for key, (thread, _) in list(_inside.items()):  # what loads after all, as patience ended, is not ours
+        if thread != own:
+            del _inside[key]
+    _after_in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -1,0 +1,56 @@
+"""Compiles ahead all that a CPU needs: for the images of containers, and so that no first chunk takes long."""
+
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import catalog, patches
+from .bitsback import groups
+from .patches import Axes
+from .planes import coder
+
+LANES = 1, 8
+"""There are loops for few lanes and for many."""
+
+
+def warm_up() -> float:
+    """Encode and decode a small array with every model that is shipped, so that what is compiled for it is kept on
+    disk. Returns the seconds that it took.
+
+    Raises
+    ------
+    DeviceError
+        There is no numba, or it is told not to compile.
+    """
+    start = monotonic()
+    y, x = np.mgrid[:64, :64]
+    gray = (y * x // 16 + y * 7 % 3).astype(np.uint8)
+    for name in filter(catalog.is_shipped, catalog.names()):
+        net: Any = catalog.load(name, "cpu").net
+        if catalog.is_planes(name):
+            _code_planes(name, gray)
+        elif net.channels == 1:
+            _code_patches(net, gray, Axes(0, 1, None))
+        else:
+            _code_patches(net, np.stack([gray, gray + 1, gray // 2], 2), Axes(0, 1, 2))
+    return monotonic() - start
+
+
+def _code_planes(name: str, gray: NDArray[np.uint8]) -> None:
+    net: Any = catalog.load(name, "cpu").net
+    planes = np.stack([gray, gray + 1]).astype(np.uint16)
+    references = np.array([[-1, -1], [0, -1]])
+    for m in (255, (1 << 16) - 1):
+        coded = coder.encode(net, planes, references, m)
+        coder.decode(net, coded, (2, *gray.shape), references, m)
+
+
+def _code_patches(net: Any, array: NDArray[np.uint8], axes: Axes) -> None:
+    size = 1 << net.patch_log2
+    classes = [np.minimum(each[None], net.levels - 1) for each in patches.split(array, axes, size)]
+    geometry = patches.geometry(array.shape, axes, size)
+    for codec in net.cores:
+        for lanes in LANES:
+            groups.decode(net, groups.encode(net, classes, lanes, codec), geometry, codec)
