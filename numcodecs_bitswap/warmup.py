@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from . import catalog, patches
 from .bitsback import groups
+from .codec import BitSwap
 from .patches import Axes
 from .planes import coder
 
@@ -35,6 +36,9 @@ def warm_up() -> float:
             _code_patches(net, gray, Axes(0, 1, None))
         else:
             _code_patches(net, np.stack([gray, gray + 1, gray // 2], 2), Axes(0, 1, 2))
+    codec = BitSwap()
+    for array in (np.stack([gray // 99] * 2), np.sin(gray).astype(np.float32), np.cumsum(np.sin(gray))):
+        codec.decode(codec.encode(array))
     return monotonic() - start
 
 
