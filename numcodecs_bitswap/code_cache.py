@@ -75,7 +75,7 @@ class CodeCache(FunctionCache):
 
     @property
     def cache_path(self) -> str:
-        """Where code is saved."""
+        """Where code is saved; empty if nowhere."""
         return str(next(filter(writable, self._folders()), ""))
 
     def flush(self) -> None:
@@ -101,10 +101,11 @@ class CodeCache(FunctionCache):
             seconds = time.monotonic() - self._notice.since
             logger.debug("compiled %s in %.1f s", self._py_func.__qualname__, seconds)
         with suppress(Exception):  # a full disk, a folder that is gone, code that cannot be kept
-            if self._enabled and not data.library.has_dynamic_globals and not any(data.lifted):
+            folder = self.cache_path
+            if folder and self._enabled and not data.library.has_dynamic_globals and not any(data.lifted):
                 name, about = self._place(sig, data.codegen)
                 payload = dumps(data._reduce())  # type: ignore[no-untyped-call]
-                write(Path(self.cache_path) / name, _digest(about, payload) + payload)
+                write(Path(folder) / name, _digest(about, payload) + payload)
 
     def done(self) -> None:
         """The end of a compilation, well or not: others may go on."""

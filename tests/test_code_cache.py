@@ -121,8 +121,11 @@ def test_unusable_folders_stop_nothing(source: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (source.parent / "__pycache__").touch()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     for _ in range(2):
         assert not was_loaded(double(source))
+    assert not files(tmp_path)
 
 
 def test_a_folder_filled_ahead_may_be_read_only(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

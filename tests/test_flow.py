@@ -5,6 +5,7 @@ integer flow beside its twin in floats, and what a model file may not say.
 import json
 import math
 import zlib
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from numcodecs_bitswap.bitsback.bound import bound_bits, flow_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT
 from numcodecs_bitswap.frame import parse, parse_model
 from numcodecs_bitswap.nets.flow import FlowModel
+from numcodecs_bitswap.nets.flow_layers import Channel, Pointwise
 from numcodecs_bitswap.nets.numba_transforms import CompiledElementwise
 from numcodecs_bitswap.nets.transforms import Elementwise
 from numcodecs_bitswap.rans.message import Message
@@ -437,5 +439,15 @@ def test_an_arch_that_breaks_the_rules_is_refused(folder: Path, change: dict[str
 def test_matrices_that_could_leave_the_bounds_are_refused(folder: Path) -> None:
     arch, tensors = read(random_flow(folder, channels=3))
     tensors["flow1.upper"] = np.full((3, 3), 1 << 24, np.int32)
-    with pytest.raises(ModelError, match="larger"):
+    with pytest.raises(ModelError, match="could reach"):
         FlowModel(arch, tensors, for_device("cpu"))
+
+
+def test_a_bound_of_2_to_the_26_is_refused() -> None:
+    """Functions are inverted within the next power of two, which then would be one above that of values."""
+    channels = [Channel(0, True, 1 << 20), Channel(1, True, 1 << 20)]
+    tensors = {f"flow1.{name}": np.zeros((2, 2), np.int32) for name in ("upper", "lower")}
+    for bound, refused in (((1 << 26) - 3, False), ((1 << 26) - 2, True)):  # each matrix adds 1
+        changed = [channels[0]._replace(bound=bound), channels[1]]
+        with pytest.raises(ModelError, match="could reach") if refused else nullcontext():
+            Pointwise(tensors, "flow1", changed)
