@@ -12,6 +12,7 @@ Each of them reads from top to bottom as encoder and decoder do. numpy, numcodec
 """
 
 from .chain import Samples, is_numeric
+from .check import checked, comes_back
 from .choice import Prepared, labelled, prepare
 from .fixed import Fixed
 from .lattice import Lattice
@@ -29,6 +30,8 @@ __all__ = [
     "Prepared",
     "Samples",
     "bits",
+    "checked",
+    "comes_back",
     "is_numeric",
     "is_series",
     "labelled",

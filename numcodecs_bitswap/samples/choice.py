@@ -85,6 +85,13 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
     return _prepared(start, scale, given)
 
 
+def plain(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
+    """Numbers of any array by the order of its words, and by nothing else."""
+    given = words.of_array(array)
+    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
+    return _prepared(start, ordered.find(given, number_of(array.dtype, False), 0), given)
+
+
 def _stepped(start: Samples, filled: Words, number: np.dtype[Any], given: Words) -> Prepared:
     """A series as its steps."""
     steps = series.of_words(filled, number)

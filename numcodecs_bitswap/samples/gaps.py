@@ -59,8 +59,15 @@ class Gaps:
         return varints([2 * len(self.words) + 2 - self.closed]) + words + sized(coded)
 
     @classmethod
-    def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Gaps | None":
-        """Inverse of `write`; None: no gaps.
+    def read(
+        cls,
+        reader: Reader,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        axes: tuple[int, int],
+        mask: NDArray[np.uint8] | None = None,
+    ) -> "Gaps | None":
+        """Inverse of `write`; None: no gaps. A mask that is known is not decoded.
 
         Raises
         ------
@@ -76,8 +83,10 @@ class Gaps:
         found = tuple(reader.word(dtype, "gap") for _ in range(count))
         if any(a >= b for a, b in pairwise(found)):
             raise FormatError("gaps have to ascend")
-        order = plane_shape(shape, axes)
-        planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count + len(COPIED))
+        order, coded = plane_shape(shape, axes), reader.sized("mask")
+        if mask is not None:
+            return cls(found, mask, axes, kinds % 2 == 1)
+        planes = labels.decode(coded, order, np.arange(order[0]) - 1, count + len(COPIED))
         if planes.all():
             raise FormatError("there are no numbers between the gaps")
         return cls(found, of_planes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
