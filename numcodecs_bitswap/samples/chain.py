@@ -72,9 +72,14 @@ class Samples:
         """
         counts, low = self.scale.low_counts(numbers), None
         there = self.there
-        if self.low or counts[there].any():
-            low = np.zeros(numbers.shape, np.uint64)
-            low[there] = low_bits.unpack(memoryview(self.low), counts[there], low.dtype)
+        counts = counts.reshape(-1) if there is None else counts[there]
+        if self.low or counts.any():
+            low = low_bits.unpack(memoryview(self.low), counts, np.dtype(np.uint64))
+            if there is not None:
+                spread = np.zeros(numbers.shape, low.dtype)
+                spread[there] = low
+                low = spread
+            low = low.reshape(numbers.shape)
         found = self.scale.words(numbers, low)
         if self.steps is not None:
             found = self.steps.words(found)
@@ -143,10 +148,10 @@ class Samples:
         return words.shape_of(self.dtype, self.shape) if self.gaps is None else self.gaps.closed_shape
 
     @property
-    def there(self) -> NDArray[np.bool_]:
-        """Which numbers matter: all but gaps; steps are added up over them."""
+    def there(self) -> NDArray[np.bool_] | None:
+        """Which numbers matter: all but gaps; None: all, as steps are added up over gaps."""
         if self.gaps is None or self.steps is not None:
-            return np.ones(self.order, np.bool_)
+            return None
         there: NDArray[np.bool_] = self.gaps.there
         return there
 

@@ -1,0 +1,107 @@
+"""Loops of `fixed` and `gaps` that numpy takes many passes for. Integers only. Words are uint64 here, whatever their
+size, so that each loop is compiled once.
+"""
+
+import math
+
+import numpy as np
+
+from ..jit import compiled, part
+
+
+@part
+def low_of_cell(cell, p, exponent, first):
+    """Low bits of a cell >= 0: those of the floats' mantissas; in cell 0, of all floats."""
+    return min(p + 1 - math.frexp(float(cell))[1], exponent) if cell > 0 else first
+
+
+def split_cells(words, bits, p, exponent, first, trailing, least, numbers, low, counts):
+    """`Fixed.split` of words (n,): numbers uint32, low bits uint64, counts uint8."""
+    sign = np.uint64(1) << np.uint64(bits - 1)
+    for i in range(len(words)):
+        magnitude = np.int64(words[i] & (sign - np.uint64(1)))
+        biased = magnitude >> p
+        mantissa = magnitude & ((np.int64(1) << p) - 1)
+        if biased > 0:
+            mantissa |= np.int64(1) << p
+        shift = min(exponent + 1 - max(biased, 1), bits - 1)
+        cell = mantissa >> shift
+        rest, count = mantissa & ((np.int64(1) << shift) - 1), shift
+        if cell == 0:
+            rest, count = magnitude, first
+        low[i] = rest >> trailing
+        counts[i] = max(count - trailing, 0)
+        numbers[i] = (-1 - cell if words[i] >= sign else cell) - least
+
+
+def count_low(numbers, p, exponent, first, trailing, least, counts):
+    """`Fixed.low_counts` of numbers (n,)."""
+    for i in range(len(numbers)):
+        cell = np.int64(numbers[i]) + least
+        cell = -1 - cell if cell < 0 else cell
+        counts[i] = max(low_of_cell(cell, p, exponent, first) - trailing, 0)
+
+
+def join_cells(numbers, low, bits, p, exponent, trailing, least, words):
+    """`Fixed.words` of numbers (n,) and low bits uint64 (n,): words uint64 (n,)."""
+    for i in range(len(numbers)):
+        cell = np.int64(numbers[i]) + least
+        below = cell < 0
+        cell = -1 - cell if below else cell
+        magnitude = np.int64(low[i]) << trailing
+        if cell > 0:
+            shift = low_of_cell(cell, p, exponent, 0)
+            # With the leading bit, which adds 1 to the exponent.
+            magnitude = (magnitude | cell << max(shift, 0)) + (max(exponent - shift, 0) << p)
+        words[i] = np.uint64(magnitude) | (np.uint64(1) << np.uint64(bits - 1) if below else np.uint64(0))
+
+
+def fill_rows(gap, closed, source):
+    """Where each word of rows without gaps is taken from (`Gaps.close`): gap (rows, w) -> source (rows, width)."""
+    rows, w = gap.shape
+    good = 0
+    while gap[good].all():
+        good += 1
+    for r in range(rows):
+        if not gap[r].all():
+            good = r
+        first = 0
+        while gap[good, first]:
+            first += 1
+        last, at = first, 0
+        for x in range(w):
+            if not gap[good, x]:
+                last = x
+            if not closed or not gap[r, x]:
+                source[r, at] = good * w + last
+                at += 1
+        if at == 0:
+            last = first
+        while at < source.shape[1]:
+            source[r, at] = good * w + last
+            at += 1
+
+
+def follow_copies(mask, kinds, neighbours, source):
+    """Where each word of planes is copied from in the end; False: a copy of what is outside of its plane."""
+    P, h, w = mask.shape
+    for p in range(P):
+        for y in range(h):
+            for x in range(w):
+                at = (p * h + y) * w + x
+                k = np.int64(mask[p, y, x]) - kinds - 1
+                if k < 0:
+                    source[at] = at
+                    continue
+                yy, xx = y + neighbours[k, 0], x + neighbours[k, 1]
+                if yy < 0 or xx < 0 or xx >= w:
+                    return False
+                source[at] = source[(p * h + yy) * w + xx]
+    return True
+
+
+split_cells = compiled(split_cells)
+count_low = compiled(count_low)
+join_cells = compiled(join_cells)
+fill_rows = compiled(fill_rows)
+follow_copies = compiled(follow_copies)
