@@ -74,7 +74,7 @@ class Samples:
         there = self.there
         counts = counts.reshape(-1) if there is None else counts[there]
         if self.low or counts.any():
-            low = low_bits.unpack(memoryview(self.low), counts, np.dtype(np.uint64))
+            low = low_bits.unpack(memoryview(self.low), counts)
             if there is not None:
                 spread = np.zeros(numbers.shape, low.dtype)
                 spread[there] = low

@@ -1,5 +1,5 @@
-"""Loops of `fixed` and `gaps` that numpy takes many passes for. Integers only. Words are uint64 here, whatever their
-size, so that each loop is compiled once.
+"""Loops that numpy takes many passes for. Words and low bits are uint64 here, whatever their size, so that each loop is
+compiled once. What a decoder runs is integers only.
 """
 
 import math
@@ -100,8 +100,58 @@ def follow_copies(mask, kinds, neighbours, source):
     return True
 
 
+def gather_bits(low, counts, k, bits):
+    """Bit k of those that have so many bits, eight to a byte, the first the highest."""
+    at = 0
+    for i in range(len(low)):
+        there = np.int64(counts[i] > k)
+        if at >> 3 < len(bits):
+            bits[at >> 3] |= (np.int64(low[i] >> np.uint64(k)) & there) << (7 - (at & 7))
+        at += there
+
+
+def spread_bits(bits, counts, k, low):
+    """Inverse of `gather_bits`: bit k of those is added to `low`."""
+    at = 0
+    for i in range(len(low)):
+        there = np.int64(counts[i] > k)
+        if at >> 3 < len(bits):
+            low[i] |= np.uint64(bits[at >> 3] >> (7 - (at & 7)) & there) << np.uint64(k)
+        at += there
+
+
+@part
+def room_of(s, k, low, high):
+    """Between lines of slope s: how far above the lowest the highest may lie, and the middle."""
+    top, bottom = np.inf, -np.inf
+    for i in range(len(k)):
+        top = min(top, high[i] - s * k[i])
+        bottom = max(bottom, low[i] - s * k[i])
+    return top - bottom, (top + bottom) / 2
+
+
+def room(s, k, low, high):
+    """The same, compiled by itself."""
+    return room_of(s, k, low, high)
+
+
+def widest(left, right, k, low, high):
+    """The slope between two that leaves the most room, a concave function of it: by halving."""
+    for _ in range(60):
+        a, b = left + 0.382 * (right - left), left + 0.618 * (right - left)
+        if room_of(a, k, low, high)[0] < room_of(b, k, low, high)[0]:
+            left = a
+        else:
+            right = b
+    return (left + right) / 2
+
+
 split_cells = compiled(split_cells)
 count_low = compiled(count_low)
 join_cells = compiled(join_cells)
 fill_rows = compiled(fill_rows)
 follow_copies = compiled(follow_copies)
+gather_bits = compiled(gather_bits)
+spread_bits = compiled(spread_bits)
+room = compiled(room)
+widest = compiled(widest)

@@ -12,8 +12,10 @@ from .lattice import Line
 
 Floats = NDArray[np.float64]
 
-SAMPLE = 8192
+SAMPLE = 4096
 """Values that a step is looked for in; neighbours, so that some are next to each other."""
+FITTED = 512
+"""Distinct values that a step is fitted to."""
 PHASES = 256
 """Distinct values that a step is tested on."""
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -101,9 +103,9 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
     if hint is not None and hint.a == 0 and _exact(values[:: max(len(values) // 512, 1)], hint):
         return hint
     begin = max((len(values) - SAMPLE) // 2, 0)
-    distinct = np.unique(values[begin : begin + SAMPLE]).astype(np.float64)
+    distinct = _distinct(values[begin : begin + SAMPLE])
     ends = np.array([values.min(), values.max()], np.float64)
-    distinct = np.unique(np.concatenate([distinct, ends]))
+    distinct = np.concatenate([ends[:1][ends[:1] < distinct[0]], distinct, ends[1:][ends[1:] > distinct[-1]]])
     if len(distinct) < 8:
         return None
     if np.array_equal(np.rint(distinct), distinct) and np.abs(ends).max() < 2.0**53:
@@ -117,9 +119,17 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
     return _line(values, distinct, step, number)
 
 
+def _distinct(values: NDArray[Any]) -> Floats:
+    """The values that occur, ascending."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])].astype(np.float64)
+
+
 def few(values: NDArray[Any]) -> Line | None:
     """A line of values that are too few for a step to show; None if they are many."""
-    distinct = np.unique(values).astype(np.float64)
+    distinct = _distinct(values[:64])
+    if len(distinct) <= 7:
+        distinct = _distinct(values)
     if len(distinct) > 7:
         return None
     step = float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
@@ -168,16 +178,17 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
     x = x - x[np.argmin(np.diff(x))]
     reach, count = 4.0, 0
     while count < len(x):
-        part = x[np.abs(x) <= reach * step]
-        count = len(part)
+        begin, end = np.searchsorted(x, [-reach * step, reach * step])
+        count = int(end - begin)
+        part = x[begin : end : max(count // FITTED, 1)]
         reach *= 3
         k = np.rint(part / step)
-        dk, dx = k - k.mean(), part - part.mean()
+        dk, dx = k - k.sum() / len(k), part - part.sum() / len(k)
         if count < 3 or not dk.any():
             continue
         step = float((dk * dx).sum() / (dk * dk).sum())
         off = dx - step * dk
-        if not step > 0 or float(np.sqrt((off * off).mean())) > max(OFF * unit, FINE * step):
+        if not step > 0 or float(np.sqrt((off * off).sum() / len(k))) > max(OFF * unit, FINE * step):
             return None
     return step
 
@@ -191,7 +202,7 @@ def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[
     unit = _unit(distinct, number)
     steps = _short(step, 2 * unit / max(float(k.max()), 1.0))
     best, most = None, -1
-    sample = values[:: max(len(values) // 2048, 1)]
+    sample = values[:: max(len(values) // 512, 1)]
     for attempt in (_from_zero, _from_decimals, _stabbing if number.itemsize == 4 else _near):
         for line in attempt(values, distinct, steps):
             right = _right(sample, line)
@@ -225,13 +236,13 @@ def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> It
 def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
     """Lines with a constant on them that people add."""
     unit, short = _unit(distinct, values.dtype), values.dtype.itemsize == 4
+    constants = np.array(CONSTANTS)
     for s in steps:
-        for a in CONSTANTS:
-            k = float(np.rint((distinct[0] - a) / s))
-            if abs(a + k * s - distinct[0]) < unit + 1e-9 * s:
-                if not short:
-                    yield Line(s, a, 1.0)
-                yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
+        k = np.rint((distinct[0] - constants) / s)
+        for a in constants[np.abs(constants + k * s - distinct[0]) < unit + 1e-9 * s].tolist():
+            if not short:
+                yield Line(s, a, 1.0)
+            yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
 
 
 def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
@@ -271,7 +282,7 @@ def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Ite
         wrong = values[~_same(values, line)]
         if not len(wrong):
             break
-        chosen = np.unique(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
+        chosen = _distinct(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
 
 
 def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
@@ -279,24 +290,15 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
     halving: room is a concave function of the step.
     """
 
-    def room(s: float) -> tuple[float, float]:
-        top, bottom = (high - s * k).min(), (low - s * k).max()
-        return float(top - bottom), float((top + bottom) / 2)
+    from .kernel import room, widest  # reads numba
 
     for s in steps[:-1]:
-        width, a = room(s)
+        width, a = room(s, k, low, high)
         if width > 0:
             return Line(s, a, 1.0)
     reach = 4 * float((high - low).max()) / max(float(np.ptp(k)), 1.0)
-    left, right = steps[-1] - reach, steps[-1] + reach
-    for _ in range(60):
-        a, b = left + 0.382 * (right - left), left + 0.618 * (right - left)
-        if room(a)[0] < room(b)[0]:
-            left = a
-        else:
-            right = b
-    s = (left + right) / 2
-    return Line(s, room(s)[1], 1.0)
+    s = widest(steps[-1] - reach, steps[-1] + reach, k, low, high)
+    return Line(s, room(s, k, low, high)[1], 1.0)
 
 
 def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:
