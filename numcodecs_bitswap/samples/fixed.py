@@ -47,7 +47,7 @@ class Fixed:
         numbers, low = np.empty(wide.shape, np.uint32), np.empty_like(wide)
         counts = np.empty(wide.shape, np.uint8)
         cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
-        split_cells(wide, bits, *cells, self.trailing, self.least, numbers, low, counts)
+        split_cells(wide, bits, *cells, self.trailing, self.least, numbers, low, counts)  # type: ignore[no-untyped-call]
         return numbers.reshape(words.shape), low.reshape(words.shape), counts.reshape(words.shape)
 
     def onto(self, words: Words) -> "Fixed":
@@ -93,7 +93,7 @@ class Fixed:
         flat = numbers.reshape(-1).astype(np.uint32)
         counts = np.empty(flat.shape, np.uint8)
         cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
-        count_low(flat, *cells, self.trailing, self.least, counts)
+        count_low(flat, *cells, self.trailing, self.least, counts)  # type: ignore[no-untyped-call]
         return counts.reshape(numbers.shape)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
@@ -103,7 +103,7 @@ class Fixed:
         flat, bits = numbers.reshape(-1).astype(np.uint32), 8 * self.number.itemsize
         rest = np.zeros(flat.shape, np.uint64) if low is None else low.reshape(-1).astype(np.uint64)
         found, p = np.empty(flat.shape, np.uint64), MANTISSA[self.number.itemsize]
-        join_cells(flat, rest, bits, p, self.exponent, self.trailing, self.least, found)
+        join_cells(flat, rest, bits, p, self.exponent, self.trailing, self.least, found)  # type: ignore[no-untyped-call]
         return found.astype(f"u{self.number.itemsize}").reshape(numbers.shape)
 
     def write(self) -> bytes:

@@ -119,7 +119,7 @@ class Gaps:
         planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
         P, h, w = planes.shape
         source = np.empty((P * h, self.closed_shape[self.axes[1]]), np.int64)
-        fill_rows(mask.reshape(P * h, w) > 0, self.closed, source)
+        fill_rows(mask.reshape(P * h, w) > 0, self.closed, source)  # type: ignore[no-untyped-call]
         filled = planes.reshape(-1).take(source.reshape(P, h, -1))
         return of_planes(filled, self.closed_shape, self.axes)
 
@@ -222,7 +222,7 @@ def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
     from .kernel import follow_copies  # reads numba
 
     source = np.empty(mask.size, np.int64)
-    if not follow_copies(np.ascontiguousarray(mask), kinds, np.array(COPIED), source):
+    if not follow_copies(np.ascontiguousarray(mask), kinds, np.array(COPIED), source):  # type: ignore[no-untyped-call]
         raise FormatError("a copy of what is outside of its plane: the frame was altered")
     return source.reshape(mask.shape)
 

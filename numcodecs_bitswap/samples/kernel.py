@@ -101,13 +101,16 @@ def follow_copies(mask, kinds, neighbours, source):
 
 
 def gather_bits(low, counts, k, bits):
-    """Bit k of those that have so many bits, eight to a byte, the first the highest."""
-    at = 0
+    """Bit k of those that have so many bits, eight to a byte, the first the highest; behind one byte more.
+
+    A byte is stored with each bit, which is faster than to ask whether it is full.
+    """
+    at, byte = 0, np.int64(0)
     for i in range(len(low)):
         there = np.int64(counts[i] > k)
-        if at >> 3 < len(bits):
-            bits[at >> 3] |= (np.int64(low[i] >> np.uint64(k)) & there) << (7 - (at & 7))
+        byte = byte << there | (np.int64(low[i] >> np.uint64(k)) & there)
         at += there
+        bits[(at + 7) >> 3] = (byte << (-at & 7)) & 255
 
 
 def spread_bits(bits, counts, k, low):
@@ -118,6 +121,43 @@ def spread_bits(bits, counts, k, low):
         if at >> 3 < len(bits):
             low[i] |= np.uint64(bits[at >> 3] >> (7 - (at & 7)) & there) << np.uint64(k)
         at += there
+
+
+def fitted_step(x, step, off, fine, most):
+    """A step fitted to ascending x, some of them 0, by least squares: to the nearest first, then to three times as far,
+    to `most` values or fewer of each part; 0 if they are not multiples of it, as far as `off` and `fine` of it allow.
+    """
+    reach, count = 4.0, 0
+    while count < len(x):
+        begin, end = np.searchsorted(x, -reach * step), np.searchsorted(x, reach * step, side="right")
+        count = end - begin
+        reach *= 3
+        if count < 3:
+            continue
+        every = max(count // most, 1)
+        # Of what is left of x, which is small, so that sums of it are exact to the last digits of the step.
+        n, mean_k, mean = (end - begin + every - 1) // every, 0.0, 0.0
+        for i in range(begin, end, every):
+            k = np.rint(x[i] / step)
+            mean_k += k / n
+            mean += (x[i] - k * step) / n
+        kk, more = 0.0, 0.0
+        for i in range(begin, end, every):
+            k = np.rint(x[i] / step)
+            kk += (k - mean_k) * (k - mean_k)
+            more += (k - mean_k) * (x[i] - k * step - mean)
+        if kk == 0:
+            continue
+        more /= kk
+        squares = 0.0
+        for i in range(begin, end, every):
+            k = np.rint(x[i] / step)
+            rest = x[i] - k * step - mean - more * (k - mean_k)
+            squares += rest * rest
+        step += more
+        if not step > 0 or math.sqrt(squares / n) > max(off, fine * step):
+            return 0.0
+    return step
 
 
 @part
@@ -153,5 +193,6 @@ fill_rows = compiled(fill_rows)
 follow_copies = compiled(follow_copies)
 gather_bits = compiled(gather_bits)
 spread_bits = compiled(spread_bits)
+fitted_step = compiled(fitted_step)
 room = compiled(room)
 widest = compiled(widest)

@@ -122,7 +122,7 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
 def _distinct(values: NDArray[Any]) -> Floats:
     """The values that occur, ascending."""
     ordered = np.sort(values)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])].astype(np.float64)
+    return np.asarray(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])], np.float64)
 
 
 def few(values: NDArray[Any]) -> Line | None:
@@ -175,22 +175,10 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
     """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
     if step < LEAST * unit:
         return None
-    x = x - x[np.argmin(np.diff(x))]
-    reach, count = 4.0, 0
-    while count < len(x):
-        begin, end = np.searchsorted(x, [-reach * step, reach * step])
-        count = int(end - begin)
-        part = x[begin : end : max(count // FITTED, 1)]
-        reach *= 3
-        k = np.rint(part / step)
-        dk, dx = k - k.sum() / len(k), part - part.sum() / len(k)
-        if count < 3 or not dk.any():
-            continue
-        step = float((dk * dx).sum() / (dk * dk).sum())
-        off = dx - step * dk
-        if not step > 0 or float(np.sqrt((off * off).sum() / len(k))) > max(OFF * unit, FINE * step):
-            return None
-    return step
+    from .kernel import fitted_step  # reads numba
+
+    step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE, FITTED)  # type: ignore[no-untyped-call]
+    return step if step > 0 else None
 
 
 def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[Any]) -> Line | None:
@@ -293,12 +281,12 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
     from .kernel import room, widest  # reads numba
 
     for s in steps[:-1]:
-        width, a = room(s, k, low, high)
+        width, a = room(s, k, low, high)  # type: ignore[no-untyped-call]
         if width > 0:
             return Line(s, a, 1.0)
     reach = 4 * float((high - low).max()) / max(float(np.ptp(k)), 1.0)
-    s = widest(steps[-1] - reach, steps[-1] + reach, k, low, high)
-    return Line(s, room(s, k, low, high)[1], 1.0)
+    s = widest(steps[-1] - reach, steps[-1] + reach, k, low, high)  # type: ignore[no-untyped-call]
+    return Line(s, room(s, k, low, high)[1], 1.0)  # type: ignore[no-untyped-call]
 
 
 def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:

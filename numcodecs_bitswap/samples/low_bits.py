@@ -21,8 +21,9 @@ def pack(low: NDArray[Any], counts: NDArray[np.uint8]) -> bytes:
 
     parts, wide = [], low.astype(np.uint64)
     for k in range(int(counts.max(initial=0)) - 1, -1, -1):
-        bits = np.zeros((np.count_nonzero(counts > k) + 7) // 8, np.uint8)
-        gather_bits(wide, counts, k, bits)
+        bits = np.empty((np.count_nonzero(counts > k) + 15) // 8, np.uint8)
+        gather_bits(wide, counts, k, bits)  # type: ignore[no-untyped-call]
+        bits = bits[1:]
         smaller = bytes(_ZSTD.encode(bits))
         parts += [bytes([ZSTD]), sized(smaller)] if len(smaller) < len(bits) else [bytes([RAW]), bits.tobytes()]
     return b"".join(parts)
@@ -40,11 +41,11 @@ def unpack(data: memoryview, counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
     reader, low = Reader(data), np.zeros(len(counts), np.uint64)
     for k in range(int(counts.max(initial=0)) - 1, -1, -1):
-        size, how = (np.count_nonzero(counts > k) + 7) // 8, reader.byte("kind of bits")
+        size, how = (int(np.count_nonzero(counts > k)) + 7) // 8, reader.byte("kind of bits")
         if how > ZSTD:
             raise FormatError(f"bits of kind {how} are unknown")
         bits = unzip(reader.sized("bits"), size) if how == ZSTD else reader.take(size, "bits")
-        spread_bits(np.array(bits, np.uint8), counts, k, low)
+        spread_bits(np.array(bits, np.uint8), counts, k, low)  # type: ignore[no-untyped-call]
     if reader.left:
         raise FormatError(f"{reader.left} bytes behind the last bit")
     return low
