@@ -123,9 +123,9 @@ def spread_bits(bits, counts, k, low):
         at += there
 
 
-def fitted_step(x, step, off, fine, most):
-    """A step fitted to ascending x, some of them 0, by least squares: to the nearest first, then to three times as far,
-    to `most` values or fewer of each part; 0 if they are not multiples of it, as far as `off` and `fine` of it allow.
+def fitted_step(x, step, off, fine):
+    """A step fitted to ascending x, some of them 0, by least squares: to the nearest first, then to three times as far;
+    0 if they are not multiples of it, as far as `off` and `fine` of it allow.
     """
     reach, count = 4.0, 0
     while count < len(x):
@@ -134,15 +134,14 @@ def fitted_step(x, step, off, fine, most):
         reach *= 3
         if count < 3:
             continue
-        every = max(count // most, 1)
         # Of what is left of x, which is small, so that sums of it are exact to the last digits of the step.
-        n, mean_k, mean = (end - begin + every - 1) // every, 0.0, 0.0
-        for i in range(begin, end, every):
+        mean_k, mean = 0.0, 0.0
+        for i in range(begin, end):
             k = np.rint(x[i] / step)
-            mean_k += k / n
-            mean += (x[i] - k * step) / n
+            mean_k += k / count
+            mean += (x[i] - k * step) / count
         kk, more = 0.0, 0.0
-        for i in range(begin, end, every):
+        for i in range(begin, end):
             k = np.rint(x[i] / step)
             kk += (k - mean_k) * (k - mean_k)
             more += (k - mean_k) * (x[i] - k * step - mean)
@@ -150,12 +149,12 @@ def fitted_step(x, step, off, fine, most):
             continue
         more /= kk
         squares = 0.0
-        for i in range(begin, end, every):
+        for i in range(begin, end):
             k = np.rint(x[i] / step)
             rest = x[i] - k * step - mean - more * (k - mean_k)
             squares += rest * rest
         step += more
-        if not step > 0 or math.sqrt(squares / n) > max(off, fine * step):
+        if not step > 0 or math.sqrt(squares / count) > max(off, fine * step):
             return 0.0
     return step
 

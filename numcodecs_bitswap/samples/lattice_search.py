@@ -14,8 +14,6 @@ Floats = NDArray[np.float64]
 
 SAMPLE = 4096
 """Values that a step is looked for in; neighbours, so that some are next to each other."""
-FITTED = 512
-"""Distinct values that a step is fitted to."""
 PHASES = 256
 """Distinct values that a step is tested on."""
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -177,7 +175,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
         return None
     from .kernel import fitted_step  # reads numba
 
-    step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE, FITTED)  # type: ignore[no-untyped-call]
+    step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE)  # type: ignore[no-untyped-call]
     return step if step > 0 else None
 
 
@@ -190,7 +188,7 @@ def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[
     unit = _unit(distinct, number)
     steps = _short(step, 2 * unit / max(float(k.max()), 1.0))
     best, most = None, -1
-    sample = values[:: max(len(values) // 512, 1)]
+    sample = values[:: max(len(values) // 2048, 1)]
     for attempt in (_from_zero, _from_decimals, _stabbing if number.itemsize == 4 else _near):
         for line in attempt(values, distinct, steps):
             right = _right(sample, line)
@@ -236,7 +234,8 @@ def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -
 def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
     """A line that comes near, where arithmetic is not finer than the floats."""
     k = np.rint((distinct - distinct[0]) / steps[-1])
-    yield Line(steps[-1], float(np.median(distinct - steps[-1] * k)), 1.0)
+    for s in steps:
+        yield Line(s, float(np.median(distinct - s * k)), 1.0)
 
 
 def _short(step: float, tolerance: float) -> list[float]:
