@@ -8,7 +8,8 @@
        | Lattice, Fixed, Ordered or Luma
     numbers, low bits
 
-Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs and the label coder only.
+Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs, the label
+coder, and a few compiled loops in `kernel.py`.
 """
 
 from .chain import Samples, is_numeric

@@ -1,5 +1,5 @@
 """The lowest bits of numbers, each with a count of its own <-> bytes (FORMAT.md 1.4): one plane of bits after the
-other, packed, and Zstandard where that is smaller. numpy and numcodecs only.
+other, packed, and Zstandard where that is smaller.
 """
 
 from typing import Any
