@@ -17,7 +17,16 @@ Importing this package takes milliseconds: numba is loaded by the first chunk th
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import BitswapError, DeviceError, FormatError, MessageExhausted, MissingModel, ModelError, StoredWarning
+from .errors import (
+    BitswapError,
+    DeviceError,
+    FormatError,
+    MessageExhausted,
+    MissingModel,
+    ModelError,
+    StoredWarning,
+    TransformWarning,
+)
 from .forks import loading
 
 if TYPE_CHECKING:
@@ -38,6 +47,7 @@ __all__ = [
     "MissingModel",
     "ModelError",
     "StoredWarning",
+    "TransformWarning",
     "__version__",
     "embed_model",
     "set_device",

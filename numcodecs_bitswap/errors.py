@@ -29,5 +29,11 @@ class SourceError(BitswapError, ValueError):
     """An array that cannot be opened, read or written as it was asked for."""
 
 
+class TransformWarning(UserWarning):
+    """A transform did not restore an array while it was encoded, so that the array is coded without it. A mistake of
+    this package: please report it.
+    """
+
+
 class StoredWarning(UserWarning):
     """Numbers that look like an image are stored by Zstandard, and something can be done about it. Given once."""

@@ -52,7 +52,7 @@ def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
-    """Payload of an array under the best of some models; None if all samples are the same.
+    """Payload of an array under the best of some models; None if all samples are the same, or do not come back.
 
     Parameters
     ----------
@@ -68,6 +68,9 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
     prepared = prepare(array, axes)
     if prepared is None:
         return None
+    prepared = samples.checked(prepared, array)
+    if prepared is None:
+        return best
     model, order = choose(prepared, axes, loaded)
     if best is not None:
         part = _part(prepared.numbers, axes)
@@ -89,7 +92,7 @@ def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
 def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
     """Payload of an array as labels, if it looks like some."""
     prepared = samples.labelled(array, (axes.y, axes.x))
-    if prepared is None:
+    if prepared is None or not samples.comes_back(prepared, array):
         return None
     shape = prepared.numbers.shape
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]

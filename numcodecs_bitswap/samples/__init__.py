@@ -8,10 +8,12 @@
        | Lattice, Fixed, Ordered or Luma
     numbers, low bits
 
-Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs and the label coder only.
+Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs, the label
+coder, and a few compiled loops in `kernel.py`.
 """
 
 from .chain import Samples, is_numeric
+from .check import checked, comes_back
 from .choice import Prepared, labelled, prepare
 from .fixed import Fixed
 from .lattice import Lattice
@@ -29,6 +31,8 @@ __all__ = [
     "Prepared",
     "Samples",
     "bits",
+    "checked",
+    "comes_back",
     "is_numeric",
     "is_series",
     "labelled",

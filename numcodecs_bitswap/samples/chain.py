@@ -1,6 +1,7 @@
 """The chain of transforms between an array and its numbers, and its fields in a frame (FORMAT.md 1.4)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -71,9 +72,14 @@ class Samples:
         """
         counts, low = self.scale.low_counts(numbers), None
         there = self.there
-        if self.low or counts[there].any():
-            low = np.zeros(numbers.shape, np.uint64)
-            low[there] = low_bits.unpack(memoryview(self.low), counts[there], low.dtype)
+        counts = counts.reshape(-1) if there is None else counts[there]
+        if self.low or counts.any():
+            low = low_bits.unpack(memoryview(self.low), counts)
+            if there is not None:
+                spread = np.zeros(numbers.shape, low.dtype)
+                spread[there] = low
+                low = spread
+            low = low.reshape(numbers.shape)
         found = self.scale.words(numbers, low)
         if self.steps is not None:
             found = self.steps.words(found)
@@ -83,6 +89,11 @@ class Samples:
 
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""
+        return self.fields
+
+    @cached_property
+    def fields(self) -> bytes:
+        """What `write` returns: made once, since a mask takes a while."""
         number = number_of(self.dtype, self.narrow)
         flags = (NARROW if self.narrow else 0) + (STEPS if self.steps is not None else 0)
         start = bytes([self.scale.code + flags, *self.axes])
@@ -91,8 +102,18 @@ class Samples:
         return start + gaps + steps + self.scale.write() + sized(self.low)
 
     @classmethod
-    def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...]) -> "Samples":
+    def read(
+        cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], mask: NDArray[np.uint8] | None = None
+    ) -> "Samples":
         """Inverse of `write`.
+
+        Parameters
+        ----------
+        reader : Reader
+        dtype, shape : dtype, tuple of int
+            Of the array.
+        mask : uint8 array, optional
+            Of the gaps, if it is known; it is not decoded then.
 
         Raises
         ------
@@ -111,7 +132,7 @@ class Samples:
             raise FormatError(f"axes {axes} do not fit {len(order)} dimensions")
         if (number.kind != "f" and scale in (Fixed, Lattice)) or (scale is Lattice and number.itemsize == 2):
             raise FormatError(f"samples of kind {code} are not of {number}")
-        gaps = Gaps.read(reader, number, order, axes)
+        gaps = Gaps.read(reader, number, order, axes, mask)
         steps = None
         if stepped:
             if not words.is_series(shape) or scale is not Ordered or (gaps is not None and gaps.closed):
@@ -127,10 +148,10 @@ class Samples:
         return words.shape_of(self.dtype, self.shape) if self.gaps is None else self.gaps.closed_shape
 
     @property
-    def there(self) -> NDArray[np.bool_]:
-        """Which numbers matter: all but gaps; steps are added up over them."""
+    def there(self) -> NDArray[np.bool_] | None:
+        """Which numbers matter: all but gaps; None: all, as steps are added up over gaps."""
         if self.gaps is None or self.steps is not None:
-            return np.ones(self.order, np.bool_)
+            return None
         there: NDArray[np.bool_] = self.gaps.there
         return there
 

@@ -63,35 +63,42 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
     filled = given if found is None else found.close(given)
     points = _lattice(filled, number, axes, found) if number.kind == "f" and number.itemsize > 2 else None
     if points is not None and (points.off is None or points.by_number):
-        return _prepared(replace(start, gaps=found), points, given)
+        return _prepared(replace(start, gaps=found), points, filled)
     plain = ordered.find(filled, number)
     scale: Scale = plain
     if (tabled := ordered.with_table(plain, filled)) is not None:
-        return _prepared(replace(start, gaps=found), tabled, given)
+        return _prepared(replace(start, gaps=found), tabled, filled)
     if number.kind == "f" and _finite(filled, number):
-        without = start if found is None else replace(start, gaps=found)
-        there = np.ones(filled.shape, np.bool_) if found is None else found.there
+        there = None if found is None else found.there
         if points is not None and _points_bits(points, filled, axes, there) < _float(filled, number, axes, there)[0]:
-            return _prepared(without, points, given)
-        found = gaps.find(given, number, axes)
-        filled = given if found is None else found.close(given)
-        there = np.ones(filled.shape, np.bool_) if found is None else found.there
+            return _prepared(replace(start, gaps=found), points, filled)
+        if (more := gaps.find(given, number, axes, known=found)) is not found:
+            found = more
+            filled = given if found is None else found.close(given)
+            there = None if found is None else found.there
         scale = _float(filled, number, axes, there)[1]
     start = replace(start, gaps=found)
     if words.is_series(array.shape) and isinstance(scale, Ordered) and not (found is not None and found.closed):
-        whole, stepped = _prepared(start, scale, given), _stepped(start, filled, number, given)
+        whole, stepped = _prepared(start, scale, filled), _stepped(start, filled, number)
         # Between two rows of a series there is a leap that steps do not have.
         return stepped if _bits(stepped) < LEAP * _bits(whole) else whole
-    return _prepared(start, scale, given)
+    return _prepared(start, scale, filled)
 
 
-def _stepped(start: Samples, filled: Words, number: np.dtype[Any], given: Words) -> Prepared:
+def plain(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
+    """Numbers of any array by the order of its words, and by nothing else."""
+    given = words.of_array(array)
+    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
+    return _prepared(start, ordered.find(given, number_of(array.dtype, False), 0), given)
+
+
+def _stepped(start: Samples, filled: Words, number: np.dtype[Any]) -> Prepared:
     """A series as its steps."""
     steps = series.of_words(filled, number)
     scale = ordered.find(steps.steps(filled), steps.signed)
     coded = noise.bits(scale.numbers(steps.steps(filled)), start.axes)
     scale = scale.coarser(max(int(coded - TARGET), 0) if number.kind == "f" else 0)
-    return _prepared(replace(start, steps=steps), scale, given)
+    return _prepared(replace(start, steps=steps), scale, filled)
 
 
 def _bits(prepared: Prepared) -> float:
@@ -115,13 +122,14 @@ def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared | None:
     return _prepared(start, scale, given)
 
 
-def _prepared(samples: Samples, scale: Scale, given: Words) -> Prepared:
-    filled = given if samples.gaps is None else samples.gaps.close(given)
+def _prepared(samples: Samples, scale: Scale, filled: Words) -> Prepared:
     if samples.steps is not None:
         filled = samples.steps.steps(filled)
     numbers, low, counts = scale.split(filled)
     there = samples.there
-    packed = low_bits.pack(low[there], counts[there]) if counts.any() else b""
+    packed = b""
+    if counts.any():
+        packed = low_bits.pack(*(part.reshape(-1) if there is None else part[there] for part in (low, counts)))
     return Prepared(replace(samples, scale=scale, low=packed), numbers, max(int(numbers.max()), 1))
 
 
@@ -135,12 +143,13 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
         return None
     leading = tuple(axis for axis in range(filled.ndim) if axis not in axes)
     best: Lattice | None = None
-    good = np.ones(filled.shape, np.bool_) if found is None else found.there
+    good = None if found is None else found.there
     for groups in ((), leading) if prod(filled.shape[axis] for axis in leading) > 1 else ((),):
-        rows, there = ordered.grouped(filled.view(number), groups), ordered.grouped(good, groups)
+        rows = ordered.grouped(filled.view(number), groups)
+        there = None if good is None else ordered.grouped(good, groups)
         lines: list[Line] = []
-        for row, mask in zip(rows, there, strict=True):
-            values = row[mask]
+        for k, row in enumerate(rows):
+            values = row if there is None else row[there[k]]
             hint = lines[-1] if lines else None
             line = lattice_search.search(values, hint) if len(values) else Line(1.0, 0.0, 1.0)
             if line is None and groups:
@@ -159,7 +168,7 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
     return best
 
 
-def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_]) -> float:
+def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_] | None) -> float:
     """Bits of a number of a lattice and of what is off it."""
     assert points.off is not None
     _, counts = np.unique(points.off, return_counts=True)
@@ -169,13 +178,14 @@ def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: N
 
 
 def _float(
-    filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_]
+    filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_] | None
 ) -> tuple[float, Scale]:
     """Cells of one width or the order of the bits, as many low bits left out as are noise; and bits of a number."""
     found: list[tuple[float, Scale]] = []
+    sample = filled.reshape(-1) if there is None else filled[there]
+    sample = sample[:: max(len(sample) // noise.SAMPLES, 1)]
     for scale in (fixed.find(filled, number), ordered.find(filled, number)):
         coded = noise.bits(filled, axes, there, of=scale.numbers)
-        sample = filled[there][:: max(int(there.sum()) // noise.SAMPLES, 1)]
         low = float(scale.low_counts(scale.numbers(sample)).mean())
         found.append((coded + low, scale.coarser(max(int(coded - TARGET), 0)).onto(filled)))
     return min(found, key=lambda each: each[0])

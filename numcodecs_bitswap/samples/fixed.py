@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from ..fields import Reader
 from .ordered import LARGEST
-from .words import Words, ordered, trailing_zeros, unordered
+from .words import Words, ends, trailing_zeros
 
 MANTISSA = {2: 10, 4: 23, 8: 52}
 
@@ -41,30 +41,23 @@ class Fixed:
 
     def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
         """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
-        kind, p = words.dtype.type, MANTISSA[self.number.itemsize]
-        sign = kind(1 << 8 * self.number.itemsize - 1)
-        magnitude = words & (sign - kind(1))
-        exponent = magnitude >> kind(p)
-        mantissa = magnitude & kind((1 << p) - 1) | (exponent > 0).astype(kind) << kind(p)
-        shift = np.minimum(kind(self.exponent + 1) - np.maximum(exponent, kind(1)), kind(8 * sign.itemsize - 1))
-        cells = mantissa >> shift
-        inside = cells > 0
-        low = np.where(inside, mantissa & (kind(1) << shift) - kind(1), magnitude) >> kind(self.trailing)
-        counts = np.where(inside, shift, kind((self._first() - 1).bit_length()))
-        counts = np.maximum(counts, kind(self.trailing)) - kind(self.trailing)
-        signed = cells.astype(np.int64)
-        numbers = np.where(words >= sign, -1 - signed, signed) - self.least
-        return numbers.astype(np.uint32), low, counts.astype(np.uint8)
+        from .kernel import split_cells  # reads numba
+
+        wide, bits = words.reshape(-1).astype(np.uint64), 8 * self.number.itemsize
+        numbers, low = np.empty(wide.shape, np.uint32), np.empty_like(wide)
+        counts = np.empty(wide.shape, np.uint8)
+        cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
+        split_cells(wide, bits, *cells, self.trailing, self.least, numbers, low, counts)  # type: ignore[no-untyped-call]
+        return numbers.reshape(words.shape), low.reshape(words.shape), counts.reshape(words.shape)
 
     def onto(self, words: Words) -> "Fixed":
         """The same for other words; with wider cells if they need them."""
-        levels = ordered(words, self.number)
-        ends = unordered(np.array([levels.min(), levels.max()]), self.number)
+        both = ends(words, self.number)
         p = MANTISSA[self.number.itemsize]
-        largest = int((ends & ends.dtype.type((1 << 8 * self.number.itemsize - 1) - 1)).max())
+        largest = int((both & both.dtype.type((1 << 8 * self.number.itemsize - 1) - 1)).max())
         scale = replace(self, exponent=max(self.exponent, (largest >> p) - 1, 0), least=0)
         while True:
-            cells = [scale._cell(int(word)) for word in ends]
+            cells = [scale._cell(int(word)) for word in both]
             excess = (cells[1] - cells[0]).bit_length() - LARGEST.bit_length()
             if excess <= 0:
                 return replace(scale, least=cells[0])
@@ -83,18 +76,11 @@ class Fixed:
         most = (1 << 8 * self.number.itemsize - 1 - MANTISSA[self.number.itemsize]) - 2
         return replace(self, exponent=min(self.exponent + bits, most + MANTISSA[self.number.itemsize]))
 
-    def _counts(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Low bits of cells >= 0: those of the floats' mantissas; in cell 0, of all floats."""
+    def _first_count(self) -> int:
+        """Bits of a float of cell 0: so many as those below the least float of cell 1 have."""
         p = MANTISSA[self.number.itemsize]
-        lengths = np.frexp(cells.astype(np.float64))[1].astype(np.int64)
-        counts = np.minimum(p + 1 - lengths, self.exponent)
-        counts[cells == 0] = (self._first() - 1).bit_length()
-        return np.asarray(np.maximum(counts - self.trailing, 0))
-
-    def _first(self) -> int:
-        """The bits of the least float of cell 1."""
-        p = MANTISSA[self.number.itemsize]
-        return self.exponent - p + 1 << p if self.exponent > p else 1 << self.exponent
+        first = self.exponent - p + 1 << p if self.exponent > p else 1 << self.exponent
+        return (first - 1).bit_length()
 
     def numbers(self, words: Words) -> Words:
         """Numbers of words."""
@@ -102,24 +88,23 @@ class Fixed:
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has."""
-        cells = numbers.astype(np.int64) + self.least
-        return self._counts(np.where(cells < 0, -1 - cells, cells)).astype(np.uint8)
+        from .kernel import count_low  # reads numba
+
+        flat = numbers.reshape(-1).astype(np.uint32)
+        counts = np.empty(flat.shape, np.uint8)
+        cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
+        count_low(flat, *cells, self.trailing, self.least, counts)  # type: ignore[no-untyped-call]
+        return counts.reshape(numbers.shape)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Words of numbers and low bits; inverse of `split`."""
-        size = self.number.itemsize
-        p = MANTISSA[size]
-        signed = numbers.astype(np.int64) + self.least
-        cells = np.where(signed < 0, -1 - signed, signed)
-        lengths = np.frexp(cells.astype(np.float64))[1].astype(np.int64)
-        shift = np.minimum(p + 1 - lengths, self.exponent)
-        rest = np.zeros_like(cells) if low is None else low.astype(np.int64) << self.trailing
-        mantissa = (cells << np.maximum(shift, 0)) | rest
-        # With the leading bit, which adds 1 to the exponent.
-        magnitude = mantissa + (np.maximum(self.exponent - shift, 0) << p)
-        magnitude = np.where(cells == 0, rest, magnitude)
-        word = np.dtype(f"u{size}").type
-        return np.asarray(magnitude.astype(word) | np.where(signed < 0, word(1 << 8 * size - 1), word(0)))
+        from .kernel import join_cells  # reads numba
+
+        flat, bits = numbers.reshape(-1).astype(np.uint32), 8 * self.number.itemsize
+        rest = np.zeros(flat.shape, np.uint64) if low is None else low.reshape(-1).astype(np.uint64)
+        found, p = np.empty(flat.shape, np.uint64), MANTISSA[self.number.itemsize]
+        join_cells(flat, rest, bits, p, self.exponent, self.trailing, self.least, found)  # type: ignore[no-untyped-call]
+        return found.astype(f"u{self.number.itemsize}").reshape(numbers.shape)
 
     def write(self) -> bytes:
         """Fields of a frame; inverse of `read`."""

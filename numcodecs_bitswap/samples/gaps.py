@@ -26,6 +26,8 @@ FAR = 4
 """An outlier is so many times farther from the others than they are from each other."""
 COPIED = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
 """Neighbours (dy, dx) that words may be copies of."""
+GLANCE = 4096
+"""Words that are looked at before all are."""
 COPIES = 0.1
 """Part of the words that are copies, from which on they are left out."""
 
@@ -59,8 +61,15 @@ class Gaps:
         return varints([2 * len(self.words) + 2 - self.closed]) + words + sized(coded)
 
     @classmethod
-    def read(cls, reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> "Gaps | None":
-        """Inverse of `write`; None: no gaps.
+    def read(
+        cls,
+        reader: Reader,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        axes: tuple[int, int],
+        mask: NDArray[np.uint8] | None = None,
+    ) -> "Gaps | None":
+        """Inverse of `write`; None: no gaps. A mask that is known is not decoded.
 
         Raises
         ------
@@ -76,8 +85,10 @@ class Gaps:
         found = tuple(reader.word(dtype, "gap") for _ in range(count))
         if any(a >= b for a, b in pairwise(found)):
             raise FormatError("gaps have to ascend")
-        order = plane_shape(shape, axes)
-        planes = labels.decode(reader.sized("mask"), order, np.arange(order[0]) - 1, count + len(COPIED))
+        order, coded = plane_shape(shape, axes), reader.sized("mask")
+        if mask is not None:
+            return cls(found, mask, axes, kinds % 2 == 1)
+        planes = labels.decode(coded, order, np.arange(order[0]) - 1, count + len(COPIED))
         if planes.all():
             raise FormatError("there are no numbers between the gaps")
         return cls(found, of_planes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
@@ -103,22 +114,13 @@ class Gaps:
         """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
         rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
         """
-        planes, gap = planes_of(words, self.axes), planes_of(self.mask, self.axes) > 0
+        from .kernel import fill_rows  # reads numba
+
+        planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
         P, h, w = planes.shape
-        column = np.arange(w)
-        before = np.maximum.accumulate(np.where(gap, -1, column), -1)
-        behind = np.minimum.accumulate(np.where(gap, w, column)[..., ::-1], -1)[..., ::-1]
-        nearest = np.where(before >= 0, before, np.minimum(behind, w - 1))
-        rows = np.take_along_axis(planes, nearest, -1).reshape(P * h, w)
-        good = ~gap.all(-1).reshape(-1)
-        source = np.maximum.accumulate(np.where(good, np.arange(P * h), -1))
-        source[source < 0] = int(np.argmax(good))
-        filled = rows[source].reshape(P, h, w)
-        if self.closed:
-            count = (~gap).sum(-1)
-            order = np.argsort(gap, -1, kind="stable")[..., : count.max()]
-            last = np.take_along_axis(order, np.maximum(count - 1, 0)[..., None], -1)
-            filled = np.take_along_axis(filled, np.where(np.arange(count.max()) < count[..., None], order, last), -1)
+        source = np.empty((P * h, self.closed_shape[self.axes[1]]), np.int64)
+        fill_rows(mask.reshape(P * h, w) > 0, self.closed, source)  # type: ignore[no-untyped-call]
+        filled = planes.reshape(-1).take(source.reshape(P, h, -1))
         return of_planes(filled, self.closed_shape, self.axes)
 
     def open(self, words: Words) -> Words:
@@ -136,7 +138,9 @@ class Gaps:
         return of_planes(planes, self.mask.shape, self.axes)
 
 
-def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False) -> Gaps | None:
+def find(
+    words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False, known: Gaps | None = None
+) -> Gaps | None:
     """The gaps of words, or None if there are none, or too many kinds.
 
     Parameters
@@ -146,10 +150,14 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
     axes : (int, int)
     lattice : bool
         The numbers are few; that one is frequent, or the same as another, means nothing.
+    known : Gaps, optional
+        What was found as if they were few; it is returned if there are no others.
     """
     found: list[int] = []
     good = np.ones(words.shape, np.bool_)
-    if number.kind == "f":
+    if known is not None:
+        found, good = list(known.words), known.mask == 0
+    elif number.kind == "f":
         exponents = {2: 0x7C00, 4: 0x7F800000, 8: 0x7FF << 52}[number.itemsize]
         odd = (words & words.dtype.type(exponents)) == exponents
         if odd.any():
@@ -158,10 +166,10 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
     if len(found) > MOST or not good.any():
         return None
     for _ in range(4):
-        level = ordered(words, number)[good]
-        word = _outlier(level, words[good], number)
+        left = words[good] if found else words.reshape(-1)
+        word = _outlier(left, number)
         if word is None and number.kind == "f" and not lattice:
-            word = _frequent(words[good])
+            word = _frequent(left)
         if word is None:
             break
         found.append(word)
@@ -169,18 +177,30 @@ def find(words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bo
         if len(found) > MOST or not good.any():
             return None
     names = np.array(sorted(found), words.dtype)
-    mask = np.where(good, 0, np.searchsorted(names, words) + 1).astype(np.uint8)
+    mask = np.zeros(words.shape, np.uint8)
+    for k, name in enumerate(names):
+        mask[words == name] = k + 1
     copies = None if lattice or number.kind != "f" else _copies(words, mask, len(found), axes)
-    if not found and copies is None:
-        return None
+    if copies is None and (not found or (known is not None and len(found) == len(known.words))):
+        return known
     return Gaps(tuple(int(word) for word in names), mask if copies is None else copies, axes, copies is not None)
 
 
 def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, int]) -> NDArray[np.uint8] | None:
     """A mask with those words that are copies too, or None if they are few."""
-    planes, own = planes_of(words, axes), planes_of(mask, axes).copy()
-    there = own == 0
+    planes, own = planes_of(words, axes), planes_of(mask, axes)
     _, h, w = planes.shape
+    # Two rows of every few tell whether there are any.
+    rows, good = planes.reshape(-1, w), own.reshape(-1, w) == 0
+    step = max(len(rows) * w // (4 * GLANCE), 1) | 1
+    here, above = rows[1::step], rows[:-1:step]
+    same = here == above
+    same[:, 1:] |= (here[:, 1:] == here[:, :-1]) | (here[:, 1:] == above[:, :-1])
+    same[:, :-1] |= here[:, :-1] == above[:, 1:]
+    if np.count_nonzero(same & good[1::step]) < COPIES / 2 * np.count_nonzero(good[1::step]):
+        return None
+    own = own.copy()
+    there = own == 0
     for k, (dy, dx) in enumerate(COPIED):
         here = planes[:, -dy:, max(-dx, 0) : w - max(dx, 0)]
         other = planes[:, : h + dy, max(dx, 0) : w + min(dx, 0)]
@@ -199,25 +219,27 @@ def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
     FormatError
         A copy of a neighbour that is not there.
     """
-    _, h, w = mask.shape
-    source = np.arange(mask.size).reshape(mask.shape)
-    y, x = source // w % h, source % w
-    for k, (dy, dx) in enumerate(COPIED):
-        copy = mask == kinds + 1 + k
-        if bool((copy & ((y + dy < 0) | (x + dx < 0) | (x + dx >= w))).any()):
-            raise FormatError("a copy of what is outside of its plane: the frame was altered")
-        source[copy] += dy * w + dx
-    flat = source.reshape(-1)
-    while True:  # neighbours lie before, so this ends: each turn doubles how far it sees
-        further = flat[flat]
-        if np.array_equal(further, flat):
-            return flat.reshape(mask.shape)
-        flat = further
+    from .kernel import follow_copies  # reads numba
+
+    source = np.empty(mask.size, np.int64)
+    if not follow_copies(np.ascontiguousarray(mask), kinds, np.array(COPIED), source):  # type: ignore[no-untyped-call]
+        raise FormatError("a copy of what is outside of its plane: the frame was altered")
+    return source.reshape(mask.shape)
 
 
-def _outlier(levels: Words, words: Words, number: np.dtype[Any]) -> int | None:
+def _outlier(words: Words, number: np.dtype[Any]) -> int | None:
     """The least or the largest word, if it is far from all others and not alone."""
-    values = words.view(number).astype(np.float64) if number.kind == "f" else levels.astype(np.float64)
+    values = words.view(number) if number.kind == "f" else ordered(words, number)
+    least, most = float(values.min()), float(values.max())
+    glance = values[:: max(len(values) // GLANCE, 1)].astype(np.float64)
+    inner = glance[(glance > least) & (glance < most)]
+    if len(inner):
+        with np.errstate(over="ignore"):
+            # What lies next to the ends is no nearer to the middle than these.
+            low, high = inner.min(), inner.max()
+            if low - least <= FAR * (most - low) and most - high <= FAR * (high - least):
+                return None
+    values = values.astype(np.float64)
     for sign in (-1, 1):
         end = (values * sign).max()
         others = values[values * sign < end]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import labels
 from ..errors import FormatError
 from ..fields import Reader, packed, sized, varints
-from .ordered import LARGEST, grouped, read_axes, ungrouped
+from .ordered import GLANCE, LARGEST, grouped, read_axes, ungrouped
 from .words import Words, of_planes, ordered, plane_shape, planes_of, unordered
 
 MOST_OFF = 1 << 20
@@ -177,6 +177,10 @@ def fit(
     words: Words, number: np.dtype[Any], groups: tuple[int, ...], lines: list[Line], axes: tuple[int, int]
 ) -> Lattice | None:
     """The lattice of lines, its least numbers, and what is off them; None if something is far off."""
+    # A few are enough to see that they are far off.
+    glance = words.reshape(-1)[:: words.size // GLANCE] if not groups and words.size > 2 * GLANCE else None
+    if glance is not None and fit(glance, number, groups, lines, axes) is None:
+        return None
     lattice = Lattice(number, groups, tuple(lines), (0,) * len(lines), 0, axes)
     with np.errstate(all="ignore"):
         k = lattice.integers(words)

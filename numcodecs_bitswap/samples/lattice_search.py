@@ -12,7 +12,7 @@ from .lattice import Line
 
 Floats = NDArray[np.float64]
 
-SAMPLE = 8192
+SAMPLE = 4096
 """Values that a step is looked for in; neighbours, so that some are next to each other."""
 PHASES = 256
 """Distinct values that a step is tested on."""
@@ -101,9 +101,9 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
     if hint is not None and hint.a == 0 and _exact(values[:: max(len(values) // 512, 1)], hint):
         return hint
     begin = max((len(values) - SAMPLE) // 2, 0)
-    distinct = np.unique(values[begin : begin + SAMPLE]).astype(np.float64)
+    distinct = _distinct(values[begin : begin + SAMPLE])
     ends = np.array([values.min(), values.max()], np.float64)
-    distinct = np.unique(np.concatenate([distinct, ends]))
+    distinct = np.concatenate([ends[:1][ends[:1] < distinct[0]], distinct, ends[1:][ends[1:] > distinct[-1]]])
     if len(distinct) < 8:
         return None
     if np.array_equal(np.rint(distinct), distinct) and np.abs(ends).max() < 2.0**53:
@@ -117,9 +117,17 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
     return _line(values, distinct, step, number)
 
 
+def _distinct(values: NDArray[Any]) -> Floats:
+    """The values that occur, ascending."""
+    ordered = np.sort(values)
+    return np.asarray(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])], np.float64)
+
+
 def few(values: NDArray[Any]) -> Line | None:
     """A line of values that are too few for a step to show; None if they are many."""
-    distinct = np.unique(values).astype(np.float64)
+    distinct = _distinct(values[:64])
+    if len(distinct) <= 7:
+        distinct = _distinct(values)
     if len(distinct) > 7:
         return None
     step = float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
@@ -165,21 +173,10 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
     """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
     if step < LEAST * unit:
         return None
-    x = x - x[np.argmin(np.diff(x))]
-    reach, count = 4.0, 0
-    while count < len(x):
-        part = x[np.abs(x) <= reach * step]
-        count = len(part)
-        reach *= 3
-        k = np.rint(part / step)
-        dk, dx = k - k.mean(), part - part.mean()
-        if count < 3 or not dk.any():
-            continue
-        step = float((dk * dx).sum() / (dk * dk).sum())
-        off = dx - step * dk
-        if not step > 0 or float(np.sqrt((off * off).mean())) > max(OFF * unit, FINE * step):
-            return None
-    return step
+    from .kernel import fitted_step  # reads numba
+
+    step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE)  # type: ignore[no-untyped-call]
+    return step if step > 0 else None
 
 
 def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[Any]) -> Line | None:
@@ -225,19 +222,20 @@ def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> It
 def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
     """Lines with a constant on them that people add."""
     unit, short = _unit(distinct, values.dtype), values.dtype.itemsize == 4
+    constants = np.array(CONSTANTS)
     for s in steps:
-        for a in CONSTANTS:
-            k = float(np.rint((distinct[0] - a) / s))
-            if abs(a + k * s - distinct[0]) < unit + 1e-9 * s:
-                if not short:
-                    yield Line(s, a, 1.0)
-                yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
+        k = np.rint((distinct[0] - constants) / s)
+        for a in constants[np.abs(constants + k * s - distinct[0]) < unit + 1e-9 * s].tolist():
+            if not short:
+                yield Line(s, a, 1.0)
+            yield Line(float(np.float32(s)), float(np.float32(a)), 1.0, short)
 
 
 def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
     """A line that comes near, where arithmetic is not finer than the floats."""
     k = np.rint((distinct - distinct[0]) / steps[-1])
-    yield Line(steps[-1], float(np.median(distinct - steps[-1] * k)), 1.0)
+    for s in steps:
+        yield Line(s, float(np.median(distinct - s * k)), 1.0)
 
 
 def _short(step: float, tolerance: float) -> list[float]:
@@ -271,7 +269,7 @@ def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Ite
         wrong = values[~_same(values, line)]
         if not len(wrong):
             break
-        chosen = np.unique(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
+        chosen = _distinct(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
 
 
 def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
@@ -279,24 +277,15 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
     halving: room is a concave function of the step.
     """
 
-    def room(s: float) -> tuple[float, float]:
-        top, bottom = (high - s * k).min(), (low - s * k).max()
-        return float(top - bottom), float((top + bottom) / 2)
+    from .kernel import room, widest  # reads numba
 
     for s in steps[:-1]:
-        width, a = room(s)
+        width, a = room(s, k, low, high)  # type: ignore[no-untyped-call]
         if width > 0:
             return Line(s, a, 1.0)
     reach = 4 * float((high - low).max()) / max(float(np.ptp(k)), 1.0)
-    left, right = steps[-1] - reach, steps[-1] + reach
-    for _ in range(60):
-        a, b = left + 0.382 * (right - left), left + 0.618 * (right - left)
-        if room(a)[0] < room(b)[0]:
-            left = a
-        else:
-            right = b
-    s = (left + right) / 2
-    return Line(s, room(s)[1], 1.0)
+    s = widest(steps[-1] - reach, steps[-1] + reach, k, low, high)  # type: ignore[no-untyped-call]
+    return Line(s, room(s, k, low, high)[1], 1.0)  # type: ignore[no-untyped-call]
 
 
 def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:

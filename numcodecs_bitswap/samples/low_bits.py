@@ -1,5 +1,5 @@
 """The lowest bits of numbers, each with a count of its own <-> bytes (FORMAT.md 1.4): one plane of bits after the
-other, packed, and Zstandard where that is smaller. numpy and numcodecs only.
+other, packed, and Zstandard where that is smaller.
 """
 
 from typing import Any
@@ -17,33 +17,35 @@ RAW, ZSTD = 0, 1
 
 def pack(low: NDArray[Any], counts: NDArray[np.uint8]) -> bytes:
     """Bytes of the lowest counts[i] bits of low[i], both of one axis; inverse of `unpack`."""
-    parts = []
+    from .kernel import gather_bits  # reads numba
+
+    parts, wide = [], low.astype(np.uint64)
     for k in range(int(counts.max(initial=0)) - 1, -1, -1):
-        bits = np.packbits((low[counts > k] >> low.dtype.type(k)).astype(np.uint8) & np.uint8(1))
+        bits = np.empty((np.count_nonzero(counts > k) + 15) // 8, np.uint8)
+        gather_bits(wide, counts, k, bits)  # type: ignore[no-untyped-call]
+        bits = bits[1:]
         smaller = bytes(_ZSTD.encode(bits))
         parts += [bytes([ZSTD]), sized(smaller)] if len(smaller) < len(bits) else [bytes([RAW]), bits.tobytes()]
     return b"".join(parts)
 
 
-def unpack(data: memoryview, counts: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Inverse of `pack`; dtype is that of `low`.
+def unpack(data: memoryview, counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Inverse of `pack`.
 
     Raises
     ------
     FormatError
         The bytes are not those of so many bits.
     """
-    reader, low = Reader(data), np.zeros(len(counts), dtype)
+    from .kernel import spread_bits  # reads numba
+
+    reader, low = Reader(data), np.zeros(len(counts), np.uint64)
     for k in range(int(counts.max(initial=0)) - 1, -1, -1):
-        there = counts > k
-        count = int(np.count_nonzero(there))
-        how, size = reader.byte("kind of bits"), (count + 7) // 8
+        size, how = (int(np.count_nonzero(counts > k)) + 7) // 8, reader.byte("kind of bits")
         if how > ZSTD:
             raise FormatError(f"bits of kind {how} are unknown")
-        packed = (
-            unzip(reader.sized("bits"), size) if how == ZSTD else np.frombuffer(reader.take(size, "bits"), np.uint8)
-        )
-        low[there] |= np.unpackbits(packed, count=count).astype(dtype) << dtype.type(k)
+        bits = unzip(reader.sized("bits"), size) if how == ZSTD else reader.take(size, "bits")
+        spread_bits(np.array(bits, np.uint8), counts, k, low)  # type: ignore[no-untyped-call]
     if reader.left:
         raise FormatError(f"{reader.left} bytes behind the last bit")
     return low

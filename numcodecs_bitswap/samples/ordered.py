@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..fields import Reader, packed, varints
-from .words import Words, ordered, trailing_zeros, unordered
+from .words import Words, ends, ordered, trailing_zeros, unordered
 
 LARGEST = (1 << 22) - 1
 """Largest number that the plane coder takes."""
@@ -95,9 +95,8 @@ class Ordered:
 
     def onto(self, words: Words) -> "Ordered":
         """The same for other words; with more low bits if they need them."""
-        levels = ordered(words, self.number, self.trailing)
-        offset = levels.min()
-        needed = (int(levels.max() - offset) // self.step).bit_length() - LARGEST.bit_length()
+        offset, top = ordered(ends(words, self.number), self.number, self.trailing)
+        needed = (int(top - offset) // self.step).bit_length() - LARGEST.bit_length()
         return replace(self, offset=int(offset), low=max(self.low, needed))
 
     def coarser(self, bits: int) -> "Ordered":
@@ -152,27 +151,28 @@ def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Or
     """Offset and step, without a table; low bits where numbers would be beyond the plane coder's largest."""
     if trailing is None:
         trailing = trailing_zeros(words, number) if number.kind == "f" else 0
-    levels = ordered(words, number, trailing).reshape(-1)
-    offset = levels.min()
-    levels = levels - offset
+    offset, top = ordered(ends(words, number), number, trailing)
     step = 1
     if number.kind != "f":
-        step = int(np.gcd.reduce(levels[:GLANCE]))
-        if step != 1:
-            step = int(np.gcd.reduce(levels)) or 1
-    low = max((int(levels.max()) // step).bit_length() - LARGEST.bit_length(), 0)
+        flat = words.reshape(-1)
+        for part in (flat[:GLANCE], flat):
+            step = int(np.gcd.reduce(ordered(part, number) - offset))
+            if step == 1:
+                break
+        step = step or 1
+    low = max((int(top - offset) // step).bit_length() - LARGEST.bit_length(), 0)
     return Ordered(number, trailing, int(offset), step, low)
 
 
 def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), always: bool = False) -> Ordered | None:
     """The same with a table of the levels in use; None if that would not pay."""
+    if not always:
+        for part in grouped(words, groups):
+            if part.size > GLANCE and len(np.unique(part[:: part.size // GLANCE])) * 2 > GLANCE:
+                return None
     levels = scale._levels(words)
     tables = []
     for part in grouped(levels, groups):
-        if not always and part.size > GLANCE:
-            glance = np.unique(part[:: part.size // GLANCE])
-            if len(glance) * 2 > GLANCE:
-                return None
         found, counts = np.unique(part, return_counts=True)
         if not always and not _missing(found, counts):
             return None

@@ -101,9 +101,12 @@ def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
     sign = words.dtype.type(1 << 8 * words.itemsize - 1)
     if number.kind == "i":
         return np.asarray(words ^ sign)
-    magnitude = (words & ~sign) >> words.dtype.type(trailing)
-    middle = sign >> words.dtype.type(trailing)
-    return np.asarray(np.where(words >= sign, middle - words.dtype.type(1) - magnitude, middle + magnitude))
+    # All bits of what is negative are turned over, of others the sign.
+    signed = words.view(f"i{words.itemsize}")
+    turned = (signed >> signed.dtype.type(8 * words.itemsize - 1)).view(words.dtype)
+    turned |= sign
+    turned ^= words
+    return np.asarray(turned >> words.dtype.type(trailing) if trailing else turned)
 
 
 def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
@@ -113,10 +116,27 @@ def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
     sign = levels.dtype.type(1 << 8 * levels.itemsize - 1)
     if number.kind == "i":
         return np.asarray(levels ^ sign)
-    middle = sign >> levels.dtype.type(trailing)
-    below = levels < middle
-    magnitude = np.where(below, middle - levels.dtype.type(1) - levels, levels - middle)
-    return np.asarray((magnitude << levels.dtype.type(trailing)) | np.where(below, sign, levels.dtype.type(0)))
+    raised = levels << levels.dtype.type(trailing)
+    signed = raised.view(f"i{levels.itemsize}")
+    turned = ~(signed >> signed.dtype.type(8 * levels.itemsize - 1)).view(levels.dtype)
+    turned |= sign
+    turned ^= raised
+    if trailing:
+        turned &= ~levels.dtype.type((1 << trailing) - 1)
+    return np.asarray(turned)
+
+
+def ends(words: Words, number: np.dtype[Any]) -> Words:
+    """The words of the least and of the largest number: [2]."""
+    if number.kind == "u":
+        return np.array([words.min(), words.max()])
+    signed = words.view(f"i{words.itemsize}")
+    least, most = signed.min(), signed.max()
+    if number.kind == "f" and least < 0:
+        # The farther from 0 a negative float, the larger its word.
+        below = words.max()
+        return np.array([below, words.min() if most < 0 else most.astype(words.dtype)])
+    return np.array([least, most]).view(words.dtype)
 
 
 def trailing_zeros(words: Words, number: np.dtype[Any]) -> int:
