@@ -173,7 +173,7 @@ def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), alway
     levels = scale._levels(words)
     tables = []
     for part in grouped(levels, groups):
-        found, counts = np.unique(part, return_counts=True)
+        found, counts = _in_use(part)
         if not always and not _missing(found, counts):
             return None
         tables.append(found)
@@ -185,6 +185,15 @@ def by_occurrence(scale: Ordered, words: Words) -> Ordered:
     levels = scale._levels(words).reshape(-1)
     found, first = np.unique(levels, return_index=True)
     return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, (), (found[np.argsort(first)],))
+
+
+def _in_use(levels: Words) -> tuple[Words, NDArray[np.int64]]:
+    """The levels that occur, ascending, and how often each does."""
+    if int(levels.max()) >= levels.size:
+        return np.unique(levels, return_counts=True)
+    counts = np.bincount(levels.astype(np.int64))
+    found = np.flatnonzero(counts)
+    return found.astype(levels.dtype), counts[found]
 
 
 def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
