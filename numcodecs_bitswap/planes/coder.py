@@ -132,9 +132,10 @@ def code(
     if references.shape[1] > REFERENCES:
         raise ValueError(f"at most {REFERENCES} reference planes")
     h, w = tile.shape[1:]
-    key = model, h, w  # a model is the same as itself only
+    most = int((references >= 0).sum(1).max())
+    key = model, h, w, most  # a model is the same as itself only
     if getattr(_own, "key", None) != key:
-        _own.key, _own.memory = key, _memory(model, h, w)
+        _own.key, _own.memory = key, _memory(model, h, w, most)
     if notes is None:
         count = 0 if decode else tile.size
         notes = np.empty(count, np.uint32), np.empty(count if m >= 16 else 0, np.uint32)
@@ -156,10 +157,12 @@ def code(
     )
 
 
-def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
-    """What the kernel works in, for tiles of one size: kept by each thread for the next tile."""
+def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
+    """What the kernel works in, for tiles of one size whose planes have at most so many references: kept by each thread
+    for the next tile.
+    """
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
-    n = int(model.orders.max())
+    n = int(model.orders[most])
     across = -(-h // BLOCK) * BLOCK
     lane, words = across + 16, (n + 8) // 8 * 8
     blocks, rows = across // BLOCK, w + 2 * (h - 1) + 2 * MARGIN_U
@@ -168,13 +171,13 @@ def _memory(model: PlaneModel, h: int, w: int) -> tuple[NDArray[Any], ...]:
         return np.zeros(shape, kind)
 
     i4, f4 = np.int32, np.float32
-    inputs = np.full((4 * int(model.nets[:, 0].max()) + 4, lane), 128, i4)
+    inputs = np.full((4 * int(model.nets[: most + 1, 0].max()) + 4, lane), 128, i4)
     return (
-        zeros(i4, 2 + V + 2 * REFERENCES, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
+        zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
         zeros(f4, n, words, 8),
-        zeros(i4, words, lane), zeros(i4, REFERENCES + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
-        zeros(i4, V + 3 + REFERENCES, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + REFERENCES, lane), inputs,
+        zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
+        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + most, lane), inputs,
         zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
         zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
         zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),

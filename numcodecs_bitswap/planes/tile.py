@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..jit import address_of, compiled, part
-from .least_squares import learn, predict, solve
+from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
 from .network import blend_predictions, inputs, magnitudes, network, pack
 from .products import double_less, error_row, log_row, note_pairs, unit_row
@@ -147,9 +147,9 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             if before == R:
-                S[:] *= KEPT
+                S[:, PAD : PAD + NB] *= KEPT
             else:
-                S[:] = F0
+                S[:, PAD : PAD + NB] = F0
                 for j in range(n):
                     weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
             before = R
