@@ -20,8 +20,8 @@ from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
 
-Planes = NDArray[np.uint16] | NDArray[np.uint32]
-"""Numbers 0 .. m, uint16 if m is below 2^16."""
+Planes = NDArray[Any]
+"""Numbers 0 .. m of any kind of integers; decoded ones are uint16 if m is below 2^16, else uint32."""
 
 
 class Message(NamedTuple):

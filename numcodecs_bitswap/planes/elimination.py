@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, F32, I64, load, spread, store, transposed
+from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, F32, I64, load, register, spread, store, transposed
 
 
 def _vector(builder: Any, address: Any) -> Any:
@@ -32,7 +32,7 @@ def window_sums(typing: Any, out: Any, sums: Any, pitch: Any, powers: Any, reach
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, sums, pitch, powers, reach = arguments
-        totals = [cgutils.alloca_once(builder, EIGHT_FLOATS) for _ in range(8)]
+        totals = [register(builder, EIGHT_FLOATS) for _ in range(8)]
         for total in totals:
             builder.store(ir.Constant(EIGHT_FLOATS, [0.0] * 8), total)
         count = builder.add(builder.shl(reach, I64(1)), I64(1))

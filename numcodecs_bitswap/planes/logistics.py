@@ -25,6 +25,7 @@ from .vectors import (
     constant,
     gathered,
     load,
+    register,
     spread,
     store,
     transposed,
@@ -95,7 +96,7 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
         index = builder.add(all_lanes(s), steps)
         x = builder.add(spread(builder, centre, 8), gathered(builder, edges, index))
         place = _place(builder, x)
-        mass = cgutils.alloca_once(builder, EIGHT_INTEGERS)
+        mass = register(builder, EIGHT_INTEGERS)
         builder.store(_integers(0), mass)
         with cgutils.for_range(builder, count) as component:
             at = builder.mul(component.index, pitch)
@@ -143,7 +144,7 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
         noted, lows, values, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
         middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
         zero, one = _integers(0), _integers(1)
-        masses = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(2)]
+        masses = [register(builder, EIGHT_INTEGERS) for _ in range(2)]
         with cgutils.for_range(builder, count) as step:
             at = builder.mul(step.index, I64(32))
 
@@ -197,7 +198,7 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
         out, stride, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
         middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
         zero = _integers(0)
-        masses = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(8)]
+        masses = [register(builder, EIGHT_INTEGERS) for _ in range(8)]
         with cgutils.for_range(builder, count) as step:
             at = builder.mul(step.index, I64(32))
 
@@ -264,7 +265,7 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
         (y, y_pitch, components, q, blend, top, total, weight, mean, slope, pitch, centre, rate, stride, light, slopes,
          strides, count) = arguments  # fmt: skip
         zero = _integers(0)
-        own = [cgutils.alloca_once(builder, EIGHT_INTEGERS) for _ in range(5)]
+        own = [register(builder, EIGHT_INTEGERS) for _ in range(5)]
         largest, sum_w, peak, middle, which = own
         highest = spread(builder, builder.trunc(top, I32), 8)
         scaled = builder.fmul(builder.sitofp(total, F64), F64(2.0**28))

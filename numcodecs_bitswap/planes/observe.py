@@ -41,7 +41,9 @@ def observe(
     heads, tail = np.full(1, 1 << 24, np.uint64), np.zeros(1, np.uint8)
     tile = np.ascontiguousarray(planes, np.int32)
     code(False, model, tile, references, m, heads, tail, 0, (seen, told, chosen, average))
-    return [
-        Rows(seen[k], *told[k, 1:].T.copy(), np.full(int(k.sum()), m, np.int32))
-        for k in (told[:, 0] == R for R in range(REFERENCES + 1))
-    ]
+    found = []
+    for R in range(REFERENCES + 1):
+        there = told[:, 0] == R
+        blend, q, x = told[there, 1:].T.copy()
+        found.append(Rows(seen[there], blend, q, x, np.full(len(x), m, np.int32)))
+    return found

@@ -16,6 +16,8 @@ ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()
 EIGHT_FLOATS, FOUR_DOUBLES = ir.VectorType(F32, 8), ir.VectorType(F64, 4)
 EIGHT_INTEGERS = ir.VectorType(I32, 8)
+register: Any = cgutils.alloca_once
+"""Memory of a loop's own, of one value, which LLVM keeps in a register."""
 
 
 def load(builder: Any, address: Any, kind: Any) -> Any:
