@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "patches": {"errors"},
     "fields": {"errors"},
     "labels": {"errors", "jit", "planes"},
-    "samples": {"colour", "errors", "fields", "labels"},
+    "samples": {"colour", "errors", "fields", "jit", "labels"},
     "workers": set(),
     "planes": {"errors", "jit", "forks", "cores", "rans", "workers"},
     "colour": set(),
