@@ -67,7 +67,7 @@ def test_models_of_other_channels_are_left_out(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_an_array_that_no_model_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "a.npy", np.linspace(0, 1, 900).reshape(30, 30))
+    np.save(tmp_path / "a.npy", np.array([b"one", b"two", b"three"] * 300).reshape(30, 30))
     assert main(["estimate", str(tmp_path / "a.npy")]) == 0
     assert "No model fits" in capsys.readouterr().out
 
