@@ -80,6 +80,7 @@ def test_threads_that_cannot_start(failing: int, monkeypatch: pytest.MonkeyPatch
         works_on_tiles()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of interrupts in destructors
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer there")
 def test_interrupts_at_many_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a first call, while its threads are made; as the system delivers them, between any two steps of Python."""
