@@ -24,7 +24,7 @@ from .errors import (
     MessageExhausted,
     MissingModel,
     ModelError,
-    StoredWarning,
+    ShapeWarning,
     TransformWarning,
 )
 from .forks import loading
@@ -46,7 +46,7 @@ __all__ = [
     "MessageExhausted",
     "MissingModel",
     "ModelError",
-    "StoredWarning",
+    "ShapeWarning",
     "TransformWarning",
     "__version__",
     "embed_model",

@@ -126,8 +126,7 @@ class Encoding:
 
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
-        if self.planes is None and self.job is None:
-            notice.look(self.header)
+        notice.look(self.header)
         best = frame.build(self.header, self.payload)
         if self.planes is not None:
             with loading():  # here, since it reads numba, which not every chunk needs

@@ -103,9 +103,9 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 class BitSwap(_LearnedCodec):
     """Lossless compression by a learned model, Bit-Swap coding and integers only.
 
-    Arrays of uint8, int8, uint16 and int16 with two axes or more are coded by a model: photographs, volumes, movies,
-    bands. Every other array, and everything that the model cannot beat, is stored by Zstandard. The bytes depend on the
-    array, this configuration and the model alone.
+    Arrays of numbers are coded by a model: photographs, volumes, movies, bands, fields, labels. Every other array, and
+    everything that the model cannot beat, is stored by Zstandard. The bytes depend on the array, this configuration and
+    the model alone.
 
     Parameters
     ----------

@@ -35,5 +35,5 @@ class TransformWarning(UserWarning):
     """
 
 
-class StoredWarning(UserWarning):
-    """Numbers that look like an image are stored by Zstandard, and something can be done about it. Given once."""
+class ShapeWarning(UserWarning):
+    """A large array comes as a series, and may be an image whose shape a filter hides. Given once."""

@@ -9,7 +9,7 @@ import pytest
 import zarr
 from numcodecs import Delta
 
-from numcodecs_bitswap import BitSwap, StoredWarning, catalog, contents, notice
+from numcodecs_bitswap import BitSwap, ShapeWarning, catalog, contents, notice
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from pictures import photograph
@@ -110,7 +110,7 @@ def test_a_filter_that_hides_the_shape_is_said_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(notice, "_given", False)
     image = np.tile(np.arange(256, dtype="u2"), (256, 1))
     flat = Delta(dtype="u2").encode(image).reshape(-1)
-    with pytest.warns(StoredWarning, match="Delta"):
+    with pytest.warns(ShapeWarning, match="Delta"):
         BitSwap().encode(flat)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
