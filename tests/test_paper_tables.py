@@ -20,6 +20,7 @@ from benchmarks.paper_chains import HEAD_BITS, Chains, measure_chains, runs_of
 from benchmarks.paper_report import Published, Report, published
 from benchmarks.paper_starts import bound, start_table
 from numcodecs_bitswap import catalog
+from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.nets.hierarchy import BitSwapModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.networks import Architecture
@@ -39,7 +40,7 @@ def hierarchy(layers: int, channels: int = 1) -> Architecture:
 def model(layers: int) -> BitSwapModel:
     torch.manual_seed(layers)
     net = hierarchy(layers).network()
-    return BitSwapModel(architecture(net), integer_tensors(net), "cpu")
+    return BitSwapModel(architecture(net), integer_tensors(net), for_device("cpu"))
 
 
 def digits(n: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -359,7 +359,7 @@ def test_the_integers_are_the_network_that_was_trained(tmp_path: Path, folder: P
     """The rate that training reports is the rate that the integer coder pays, to the sampling of the latents."""
     run = trainer(tmp_path, folder, 6, "run")
     run.run(minutes=10)
-    model = BitSwapModel(architecture(run.average), integer_tensors(run.average), "cpu")
+    model = BitSwapModel(architecture(run.average), integer_tensors(run.average), for_device("cpu"))
     patches = run.held_back
     chunks = np.ascontiguousarray(patches.numpy().transpose(0, 2, 3, 1))[:, None]
     paid = bound_bits(model, [chunks], 1).sum() / chunks.size
