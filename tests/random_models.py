@@ -206,7 +206,7 @@ def random_planes(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
         tensors[f"{name}.b"] = rng.integers(-bias, bias + 1, len(shifts)).astype(np.int32) << shifts
         tensors[f"{name}.b"] = tensors[f"{name}.b"].astype(np.int32)
 
-    for R in range(3):
+    for R in range(4):
         inputs = 23 + 8 * len(arch["supports"]) + 14 * R
         layer(f"net{R}.in", inputs, [8] * width, 30)
         for k in range(arch["blocks"]):

@@ -290,7 +290,7 @@ def coded_planes(reader: Reader, samples: Samples, find_model: FindModel) -> Int
     shape, (y, x), leading = samples.order, samples.axes, samples.leading
     model_id = reader.take(16)
     count = reader.integer(1)
-    require(count <= 2, "references 0..2")
+    require(count <= 3, "references 0..3")
     references = [(reader.integer(1), reader.varint()) for _ in range(count)]
     require(all(axis in leading and distance in range(1, 2**32) for axis, distance in references), "references")
     permuted = reader.integer(1)

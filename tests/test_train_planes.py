@@ -195,7 +195,7 @@ def test_weights_of_a_model_file_are_taken_as_they_are() -> None:
     torch.manual_seed(1)
     nets = new_nets(ARCH, 1)
     tensors = integer_tensors(nets)
-    assert {int(np.abs(tensors[f"net{R}.in.w"]).max()) for R in range(3)} <= {*range(32, 64)}
+    assert {int(np.abs(tensors[f"net{R}.in.w"]).max()) for R in range(4)} <= {*range(32, 64)}
     tensors["net0.in.w"][:, 0] = 63
     tensors["net1.head.b"][:] = [-(1 << 20), 1 << 20, *range(7)]
     others = new_nets(ARCH, 2)
