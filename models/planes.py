@@ -100,21 +100,11 @@ def stacks(data: Path) -> Iterator[Array]:
     a = np.moveaxis(np.load(data / "science/mri_structural_i16.npz")["a"], -1, 0)
     yield a[: len(a) // 2]
     yield np.load(data / "nd/ms_sentinel2_f64.npz")["a"][:, :100].astype(np.int32)
-    yield fixed_point(np.load(data / "nd/f32_ccsm_trefht.npz")["a"][:35])
-    yield fixed_point(np.load(data / "nd/f32_ndvi_s2.npz")["a"][:22])
-    for levels in np.load(data / "nd/f32_era5_levels.npz")["a"][:, :5].transpose(0, 3, 1, 2, 4, 5):
-        for fields in levels:
-            yield fixed_point(fields)
     yield np.load(data / "nd/sst_ostia_i16.npz")["a"][:, :, :720]
     yield np.load(data / "science/astro_ccd_u16.npz")["a"][None, :520]
     for scene in ("LC80460282016177LGN00", "LC80100202015018LGN00"):
         bands = [np.load(file)["a"] for file in sorted((data / "science").glob(f"landsat8_*{scene}*.npz"))]
         yield np.stack([band[320:800, 320:1280] for band in bands])
-
-
-def fixed_point(a: Array) -> Array:
-    """Real numbers as float64 of 0 .. 2^21, to be rounded later."""
-    return (a.astype(np.float64) - a.min()) * (2.0**21 / (float(a.max()) - float(a.min())))
 
 
 def some_planes(a: Array) -> tuple[Array, Array]:
@@ -139,9 +129,7 @@ def stack_tile(a: Array) -> Tile | None:
     if rng.random() < 0.15:
         b = b[:, : b.shape[1] // 2 * 2, : b.shape[2] // 2 * 2]
         b = (b[:, ::2, ::2] + b[:, 1::2, ::2] + b[:, ::2, 1::2] + b[:, 1::2, 1::2]) / rng.choice([1, 2, 4])
-    if a.dtype.kind == "f":
-        b = b * np.exp2(rng.uniform(-13, 1))
-    elif rng.random() < 0.25:
+    if rng.random() < 0.25:
         b = b * np.exp2(rng.uniform(-3, 3))
     if rng.random() < 0.15:
         b = b + rng.normal(0, 1, b.shape) * rng.choice([0.5, 1, 3, 10, 30])
@@ -214,6 +202,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     arch = DEFAULT | {"kind": "planes", "format": 1}
     about = f"python models/planes.py {options.name} DATA --minutes {options.minutes:g}"
+    if options.start:
+        about += f" --start {options.start.name}"
     path = options.out / f"{options.name}.safetensors"
     print(write_tensors(arch, integer_tensors(nets) | targets, path, options.name, "CC0-1.0", about))
 
