@@ -117,9 +117,11 @@ class Encoding:
             return
         if models := _plane_models(array, axes, options.model, codec):
             self.planes = array, axes, models
-        elif array.dtype.str != "|u1" or samples.is_series(array.shape):
-            return
-        elif worth_a_model(array, axes, len(self.payload)):
+        elif (
+            array.dtype.str == "|u1"
+            and not samples.is_series(array.shape)
+            and worth_a_model(array, axes, len(self.payload))
+        ):
             model = _model_for(array.shape, axes, options.model, codec)
             if array.max() < model.net.levels:
                 self.job = EncodeJob(model, codec, array, axes)

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from .errors import FormatError
 from .fields import Reader, sized, varints
 from .frame import NO_CHANNEL, Header
-from .samples import Samples
+from .samples import LARGEST, Samples
 
 PLANES, LABELS = 0, 1
 """How numbers are coded."""
 MOST_REFERENCES = 3
-LARGEST = (1 << 22) - 1
-"""Number that the plane coder takes."""
 SAMPLES_LOG2 = 19
 """Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..forks import loading
+from ..rans.words import SHORT, empty_words
 from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
@@ -95,10 +96,9 @@ def lanes(samples: int) -> int:
     return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)
 
 
-def empty_heads(count: int) -> NDArray[np.uint64]:
-    """Heads of the empty message (FORMAT.md section 2)."""
-    low = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 32) >> np.uint64(8)
-    return low + np.uint64(1 << 24)
+def _empty_heads(count: int) -> NDArray[np.uint64]:
+    """Heads of the empty message, as the kernel takes them."""
+    return empty_words(count)[0].astype(np.uint64)
 
 
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
@@ -207,7 +207,7 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
                 from .torch_tiles import encode
 
             return encode(model, [tile], references, m)[0]
-        heads, tail = empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
+        heads, tail = _empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
         length = code(False, model, tile, references, m, heads, tail, 0)
         return Message(heads.astype(np.uint32), tail[:length].copy())
 
@@ -217,7 +217,7 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
 def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
     """Bits of a tile (P, h, w) under the integer model: the sum of -log2 of what each interval takes of 2^16."""
     tile = np.ascontiguousarray(tile, np.int32)
-    heads, tail = empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
+    heads, tail = _empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
     noted, lows = np.empty(tile.size, np.uint32), np.zeros(tile.size if m >= 16 else 0, np.uint32)
     code(False, model, tile, references, m, heads, tail, 0, notes=(noted, lows))
     freq = (noted >> np.uint32(16)).astype(np.float64) + 1
@@ -249,10 +249,10 @@ def decode(
         tail = np.array(message.tail)
         left = code(True, model, tile, references, m, heads, tail, len(tail))
         if left == -1:
-            raise FormatError("the message holds fewer words than its symbols need: it is truncated or altered")
+            raise FormatError(SHORT)
         if left == -2:
             raise FormatError("a sample beyond the largest: the frame was altered or made with other weights")
-        if left or not np.array_equal(heads, empty_heads(len(heads))):
+        if left or not np.array_equal(heads, _empty_heads(len(heads))):
             raise FormatError("the message is not empty after its last symbol: the frame was altered")
         planes[:, rows, columns] = tile
 

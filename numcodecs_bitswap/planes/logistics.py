@@ -64,6 +64,24 @@ def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid:
     return builder.mul(weight, gathered(builder, sigmoid, where))
 
 
+def _sum_masses(
+    builder: Any, masses: list[Any], places: list[Any], rows: list[Any], components: Any, pitch: Any, sigmoid: Any
+) -> None:
+    """What mixtures of eight pixels have below each of some places, to registers.
+
+    rows : addresses of weights, means and slopes of the first component, others `pitch` bytes apart.
+    """
+    for mass in masses:
+        builder.store(_integers(0), mass)
+    with cgutils.for_range(builder, components) as component:
+        at = builder.mul(component.index, pitch)
+        kinds = EIGHT_INTEGERS, EIGHT_INTEGERS, EIGHT_FLOATS
+        w, mu, by = (load(builder, builder.add(row, at), kind) for row, kind in zip(rows, kinds, strict=True))
+        for mass, place in zip(masses, places, strict=True):
+            more = _mass(builder, place, w, mu, by, sigmoid)
+            builder.store(builder.add(builder.load(mass), more), mass)
+
+
 def _place(builder: Any, x: Any) -> Any:
     """The lower edge of a sample, in 1/32 level."""
     return builder.sub(builder.shl(x, _integers(5)), _integers(16))
@@ -144,7 +162,7 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
         noted, lows, values, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
         middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
         zero, one = _integers(0), _integers(1)
-        masses = [register(builder, EIGHT_INTEGERS) for _ in range(2)]
+        masses, rows = [register(builder, EIGHT_INTEGERS) for _ in range(2)], (weight, mean, slope)
         with cgutils.for_range(builder, count) as step:
             at = builder.mul(step.index, I64(32))
 
@@ -162,15 +180,7 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
             s = builder.select(below, builder.sub(middle, builder.add(i, one)), builder.add(middle, i))
             xs = [builder.add(middles, edge) for edge in (start, end)]
             places = [_place(builder, x) for x in xs]
-            for mass in masses:
-                builder.store(zero, mass)
-            with cgutils.for_range(builder, components) as component:
-                here = builder.add(at, builder.mul(component.index, pitch))
-                w, mu = (load(builder, builder.add(each, here), EIGHT_INTEGERS) for each in (weight, mean))
-                by = load(builder, builder.add(slope, here), EIGHT_FLOATS)
-                for mass, place in zip(masses, places, strict=True):
-                    more = _mass(builder, place, w, mu, by, sigmoid)
-                    builder.store(builder.add(builder.load(mass), more), mass)
+            _sum_masses(builder, masses, places, [builder.add(each, at) for each in rows], components, pitch, sigmoid)
             rates, symbols = row(rate), (s, builder.add(s, one))
             begin, stop = (
                 _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
@@ -197,8 +207,7 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, stride, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
         middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
-        zero = _integers(0)
-        masses = [register(builder, EIGHT_INTEGERS) for _ in range(8)]
+        masses, rows = [register(builder, EIGHT_INTEGERS) for _ in range(8)], (weight, mean, slope)
         with cgutils.for_range(builder, count) as step:
             at = builder.mul(step.index, I64(32))
 
@@ -213,15 +222,7 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
                 symbols.append(builder.add(middle, i) if k > 0 else builder.sub(middle, i))
                 xs.append(builder.add(middles, edge) if k > 0 else builder.sub(middles, edge))
                 places.append(_place(builder, xs[-1]))
-            for mass in masses:
-                builder.store(zero, mass)
-            with cgutils.for_range(builder, components) as component:
-                here = builder.add(at, builder.mul(component.index, pitch))
-                w, mu = (load(builder, builder.add(each, here), EIGHT_INTEGERS) for each in (weight, mean))
-                by = load(builder, builder.add(slope, here), EIGHT_FLOATS)
-                for mass, place in zip(masses, places, strict=True):
-                    more = _mass(builder, place, w, mu, by, sigmoid)
-                    builder.store(builder.add(builder.load(mass), more), mass)
+            _sum_masses(builder, masses, places, [builder.add(each, at) for each in rows], components, pitch, sigmoid)
             columns = [
                 _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
                 for symbol, x, mass in zip(symbols, xs, masses, strict=True)

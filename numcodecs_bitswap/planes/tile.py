@@ -197,9 +197,6 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                     pack(F, nets[R, 0], n8, words)
                     network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
-                if not decode:
-                    for i in range(lo, hi):
-                        values[i] = planes[p, ya + i, u - 2 * (ya + i)]
                 if decode:
                     windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
                     lane = np.int64(0)
@@ -229,12 +226,15 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         if values[i] < 0 or values[i] > m:
                             return -2
                         planes[p, ya + i, u - 2 * (ya + i)] = values[i]
-                elif not dump:
-                    intervals(started, ended, values, n8, half, m, K, weight, mean, slope, centre, rate)
+                else:
                     for i in range(lo, hi):
-                        noted[done + i - lo] = started[i]
-                        if deep:
-                            lows[done + i - lo] = ended[i]
+                        values[i] = planes[p, ya + i, u - 2 * (ya + i)]
+                    if not dump:
+                        intervals(started, ended, values, n8, half, m, K, weight, mean, slope, centre, rate)
+                        for i in range(lo, hi):
+                            noted[done + i - lo] = started[i]
+                            if deep:
+                                lows[done + i - lo] = ended[i]
                 done += hi - lo
                 settle(G, R, V, n, u, ya, lo, hi, errors[p], pred, blend, base, X, values)
                 pad_front(G, u, h, w, R, V)

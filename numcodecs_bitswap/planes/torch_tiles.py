@@ -18,7 +18,8 @@ from torch.nn.functional import pad
 
 from ..errors import FormatError
 from ..rans.torch_backend import TorchStack
-from .coder import Message, Planes, empty_heads, lanes
+from ..rans.words import empty_words
+from .coder import Message, Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
 from .torch_networks import Looks, Mixture, Network, log8
@@ -90,7 +91,7 @@ def decode(
             raise FormatError(f"a message of this tile has {count} heads in [2^24, 2^32)")
     coder = _Decoder(TorchStack.unflatten([(heads, tail) for heads, tail in messages], device), m)
     planes = _code(model, len(messages), shape, references, m, torch.device(device), coder)
-    empty = torch.from_numpy(empty_heads(count).astype(np.int64)).to(device)
+    empty = torch.from_numpy(empty_words(count)[0].astype(np.int64)).to(device)
     if coder.stack.size.any() or (coder.stack.heads != empty).any():
         raise FormatError("the message is not empty after its last symbol: the frame was altered")
     return list(planes.cpu().numpy())
@@ -147,8 +148,7 @@ class _Encoder:
 
     def messages(self, device: str) -> list[Message]:
         """The messages, once all is noted."""
-        heads, tail = empty_heads(self.lanes).astype(np.uint32), np.zeros(0, np.uint8)
-        stack = TorchStack.unflatten([(heads, tail)] * len(self.planes), device)
+        stack = TorchStack.unflatten([empty_words(self.lanes)] * len(self.planes), device)
         for plane in reversed(self.noted):
             start, freq = (torch.cat(each, 1) for each in zip(*plane, strict=True))
             stack.reserve(start.shape[1])

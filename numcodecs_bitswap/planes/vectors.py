@@ -87,13 +87,3 @@ def int32_at(typing: Any, address: Any) -> Any:
         return load(builder, arguments[0], I32)
 
     return types.int32(ADDRESS), generate
-
-
-@intrinsic
-def float32_at(typing: Any, address: Any) -> Any:
-    """The float32 at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load(builder, arguments[0], F32)
-
-    return types.float32(ADDRESS), generate
