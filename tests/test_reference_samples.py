@@ -13,7 +13,7 @@ from numcodecs_bitswap import BitSwap, FormatError, frame, labels, plane_payload
 from numcodecs_bitswap.frame import Header, Route
 from numcodecs_bitswap.patches import Axes
 from numcodecs_bitswap.planes import coder
-from random_models import random_planes
+from random_models import model_id, random_planes
 from reference_decoder import FrameError
 from reference_labels import decode_labels
 from strategies import assert_identical
@@ -69,7 +69,7 @@ def test_arrays(kind: str, folder: Path) -> None:
     axes = Axes(last - 1, last, None)
     if kind == "resampled, other axes":
         axes = Axes(0, 1, None)
-    payload = plane_route.encode(array, axes, [path.stem])
+    payload = plane_route.encode(array, axes, [model_id(path)])
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
@@ -130,7 +130,7 @@ def test_damage_is_refused(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for kind in ("gaps", "lattice with errors", "resampled", "table"):
         array = SMALL[kind]
-        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [random_planes(folder).stem])
+        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))])
         assert payload is not None
         for at in rng.integers(0, len(payload), 25):
             altered = payload[:at] + bytes([payload[at] ^ int(rng.integers(1, 256))]) + payload[at + 1 :]
@@ -142,7 +142,7 @@ def test_damage_is_refused(folder: Path) -> None:
 
 def test_which_coder(folder: Path) -> None:
     for array, kind in ((labelled(3, 40, 50), plane_payload.LabelsPayload), (K, plane_payload.PlanesPayload)):
-        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [random_planes(folder).stem])
+        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))])
         assert payload is not None
         header = Header(Route.PLANES, 0, "C", array.dtype, array.shape)
         assert isinstance(plane_payload.parse(header, memoryview(payload), coder.lanes_of_tiles), kind)
