@@ -1,11 +1,10 @@
 """Which neighbour a number is the same as: binary decisions, each with the mean of several adaptive probabilities, and
 an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one function.
-
-The decoder holds four bytes, of which the last three lie behind the end and count as zeros.
 """
 
 import numpy as np
 
+from ..decisions import begin, decide, end, overrun
 from ..jit import compiled, part
 
 MODELS = 6
@@ -24,49 +23,6 @@ POINTS = np.array([12, 12, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1, 14, 5, 5, 5, 5, 2, 2, 2
 """How much the neighbours of OWN, then OTHER, speak for a candidate."""
 RATE_LIMIT = 255
 """A cell's probability is the mean of its decisions until there are so many, then a fading one."""
-
-# state: what the arithmetic coder knows
-LOW, RANGE, CODE, AT = 0, 1, 2, 3
-BEHIND = 3
-"""Zeros that the decoder reads behind the end."""
-
-
-@part
-def decide(decode, bit, p, state, data):
-    """Code one decision; p is the probability of 1 in units of 2^-16."""
-    bound = (state[RANGE] >> 16) * p
-    if decode:
-        bit = 1 if state[CODE] < bound else 0
-    if bit == 1:
-        state[RANGE] = bound
-    else:
-        state[RANGE] -= bound
-        state[CODE if decode else LOW] += -bound if decode else bound
-    while state[RANGE] < 1 << 24:
-        if decode:
-            at = state[AT]
-            byte = np.int64(data[at]) if at < len(data) else 0
-            state[CODE] = (state[CODE] << 8) | byte
-            state[AT] = at + 1
-        else:
-            emit(state, data)
-        state[RANGE] <<= 8
-    return bit
-
-
-@part
-def emit(state, data):
-    """Write the top byte of LOW, which has 32 bits and a carry."""
-    if state[LOW] >> 32:
-        k = state[AT] - 1
-        while data[k] == 255:
-            data[k] = 0
-            k -= 1
-        data[k] += 1
-        state[LOW] &= (1 << 32) - 1
-    data[state[AT]] = state[LOW] >> 24
-    state[AT] += 1
-    state[LOW] = (state[LOW] << 8) & ((1 << 32) - 1)
 
 
 @part
@@ -104,12 +60,7 @@ def code_labels(
     """
     P, h, w = planes.shape
     state = np.zeros(4, np.int64)
-    state[RANGE] = (1 << 32) - 1
-    if decode:
-        for k in range(4):
-            byte = np.int64(data[k]) if k < len(data) else 0
-            state[CODE] = (state[CODE] << 8) | byte
-        state[AT] = 4
+    begin(decode, state, data)
     near = np.zeros(len(own) + len(other), np.int64)
     cells = np.zeros(MODELS, np.int64)
     seen = np.int64(0)  # numbers below are known
@@ -192,14 +143,9 @@ def code_labels(
                                         cells, state, data)  # fmt: skip
                 seen = max(seen, actual + 1)
                 planes[p, y, x] = actual
-                if decode and state[AT] > len(data) + BEHIND:
+                if decode and overrun(state, data):
                     return -1
-    if decode:
-        return state[AT] - BEHIND
-    # RANGE is 2^24 or more, so one byte, followed by zeros, lies in the interval.
-    state[LOW] = (state[LOW] + state[RANGE] - 1) & ~np.int64((1 << 24) - 1)
-    emit(state, data)
-    return state[AT]
+    return end(decode, state, data)
 
 
 @part

@@ -1,0 +1,365 @@
+"""Quantised coefficients of a JPEG's components, block by block, as binary decisions under a network
+(FORMAT.md 11). All in integers. Encoder and decoder are one function.
+
+Components are coded one after the other, their blocks in rows. Of a block: how many of its coefficients are not zero,
+the lowest one, then the others in zigzag order until all that are not zero are known.
+"""
+
+import numpy as np
+
+from ..decisions import EVEN, begin, decide, end, overrun
+from ..jit import compiled, part
+from .coefficient_tables import (
+    BANDS,
+    CENTRED,
+    CLASSES,
+    COUNT,
+    FEATURES,
+    GAIN_BITS,
+    INNOVATION,
+    LARGEST_LOG,
+    LARGEST_SQUARES,
+    LOG,
+    OUTPUTS,
+    ROWS,
+    SIGMOIDS,
+    TERMS,
+    UNIT,
+    WEIGHT_BITS,
+    ZIGZAG,
+)
+
+ENCODE, DECODE, OBSERVE = 0, 1, 2
+ZERO, AGREES, HAZARDS, MANTISSA = 0, 1, 2, 2 + 2 * CLASSES
+"""Outputs: whether it is zero; whether the sign is the likelier one; of each class whether it is that one (two sets: of
+the likelier sign, of the other); the second highest bit.
+"""
+MOST_BITS = 18
+"""Of a number: none has more."""
+
+
+@part
+def magnitude(value):
+    """|value|."""
+    a = np.int64(value)
+    return -a if a < 0 else a
+
+
+@part
+def log8(value, log):
+    """8 log2(1 + value): what the network sees of a magnitude."""
+    return log[min(value, LARGEST_LOG)]
+
+
+@part
+def shared(sums, innovation):
+    """What another component's innovation adds to a prediction."""
+    return (min(max((sums[0] << GAIN_BITS) // sums[1], -1024), 1024) * innovation) >> GAIN_BITS
+
+
+@part
+def learn(sums, innovation, other):
+    """Take an innovation and that of the other component into the sums of products and squares."""
+    sums[0] += innovation * other
+    sums[1] += np.int64(other) * other
+    if sums[1] >> LARGEST_SQUARES:
+        sums[0] >>= 1
+        sums[1] >>= 1
+
+
+@part
+def around(block, u, v):
+    """Sum of the magnitudes of a block's coefficients next to (u, v), the lowest one left out."""
+    total = np.int64(0)
+    for b in range(max(v - 1, 0), min(v + 1, 7) + 1):
+        for a in range(max(u - 1, 0), min(u + 1, 7) + 1):
+            if a + b > 0:
+                total += magnitude(block[8 * b + a])
+    return total
+
+
+@part
+def evaluate(x, row, net, y):
+    """The network: y from inputs x and a row of the embedding."""
+    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, h, v, acc = net
+    width = len(h)
+    for j in range(width):
+        acc[j] = biases[0, j]
+    for i in range(FEATURES):
+        value = x[i]
+        if value != 0:
+            for j in range(width):
+                acc[j] += value * np.int32(first[i, j])
+    for j in range(width):
+        h[j] = min(max((acc[j] >> shifts[0, j]) + embedding[row, j], -127), 127)
+    for b in range(len(layers) // 2):
+        for j in range(width):
+            acc[j] = biases[1 + 2 * b, j]
+        for i in range(width):
+            value = h[i]
+            if value > 0:
+                for j in range(width):
+                    acc[j] += value * np.int32(layers[2 * b, i, j])
+        for j in range(width):
+            v[j] = min(max(acc[j] >> shifts[1 + 2 * b, j], 0), 127)
+            acc[j] = biases[2 + 2 * b, j]
+        for i in range(width):
+            value = v[i]
+            if value > 0:
+                for j in range(width):
+                    acc[j] += value * np.int32(layers[2 * b + 1, i, j])
+        for j in range(width):
+            h[j] = min(max(h[j] + (acc[j] >> shifts[2 + 2 * b, j]), -127), 127)
+    for o in range(OUTPUTS):
+        y[o] = head_biases[o]
+    for i in range(width):
+        value = h[i]
+        if value > 0:
+            for o in range(OUTPUTS):
+                y[o] += value * np.int32(head[i, o])
+    for o in range(OUTPUTS):
+        y[o] >>= head_shifts[o]
+
+
+@part
+def chance(y, sigmoid):
+    """The probability of an output."""
+    return sigmoid[min(max(UNIT * np.int64(y), -4096), 4095) + 4096]
+
+
+@part
+def number(decode, value, may_be_zero, y, sigmoid, state, data):
+    """Code a number, positive if it has the likelier sign."""
+    if may_be_zero and decide(decode, np.int64(value == 0), chance(y[ZERO], sigmoid), state, data) == 1:
+        return np.int64(0)
+    agrees = decide(decode, np.int64(value > 0), chance(y[AGREES], sigmoid), state, data)
+    size = magnitude(value)
+    bits = 1
+    at = HAZARDS if agrees == 1 else HAZARDS + CLASSES
+    while bits < MOST_BITS:
+        p = chance(y[at + bits - 1], sigmoid) if bits <= CLASSES else np.int64(EVEN)
+        if decide(decode, np.int64(size >> bits == 0), p, state, data) == 1:
+            break
+        bits += 1
+    found = np.int64(1)
+    for k in range(bits - 2, -1, -1):
+        p = chance(y[MANTISSA + min(bits, 4) - 2], sigmoid) if k == bits - 2 else np.int64(EVEN)
+        found = 2 * found + decide(decode, (size >> k) & 1, p, state, data)
+    return found if agrees == 1 else -found
+
+
+def code_coefficients(
+    mode, Q, D, E, counts, frame, steps, net, predictions, own, zigzag, log, sigmoid, shares_at_first, seen, told, state, data
+):  # fmt: skip
+    """Code blocks int16 Q (blocks, 64), filled in place when decoding. Returns the length of the data; -1 if the
+    decoder would have needed more, or found a number that is out of range. When observing, the number of rows.
+
+    D, E : int32 (blocks, 64), zero: coefficients times their steps, innovations. counts : int64 (blocks,).
+    frame : int64 (components, 7): first block, rows, columns, kind, blocks of the first component to one of it
+    vertically and horizontally, whether components before have the same grid.
+    steps : int64 (components, 64). predictions : int16 (2, 64, TERMS). own : int64 (64, 14). shares_at_first : int64 (KINDS,).
+    seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
+    """
+    decode = mode == DECODE
+    x, y = np.zeros(FEATURES, np.int32), np.zeros(OUTPUTS, np.int32)
+    none, only = np.zeros(64, np.int16), np.zeros((2, 64), np.int32)
+    means = np.zeros(ROWS, np.int64)
+    at = 0
+    begin(decode, state, data)
+    for c in range(len(frame)):
+        first, rows, columns, kind = frame[c, 0], frame[c, 1], frame[c, 2], frame[c, 3]
+        down, across, same = frame[c, 4], frame[c, 5], frame[c, 6]
+        means[:] = 0
+        # The share of the innovations of the two components before: sums of products and of squares.
+        shares = np.zeros((2, BANDS, 2), np.int64)
+        for k in range(BANDS):
+            shares[:, k, 1] = 1 << 12
+            shares[0, k, 0] = shares_at_first[kind]
+        weights = predictions[1 if kind == 1 or kind == 2 else 0]
+        for row in range(rows):
+            for column in range(columns):
+                b = first + row * columns + column
+                block = Q[b]
+                has_w, has_n = column > 0, row > 0
+                w, n = b - 1 if has_w else b, b - columns if has_n else b
+                qw, qn = Q[w] if has_w else none, Q[n] if has_n else none
+                qnw = Q[n - 1] if has_w and has_n else none
+                qne = Q[n + 1] if has_n and column + 1 < columns else none
+                qww = Q[w - 1] if column > 1 else none
+                qnn = Q[n - columns] if row > 1 else none
+                # Where a neighbour is missing, the mean of the other one is what is known.
+                only[:, 0] = D[n, 0] if has_n else D[w, 0] if has_w else 0
+                dw, dn = D[w] if has_w else only[0], D[n] if has_n else D[w] if has_w else only[1]
+                if has_w and not has_n:
+                    only[1, 0] = D[w, 0]
+                    dn = only[1]
+                # Another component at the same place, and the blocks after it.
+                o = o2 = first
+                has_o, has_o2, o_count = c > 0, c > 1 and same > 1, np.int64(0)
+                qo = qo_e = qo_s = qo2 = none
+                if c > 0:
+                    luma = frame[0, 0] + down * row * frame[0, 2] + across * column
+                    if same > 0:
+                        f = frame[c - 1, 0]
+                        o = f + row * columns + column
+                        qo, o_count = Q[o], counts[o]
+                        if column + 1 < columns:
+                            qo_e = Q[o + 1]
+                        if row + 1 < rows:
+                            qo_s = Q[o + columns]
+                        if c > 1:
+                            o2 = frame[c - 2, 0] + row * columns + column if has_o2 else luma
+                            qo2 = Q[o2]
+                    else:
+                        o = luma
+                        qo, o_count = Q[o], counts[o]
+                        if across > 1:
+                            qo_e = Q[o + 1]
+                            o_count = (o_count + counts[o + 1]) // 2
+                        if down > 1:
+                            qo_s = Q[o + frame[0, 2]]
+                        if across > 1 and down > 1:
+                            qo2 = Q[o + frame[0, 2] + 1]
+                left = np.int64(0)
+                if not decode:
+                    for k in range(1, 64):
+                        if block[k] != 0:
+                            left += 1
+                total, sum_before, spent = left, np.int64(0), 0
+                energy_w, energy_n = np.int64(0), np.int64(0)
+                for k in range(1, 64):
+                    energy_w += magnitude(qw[k])
+                    energy_n += magnitude(qn[k])
+                for place in range(-1, 64):
+                    if place > 0 and left == 0:
+                        break
+                    i = COUNT if place < 0 else zigzag[place]
+                    u, v = i & 7, (i >> 3) & 7
+                    x[:] = 0
+                    step = np.int64(1)
+                    P = np.int64(0)
+                    intra = np.int64(0)
+                    if place < 0:
+                        cw, cn = counts[w] if has_w else 0, counts[n] if has_n else 0
+                        known = np.int64(has_w) + np.int64(has_n)
+                        P = 8 * (cw + cn) // known if known else np.int64(64)
+                        x[0], x[1] = log8(8 * cw, log), log8(8 * cn, log)
+                        x[2] = log8(8 * counts[n - 1], log) if has_w and has_n else 0
+                        x[3] = log8(8 * counts[n + 1], log) if has_n and column + 1 < columns else 0
+                        x[4] = log8(8 * magnitude(cw - cn), log)
+                        x[27] = log8(8 * o_count, log)
+                        x[28] = log8(8 * counts[o2], log) if has_o2 else 0
+                    else:
+                        step = steps[c, i]
+                        acc = np.int64(0)
+                        for k in range(8):
+                            acc += np.int64(weights[i, k]) * dw[8 * v + k] + np.int64(weights[i, 8 + k]) * dn[8 * k + u]
+                        for k in range(u + v):
+                            acc += np.int64(weights[i, 16 + k]) * D[b, own[i, k]]
+                        intra = acc >> WEIGHT_BITS
+                        if same > 0:
+                            intra += shared(shares[0, u + v], E[o, i])
+                            if has_o2:
+                                intra += shared(shares[1, u + v], E[o2, i])
+                        intra = min(max(intra, -INNOVATION), INNOVATION)
+                        P = (8 * intra) // step
+                        if place == 0:
+                            x[0] = log8(8 * magnitude(E[w, 0]) // step, log)
+                            x[1] = log8(8 * magnitude(E[n, 0]) // step, log)
+                            x[2] = log8(8 * magnitude(E[n - 1, 0]) // step, log) if has_w and has_n else 0
+                            x[3] = log8(8 * magnitude(E[n + 1, 0]) // step, log) if has_n and column + 1 < columns else 0
+                            x[4] = log8(8 * magnitude(dw[0] - dn[0]) // step, log)
+                        else:
+                            x[0], x[1] = log8(8 * magnitude(qw[i]), log), log8(8 * magnitude(qn[i]), log)
+                            x[2], x[3] = log8(8 * magnitude(qnw[i]), log), log8(8 * magnitude(qne[i]), log)
+                            x[4], x[5] = log8(8 * magnitude(qww[i]), log), log8(8 * magnitude(qnn[i]), log)
+                            if u > 0:
+                                x[8] = log8(8 * magnitude(block[i - 1]), log)
+                            if v > 0:
+                                x[9] = log8(8 * magnitude(block[i - 8]), log)
+                            if u > 0 and v > 0:
+                                x[10] = log8(8 * magnitude(block[i - 9]), log)
+                            if u > 1:
+                                x[11] = log8(8 * magnitude(block[i - 2]), log)
+                            if v > 1:
+                                x[12] = log8(8 * magnitude(block[i - 16]), log)
+                            x[13] = log8(8 * magnitude(block[zigzag[place - 1]]), log)
+                            if place > 1:
+                                x[14] = log8(8 * magnitude(block[zigzag[place - 2]]), log)
+                            if place > 2:
+                                x[15] = log8(8 * magnitude(block[zigzag[place - 3]]), log)
+                            x[16] = log8(8 * sum_before // (place), log)
+                            x[17], x[18] = log8(8 * left, log), log8(8 * (64 - place), log)
+                            x[19] = 127 * left // (64 - place)
+                        x[6], x[7] = log8(8 * around(qw, u, v) // 4, log), log8(8 * around(qn, u, v) // 4, log)
+                        x[22] = log8(8 * total, log)
+                        x[27] = log8(8 * magnitude(qo[i]), log)
+                        x[28] = log8(8 * magnitude(qo2[i]), log)
+                        x[29] = log8(8 * o_count, log)
+                        x[30] = log8(8 * around(qo, u, v) // 4, log)
+                        x[31] = log8(4 * (magnitude(qo_e[i]) + magnitude(qo_s[i])), log)
+                        x[25] = log8(step, log)
+                    x[20], x[21] = log8(energy_w, log), log8(energy_n, log)
+                    x[24] = log8(means[i] >> 5, log)
+                    x[26] = log8(steps[c, 0], log)
+                    x[32], x[33] = 127 * has_w, 127 * has_n
+                    x[39] = 127 if c > 0 and same == 0 else 0
+                    # What is coded is the difference to a centre, positive on the prediction's side of it.
+                    centre = (P + 4) >> 3 if place <= 0 or magnitude(P) >= CENTRED else np.int64(0)
+                    off = P - 8 * centre
+                    side = np.int64(1) if off >= 0 else np.int64(-1)
+                    x[23] = log8(magnitude(off), log)
+                    x[34] = log8(magnitude(centre), log)
+                    if place > 0:
+                        for k in range(3):
+                            q = qw[i] if k == 0 else qn[i] if k == 1 else qo[i]
+                            size = log8(8 * magnitude(q), log)
+                            x[35 + k] = size if q * side > 0 else -size
+                    if place >= 0 and same > 0:
+                        size = log8(8 * magnitude(E[o, i]) // step, log)
+                        x[38] = size if E[o, i] * side > 0 else -size
+                        if has_o2:
+                            size = log8(8 * magnitude(E[o2, i]) // step, log)
+                            x[40] = size if E[o2, i] * side > 0 else -size
+                    actual = left if place < 0 else np.int64(block[i])
+                    may_be_zero = place <= 0 or centre != 0 or left < 64 - place
+                    value = side * (actual - centre)
+                    if mode == OBSERVE:
+                        if at < len(seen):
+                            for k in range(FEATURES):
+                                seen[at, k] = x[k]
+                            seen[at, FEATURES] = ROWS * kind + i
+                            told[at, 0], told[at, 1] = value, may_be_zero
+                        at += 1
+                    else:
+                        evaluate(x, ROWS * kind + i, net, y)
+                        value = number(decode, value, may_be_zero, y, sigmoid, state, data)
+                    actual = centre + side * value
+                    size = magnitude(actual if place != 0 else value)
+                    means[i] += (min(size, 4095) << 8) - means[i] >> 4 if means[i] else (min(size, 4095) << 8)
+                    if place < 0:
+                        if actual < 0 or actual > 63:
+                            return -1
+                        left = total = actual
+                        counts[b] = actual
+                        continue
+                    if magnitude(actual) > 2047:
+                        return -1
+                    block[i] = actual
+                    D[b, i] = actual * step
+                    innovation = min(max(np.int64(D[b, i]) - intra, -INNOVATION), INNOVATION)
+                    E[b, i] = innovation
+                    if same > 0:
+                        learn(shares[0, u + v], innovation, E[o, i])
+                        if has_o2:
+                            learn(shares[1, u + v], innovation, E[o2, i])
+                    if place > 0:
+                        sum_before += magnitude(actual)
+                        if actual != 0:
+                            left -= 1
+                if decode and overrun(state, data):
+                    return -1
+    return at if mode == OBSERVE else end(decode, state, data)
+
+
+code_coefficients = compiled(code_coefficients)

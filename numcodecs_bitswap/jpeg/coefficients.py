@@ -1,0 +1,152 @@
+"""Quantised coefficients of components <-> bytes (FORMAT.md 11): memory for the kernel, and what it is told."""
+
+from collections.abc import Sequence
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from .coefficient_tables import FEATURES, LOG, OWN, ROWS, SHARES, SIGMOIDS, ZIGZAG
+from .model import CoefficientModel
+
+DECISIONS_LOG2 = 11
+"""Decisions to a bit of the data are fewer than 2^this, as no probability is above 65520 / 65536."""
+MOST_BYTES = 24
+"""Of a number: 12 decisions of at most 12 bits, 17 that are even, and those of the first mantissa bit."""
+KINDS_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (0, 3, 4)}
+ORDER_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (1, 0, 2)}
+"""In which order components are coded: green first."""
+
+
+class Grid(NamedTuple):
+    """Blocks of a component, and how many of the first component's lie in one of it."""
+
+    rows: int
+    columns: int
+    down: int
+    across: int
+
+
+class Seen(NamedTuple):
+    """What the encoder sees of coefficients.
+
+    Attributes
+    ----------
+    inputs : int16 (n, FEATURES)
+    row : int64 (n,)
+        Of the embedding.
+    value : int64 (n,)
+        What is coded.
+    may_be_zero : bool (n,)
+    """
+
+    inputs: NDArray[np.int16]
+    row: NDArray[np.int64]
+    value: NDArray[np.int64]
+    may_be_zero: NDArray[np.bool_]
+
+
+@cache
+def _own() -> NDArray[np.int64]:
+    """OWN, filled up with zeros."""
+    table = np.zeros((64, 14), np.int64)
+    for row, each in zip(table, OWN, strict=True):
+        row[: len(each)] = each
+    return table
+
+
+def _frame(grids: Sequence[Grid], colour: str) -> NDArray[np.int64]:
+    """Of each component, as the kernel takes it, in the order in which they are coded."""
+    first, lines = 0, []
+    for k, (grid, kind) in enumerate(zip(grids, KINDS_OF[colour], strict=True)):
+        same = 0
+        while same < k and grids[k - 1 - same][:2] == grid[:2]:
+            same += 1
+        lines.append([first, grid.rows, grid.columns, kind, grid.down, grid.across, same])
+        first += grid.rows * grid.columns
+    return np.array(lines, np.int64)
+
+
+def _run(
+    mode: int, model: CoefficientModel, blocks: NDArray[np.int16], frame: Any, steps: Any, data: Any, seen: Any = None
+) -> int:
+    from .coefficient_kernel import code_coefficients  # reads numba
+
+    n = len(blocks)
+    memory = np.zeros((n, 64), np.int32), np.zeros((n, 64), np.int32), np.zeros(n, np.int64)
+    tables = _own(), ZIGZAG, LOG, SIGMOIDS, SHARES
+    seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
+    net = model.kernel_arguments()
+    return int(
+        code_coefficients(  # type: ignore[no-untyped-call]
+            mode, blocks, *memory, frame, steps, net, model.predictions, *tables, *seen, np.zeros(4, np.int64), data
+        )
+    )
+
+
+def _joined(coefficients: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
+    return np.concatenate([np.ascontiguousarray(each, np.int16).reshape(-1, 64) for each in coefficients])
+
+
+def _steps(steps: Sequence[NDArray[np.uint16]]) -> NDArray[np.int64]:
+    return np.array([np.asarray(each, np.int64) for each in steps])
+
+
+def encode(
+    model: CoefficientModel,
+    colour: str,
+    grids: Sequence[Grid],
+    steps: Sequence[NDArray[np.uint16]],
+    coefficients: Sequence[NDArray[np.int16]],
+) -> bytes:
+    """Bytes of coefficients; inverse of `decode`.
+
+    Parameters
+    ----------
+    model : CoefficientModel
+    colour : "gray", "ycbcr" or "rgb"
+    grids, steps, coefficients : of each component in the order in which they are coded
+        Steps are uint16 (64,), coefficients int16 (rows, columns, 64) of -2047 .. 2047.
+    """
+    blocks = _joined(coefficients)
+    data = np.empty(len(blocks) * ROWS * MOST_BYTES + 64, np.uint8)
+    length = _run(0, model, blocks, _frame(grids, colour), _steps(steps), data)
+    return data[:length].tobytes()
+
+
+def decode(
+    model: CoefficientModel, colour: str, grids: Sequence[Grid], steps: Sequence[NDArray[np.uint16]], data: memoryview
+) -> list[NDArray[np.int16]]:
+    """Coefficients of their bytes; inverse of `encode`.
+
+    Raises
+    ------
+    FormatError
+        There are too few bytes, or a number is out of range.
+    """
+    counts = [grid.rows * grid.columns for grid in grids]
+    if sum(counts) > (8 * len(data) + 32) << DECISIONS_LOG2:
+        raise FormatError(f"{len(data)} bytes are too few for {sum(counts)} blocks")
+    blocks = np.zeros((sum(counts), 64), np.int16)
+    if _run(1, model, blocks, _frame(grids, colour), _steps(steps), np.array(data, np.uint8)) != len(data):
+        raise FormatError("the coefficients are truncated or altered")
+    parts = np.split(blocks, np.cumsum(counts)[:-1])
+    return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, grids, strict=True)]
+
+
+def observe(
+    model: CoefficientModel,
+    colour: str,
+    grids: Sequence[Grid],
+    steps: Sequence[NDArray[np.uint16]],
+    coefficients: Sequence[NDArray[np.int16]],
+) -> Seen:
+    """What `encode` sees of each number, to train on."""
+    blocks = _joined(coefficients)
+    seen, told = np.zeros((len(blocks) * 65, FEATURES + 1), np.int16), np.zeros((len(blocks) * 65, 2), np.int32)
+    rows = _run(2, model, blocks, _frame(grids, colour), _steps(steps), np.zeros(1, np.uint8), (seen, told))
+    seen, told = seen[:rows], told[:rows]
+    return Seen(seen[:, :-1], seen[:, -1].astype(np.int64), told[:, 0].astype(np.int64), told[:, 1] > 0)

@@ -1,0 +1,93 @@
+"""A model of the coder of JPEG coefficients: predictions and a network, checked and laid out for the kernel. numpy
+only.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .coefficient_tables import FEATURES, KINDS, OUTPUTS, ROWS, TERMS
+
+MOST_WIDTH, MOST_BLOCKS = 128, 8
+LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24
+LARGEST_SUM = 1 << 29
+"""Of a layer, so that no sum leaves int32."""
+
+
+def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of every layer, by its name."""
+    width = arch["width"]
+    inner = {f"{k}.{name}": (width, width) for k in range(arch["blocks"]) for name in "ab"}
+    return {"in": (width, FEATURES), **inner, "head": (OUTPUTS, width)}
+
+
+class CoefficientModel:
+    """Predictions and the network.
+
+    Parameters
+    ----------
+    arch : dict
+        "width" and "blocks" of the network.
+    tensors : dict of ndarray
+        Its layers, "embedding", "prediction".
+
+    Raises
+    ------
+    ModelError
+        They break a rule of FORMAT.md section 7.
+    """
+
+    def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        _check(arch, tensors)
+        self.arch = arch
+        self.predictions = np.ascontiguousarray(tensors["prediction"])
+        names = list(layers(arch))
+        shifts = [tensors[f"{name}.f"].astype(np.int32) for name in names]
+        halves = [np.where(f > 0, 1 << np.maximum(f - 1, 0), 0) for f in shifts]  # so that a shift rounds
+        biases = [tensors[f"{name}.b"] + half for name, half in zip(names, halves, strict=True)]
+        weights = [np.ascontiguousarray(tensors[f"{name}.w"].T.astype(np.int16)) for name in names]
+        width = arch["width"]
+        inner = np.array(weights[1:-1], np.int16).reshape(-1, width, width)
+        self._net = (
+            weights[0], tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), inner,
+            np.array(shifts[:-1], np.int32), weights[-1], biases[-1].astype(np.int32), shifts[-1],
+        )  # fmt: skip
+
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        """The network as the kernel takes it, and memory for three layers."""
+        return (*self._net, *(np.zeros(self.arch["width"], np.int32) for _ in range(3)))
+
+
+def _require(kept: bool, rule: str) -> None:
+    if not kept:
+        raise ModelError(f"a model of kind 'jpeg' has {rule}")
+
+
+def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+    """The rules of FORMAT.md section 7. The kernel does not look at bounds, so all of them are checked here."""
+
+    def find(name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        _require(name in tensors, f"a tensor {name}")
+        tensor = tensors[name]
+        _require(
+            tensor.dtype == dtype and tensor.shape == shape,
+            f"{name} of {dtype} and shape {shape}, not {tensor.dtype} and {tensor.shape}",
+        )
+        return tensor.astype(np.int64)
+
+    _require(arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
+    width, blocks = arch.get("width"), arch.get("blocks")
+    _require(type(width) is int and 8 <= width <= MOST_WIDTH and width % 8 == 0, f"a width of 8, 16, ..., {MOST_WIDTH}")
+    _require(type(blocks) is int and 0 <= blocks <= MOST_BLOCKS, f"0 .. {MOST_BLOCKS} blocks")
+    for name, (outputs, inputs) in layers(arch).items():
+        w = np.abs(find(f"{name}.w", "int8", (outputs, inputs)))
+        b = np.abs(find(f"{name}.b", "int32", (outputs,)))
+        f = find(f"{name}.f", "uint8", (outputs,))
+        _require(int(w.max()) <= LARGEST_WEIGHT, f"weights of at most {LARGEST_WEIGHT} in {name}")
+        _require(int(f.max()) <= LARGEST_SHIFT, f"shifts of at most {LARGEST_SHIFT} in {name}")
+        sums = 127 * w.sum(1) + b + (1 << f >> 1)
+        _require(int(sums.max()) < LARGEST_SUM, f"sums below {LARGEST_SUM} in {name}")
+    find("embedding", "int16", (KINDS * ROWS, width))
+    find("prediction", "int16", (2, 64, TERMS))
