@@ -101,7 +101,7 @@ def subjects(models: Iterable[str], pictures: Pictures) -> list[Subject]:
     """
     found = []
     for model in models:
-        if catalog.is_planes(model):
+        if catalog.kind_of(model) == "planes":
             continue
         net, payloads = catalog.load(model, "cpu").net, []
         for codec_class, serializer_class in _codecs():

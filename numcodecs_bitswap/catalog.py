@@ -64,7 +64,7 @@ _given: list[Entry] = []
 _found: dict[str, Entry] = {}
 _hashes: dict[tuple[Path, int, int], str] = {}
 _loaded: dict[tuple[str, str], Loaded] = {}
-_planes: dict[str, bool] = {}
+_kinds: dict[str, str] = {}
 _lock = threading.RLock()
 
 
@@ -161,6 +161,10 @@ def _load(entry: Entry, device: str) -> Loaded:
 
             check_planes()
             make: Any = functools.partial(PlaneModel, arch)
+        elif arch.get("kind") == "jpeg":
+            from .jpeg.model import CoefficientModel
+
+            make = functools.partial(CoefficientModel, arch)
         else:
             from .nets.flow import FlowModel
             from .nets.hierarchy import BitSwapModel
@@ -178,8 +182,8 @@ def _load(entry: Entry, device: str) -> Loaded:
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 
-def is_planes(name_or_id: str | bytes) -> bool:
-    """Whether a model is one of the plane coder, which has no device.
+def kind_of(name_or_id: str | bytes) -> str:
+    """The kind of a model (FORMAT.md section 7). Those of kinds `planes` and `jpeg` have no device.
 
     Raises
     ------
@@ -188,9 +192,9 @@ def is_planes(name_or_id: str | bytes) -> bool:
     """
     entry = find(name_or_id)
     with _lock:
-        if entry.sha256 not in _planes:
-            _planes[entry.sha256] = architecture_of(entry).get("kind") == "planes"
-        return _planes[entry.sha256]
+        if entry.sha256 not in _kinds:
+            _kinds[entry.sha256] = architecture_of(entry).get("kind", "")
+        return _kinds[entry.sha256]
 
 
 def architecture_of(entry: Entry) -> dict[str, Any]:

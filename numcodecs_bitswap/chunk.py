@@ -20,10 +20,11 @@ from .dtypes import dtype_text
 from .errors import FormatError, ModelError
 from .forks import loading
 from .frame import Header, Route
-from .options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL, Options
+from .options import AUTO_FLOW, AUTO_JPEG, AUTO_PHOTO, AUTO_UNIVERSAL, Options
 from .patches import Axes
 
 if TYPE_CHECKING:
+    from .jpeg_route import Decoding as JpegDecoding
     from .plane_route import Decoding as PlaneDecoding
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
@@ -109,15 +110,18 @@ class Encoding:
         self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
         self.job: EncodeJob | None = None
         self.planes: tuple[NDArray[Any], Axes, list[str]] | None = None
+        self.jpeg: tuple[NDArray[Any], Axes, str, list[str]] | None = None
         smallest = SMALLEST_SERIES if samples.is_series(array.shape) else SMALLEST
         if not samples.is_numeric(array.dtype) or array.size < smallest or route == Route.CONSTANT:
             return
         axes = _axes(array, options)
         if axes is None:
             return
+        if model := _jpeg_model(array, axes, options.model, codec):
+            self.jpeg = array, axes, model, [AUTO_PHOTO]
         if models := _plane_models(array, axes, options.model, codec):
             self.planes = array, axes, models
-        elif (
+        elif self.jpeg is None and (
             array.dtype.str == "|u1"
             and not samples.is_series(array.shape)
             and worth_a_model(array, axes, len(self.payload))
@@ -137,6 +141,13 @@ class Encoding:
             planes = plane_route.encode(*self.planes)
             if planes is not None:
                 best = min(best, frame.build(replace(self.header, route=Route.PLANES), planes), key=len)
+        if self.jpeg is not None:
+            with loading():
+                from . import jpeg_route
+
+            held = jpeg_route.encode(*self.jpeg)
+            if held is not None:
+                best = min(best, frame.build(replace(self.header, route=Route.JPEG), held), key=len)
         if self.job is None:
             return best
         coded = self.job.outcome()
@@ -170,7 +181,7 @@ class Decoding:
         if check is not None:
             check(self.header)
         self.job: DecodeJob | None = None
-        self.planes: PlaneDecoding | None = None
+        self.planes: PlaneDecoding | JpegDecoding | None = None
         if self.header.route == Route.MODEL:
             self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
@@ -178,6 +189,11 @@ class Decoding:
                 from . import plane_route
 
             self.planes = plane_route.Decoding(self.header, payload)
+        elif self.header.route == Route.JPEG:
+            with loading():
+                from . import jpeg_route
+
+            self.planes = jpeg_route.Decoding(self.header, payload)
         else:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
@@ -265,10 +281,21 @@ def _axes(array: NDArray[Any], options: Options) -> Axes | None:
 def _plane_models(array: NDArray[Any], axes: Axes, name: str, codec: str) -> list[str]:
     """The models of the plane coder to choose from; none if the codec means another kind."""
     if name != "auto":
-        return [name] if catalog.is_planes(name) else []
+        return [name] if catalog.kind_of(name) == "planes" else []
     if codec == "local_bits_back":
         return []
     return [AUTO_PHOTO, AUTO_UNIVERSAL] if array.dtype.itemsize == 1 else [AUTO_UNIVERSAL]
+
+
+def _jpeg_model(array: NDArray[Any], axes: Axes, name: str, codec: str) -> str | None:
+    """The model of what JPEG files held, if the array may have been decoded from some."""
+    if array.dtype.str != "|u1" or samples.is_series(array.shape) or codec == "local_bits_back":
+        return None
+    if axes.channel is not None and array.shape[axes.channel] not in (1, 3):
+        return None
+    if name == "auto":
+        return AUTO_JPEG
+    return name if catalog.kind_of(name) == "jpeg" else None
 
 
 def _model_for(shape: tuple[int, ...], axes: Axes, name: str, codec: str) -> catalog.Loaded:

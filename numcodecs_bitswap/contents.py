@@ -98,8 +98,9 @@ def describe(data: memoryview) -> Described:
     """
     header, payload = frame.parse(data)
     route, samples = _word(header.route), math.prod(header.shape)
-    if header.route == Route.MODEL:
-        return Described(route, bytes(payload[:16]), (), samples)
+    if header.route in (Route.MODEL, Route.JPEG):
+        begin = 3 if header.route == Route.JPEG else 0
+        return Described(route, bytes(payload[begin : begin + 16]), (), samples)
     if header.route != Route.PLANES:
         return Described(route, None, (), samples)
     planes = plane_payload.parse(header, payload, lanes_of_tiles)

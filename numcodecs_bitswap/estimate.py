@@ -27,6 +27,7 @@ def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
         if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route in (
             frame.Route.MODEL,
             frame.Route.PLANES,
+            frame.Route.JPEG,
         ):
             sizes[name] = len(encoded)
     return sorted(sizes, key=lambda name: sizes[name])

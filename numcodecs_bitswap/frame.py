@@ -38,6 +38,7 @@ class Route(IntEnum):
     MODEL = 4
     PLANES = 5
     BITS_ZSTD = 6
+    JPEG = 7
 
 
 @dataclass(frozen=True)

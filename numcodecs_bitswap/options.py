@@ -16,6 +16,8 @@ from .errors import ModelError
 
 AUTO_PHOTO, AUTO_UNIVERSAL = "photo-v1", "universal-v1"
 """The models that "auto" chooses from by cost: samples of 8 bits try both, others the second."""
+AUTO_JPEG = "jpeg-v1"
+"""The model of images that were decoded from JPEG files, which "auto" tries on all of 8 bits."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
 """The model that "auto" means for local bits-back, by the number of channels."""
 

@@ -122,7 +122,7 @@ class Decoding:
         self.payload = plane_payload.parse(header, data, coder.lanes_of_tiles)
         self.model: catalog.Loaded | None = None
         if isinstance(self.payload, PlanesPayload):
-            if not catalog.is_planes(self.payload.model_id):
+            if catalog.kind_of(self.payload.model_id) != "planes":
                 raise FormatError("the frame names a model of another kind: it was altered")
             self.model = catalog.load(self.payload.model_id, "cpu")
 
