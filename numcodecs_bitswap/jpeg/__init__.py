@@ -1,0 +1,1 @@
+"""Arrays that were decoded from JPEG files: what the files held."""
