@@ -28,33 +28,23 @@ def inverse_8(a, b, c, d, e, f, g, h, half):
 
 
 @part
-def inverse_block(c, w):
-    """Samples, neither shifted nor limited, int64 (64,) in place, of dequantised coefficients; `w` is spoilt."""
+def inverse_block(c, w, shift):
+    """Samples, neither moved nor limited, of dequantised coefficients, int64 (64,) in place; `w` is spoilt.
+
+    In units of 2^(shift - 18): what is below is cut off.
+    """
     half = np.int64(1) << (COLUMN_SHIFT - 1)
     for x in range(8):
         r = inverse_8(c[x], c[8 + x], c[16 + x], c[24 + x], c[32 + x], c[40 + x], c[48 + x], c[56 + x], half)
-        w[x], w[8 + x], w[16 + x], w[24 + x] = (
-            r[0] >> COLUMN_SHIFT,
-            r[1] >> COLUMN_SHIFT,
-            r[2] >> COLUMN_SHIFT,
-            r[3] >> COLUMN_SHIFT,
-        )
-        w[32 + x], w[40 + x], w[48 + x], w[56 + x] = (
-            r[4] >> COLUMN_SHIFT,
-            r[5] >> COLUMN_SHIFT,
-            r[6] >> COLUMN_SHIFT,
-            r[7] >> COLUMN_SHIFT,
-        )
+        w[x], w[8 + x] = r[0] >> COLUMN_SHIFT, r[1] >> COLUMN_SHIFT
+        w[16 + x], w[24 + x] = r[2] >> COLUMN_SHIFT, r[3] >> COLUMN_SHIFT
+        w[32 + x], w[40 + x] = r[4] >> COLUMN_SHIFT, r[5] >> COLUMN_SHIFT
+        w[48 + x], w[56 + x] = r[6] >> COLUMN_SHIFT, r[7] >> COLUMN_SHIFT
     half = np.int64(1) << (ROW_SHIFT - 1)
     for y in range(0, 64, 8):
         r = inverse_8(w[y], w[y + 1], w[y + 2], w[y + 3], w[y + 4], w[y + 5], w[y + 6], w[y + 7], half)
-        c[y], c[y + 1], c[y + 2], c[y + 3] = r[0] >> ROW_SHIFT, r[1] >> ROW_SHIFT, r[2] >> ROW_SHIFT, r[3] >> ROW_SHIFT
-        c[y + 4], c[y + 5], c[y + 6], c[y + 7] = (
-            r[4] >> ROW_SHIFT,
-            r[5] >> ROW_SHIFT,
-            r[6] >> ROW_SHIFT,
-            r[7] >> ROW_SHIFT,
-        )
+        c[y], c[y + 1], c[y + 2], c[y + 3] = r[0] >> shift, r[1] >> shift, r[2] >> shift, r[3] >> shift
+        c[y + 4], c[y + 5], c[y + 6], c[y + 7] = r[4] >> shift, r[5] >> shift, r[6] >> shift, r[7] >> shift
 
 
 @part
@@ -70,7 +60,7 @@ def inverse_blocks(coefficients, steps, plane):
         for j in range(coefficients.shape[1]):
             for k in range(64):
                 c[k] = np.int64(coefficients[i, j, k]) * np.int64(steps[k])
-            inverse_block(c, w)
+            inverse_block(c, w, ROW_SHIFT)
             for y in range(8):
                 for x in range(8):
                     plane[8 * i + y, 8 * j + x] = limited(c[8 * y + x] + 128)

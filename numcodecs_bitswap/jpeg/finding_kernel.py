@@ -6,7 +6,7 @@ Samples and frequencies are in units of 1/64 where no more is said.
 import numpy as np
 
 from ..jit import compiled, part
-from .decoding_kernel import inverse_block, limited
+from .decoding_kernel import ROW_SHIFT, inverse_block
 
 FAR = 12
 """How far from an estimate chroma is looked for where a level was cut off."""
@@ -17,6 +17,8 @@ LOST = 8 * 256
 """What a value that is on no multiple of a step costs at most, in 1/256 nat."""
 TOGGLES = 16
 """Frequencies of a block that may be one off, in repair."""
+MOVES, HELD = 400, 7
+"""So often one of them is changed, and not again for so many."""
 COSINES = np.array(
     [
         [370728, 370728, 370728, 370728],
@@ -219,35 +221,33 @@ def violation(x, lows, highs, other, sign):
 
 @part
 def wrong_samples(q, steps, lows, highs, c, w):
-    """How many samples of a block are out of bounds; the samples are left in c."""
+    """How many samples of a block are out of bounds; the samples plus 1/2 are left in c, as the decoder has them before
+    it cuts off what is less than 1.
+    """
     for k in range(64):
         c[k] = np.int64(q[k]) * np.int64(steps[k])
-    inverse_block(c, w)
+    inverse_block(c, w, ROW_SHIFT - 6)
     wrong = 0
     for p in range(64):
-        value = (c[p] + 128) * UNIT
-        wrong += value < lows[p] or value > highs[p]
+        c[p] += 128 * UNIT
+        wrong += c[p] < lows[p] or c[p] > highs[p]
     return wrong
 
 
 @part
-def repaired(q, steps, lows, highs, target, wrong, basis, work, toggles):
-    """Changes the least certain frequencies of a block by one while samples come nearer to their bounds."""
-    c, w, x, trial = work[0], work[1], work[2], work[3]
+def repaired(q, kept, steps, lows, highs, target, wrong, basis, work, toggles):
+    """Changes the least certain frequencies of a block by one for samples to come nearer to their bounds; `kept` are the
+    best. How many samples are out of bounds, `wrong` at first.
+   """
+    c, w = work[0], work[1]
     # What is left of each frequency says which neighbour it may be as well, and how likely that is.
-    cost, sign = work[4], work[5]
+    cost, sign = work[2], work[3]
     for k in range(64):
         step = np.int64(steps[k])
         rest = target[k] - UNIT * step * np.int64(q[k])
         sign[k] = 1 if rest >= 0 else -1
         cost[k] = step * (UNIT * step - 2 * abs(rest))
-    x[:] = 128 * UNIT
-    for k in range(64):
-        if q[k] != 0:
-            by = np.int64(q[k]) * np.int64(steps[k])
-            for p in range(64):
-                x[p] += (by * basis[k, p] + 128) >> 8
-    chosen, state = work[6], work[7]
+    chosen, state, since = work[4], work[5], work[6]
     for i in range(TOGGLES):
         best = 0
         for k in range(1, 64):
@@ -257,33 +257,26 @@ def repaired(q, steps, lows, highs, target, wrong, basis, work, toggles):
         cost[best] = np.int64(1) << 60
         for p in range(64):
             toggles[i, p] = (sign[best] * np.int64(steps[best]) * basis[best, p] + 128) >> 8
-    now = violation(x, lows, highs, x, 0)
-    for _ in range(2 * TOGGLES):
-        if now == 0:
-            break
-        least, first, second = now, -1, -1
+    # One is changed at a time, the best of them, for the worse too; what was changed is left alone for a while.
+    since[:] = -HELD
+    wrong_samples(q, steps, lows, highs, c, w)
+    for move in range(MOVES):
+        least, first = np.int64(1) << 60, 0
         for i in range(TOGGLES):
-            total = violation(x, lows, highs, toggles[i], state[i])
-            if total < least:
-                least, first = total, i
-        if first < 0:
-            for i in range(TOGGLES - 1):
-                for p in range(64):
-                    trial[p] = x[p] + state[i] * toggles[i, p]
-                for j in range(i + 1, TOGGLES):
-                    total = violation(trial, lows, highs, toggles[j], state[j])
-                    if total < least:
-                        least, first, second = total, i, j
-        if first < 0:
-            break
-        now = least
-        for i in (first, second):
-            if i >= 0:
-                for p in range(64):
-                    x[p] += state[i] * toggles[i, p]
-                q[chosen[i]] += state[i] * sign[chosen[i]]
-                state[i] = -state[i]
-    return wrong_samples(q, steps, lows, highs, c, w)
+            if move - since[i] >= HELD:
+                total = violation(c, lows, highs, toggles[i], state[i])
+                if total < least:
+                    least, first = total, i
+        q[chosen[first]] += state[first] * sign[chosen[first]]
+        state[first] = -state[first]
+        since[first] = move
+        count = wrong_samples(q, steps, lows, highs, c, w)
+        if count < wrong:
+            wrong = count
+            kept[:] = q
+            if wrong == 0:
+                break
+    return wrong
 
 
 def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, basis, coefficients, wrong):
@@ -291,7 +284,7 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, ba
 
     Where bounds are open, samples and multiples of the steps are made to agree in turns.
     """
-    work, toggles, target = np.empty((8, 64), np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
+    work, toggles, target = np.empty((7, 64), np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
     low, high, t = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     q, kept = np.empty(64, np.int64), np.empty(64, np.int64)
     c, w = work[0], work[1]
@@ -303,9 +296,10 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, ba
             for y in range(8):
                 for x in range(8):
                     p, at_y, at_x = 8 * y + x, top + 8 * i + y, left + 8 * j + x
-                    low[p], high[p] = UNIT * np.int64(lows[at_y, at_x]), UNIT * np.int64(highs[at_y, at_x])
+                    low[p] = UNIT * np.int64(lows[at_y, at_x])
+                    high[p] = UNIT * np.int64(highs[at_y, at_x]) + UNIT - 1
                     t[p] = plane[at_y, at_x]
-                    closed &= low[p] == high[p]
+                    closed &= high[p] - low[p] < UNIT
             count = 65
             for _ in range(1 if closed else rounds):
                 for p in range(64):
@@ -321,7 +315,7 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, ba
                     break
                 same = True
                 for p in range(64):
-                    value = min(max((c[p] + 128) * UNIT, low[p]), high[p])
+                    value = t[p] if high[p] - low[p] < UNIT else min(max(c[p], low[p]), high[p]) - HALF
                     same &= t[p] == value
                     t[p] = value
                 if same:
@@ -332,13 +326,7 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, ba
                     c[p] = t[p] - 128 * UNIT
                 forward_block(c, w, cosines)
                 target[:] = c
-                for p in range(64):
-                    low[p] -= HALF
-                    high[p] += HALF
-                now = repaired(q, steps, low, high, target, count, basis, work, toggles)
-                if now < count:
-                    count = now
-                    kept[:] = q
+                count = repaired(q, kept, steps, low, high, target, count, basis, work, toggles)
             wrong[i, j] = count
             for k in range(64):
                 coefficients[i, j, k] = kept[k]
