@@ -24,6 +24,8 @@ WINDOWS = 32, 192
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
+OPEN = 0, 8, 32, 64
+"""Samples of them that may have been cut off: the first of these for which there are enough."""
 ROUNDS = 16
 
 
@@ -136,9 +138,13 @@ class _Plane:
         count = min(rows * columns, 4 * SAMPLE)
         places = np.arange(count) * (rows * columns) // count
         values = np.empty((count + 1, 64), np.int32)
-        n = kernel.frequencies(
-            self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, kernel.COSINES, values
-        )
+        for most in OPEN:
+            n = kernel.frequencies(
+                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, most),
+                *(kernel.COSINES, values),
+            )
+            if 4 * n >= min(count, SAMPLE):
+                break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
     def choose_steps(self) -> None:

@@ -15,9 +15,9 @@ UNKNOWN = 4000
 UNIT, HALF = 64, 32
 LOST = 8 * 256
 """What a value that is on no multiple of a step costs at most, in 1/256 nat."""
-TOGGLES = 16
+TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
-MOVES, HELD = 400, 7
+MOVES, HELD = 160, 3
 """So often one of them is changed, and not again for so many."""
 COSINES = np.array(
     [
@@ -166,19 +166,18 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
                     counts[n, (tops[n] + oy) & 7, (lefts[n] + ox) & 7] += abs(c[k]) < UNIT
 
 
-def frequencies(plane, lows, highs, rows, columns, top, left, cosines, values):
-    """Frequencies (n, 64) of samples of blocks whose bounds are closed; how many those are."""
+def frequencies(plane, lows, highs, rows, columns, top, left, most, cosines, values):
+    """Frequencies (n, 64) of samples of blocks that have no more than `most` open bounds; how many those are."""
     w = np.empty(64, np.int64)
     count = 0
     for n in range(len(rows)):
         at_y, at_x = top + 8 * rows[n], left + 8 * columns[n]
-        closed = True
-        c = values[count]
+        c, open_bounds = values[count], 0
         for y in range(8):
             for x in range(8):
                 c[8 * y + x] = plane[at_y + y, at_x + x] - 128 * UNIT
-                closed &= highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] < UNKNOWN
-        if closed:
+                open_bounds += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
+        if open_bounds <= most:
             forward_block(c, w, cosines)
             count += 1
     return count
@@ -209,13 +208,13 @@ def step_gains(values, logarithms, noise, gains):
 
 
 @part
-def violation(x, lows, highs, other, sign):
+def violation(x, lows, highs, other, sign, weights):
     """By how much samples x + sign other are out of bounds: the sum of squares."""
     total = np.int64(0)
     for p in range(64):
         value = x[p] + sign * other[p]
         out = max(lows[p] - value, 0) + max(value - highs[p], 0)
-        total += out * out
+        total += weights[p] * out * out
     return total
 
 
@@ -247,7 +246,7 @@ def repaired(q, kept, steps, lows, highs, target, wrong, basis, work, toggles):
         rest = target[k] - UNIT * step * np.int64(q[k])
         sign[k] = 1 if rest >= 0 else -1
         cost[k] = step * (UNIT * step - 2 * abs(rest))
-    chosen, state, since = work[4], work[5], work[6]
+    chosen, state, since, weights = work[4], work[5], work[6], work[7]
     for i in range(TOGGLES):
         best = 0
         for k in range(1, 64):
@@ -257,16 +256,21 @@ def repaired(q, kept, steps, lows, highs, target, wrong, basis, work, toggles):
         cost[best] = np.int64(1) << 60
         for p in range(64):
             toggles[i, p] = (sign[best] * np.int64(steps[best]) * basis[best, p] + 128) >> 8
-    # One is changed at a time, the best of them, for the worse too; what was changed is left alone for a while.
+    # One is changed at a time, the best of them. Where none is better, samples that are wrong weigh more from then on.
+    weights[:] = 1
     since[:] = -HELD
     wrong_samples(q, steps, lows, highs, c, w)
     for move in range(MOVES):
+        now = violation(c, lows, highs, c, 0, weights)
         least, first = np.int64(1) << 60, 0
         for i in range(TOGGLES):
             if move - since[i] >= HELD:
-                total = violation(c, lows, highs, toggles[i], state[i])
+                total = violation(c, lows, highs, toggles[i], state[i], weights)
                 if total < least:
                     least, first = total, i
+        if least >= now:
+            for p in range(64):
+                weights[p] += c[p] < lows[p] or c[p] > highs[p]
         q[chosen[first]] += state[first] * sign[chosen[first]]
         state[first] = -state[first]
         since[first] = move
@@ -284,7 +288,7 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, ba
 
     Where bounds are open, samples and multiples of the steps are made to agree in turns.
     """
-    work, toggles, target = np.empty((7, 64), np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
+    work, toggles, target = np.empty((8, 64), np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
     low, high, t = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     q, kept = np.empty(64, np.int64), np.empty(64, np.int64)
     c, w = work[0], work[1]
