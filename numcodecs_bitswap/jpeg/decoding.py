@@ -1,0 +1,65 @@
+"""Pixels of what a JPEG file held, as libjpeg and libjpeg-turbo decode it by default: the "islow" inverse transform,
+"fancy" upsampling, and the integers of `colour`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import decoding_kernel as kernel
+from .picture import Component, Picture, Ring, Samples
+
+
+def samples(component: Component) -> Samples:
+    """Samples uint8 (8 rows, 8 columns) of a component."""
+    rows, columns, _ = component.coefficients.shape
+    plane = np.empty((8 * rows, 8 * columns), np.uint8)
+    kernel.inverse_blocks(component.coefficients, component.steps, plane)
+    return plane
+
+
+def surrounded(plane: Samples, ring: Ring) -> Samples:
+    """Samples (h + 2, w + 2) with those of a ring around them."""
+    bordered = np.empty((plane.shape[0] + 2, plane.shape[1] + 2), np.uint8)
+    bordered[1:-1, 1:-1] = plane
+    bordered[1:-1, 0] = plane[:, 0] if ring.left is None else ring.left
+    bordered[1:-1, -1] = plane[:, -1] if ring.right is None else ring.right
+    bordered[0] = bordered[1] if ring.top is None else ring.top
+    bordered[-1] = bordered[-2] if ring.bottom is None else ring.bottom
+    return bordered
+
+
+def upsampled(plane: Samples, ring: Ring, sampling: tuple[int, int]) -> Samples:
+    """Chroma of all pixels, uint8 (h sy, w sx)."""
+    if sampling == (1, 1):
+        return plane
+    full = np.empty((plane.shape[0] * sampling[0], plane.shape[1] * sampling[1]), np.uint8)
+    kernel.upsample(surrounded(plane, ring), *sampling, full)
+    return full
+
+
+def coloured(luma: Samples, cb: Samples, cr: Samples, reversed_channels: bool) -> NDArray[np.uint8]:
+    """RGB, or BGR, of Y, Cb and Cr of all pixels."""
+    array = np.empty((*luma.shape, 3), np.uint8)
+    kernel.to_rgb(luma, cb, cr, 2 if reversed_channels else 0, array)
+    return array
+
+
+def pixels(picture: Picture) -> NDArray[np.uint8]:
+    """Pixels of a picture.
+
+    Parameters
+    ----------
+    picture
+        Whole MCUs. Any coefficients and steps decode to the same pixels on every machine.
+
+    Returns
+    -------
+    uint8 (H, W), or (H, W, 3) of three components.
+    """
+    planes = [samples(component) for component in picture.components]
+    if picture.colour == "gray":
+        return planes[0]
+    if picture.colour == "rgb":
+        return np.stack(planes, axis=-1)
+    chroma = [upsampled(plane, ring, picture.sampling) for plane, ring in zip(planes[1:], picture.outer, strict=True)]
+    return coloured(planes[0], chroma[0], chroma[1], picture.reversed)

@@ -1,0 +1,60 @@
+"""Steps of frequencies: the tables of ITU-T T.81, annex K, as libjpeg scales them by a quality, and what else fits."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import finding_kernel as kernel
+
+LUMA = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
+    *(14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+CHROMA = (
+    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99),
+    *(47, 66, 99, 99, 99, 99, 99, 99, *[99] * 32),
+)
+QUALITIES = range(1, 101)
+EXACT_NOISE, SOLVED_NOISE = 688, 1400
+"""Twice the variance of a frequency, in units of 2^-12: of samples that were rounded, and of chroma at half size."""
+
+
+@cache
+def standard() -> NDArray[np.uint16]:
+    """uint16 (2, 100, 64): tables of luma and of chroma by quality."""
+    base = np.array([LUMA, CHROMA])[:, None]
+    quality = np.array(QUALITIES)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return ((base * scale + 50) // 100).clip(1, 255).astype(np.uint16)
+
+
+@cache
+def _logarithms() -> NDArray[np.int64]:
+    """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
+    return np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+
+
+def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
+    """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
+    out = np.zeros((64, 256), np.int64)
+    kernel.step_gains(values, _logarithms(), noise, out)
+    return out
+
+
+def likely_standard(gain: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """The table of a quality that fits best."""
+    tables = standard().reshape(-1, 64)
+    return tables[gain[np.arange(64), tables].sum(1).argmax()]
+
+
+def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
+    """Steps that fit best, each by itself. What is 0 everywhere has the step of the frequency before."""
+    steps = gain.argmax(1)
+    ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
+    steps[ones * 64 > len(values)] = 1
+    silent = (abs(values) < 48).all(0)
+    for k in np.flatnonzero(silent):
+        steps[k] = steps[k - 1] if k else 16
+    return steps.clip(1, 255).astype(np.uint16)
