@@ -164,6 +164,7 @@ def code_coefficients(
     x, y = np.zeros(FEATURES, np.int32), np.zeros(OUTPUTS, np.int32)
     none, only = np.zeros(64, np.int16), np.zeros((2, 64), np.int32)
     means = np.zeros(ROWS, np.int64)
+    behind = np.zeros((3, 65), np.int64)  # coefficients that are not zero, from a place on, of blocks around
     at = 0
     begin(decode, state, data)
     for c in range(len(frame)):
@@ -227,9 +228,13 @@ def code_coefficients(
                             left += 1
                 total, sum_before, spent = left, np.int64(0), 0
                 energy_w, energy_n = np.int64(0), np.int64(0)
-                for k in range(1, 64):
-                    energy_w += magnitude(qw[k])
-                    energy_n += magnitude(qn[k])
+                for k in range(63, 0, -1):
+                    i = zigzag[k]
+                    energy_w += magnitude(qw[i])
+                    energy_n += magnitude(qn[i])
+                    behind[0, k] = behind[0, k + 1] + (qw[i] != 0)
+                    behind[1, k] = behind[1, k + 1] + (qn[i] != 0)
+                    behind[2, k] = behind[2, k + 1] + (qo[i] != 0)
                 for place in range(-1, 64):
                     if place > 0 and left == 0:
                         break
@@ -291,6 +296,8 @@ def code_coefficients(
                             x[16] = log8(8 * sum_before // (place), log)
                             x[17], x[18] = log8(8 * left, log), log8(8 * (64 - place), log)
                             x[19] = 127 * left // (64 - place)
+                            for k in range(3):
+                                x[41 + k] = log8(8 * behind[k, place], log)
                         x[6], x[7] = log8(8 * around(qw, u, v) // 4, log), log8(8 * around(qn, u, v) // 4, log)
                         x[22] = log8(8 * total, log)
                         x[27] = log8(8 * magnitude(qo[i]), log)
