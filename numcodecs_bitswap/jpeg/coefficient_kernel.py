@@ -23,7 +23,6 @@ from .coefficient_tables import (
     OUTPUTS,
     ROWS,
     SIGMOIDS,
-    TERMS,
     UNIT,
     WEIGHT_BITS,
     ZIGZAG,
@@ -149,20 +148,21 @@ def number(decode, value, may_be_zero, y, sigmoid, state, data):
 
 
 def code_coefficients(
-    mode, Q, D, E, counts, frame, steps, net, predictions, own, zigzag, log, sigmoid, shares_at_first, seen, told, state, data
+    mode, Q, D, E, counts, frame, steps, net, predictions, own, zigzag, log, sigmoid, shares_at_first, seen, told,
+    state, data,
 ):  # fmt: skip
     """Code blocks int16 Q (blocks, 64), filled in place when decoding. Returns the length of the data; -1 if the
     decoder would have needed more, or found a number that is out of range. When observing, the number of rows.
 
     D, E : int32 (blocks, 64), zero: coefficients times their steps, innovations. counts : int64 (blocks,).
     frame : int64 (components, 7): first block, rows, columns, kind, blocks of the first component to one of it
-    vertically and horizontally, whether components before have the same grid.
-    steps : int64 (components, 64). predictions : int16 (2, 64, TERMS). own : int64 (64, 14). shares_at_first : int64 (KINDS,).
-    seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
+    vertically and horizontally, how many components before it have the same grid.
+    steps : int64 (components, 64). predictions : int16 (2, 64, TERMS). own : int64 (64, 14).
+    shares_at_first : int64 (KINDS,). seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
     """
     decode = mode == DECODE
     x, y = np.zeros(FEATURES, np.int32), np.zeros(OUTPUTS, np.int32)
-    none, only = np.zeros(64, np.int16), np.zeros((2, 64), np.int32)
+    none, only = np.zeros(64, np.int16), np.zeros(64, np.int32)
     means = np.zeros(ROWS, np.int64)
     behind = np.zeros((3, 65), np.int64)  # coefficients that are not zero, from a place on, of blocks around
     at = 0
@@ -189,20 +189,16 @@ def code_coefficients(
                 qww = Q[w - 1] if column > 1 else none
                 qnn = Q[n - columns] if row > 1 else none
                 # Where a neighbour is missing, the mean of the other one is what is known.
-                only[:, 0] = D[n, 0] if has_n else D[w, 0] if has_w else 0
-                dw, dn = D[w] if has_w else only[0], D[n] if has_n else D[w] if has_w else only[1]
-                if has_w and not has_n:
-                    only[1, 0] = D[w, 0]
-                    dn = only[1]
+                only[0] = D[n, 0] if has_n else D[w, 0] if has_w else 0
+                dw, dn = D[w] if has_w else only, D[n] if has_n else only
                 # Another component at the same place, and the blocks after it.
                 o = o2 = first
-                has_o, has_o2, o_count = c > 0, c > 1 and same > 1, np.int64(0)
+                has_o2, o_count = same > 1, np.int64(0)
                 qo = qo_e = qo_s = qo2 = none
                 if c > 0:
                     luma = frame[0, 0] + down * row * frame[0, 2] + across * column
                     if same > 0:
-                        f = frame[c - 1, 0]
-                        o = f + row * columns + column
+                        o = frame[c - 1, 0] + row * columns + column
                         qo, o_count = Q[o], counts[o]
                         if column + 1 < columns:
                             qo_e = Q[o + 1]
@@ -226,7 +222,7 @@ def code_coefficients(
                     for k in range(1, 64):
                         if block[k] != 0:
                             left += 1
-                total, sum_before, spent = left, np.int64(0), 0
+                total, sum_before = left, np.int64(0)
                 energy_w, energy_n = np.int64(0), np.int64(0)
                 for k in range(63, 0, -1):
                     i = zigzag[k]
@@ -293,7 +289,7 @@ def code_coefficients(
                                 x[14] = log8(8 * magnitude(block[zigzag[place - 2]]), log)
                             if place > 2:
                                 x[15] = log8(8 * magnitude(block[zigzag[place - 3]]), log)
-                            x[16] = log8(8 * sum_before // (place), log)
+                            x[16] = log8(8 * sum_before // place, log)
                             x[17], x[18] = log8(8 * left, log), log8(8 * (64 - place), log)
                             x[19] = 127 * left // (64 - place)
                             for k in range(3):
@@ -364,7 +360,7 @@ def code_coefficients(
                         sum_before += magnitude(actual)
                         if actual != 0:
                             left -= 1
-                if decode and overrun(state, data):
+                if left != 0 or decode and overrun(state, data):
                     return -1
     return at if mode == OBSERVE else end(decode, state, data)
 

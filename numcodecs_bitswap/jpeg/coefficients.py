@@ -114,6 +114,8 @@ def encode(
     blocks = _joined(coefficients)
     data = np.empty(len(blocks) * ROWS * MOST_BYTES + 64, np.uint8)
     length = _run(0, model, blocks, _frame(grids, colour), _steps(steps), data)
+    if length < 0:
+        raise ValueError("coefficients are -2047 .. 2047")
     return data[:length].tobytes()
 
 
