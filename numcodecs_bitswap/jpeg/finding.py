@@ -24,8 +24,8 @@ WINDOWS = 32, 192
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
-OPEN = 0, 8, 32, 64
-"""Samples of them that may have been cut off: the first of these for which there are enough."""
+UNSURE = 20, 30, 40, 128
+"""Samples of them that may say little: the first of these for which there are enough."""
 ROUNDS = 16
 
 
@@ -138,7 +138,7 @@ class _Plane:
         count = min(rows * columns, 4 * SAMPLE)
         places = np.arange(count) * (rows * columns) // count
         values = np.empty((count + 1, 64), np.int32)
-        for most in OPEN:
+        for most in UNSURE:
             n = kernel.frequencies(
                 *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, most),
                 *(kernel.COSINES, values),

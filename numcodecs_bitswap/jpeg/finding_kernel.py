@@ -13,7 +13,7 @@ FAR = 12
 UNKNOWN = 4000
 """Beyond all samples: an open bound."""
 UNIT, HALF = 64, 32
-LOST = 8 * 256
+LOST = 6 * 256
 """What a value that is on no multiple of a step costs at most, in 1/256 nat."""
 TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
@@ -167,17 +167,21 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
 
 
 def frequencies(plane, lows, highs, rows, columns, top, left, most, cosines, values):
-    """Frequencies (n, 64) of samples of blocks that have no more than `most` open bounds; how many those are."""
+    """Frequencies (n, 64) of samples of blocks in which no more than `most` have an open bound or are as one of the
+    neighbours is; how many blocks those are. What was lost by rounding flat ones is no noise.
+    """
     w = np.empty(64, np.int64)
     count = 0
     for n in range(len(rows)):
         at_y, at_x = top + 8 * rows[n], left + 8 * columns[n]
-        c, open_bounds = values[count], 0
+        c, unsure, across, down = values[count], 0, 0, 0
         for y in range(8):
             for x in range(8):
                 c[8 * y + x] = plane[at_y + y, at_x + x] - 128 * UNIT
-                open_bounds += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
-        if open_bounds <= most:
+                unsure += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
+                across += x > 0 and c[8 * y + x] == c[8 * y + x - 1]
+                down += y > 0 and c[8 * y + x] == c[8 * y + x - 8]
+        if unsure + max(across, down) <= most:
             forward_block(c, w, cosines)
             count += 1
     return count
