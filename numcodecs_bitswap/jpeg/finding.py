@@ -27,8 +27,10 @@ SAMPLE = 256
 """Blocks of which steps are taken."""
 TRIED = 96
 """Blocks on which tables are tried."""
-UNSURE = 20, 30, 40, 128
-"""Samples of them that may say little: the first of these for which there are enough."""
+UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
+"""Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
+are enough.
+"""
 ROUNDS = 16
 
 
@@ -149,10 +151,10 @@ class _Plane:
         values, n = np.empty((count + 1, 64), np.int32), 0
         for most in UNSURE:
             n = kernel.frequencies(
-                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, most),
+                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, *most),
                 *(kernel.COSINES, values),
             )
-            if 4 * n >= min(count, SAMPLE):
+            if 6 * n >= min(count, SAMPLE):
                 break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
@@ -230,7 +232,7 @@ class _Colours:
                 turned = (np.ascontiguousarray(plane.T) for plane in (each, self.kinds))
                 lines = (each, self.kinds) if axis else turned
                 kernel.off_triangle(*lines, grid[axis] & 1, counts)
-            halved.append(64 * counts[0] <= counts[1])
+            halved.append(512 * counts[0] <= counts[1])
         return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
 
     def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:

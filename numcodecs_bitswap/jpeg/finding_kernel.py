@@ -166,9 +166,9 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
                     counts[n, (tops[n] + oy) & 7, (lefts[n] + ox) & 7] += abs(c[k]) < UNIT
 
 
-def frequencies(plane, lows, highs, rows, columns, top, left, most, cosines, values):
-    """Frequencies (n, 64) of samples of blocks in which no more than `most` have an open bound or are as one of the
-    neighbours is; how many blocks those are. What was lost by rounding flat ones is no noise.
+def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_flat, cosines, values):
+    """Frequencies (n, 64) of samples of blocks in which no more than `most_cut` have an open bound, and no more than
+    `most_flat` are as their neighbours; how many blocks those are. What was lost by rounding flat ones is no noise.
     """
     w = np.empty(64, np.int64)
     count = 0
@@ -181,7 +181,7 @@ def frequencies(plane, lows, highs, rows, columns, top, left, most, cosines, val
                 unsure += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
                 across += x > 0 and c[8 * y + x] == c[8 * y + x - 1]
                 down += y > 0 and c[8 * y + x] == c[8 * y + x - 8]
-        if unsure + max(across, down) <= most:
+        if unsure <= most_cut and max(across, down) <= most_flat:
             forward_block(c, w, cosines)
             count += 1
     return count
@@ -443,7 +443,7 @@ def off_triangle(levels, kinds, phase, counts):
     counts (2,): those, and of how many.
     """
     for y in range(levels.shape[0]):
-        for x in range(1 + phase, levels.shape[1] - 2, 2):
+        for x in range(2 - phase, levels.shape[1] - 2, 2):
             if kinds[y, x - 1] | kinds[y, x] | kinds[y, x + 1] | kinds[y, x + 2]:
                 continue
             a, b = np.int64(levels[y, x - 1]), np.int64(levels[y, x])
