@@ -267,45 +267,49 @@ class _Colours:
                 lows, highs = (level - 1).astype(np.int16), (level + 1).astype(np.int16)
                 plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
             self.chroma.append(plane)
-        gains = self.place()
-        self.choose(gains)
-        return 0
+        self.place()
+        return self.choose()
 
-    def place(self) -> list[NDArray[np.int64]]:
-        """Where whole MCUs begin; gains of the steps of chroma there."""
-        shape, best = self.array.shape, None
+    def place(self) -> None:
+        """Where whole MCUs begin: where chroma has most frequencies next to 0."""
+        shape, best = self.array.shape, (-1, (0, 0))
         for i in range(self.sampling[0]):
             for j in range(self.sampling[1]):
                 offset = self.grid[0] + 8 * i, self.grid[1] + 8 * j
-                rows, columns = ((shape[k] - offset[k]) // (8 * self.sampling[k]) for k in range(2))
-                if rows < 1 or columns < 1:
+                size = self._mcus(offset)
+                if min(size) < 1:
                     continue
-                inner = self._inner(offset)
+                small = 0
                 for plane in self.chroma:
-                    plane.place(inner, (rows, columns))
-                gains = [tables.gains(plane.values(), plane.noise) for plane in self.chroma]
-                table = tables.likely_standard(gains[0] + gains[1])
-                score = int((gains[0] + gains[1])[np.arange(64), table].sum()) // (rows * columns)
-                if best is None or score > best[0]:
-                    best = score, offset, rows, columns, gains
-        assert best is not None
-        _, self.offset, rows, columns, gains = best
+                    plane.place(self._inner(offset), size)
+                    small += 1000 * np.count_nonzero(abs(values := plane.values()) < 64) // max(values.size, 1)
+                if small > best[0]:
+                    best = small, offset
+        self.offset = best[1]
+        rows, columns = self._mcus(self.offset)
         for plane in self.chroma:
             plane.place(self._inner(self.offset), (rows, columns))
         self.luma.place(self.offset, (rows * self.sampling[0], columns * self.sampling[1]))
-        return gains
+
+    def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of whole MCUs."""
+        rows, columns = ((self.array.shape[k] - offset[k]) // (8 * self.sampling[k]) for k in range(2))
+        return rows, columns
 
     def _inner(self, offset: tuple[int, int]) -> tuple[int, int]:
         """Where samples of chroma begin that belong to MCUs that begin at a pixel."""
         top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
         return top, left
 
-    def choose(self, gains: list[NDArray[np.int64]]) -> None:
-        """Tables of luma and chroma."""
-        together = tables.likely_standard(gains[0] + gains[1])
+    def choose(self) -> int:
+        """Tables of luma and chroma; how many of some blocks of chroma are exact."""
         self.luma.choose([tables.likely_standard(tables.gains(self.luma.values(), self.luma.noise))])
-        for plane, gain in zip(self.chroma, gains, strict=True):
-            plane.choose([together, tables.likely_standard(gain)])
+        gains = [tables.gains(plane.values(), plane.noise) for plane in self.chroma]
+        candidates = [tables.partner(self.luma.steps), tables.likely_standard(gains[0] + gains[1])]
+        return sum(
+            plane.choose([*candidates, tables.likely_standard(gain)])
+            for plane, gain in zip(self.chroma, gains, strict=True)
+        )
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""

@@ -179,8 +179,8 @@ def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_fla
             for x in range(8):
                 c[8 * y + x] = plane[at_y + y, at_x + x] - 128 * UNIT
                 unsure += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
-                across += x > 0 and c[8 * y + x] == c[8 * y + x - 1]
-                down += y > 0 and c[8 * y + x] == c[8 * y + x - 8]
+                across += x > 0 and abs(c[8 * y + x] - c[8 * y + x - 1]) < UNIT
+                down += y > 0 and abs(c[8 * y + x] - c[8 * y + x - 8]) < UNIT
         if unsure <= most_cut and max(across, down) <= most_flat:
             forward_block(c, w, cosines)
             count += 1
