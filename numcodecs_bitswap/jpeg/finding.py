@@ -9,23 +9,28 @@ from numpy.typing import NDArray
 
 from . import finding_kernel as kernel
 from . import tables
-from .decoding import coloured, pixels, samples
-from .picture import Component, Picture, Samples
+from .decoding import coloured, pixels, samples, surrounded, upsampled
+from .picture import Component, Picture, Ring, Samples
 
 Steps = NDArray[np.uint16]
 Levels = NDArray[np.int16]
 Scaled = NDArray[np.int32]
 """Samples in units of 1/64."""
+Flags = NDArray[np.bool_]
 
 LEAST = 16
 """Rows and columns below which nothing is looked for."""
-WINDOWS = 32, 192
-"""Places at which the grid is looked for; the second when the first does not say enough."""
+WINDOWS = 6
+"""Rows and columns of places at which the grid is looked for."""
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
-OPEN = 0, 8, 32, 64
-"""Samples of them that may have been cut off: the first of these for which there are enough."""
+TRIED = 96
+"""Blocks on which tables are tried."""
+UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
+"""Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
+are enough.
+"""
 ROUNDS = 16
 
 
@@ -35,6 +40,28 @@ def _basis() -> NDArray[np.int64]:
     lines = np.concatenate([kernel.COSINES, kernel.COSINES[:, ::-1] * np.array([1, -1] * 4)[:, None]], 1)
     product = lines[:, None, :, None] * lines[None, :, None, :]
     return (product.reshape(64, 64) + (1 << 25)) >> 26
+
+
+@cache
+def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For `kernel.halve`: the normal equations of samples with weights 3 and 1, three to a row, are solved from both
+    sides. Units of 2^-20.
+    """
+    count = (width + phase + 1) // 2 + 2
+    own, beside = [0] * count, [0] * (count + 1)
+    for x in range(phase, width + phase):
+        near = (x >> 1) + 1
+        far = near + 2 * (x & 1) - 1
+        own[near] += 9
+        own[far] += 1
+        beside[max(near, far)] += 3
+    inverse, ratio, left = [], [], 0
+    for j in range(count):
+        # A sample of which no pixel is made is 0.
+        left = (max(own[j], 1) << 20) - (beside[j] ** 2 << 40) // left if j else max(own[j], 1) << 20
+        inverse.append((1 << 40) // left)
+        ratio += [(beside[j] << 40) // left, (beside[j + 1] << 40) // left]
+    return np.array(inverse), np.array(ratio)
 
 
 def find(array: NDArray[np.uint8]) -> Picture | None:
@@ -89,31 +116,6 @@ def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
     return 8 * int(bad) * stride <= array.shape[0] * array.shape[1]
 
 
-def _grid(plane: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """Rows and columns before the first whole block; None if there seem to be no blocks."""
-    height, width = plane.shape
-    for count in WINDOWS:
-        side = int(count**0.5 + 1)
-        tops = np.unique(np.linspace(0, height - 15, min(side, height // 8)).astype(np.int64))
-        lefts = np.unique(np.linspace(0, width - 15, min(side, width // 8)).astype(np.int64))
-        tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-        counts = np.zeros((len(tops), 8, 8), np.int64)
-        kernel.small_frequencies(plane, tops, lefts, kernel.COSINES, counts)
-        total = counts.sum(0).ravel()
-        best = int(total.argmax())
-        GRID_LOG.append((len(tops), total))
-        return divmod(best, 8)
-    return None
-
-
-GRID_LOG = []
-
-
-def _blocks(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of whole blocks."""
-    return (shape[0] - offset[0]) // 8, (shape[1] - offset[1]) // 8
-
-
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
     """Samples that make these levels: what was cut off may have been more."""
     lows = np.where(plane <= 0, -kernel.UNKNOWN, plane).astype(np.int16)
@@ -123,37 +125,54 @@ def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
 class _Plane:
     """A plane of samples, what is known of it, and the coefficients that are found."""
 
-    def __init__(self, levels: NDArray[np.int16], offset: tuple[int, int], noise: int = tables.EXACT_NOISE) -> None:
-        self.scaled: Scaled = levels.astype(np.int32) << 6
-        self.lows, self.highs = _bounds(levels)
-        self.offset, self.noise = offset, noise
-        rows, columns = self.size = _blocks(levels.shape, offset)
+    def __init__(self, scaled: Scaled, lows: Levels, highs: Levels, offset: tuple[int, int], noise: int) -> None:
+        self.scaled, self.lows, self.highs = scaled, lows, highs
+        self.noise = noise
         self.steps: Steps = np.ones(64, np.uint16)
-        self.coefficients = np.zeros((rows, columns, 64), np.int16)
-        self.wrong = np.full((rows, columns), 64, np.uint8)
+        height, width = scaled.shape
+        self.place(offset, ((height - offset[0]) // 8, (width - offset[1]) // 8))
+
+    @classmethod
+    def of_levels(cls, levels: Levels, offset: tuple[int, int]) -> "_Plane":
+        """Of samples that are known, unless they were cut off."""
+        return cls(levels.astype(np.int32) << 6, *_bounds(levels), offset, tables.EXACT_NOISE)
+
+    def place(self, offset: tuple[int, int], size: tuple[int, int]) -> None:
+        """Where blocks are, and how many rows and columns of them."""
+        self.offset, self.size = offset, size
+        self.coefficients = np.zeros((*size, 64), np.int16)
+        self.wrong = np.full(size, 64, np.uint8)
 
     def values(self) -> Scaled:
-        """Frequencies of some blocks of which nothing was cut off."""
+        """Frequencies of some blocks that say the most."""
         rows, columns = self.size
         count = min(rows * columns, 4 * SAMPLE)
         places = np.arange(count) * (rows * columns) // count
-        values = np.empty((count + 1, 64), np.int32)
-        for most in OPEN:
+        values, n = np.empty((count + 1, 64), np.int32), 0
+        for most in UNSURE:
             n = kernel.frequencies(
-                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, most),
+                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, *most),
                 *(kernel.COSINES, values),
             )
-            if 4 * n >= min(count, SAMPLE):
+            if 6 * n >= min(count, SAMPLE):
                 break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
-    def choose_steps(self) -> None:
-        """The table that makes most blocks exact."""
-        values = self.values()
-        gain = tables.gains(values, self.noise)
-        self.steps = tables.likely_standard(gain)
+    def exact(self, steps: Steps) -> int:
+        """How many of some blocks a table makes exact."""
+        some = np.zeros(self.wrong.size, np.bool_)
+        some[:: max(some.size // TRIED, 1)] = True
+        self.steps = steps
+        self.fit(some.reshape(self.size), rounds=4)
+        return int(np.count_nonzero(self.wrong.ravel()[some] == 0))
 
-    def fit(self, dirty: NDArray[np.bool_], repair: bool = False, rounds: int = ROUNDS) -> None:
+    def choose(self, candidates: list[Steps]) -> int:
+        """Of tables the one that makes most blocks exact, the first of those; how many."""
+        scores = [self.exact(steps) for steps in candidates]
+        self.steps = candidates[scores.index(max(scores))]
+        return max(scores)
+
+    def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
         kernel.fit(
             *(self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps, rounds, repair),
@@ -165,44 +184,202 @@ class _Plane:
         return Component(self.steps, self.coefficients)
 
 
+def _grid(plane: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Rows and columns before the first whole block; None if there seem to be no blocks."""
+    height, width = plane.shape
+    tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
+    lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
+    tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
+    counts = np.zeros((len(tops), 8, 8), np.int64)
+    kernel.small_frequencies(plane, tops, lefts, kernel.COSINES, counts)
+    total = counts.sum(0).ravel()
+    GRID_LOG.append((len(tops), total))
+    return divmod(int(total.argmax()), 8)
+
+
+GRID_LOG = []
+
+
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     """Of channels as they are, (H, W, channels)."""
     channels = array.shape[2]
     offset = _grid(np.ascontiguousarray(array[..., channels // 2]))
     if offset is None:
         return None
-    planes = [_Plane(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    for plane in planes:
-        plane.choose_steps()
+    planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
+    gains = [tables.gains(plane.values(), plane.noise) for plane in planes]
+    together = tables.likely_standard(np.sum(gains, axis=0))
+    for plane, gain in zip(planes, gains, strict=True):
+        plane.choose([together, tables.likely_standard(gain)])
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
 
 
+class _Colours:
+    """Luma and chroma of an array, and what a JPEG of one sampling held of it."""
+
+    def __init__(self, array: NDArray[np.uint8], first: int, levels: Levels, kinds: NDArray[np.uint8]) -> None:
+        self.array, self.first, self.levels, self.kinds = array, first, levels, kinds
+        self.scaled = levels.astype(np.int32) << 6
+
+    def samplings(self, grid: tuple[int, int]) -> list[tuple[int, int]]:
+        """Which may be, the coarsest first."""
+        halved = []
+        for axis in range(2):
+            counts = np.zeros(2, np.int64)
+            for each in self.levels[1:]:
+                turned = (np.ascontiguousarray(plane.T) for plane in (each, self.kinds))
+                lines = (each, self.kinds) if axis else turned
+                kernel.off_triangle(*lines, grid[axis] & 1, counts)
+            halved.append(512 * counts[0] <= counts[1])
+        return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
+
+    def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
+        """Samples of chroma of all pixels, with those outside that the outermost pixels are made of."""
+        # By how much the upsampled are off on average, in the order even, odd.
+        even, odd = (-2, 2) if sampling == (2, 2) else (8, -8)
+        for axis in (1, 0):
+            if sampling[axis] == 2:
+                lines = np.ascontiguousarray(plane if axis else plane.T)
+                phase = grid[axis] & 1
+                inverse, ratio = _elimination(lines.shape[1], phase)
+                out = np.empty((len(lines), len(inverse)), np.int32)
+                kernel.halve(lines, phase, even, odd, inverse, ratio, out)
+                plane = out if axis else np.ascontiguousarray(out.T)
+                even, odd = 0, 0
+        return plane
+
+    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
+        """Places MCUs and chooses tables; how many of some blocks of chroma are exact."""
+        self.sampling, self.grid = sampling, grid
+        open_pixels = self.kinds > 0
+        luma = self.luma = _Plane.of_levels(self.levels[0], grid)
+        luma.lows[open_pixels], luma.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+        self.chroma = []
+        for k in (1, 2):
+            if sampling == (1, 1):
+                plane = _Plane.of_levels(self.levels[k], grid)
+                plane.lows[open_pixels], plane.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+            else:
+                small = self.halved(self.scaled[k], sampling, grid)
+                level = small + 32 >> 6
+                lows, highs = (level - 1).astype(np.int16), (level + 1).astype(np.int16)
+                plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
+            self.chroma.append(plane)
+        self.place()
+        return self.choose()
+
+    def place(self) -> None:
+        """Where whole MCUs begin: where chroma has most frequencies next to 0."""
+        shape, best = self.array.shape, (-1, (0, 0))
+        for i in range(self.sampling[0]):
+            for j in range(self.sampling[1]):
+                offset = self.grid[0] + 8 * i, self.grid[1] + 8 * j
+                size = self._mcus(offset)
+                if min(size) < 1:
+                    continue
+                small = 0
+                for plane in self.chroma:
+                    plane.place(self._inner(offset), size)
+                    small += 1000 * np.count_nonzero(abs(values := plane.values()) < 64) // max(values.size, 1)
+                if small > best[0]:
+                    best = small, offset
+        self.offset = best[1]
+        rows, columns = self._mcus(self.offset)
+        for plane in self.chroma:
+            plane.place(self._inner(self.offset), (rows, columns))
+        self.luma.place(self.offset, (rows * self.sampling[0], columns * self.sampling[1]))
+
+    def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of whole MCUs."""
+        rows, columns = ((self.array.shape[k] - offset[k]) // (8 * self.sampling[k]) for k in range(2))
+        return rows, columns
+
+    def _inner(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """Where samples of chroma begin that belong to MCUs that begin at a pixel."""
+        top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
+        return top, left
+
+    def choose(self) -> int:
+        """Tables of luma and chroma; how many of some blocks of chroma are exact."""
+        self.luma.choose([tables.likely_standard(tables.gains(self.luma.values(), self.luma.noise))])
+        gains = [tables.gains(plane.values(), plane.noise) for plane in self.chroma]
+        candidates = [tables.partner(self.luma.steps), tables.likely_standard(gains[0] + gains[1])]
+        return sum(
+            plane.choose([*candidates, tables.likely_standard(gain)])
+            for plane, gain in zip(self.chroma, gains, strict=True)
+        )
+
+    def ring(self, plane: _Plane) -> Ring:
+        """What seems to be around the samples of MCUs."""
+        if self.sampling == (1, 1):
+            return Ring()
+        (top, left), (rows, columns) = plane.offset, plane.size
+        # Where nothing is halved, nothing outside is needed.
+        margins = tuple((int(each == 1), int(each == 1)) for each in self.sampling)
+        around = np.pad(plane.scaled, margins, "edge")
+        top, left = top + margins[0][0], left + margins[1][0]
+        around = around[top - 1 : top + 8 * rows + 1, left - 1 : left + 8 * columns + 1]
+        around = (around + 32 >> 6).clip(0, 255).astype(np.uint8)
+        across, down = (around[1:-1, 0], around[1:-1, -1]), (around[0], around[-1])
+        return Ring(*(down if self.sampling[0] == 2 else (None, None)), *(across if self.sampling[1] == 2 else ()))
+
+    def search(self) -> Picture:
+        """Fits blocks, and moves samples that were cut off, in turns."""
+        sy, sx = self.sampling
+        dirty = np.ones(self.luma.size, np.bool_)
+        for n in range(ROUNDS + 1):
+            repair = n == ROUNDS
+            units = dirty.reshape(dirty.shape[0] // sy, sy, dirty.shape[1] // sx, sx).any((1, 3))
+            for plane in self.chroma:
+                plane.fit(units, repair)
+            self.rings = [self.ring(plane) for plane in self.chroma]
+            decoded = [
+                upsampled(samples(p.component()), r, self.sampling)
+                for p, r in zip(self.chroma, self.rings, strict=True)
+            ]
+            self.luma.fit(dirty, repair)
+            decoded.insert(0, samples(self.luma.component()))
+            wrong = _wrong(self.array, coloured(decoded[0], decoded[1], decoded[2], self.first == 2), self.offset)
+            dirty = wrong > 0
+            if not dirty.any() or n == ROUNDS:
+                break
+            kernel.project(
+                *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
+                *(self.scaled, self.luma.lows, self.luma.highs),
+            )
+            self.luma.scaled = self.scaled[0]
+            for k, plane in enumerate(self.chroma):
+                plane.scaled = self.scaled[k + 1]
+                if self.sampling != (1, 1):
+                    plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
+        return self.picture()
+
+    def picture(self) -> Picture:
+        """What was found."""
+        components = tuple(plane.component() for plane in (self.luma, *self.chroma))
+        rings = self.rings[0], self.rings[1]
+        return Picture("ycbcr", self.sampling, self.offset, components, rings, self.first == 2)
+
+
 def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
+    """Of luma and chroma."""
     levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
     kernel.split(array, first, 1, levels, kinds)
-    offset = _grid(levels[0].astype(np.uint8))
-    if offset is None:
+    grid = _grid(levels[0].astype(np.uint8))
+    if grid is None:
         return None
-    planes = [_Plane(each, offset) for each in levels]
-    for plane in planes:
-        plane.lows[kinds > 0], plane.highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
-        plane.choose_steps()
-    dirty = np.ones(planes[0].size, np.bool_)
-    for n in range(ROUNDS + 1):
-        repair = n == ROUNDS
-        decoded = []
-        for plane in planes[1:] + planes[:1]:
-            plane.fit(dirty, repair)
-            decoded.append(samples(plane.component()))
-        decoded = decoded[2:] + decoded[:2]
-        wrong = _wrong(array, coloured(*decoded, first == 2), offset)
-        dirty = wrong > 0
-        if not dirty.any():
+    colours = _Colours(array, first, levels, kinds)
+    best = None
+    for sampling in colours.samplings(grid):
+        if any(array.shape[k] < grid[k] + 8 * sampling[k] for k in range(2)):
+            continue
+        colours.start(sampling, grid)
+        picture = colours.search()
+        wrong = int(np.count_nonzero(wrong_blocks(array, picture)))
+        if best is None or wrong < best[0]:
+            best = wrong, picture
+        if 16 * wrong < array.shape[0] * array.shape[1] // 64:
             break
-        scaled = np.stack([p.scaled for p in planes])
-        kernel.project(array, first, np.stack(decoded), kinds, dirty, *offset, scaled, planes[0].lows, planes[0].highs)
-        for plane, each in zip(planes, scaled, strict=True):
-            plane.scaled = each
-    return Picture("ycbcr", (1, 1), offset, tuple(p.component() for p in planes), reversed=first == 2)
+    return None if best is None else best[1]

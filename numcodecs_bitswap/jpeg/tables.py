@@ -49,6 +49,12 @@ def likely_standard(gain: NDArray[np.int64]) -> NDArray[np.uint16]:
     return tables[gain[np.arange(64), tables].sum(1).argmax()]
 
 
+def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The table of chroma of the same quality as one of luma; the same if it is none."""
+    same = np.flatnonzero((standard()[0] == steps).all(1))
+    return standard()[1, same[0]] if len(same) else steps
+
+
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Steps that fit best, each by itself. What is 0 everywhere has the step of the frequency before."""
     steps = gain.argmax(1)
