@@ -32,6 +32,8 @@ UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
 are enough.
 """
 ROUNDS = 16
+REACH, SWEEPS = 6, 4
+"""How far samples around those of the MCUs are moved, and how often."""
 
 
 @cache
@@ -167,10 +169,11 @@ class _Plane:
         return int(np.count_nonzero(self.wrong.ravel()[some] == 0))
 
     def choose(self, candidates: list[Steps]) -> int:
-        """Of tables the one that makes most blocks exact, the first of those; how many."""
+        """Of tables the first that makes nearly as many blocks exact as any does; how many."""
         scores = [self.exact(steps) for steps in candidates]
-        self.steps = candidates[scores.index(max(scores))]
-        return max(scores)
+        at = next(i for i, score in enumerate(scores) if 4 * score >= 3 * max(scores))
+        self.steps = candidates[at]
+        return scores[at]
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
@@ -214,6 +217,17 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
+
+
+def _ring_of(found: Samples) -> Ring:
+    """The outermost samples; a side that is as the next one is left out."""
+    top, bottom, left, right = found[0], found[-1], found[1:-1, 0], found[1:-1, -1]
+    return Ring(
+        None if np.array_equal(top, found[1]) else top,
+        None if np.array_equal(bottom, found[-2]) else bottom,
+        None if np.array_equal(left, found[1:-1, 1]) else left,
+        None if np.array_equal(right, found[1:-1, -2]) else right,
+    )
 
 
 class _Colours:
@@ -290,6 +304,8 @@ class _Colours:
         for plane in self.chroma:
             plane.place(self._inner(self.offset), (rows, columns))
         self.luma.place(self.offset, (rows * self.sampling[0], columns * self.sampling[1]))
+        cut = self.kinds[self.offset[0] :, self.offset[1] :][: 8 * self.luma.size[0], : 8 * self.luma.size[1]]
+        self.cut = cut.reshape(self.luma.size[0], 8, self.luma.size[1], 8).any((1, 3))
 
     def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of whole MCUs."""
@@ -325,25 +341,25 @@ class _Colours:
         across, down = (around[1:-1, 0], around[1:-1, -1]), (around[0], around[-1])
         return Ring(*(down if self.sampling[0] == 2 else (None, None)), *(across if self.sampling[1] == 2 else ()))
 
+    def around(self, dirty: Flags, repair: bool) -> tuple[list[Samples], Flags]:
+        """Fits dirty blocks of luma: all planes as they are decoded, and which blocks are wrong."""
+        self.luma.fit(dirty, repair)
+        decoded = [samples(self.luma.component())]
+        for plane, ring in zip(self.chroma, self.rings, strict=True):
+            decoded.append(upsampled(samples(plane.component()), ring, self.sampling))
+        array = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
+        return decoded, _wrong(self.array, array, self.offset) > 0
+
     def search(self) -> Picture:
         """Fits blocks, and moves samples that were cut off, in turns."""
-        sy, sx = self.sampling
         dirty = np.ones(self.luma.size, np.bool_)
         for n in range(ROUNDS + 1):
-            repair = n == ROUNDS
-            units = dirty.reshape(dirty.shape[0] // sy, sy, dirty.shape[1] // sx, sx).any((1, 3))
+            units = self.units(dirty)
             for plane in self.chroma:
-                plane.fit(units, repair)
+                plane.fit(units)
             self.rings = [self.ring(plane) for plane in self.chroma]
-            decoded = [
-                upsampled(samples(p.component()), r, self.sampling)
-                for p, r in zip(self.chroma, self.rings, strict=True)
-            ]
-            self.luma.fit(dirty, repair)
-            decoded.insert(0, samples(self.luma.component()))
-            wrong = _wrong(self.array, coloured(decoded[0], decoded[1], decoded[2], self.first == 2), self.offset)
-            dirty = wrong > 0
-            if not dirty.any() or n == ROUNDS:
+            decoded, dirty = self.around(dirty, repair=False)
+            if n == ROUNDS or not (dirty & self.cut).any():
                 break
             kernel.project(
                 *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
@@ -354,7 +370,56 @@ class _Colours:
                 plane.scaled = self.scaled[k + 1]
                 if self.sampling != (1, 1):
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
+        if dirty.any():
+            for k, plane in enumerate(self.chroma):
+                if self.sampling == (1, 1):
+                    plane.fit(dirty, repair=True)
+                else:
+                    self.rings[k] = self.polished(k)
+            self.around(dirty, repair=True)
         return self.picture()
+
+    def units(self, blocks: Flags) -> Flags:
+        """MCUs of which any block of luma is flagged."""
+        sy, sx = self.sampling
+        rows, columns = blocks.shape
+        return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
+
+    def polished(self, k: int) -> Ring:
+        """Repairs blocks of chroma from samples that make the right pixels; the ring that does."""
+        plane, ring = self.chroma[k], self.rings[k]
+        for last in (False, True):
+            found = surrounded(samples(plane.component()), ring)
+            rim = np.ones(found.shape, np.bool_)
+            rim[1:-1, 1:-1] = False
+            self.settle(k, found, rim, REACH)
+            ring = _ring_of(found)
+            wrong = self.misfits(k, found)
+            if last or not wrong.any():
+                break
+            inside = wrong.repeat(8, 0).repeat(8, 1)
+            rim[1:-1, 1:-1] = inside
+            (top, left), (rows, columns) = plane.offset, plane.size
+            estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
+            found[1:-1, 1:-1][inside] = estimate[inside]
+            self.settle(k, found, rim, 1)
+            other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
+            other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
+            other.fit(wrong, repair=True)
+            now = self.misfits(k, surrounded(samples(other.component()), ring))
+            better = now < wrong
+            plane.coefficients[better] = other.coefficients[better]
+        return ring
+
+    def settle(self, k: int, found: Samples, dirty: Flags, reach: int) -> None:
+        """Moves samples with a ring for pixels to come right."""
+        kernel.settle(found, dirty, reach, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, SWEEPS)
+
+    def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
+        """How many known pixels of each MCU are not those of samples with a ring."""
+        counts = np.zeros(self.chroma[k].size, np.int64)
+        kernel.misfits(found, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, counts)
+        return counts
 
     def picture(self) -> Picture:
         """What was found."""

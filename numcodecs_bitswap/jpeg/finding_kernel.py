@@ -437,6 +437,15 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
             break
 
 
+def misfits(samples, sy, sx, levels, kinds, top, left, counts):
+    """How many known pixels of each MCU are not what is upsampled of samples with a ring."""
+    for y in range(sy * (samples.shape[0] - 2)):
+        for x in range(sx * (samples.shape[1] - 2)):
+            if kinds[y + top, x + left] == 0:
+                wrong = chroma_at(samples, y, x, sy, sx) != levels[y + top, x + left]
+                counts[y // (8 * sy), x // (8 * sx)] += wrong
+
+
 def off_triangle(levels, kinds, phase, counts):
     """How many of four pixels in a row, two of each of two samples, were not made of three by 3/4 and 1/4.
 
@@ -479,6 +488,7 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
 
 
 settle = compiled(settle)
+misfits = compiled(misfits)
 off_triangle = compiled(off_triangle)
 halve = compiled(halve)
 split = compiled(split)
