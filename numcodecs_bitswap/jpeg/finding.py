@@ -397,7 +397,7 @@ class _Colours:
             wrong = self.misfits(k, found)
             if last or not wrong.any():
                 break
-            inside = wrong.repeat(8, 0).repeat(8, 1)
+            inside = (wrong > 0).repeat(8, 0).repeat(8, 1)
             rim[1:-1, 1:-1] = inside
             (top, left), (rows, columns) = plane.offset, plane.size
             estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)

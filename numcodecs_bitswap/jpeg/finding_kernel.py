@@ -13,8 +13,8 @@ FAR = 12
 UNKNOWN = 4000
 """Beyond all samples: an open bound."""
 UNIT, HALF = 64, 32
-LOST = 6 * 256
-"""What a value that is on no multiple of a step costs at most, in 1/256 nat."""
+LOST = 2 * 256
+"""What a value that is on no multiple of a step costs, in 1/256 nat: there are always some."""
 TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
 MOVES, HELD = 160, 3
@@ -203,12 +203,12 @@ def step_gains(values, logarithms, noise, gains):
             for step in range(2, last + 1):
                 d = x % (UNIT * step)
                 d = min(d, UNIT * step - d)
-                gains[k, step] += logarithms[step] - min(256 * d * d // noise, LOST)
+                gains[k, step] += max(logarithms[step] - 256 * d * d // noise, -LOST)
             short[last + 1] += 1
         count = 0
         for step in range(2, 256):
             count += short[step]
-            gains[k, step] += count * (logarithms[step] - LOST)
+            gains[k, step] -= count * LOST
 
 
 @part
