@@ -168,12 +168,27 @@ class _Plane:
         self.fit(some.reshape(self.size), rounds=4)
         return int(np.count_nonzero(self.wrong.ravel()[some] == 0))
 
-    def choose(self, candidates: list[Steps]) -> int:
-        """Of tables the first that makes nearly as many blocks exact as any does; how many."""
+    def gains(self) -> NDArray[np.int64]:
+        """Of the steps of each frequency."""
+        return tables.gains(self.values(), self.noise)
+
+    def choose(self, candidates: list[Steps], others: list[Steps]) -> int:
+        """Of tables the first that makes nearly as many blocks exact as any does; how many. `others` are tried if those
+        make few exact.
+        """
+        candidates = list(candidates)
         scores = [self.exact(steps) for steps in candidates]
+        if 2 * max(scores) < self.tried():
+            for table in others:
+                candidates.append(table)
+                scores.append(self.exact(table))
         at = next(i for i, score in enumerate(scores) if 4 * score >= 3 * max(scores))
         self.steps = candidates[at]
         return scores[at]
+
+    def tried(self) -> int:
+        """On how many blocks tables are tried."""
+        return len(range(0, self.wrong.size, max(self.wrong.size // TRIED, 1)))
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
@@ -210,10 +225,12 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    gains = [tables.gains(plane.values(), plane.noise) for plane in planes]
-    together = tables.likely_standard(np.sum(gains, axis=0))
+    gains = [plane.gains() for plane in planes]
+    together = np.sum(gains, axis=0)
+    values = np.concatenate([plane.values() for plane in planes])
     for plane, gain in zip(planes, gains, strict=True):
-        plane.choose([together, tables.likely_standard(gain)])
+        others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
+        plane.choose([tables.likely_standard(together), tables.likely_standard(gain)], others)
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
@@ -319,13 +336,16 @@ class _Colours:
 
     def choose(self) -> int:
         """Tables of luma and chroma; how many of some blocks of chroma are exact."""
-        self.luma.choose([tables.likely_standard(tables.gains(self.luma.values(), self.luma.noise))])
-        gains = [tables.gains(plane.values(), plane.noise) for plane in self.chroma]
-        candidates = [tables.partner(self.luma.steps), tables.likely_standard(gains[0] + gains[1])]
-        return sum(
-            plane.choose([*candidates, tables.likely_standard(gain)])
-            for plane, gain in zip(self.chroma, gains, strict=True)
-        )
+        gain = self.luma.gains()
+        self.luma.choose([tables.likely_standard(gain)], [tables.likely_steps(gain, self.luma.values())])
+        gains = [plane.gains() for plane in self.chroma]
+        together = gains[0] + gains[1]
+        values = np.concatenate([plane.values() for plane in self.chroma])
+        candidates = [tables.partner(self.luma.steps), tables.likely_standard(together)]
+        free = tables.likely_steps(together, values)
+        if (tables.partner(self.luma.steps) == self.luma.steps).all():
+            candidates = [free, *candidates]
+        return sum(plane.choose(candidates, [free]) for plane in self.chroma)
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""
