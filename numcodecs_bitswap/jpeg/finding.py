@@ -2,7 +2,8 @@
 on every machine.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
 are enough.
 """
+FEW = 500
+"""Exact blocks in a thousand that make one try other tables."""
 ROUNDS = 16
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
@@ -160,35 +163,17 @@ class _Plane:
                 break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
-    def exact(self, steps: Steps) -> int:
-        """How many of some blocks a table makes exact."""
-        some = np.zeros(self.wrong.size, np.bool_)
-        some[:: max(some.size // TRIED, 1)] = True
-        self.steps = steps
-        self.fit(some.reshape(self.size), rounds=4)
-        return int(np.count_nonzero(self.wrong.ravel()[some] == 0))
-
     def gains(self) -> NDArray[np.int64]:
         """Of the steps of each frequency."""
         return tables.gains(self.values(), self.noise)
 
-    def choose(self, candidates: list[Steps], others: list[Steps]) -> int:
-        """Of tables the first that makes nearly as many blocks exact as any does; how many. `others` are tried if those
-        make few exact.
-        """
-        candidates = list(candidates)
-        scores = [self.exact(steps) for steps in candidates]
-        if 2 * max(scores) < self.tried():
-            for table in others:
-                candidates.append(table)
-                scores.append(self.exact(table))
-        at = next(i for i, score in enumerate(scores) if 4 * score >= 3 * max(scores))
-        self.steps = candidates[at]
-        return scores[at]
-
-    def tried(self) -> int:
-        """On how many blocks tables are tried."""
-        return len(range(0, self.wrong.size, max(self.wrong.size // TRIED, 1)))
+    def exact(self, steps: Steps) -> int:
+        """How many of some blocks in a thousand a table makes exact."""
+        some = np.zeros(self.wrong.size, np.bool_)
+        some[:: max(some.size // TRIED, 1)] = True
+        self.steps = steps
+        self.fit(some.reshape(self.size), rounds=4)
+        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
@@ -230,7 +215,8 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     values = np.concatenate([plane.values() for plane in planes])
     for plane, gain in zip(planes, gains, strict=True):
         others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
-        plane.choose([tables.likely_standard(together), tables.likely_standard(gain)], others)
+        likely = [tables.likely_standard(together), tables.likely_standard(gain)]
+        plane.steps = _choose(plane.exact, likely, others)
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
@@ -245,6 +231,21 @@ def _ring_of(found: Samples) -> Ring:
         None if np.array_equal(left, found[1:-1, 1]) else left,
         None if np.array_equal(right, found[1:-1, -2]) else right,
     )
+
+
+def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> Steps:
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does. `others` are tried if the
+    likely ones make few exact.
+    """
+    tried: list[tuple[int, Steps]] = []
+    for candidates in likely, others:
+        for steps in candidates:
+            if not any(np.array_equal(steps, each) for _, each in tried):
+                tried.append((exact(steps), steps))
+        most = max(score for score, _ in tried)
+        if most > FEW:
+            break
+    return next(steps for score, steps in tried if 8 * score >= 7 * most)
 
 
 class _Colours:
@@ -281,8 +282,8 @@ class _Colours:
                 even, odd = 0, 0
         return plane
 
-    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
-        """Places MCUs and chooses tables; how many of some blocks of chroma are exact."""
+    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> None:
+        """Places MCUs and chooses tables."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
         luma = self.luma = _Plane.of_levels(self.levels[0], grid)
@@ -299,7 +300,7 @@ class _Colours:
                 plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
             self.chroma.append(plane)
         self.place()
-        return self.choose()
+        self.choose()
 
     def place(self) -> None:
         """Where whole MCUs begin: where chroma has most frequencies next to 0."""
@@ -334,18 +335,29 @@ class _Colours:
         top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
         return top, left
 
-    def choose(self) -> int:
-        """Tables of luma and chroma; how many of some blocks of chroma are exact."""
+    def choose(self) -> None:
+        """Tables of luma and chroma."""
         gain = self.luma.gains()
-        self.luma.choose([tables.likely_standard(gain)], [tables.likely_steps(gain, self.luma.values())])
+        self.luma.steps = _choose(
+            self.luma.exact, [tables.likely_standard(gain)], [tables.likely_steps(gain, self.luma.values())]
+        )
         gains = [plane.gains() for plane in self.chroma]
         together = gains[0] + gains[1]
         values = np.concatenate([plane.values() for plane in self.chroma])
-        candidates = [tables.partner(self.luma.steps), tables.likely_standard(together)]
-        free = tables.likely_steps(together, values)
-        if (tables.partner(self.luma.steps) == self.luma.steps).all():
-            candidates = [free, *candidates]
-        return sum(plane.choose(candidates, [free]) for plane in self.chroma)
+        likely = [tables.partner(self.luma.steps), tables.likely_standard(together)]
+        others = [self.luma.steps, tables.likely_steps(together, values)]
+        for k, plane in enumerate(self.chroma):
+            plane.steps = _choose(partial(self.exact, k), likely, others)
+
+    def exact(self, k: int, steps: Steps) -> int:
+        """How many blocks of chroma in a thousand a table makes exact."""
+        plane = self.chroma[k]
+        if self.sampling == (1, 1):
+            return plane.exact(steps)
+        plane.steps = steps
+        plane.fit(np.ones(plane.size, np.bool_))
+        wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
+        return 1000 * int(np.count_nonzero(wrong == 0)) // wrong.size
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""
