@@ -23,6 +23,10 @@ LEAST = 16
 """Rows and columns below which nothing is looked for."""
 WINDOWS = 6
 """Rows and columns of places at which the grid is looked for."""
+LIKELY = 4
+"""Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
+CLEAR = 256
+"""Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
@@ -34,6 +38,8 @@ are enough.
 """
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
+ENOUGH = 750
+"""Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS = 16
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
@@ -187,26 +193,39 @@ class _Plane:
         return Component(self.steps, self.coefficients)
 
 
-def _grid(plane: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """Rows and columns before the first whole block; None if there seem to be no blocks."""
-    height, width = plane.shape
+def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, int] | None:
+    """Rows and columns before the first whole block; None if there seem to be no blocks.
+
+    With `kinds`, of luma, there is more time: its colours said that there are.
+    """
+    height, width = levels.shape
     tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
     lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
     tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-    counts = np.zeros((len(tops), 8, 8), np.int64)
-    kernel.small_frequencies(plane, tops, lefts, kernel.COSINES, counts)
-    total = counts.sum(0).ravel()
-    GRID_LOG.append((len(tops), total))
-    return divmod(int(total.argmax()), 8)
-
-
-GRID_LOG = []
+    counts = np.zeros(64, np.int64)
+    kernel.small_frequencies(levels, tops, lefts, kernel.COSINES, counts)
+    lows, highs = _bounds(levels)
+    if kinds is not None:
+        lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
+    scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
+    best = CLEAR, None
+    for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
+        offset = divmod(int(at), 8)
+        rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
+        n = 0
+        for most in UNSURE:
+            n = kernel.frequencies(scaled, lows, highs, rows, columns, *offset, *most, kernel.COSINES, values)
+            if 4 * n >= len(tops):
+                break
+        evidence = int(tables.gains(values[:n], tables.EXACT_NOISE).max(1).sum()) // max(n, 1)
+        best = max(best, (evidence, offset), key=lambda each: each[0])
+    return best[1]
 
 
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     """Of channels as they are, (H, W, channels)."""
     channels = array.shape[2]
-    offset = _grid(np.ascontiguousarray(array[..., channels // 2]))
+    offset = _grid(array[..., channels // 2].astype(np.int16))
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
@@ -215,8 +234,8 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     values = np.concatenate([plane.values() for plane in planes])
     for plane, gain in zip(planes, gains, strict=True):
         others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
-        likely = [tables.likely_standard(together), tables.likely_standard(gain)]
-        plane.steps = _choose(plane.exact, likely, others)
+        likely = [*tables.likely_standard(together), *tables.likely_standard(gain)]
+        _, plane.steps = _choose(plane.exact, likely, others)
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
@@ -233,8 +252,8 @@ def _ring_of(found: Samples) -> Ring:
     )
 
 
-def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> Steps:
-    """Of tables the first that makes nearly as many blocks in a thousand exact as any does. `others` are tried if the
+def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many. `others` are tried if the
     likely ones make few exact.
     """
     tried: list[tuple[int, Steps]] = []
@@ -245,7 +264,7 @@ def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Ste
         most = max(score for score, _ in tried)
         if most > FEW:
             break
-    return next(steps for score, steps in tried if 8 * score >= 7 * most)
+    return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
 
 
 class _Colours:
@@ -282,8 +301,8 @@ class _Colours:
                 even, odd = 0, 0
         return plane
 
-    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> None:
-        """Places MCUs and chooses tables."""
+    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
+        """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
         luma = self.luma = _Plane.of_levels(self.levels[0], grid)
@@ -300,7 +319,7 @@ class _Colours:
                 plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
             self.chroma.append(plane)
         self.place()
-        self.choose()
+        return self.choose()
 
     def place(self) -> None:
         """Where whole MCUs begin: where chroma has most frequencies next to 0."""
@@ -335,19 +354,24 @@ class _Colours:
         top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
         return top, left
 
-    def choose(self) -> None:
-        """Tables of luma and chroma."""
+    def choose(self) -> int:
+        """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
         gain = self.luma.gains()
-        self.luma.steps = _choose(
-            self.luma.exact, [tables.likely_standard(gain)], [tables.likely_steps(gain, self.luma.values())]
-        )
+        others = [tables.likely_steps(gain, self.luma.values())]
+        _, luma = _choose(self.luma.exact, tables.likely_standard(gain), others)
+        self.luma.steps = luma
         gains = [plane.gains() for plane in self.chroma]
         together = gains[0] + gains[1]
         values = np.concatenate([plane.values() for plane in self.chroma])
-        likely = [tables.partner(self.luma.steps), tables.likely_standard(together)]
-        others = [self.luma.steps, tables.likely_steps(together, values)]
+        likely = [tables.partner(luma), *tables.likely_standard(together)]
+        # Cameras have tables of luma and chroma that are nearly the same.
+        together[np.arange(64), luma] += tables.CLEAR
+        others = [tables.likely_steps(together, values)]
+        exact = 0
         for k, plane in enumerate(self.chroma):
-            plane.steps = _choose(partial(self.exact, k), likely, others)
+            score, plane.steps = _choose(partial(self.exact, k), likely, others)
+            exact += score
+        return exact // 2
 
     def exact(self, k: int, steps: Steps) -> int:
         """How many blocks of chroma in a thousand a table makes exact."""
@@ -464,19 +488,18 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     """Of luma and chroma."""
     levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
     kernel.split(array, first, 1, levels, kinds)
-    grid = _grid(levels[0].astype(np.uint8))
+    grid = _grid(levels[0], kinds)
     if grid is None:
         return None
     colours = _Colours(array, first, levels, kinds)
-    best = None
+    best, exact = (1, 1), -1
     for sampling in colours.samplings(grid):
-        if any(array.shape[k] < grid[k] + 8 * sampling[k] for k in range(2)):
-            continue
-        colours.start(sampling, grid)
-        picture = colours.search()
-        wrong = int(np.count_nonzero(wrong_blocks(array, picture)))
-        if best is None or wrong < best[0]:
-            best = wrong, picture
-        if 16 * wrong < array.shape[0] * array.shape[1] // 64:
-            break
-    return None if best is None else best[1]
+        if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
+            now = colours.start(sampling, grid)
+            if 8 * now > 9 * exact:
+                best, exact = sampling, now
+            if exact > ENOUGH:
+                break
+    if colours.sampling != best:
+        colours.start(best, grid)
+    return colours.search()

@@ -163,7 +163,7 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
                         c[8 * y + x] = UNIT * np.int64(plane[tops[n] + oy + y, lefts[n] + ox + x])
                 forward_block(c, w, cosines)
                 for k in range(1, 64):
-                    counts[n, (tops[n] + oy) & 7, (lefts[n] + ox) & 7] += abs(c[k]) < UNIT
+                    counts[8 * ((tops[n] + oy) & 7) + ((lefts[n] + ox) & 7)] += abs(c[k]) < UNIT
 
 
 def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_flat, cosines, values):

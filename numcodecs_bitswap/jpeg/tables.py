@@ -45,10 +45,11 @@ def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     return out
 
 
-def likely_standard(gain: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """The table of a quality that fits best."""
+def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
+    """The table of a quality that fits best, and that which fits best where it fits at all."""
     tables = standard().reshape(-1, 64)
-    return tables[gain[np.arange(64), tables].sum(1).argmax()]
+    each = gain[np.arange(64), tables]
+    return [tables[each.sum(1).argmax()], tables[each.clip(min=0).sum(1).argmax()]]
 
 
 def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16]:
