@@ -2,7 +2,8 @@
 on every machine.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ LEAST = 16
 """Rows and columns below which nothing is looked for."""
 WINDOWS = 6
 """Rows and columns of places at which the grid is looked for."""
+LIKELY = 4
+"""Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
+CLEAR = 256
+"""Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
@@ -31,7 +36,13 @@ UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
 are enough.
 """
+FEW = 500
+"""Exact blocks in a thousand that make one try other tables."""
+ENOUGH = 750
+"""Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS = 16
+REACH, SWEEPS = 6, 4
+"""How far samples around those of the MCUs are moved, and how often."""
 
 
 @cache
@@ -158,19 +169,17 @@ class _Plane:
                 break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
+    def gains(self) -> NDArray[np.int64]:
+        """Of the steps of each frequency."""
+        return tables.gains(self.values(), self.noise)
+
     def exact(self, steps: Steps) -> int:
-        """How many of some blocks a table makes exact."""
+        """How many of some blocks in a thousand a table makes exact."""
         some = np.zeros(self.wrong.size, np.bool_)
         some[:: max(some.size // TRIED, 1)] = True
         self.steps = steps
         self.fit(some.reshape(self.size), rounds=4)
-        return int(np.count_nonzero(self.wrong.ravel()[some] == 0))
-
-    def choose(self, candidates: list[Steps]) -> int:
-        """Of tables the one that makes most blocks exact, the first of those; how many."""
-        scores = [self.exact(steps) for steps in candidates]
-        self.steps = candidates[scores.index(max(scores))]
-        return max(scores)
+        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
@@ -184,36 +193,78 @@ class _Plane:
         return Component(self.steps, self.coefficients)
 
 
-def _grid(plane: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """Rows and columns before the first whole block; None if there seem to be no blocks."""
-    height, width = plane.shape
+def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, int] | None:
+    """Rows and columns before the first whole block; None if there seem to be no blocks.
+
+    With `kinds`, of luma, there is more time: its colours said that there are.
+    """
+    height, width = levels.shape
     tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
     lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
     tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-    counts = np.zeros((len(tops), 8, 8), np.int64)
-    kernel.small_frequencies(plane, tops, lefts, kernel.COSINES, counts)
-    total = counts.sum(0).ravel()
-    GRID_LOG.append((len(tops), total))
-    return divmod(int(total.argmax()), 8)
-
-
-GRID_LOG = []
+    counts = np.zeros(64, np.int64)
+    kernel.small_frequencies(levels, tops, lefts, kernel.COSINES, counts)
+    lows, highs = _bounds(levels)
+    if kinds is not None:
+        lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
+    scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
+    best = CLEAR, None
+    for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
+        offset = divmod(int(at), 8)
+        rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
+        n = 0
+        for most in UNSURE:
+            n = kernel.frequencies(scaled, lows, highs, rows, columns, *offset, *most, kernel.COSINES, values)
+            if 4 * n >= len(tops):
+                break
+        evidence = int(tables.gains(values[:n], tables.EXACT_NOISE).max(1).sum()) // max(n, 1)
+        best = max(best, (evidence, offset), key=lambda each: each[0])
+    return best[1]
 
 
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     """Of channels as they are, (H, W, channels)."""
     channels = array.shape[2]
-    offset = _grid(np.ascontiguousarray(array[..., channels // 2]))
+    offset = _grid(array[..., channels // 2].astype(np.int16))
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    gains = [tables.gains(plane.values(), plane.noise) for plane in planes]
-    together = tables.likely_standard(np.sum(gains, axis=0))
+    gains = [plane.gains() for plane in planes]
+    together = np.sum(gains, axis=0)
+    values = np.concatenate([plane.values() for plane in planes])
     for plane, gain in zip(planes, gains, strict=True):
-        plane.choose([together, tables.likely_standard(gain)])
+        others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
+        likely = [*tables.likely_standard(together), *tables.likely_standard(gain)]
+        _, plane.steps = _choose(plane.exact, likely, others)
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
+
+
+def _ring_of(found: Samples) -> Ring:
+    """The outermost samples; a side that is as the next one is left out."""
+    top, bottom, left, right = found[0], found[-1], found[1:-1, 0], found[1:-1, -1]
+    return Ring(
+        None if np.array_equal(top, found[1]) else top,
+        None if np.array_equal(bottom, found[-2]) else bottom,
+        None if np.array_equal(left, found[1:-1, 1]) else left,
+        None if np.array_equal(right, found[1:-1, -2]) else right,
+    )
+
+
+def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many. `others` are tried if the
+    likely ones make few exact.
+    """
+    tried: list[tuple[int, Steps]] = []
+    for candidates in likely, others:
+        for steps in candidates:
+            if not any(np.array_equal(steps, each) for _, each in tried):
+                tried.append((exact(steps), steps))
+        most = max(score for score, _ in tried)
+        if most > FEW:
+            break
+    return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
 
 
 class _Colours:
@@ -251,7 +302,7 @@ class _Colours:
         return plane
 
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
-        """Places MCUs and chooses tables; how many of some blocks of chroma are exact."""
+        """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
         luma = self.luma = _Plane.of_levels(self.levels[0], grid)
@@ -290,6 +341,8 @@ class _Colours:
         for plane in self.chroma:
             plane.place(self._inner(self.offset), (rows, columns))
         self.luma.place(self.offset, (rows * self.sampling[0], columns * self.sampling[1]))
+        cut = self.kinds[self.offset[0] :, self.offset[1] :][: 8 * self.luma.size[0], : 8 * self.luma.size[1]]
+        self.cut = cut.reshape(self.luma.size[0], 8, self.luma.size[1], 8).any((1, 3))
 
     def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of whole MCUs."""
@@ -302,14 +355,33 @@ class _Colours:
         return top, left
 
     def choose(self) -> int:
-        """Tables of luma and chroma; how many of some blocks of chroma are exact."""
-        self.luma.choose([tables.likely_standard(tables.gains(self.luma.values(), self.luma.noise))])
-        gains = [tables.gains(plane.values(), plane.noise) for plane in self.chroma]
-        candidates = [tables.partner(self.luma.steps), tables.likely_standard(gains[0] + gains[1])]
-        return sum(
-            plane.choose([*candidates, tables.likely_standard(gain)])
-            for plane, gain in zip(self.chroma, gains, strict=True)
-        )
+        """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
+        gain = self.luma.gains()
+        others = [tables.likely_steps(gain, self.luma.values())]
+        _, luma = _choose(self.luma.exact, tables.likely_standard(gain), others)
+        self.luma.steps = luma
+        gains = [plane.gains() for plane in self.chroma]
+        together = gains[0] + gains[1]
+        values = np.concatenate([plane.values() for plane in self.chroma])
+        likely = [tables.partner(luma), *tables.likely_standard(together)]
+        # Cameras have tables of luma and chroma that are nearly the same.
+        together[np.arange(64), luma] += tables.CLEAR
+        others = [tables.likely_steps(together, values)]
+        exact = 0
+        for k, plane in enumerate(self.chroma):
+            score, plane.steps = _choose(partial(self.exact, k), likely, others)
+            exact += score
+        return exact // 2
+
+    def exact(self, k: int, steps: Steps) -> int:
+        """How many blocks of chroma in a thousand a table makes exact."""
+        plane = self.chroma[k]
+        if self.sampling == (1, 1):
+            return plane.exact(steps)
+        plane.steps = steps
+        plane.fit(np.ones(plane.size, np.bool_))
+        wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
+        return 1000 * int(np.count_nonzero(wrong == 0)) // wrong.size
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""
@@ -325,25 +397,25 @@ class _Colours:
         across, down = (around[1:-1, 0], around[1:-1, -1]), (around[0], around[-1])
         return Ring(*(down if self.sampling[0] == 2 else (None, None)), *(across if self.sampling[1] == 2 else ()))
 
+    def around(self, dirty: Flags, repair: bool) -> tuple[list[Samples], Flags]:
+        """Fits dirty blocks of luma: all planes as they are decoded, and which blocks are wrong."""
+        self.luma.fit(dirty, repair)
+        decoded = [samples(self.luma.component())]
+        for plane, ring in zip(self.chroma, self.rings, strict=True):
+            decoded.append(upsampled(samples(plane.component()), ring, self.sampling))
+        array = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
+        return decoded, _wrong(self.array, array, self.offset) > 0
+
     def search(self) -> Picture:
         """Fits blocks, and moves samples that were cut off, in turns."""
-        sy, sx = self.sampling
         dirty = np.ones(self.luma.size, np.bool_)
         for n in range(ROUNDS + 1):
-            repair = n == ROUNDS
-            units = dirty.reshape(dirty.shape[0] // sy, sy, dirty.shape[1] // sx, sx).any((1, 3))
+            units = self.units(dirty)
             for plane in self.chroma:
-                plane.fit(units, repair)
+                plane.fit(units)
             self.rings = [self.ring(plane) for plane in self.chroma]
-            decoded = [
-                upsampled(samples(p.component()), r, self.sampling)
-                for p, r in zip(self.chroma, self.rings, strict=True)
-            ]
-            self.luma.fit(dirty, repair)
-            decoded.insert(0, samples(self.luma.component()))
-            wrong = _wrong(self.array, coloured(decoded[0], decoded[1], decoded[2], self.first == 2), self.offset)
-            dirty = wrong > 0
-            if not dirty.any() or n == ROUNDS:
+            decoded, dirty = self.around(dirty, repair=False)
+            if n == ROUNDS or not (dirty & self.cut).any():
                 break
             kernel.project(
                 *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
@@ -354,7 +426,56 @@ class _Colours:
                 plane.scaled = self.scaled[k + 1]
                 if self.sampling != (1, 1):
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
+        if dirty.any():
+            for k, plane in enumerate(self.chroma):
+                if self.sampling == (1, 1):
+                    plane.fit(dirty, repair=True)
+                else:
+                    self.rings[k] = self.polished(k)
+            self.around(dirty, repair=True)
         return self.picture()
+
+    def units(self, blocks: Flags) -> Flags:
+        """MCUs of which any block of luma is flagged."""
+        sy, sx = self.sampling
+        rows, columns = blocks.shape
+        return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
+
+    def polished(self, k: int) -> Ring:
+        """Repairs blocks of chroma from samples that make the right pixels; the ring that does."""
+        plane, ring = self.chroma[k], self.rings[k]
+        for last in (False, True):
+            found = surrounded(samples(plane.component()), ring)
+            rim = np.ones(found.shape, np.bool_)
+            rim[1:-1, 1:-1] = False
+            self.settle(k, found, rim, REACH)
+            ring = _ring_of(found)
+            wrong = self.misfits(k, found)
+            if last or not wrong.any():
+                break
+            inside = (wrong > 0).repeat(8, 0).repeat(8, 1)
+            rim[1:-1, 1:-1] = inside
+            (top, left), (rows, columns) = plane.offset, plane.size
+            estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
+            found[1:-1, 1:-1][inside] = estimate[inside]
+            self.settle(k, found, rim, 1)
+            other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
+            other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
+            other.fit(wrong, repair=True)
+            now = self.misfits(k, surrounded(samples(other.component()), ring))
+            better = now < wrong
+            plane.coefficients[better] = other.coefficients[better]
+        return ring
+
+    def settle(self, k: int, found: Samples, dirty: Flags, reach: int) -> None:
+        """Moves samples with a ring for pixels to come right."""
+        kernel.settle(found, dirty, reach, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, SWEEPS)
+
+    def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
+        """How many known pixels of each MCU are not those of samples with a ring."""
+        counts = np.zeros(self.chroma[k].size, np.int64)
+        kernel.misfits(found, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, counts)
+        return counts
 
     def picture(self) -> Picture:
         """What was found."""
@@ -367,19 +488,18 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     """Of luma and chroma."""
     levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
     kernel.split(array, first, 1, levels, kinds)
-    grid = _grid(levels[0].astype(np.uint8))
+    grid = _grid(levels[0], kinds)
     if grid is None:
         return None
     colours = _Colours(array, first, levels, kinds)
-    best = None
+    best, exact = (1, 1), -1
     for sampling in colours.samplings(grid):
-        if any(array.shape[k] < grid[k] + 8 * sampling[k] for k in range(2)):
-            continue
-        colours.start(sampling, grid)
-        picture = colours.search()
-        wrong = int(np.count_nonzero(wrong_blocks(array, picture)))
-        if best is None or wrong < best[0]:
-            best = wrong, picture
-        if 16 * wrong < array.shape[0] * array.shape[1] // 64:
-            break
-    return None if best is None else best[1]
+        if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
+            now = colours.start(sampling, grid)
+            if 8 * now > 9 * exact:
+                best, exact = sampling, now
+            if exact > ENOUGH:
+                break
+    if colours.sampling != best:
+        colours.start(best, grid)
+    return colours.search()

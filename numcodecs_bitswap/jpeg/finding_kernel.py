@@ -13,8 +13,8 @@ FAR = 12
 UNKNOWN = 4000
 """Beyond all samples: an open bound."""
 UNIT, HALF = 64, 32
-LOST = 6 * 256
-"""What a value that is on no multiple of a step costs at most, in 1/256 nat."""
+LOST = 2 * 256
+"""What a value that is on no multiple of a step costs, in 1/256 nat: there are always some."""
 TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
 MOVES, HELD = 160, 3
@@ -163,7 +163,7 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
                         c[8 * y + x] = UNIT * np.int64(plane[tops[n] + oy + y, lefts[n] + ox + x])
                 forward_block(c, w, cosines)
                 for k in range(1, 64):
-                    counts[n, (tops[n] + oy) & 7, (lefts[n] + ox) & 7] += abs(c[k]) < UNIT
+                    counts[8 * ((tops[n] + oy) & 7) + ((lefts[n] + ox) & 7)] += abs(c[k]) < UNIT
 
 
 def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_flat, cosines, values):
@@ -203,12 +203,12 @@ def step_gains(values, logarithms, noise, gains):
             for step in range(2, last + 1):
                 d = x % (UNIT * step)
                 d = min(d, UNIT * step - d)
-                gains[k, step] += logarithms[step] - min(256 * d * d // noise, LOST)
+                gains[k, step] += max(logarithms[step] - 256 * d * d // noise, -LOST)
             short[last + 1] += 1
         count = 0
         for step in range(2, 256):
             count += short[step]
-            gains[k, step] += count * (logarithms[step] - LOST)
+            gains[k, step] -= count * LOST
 
 
 @part
@@ -437,6 +437,15 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
             break
 
 
+def misfits(samples, sy, sx, levels, kinds, top, left, counts):
+    """How many known pixels of each MCU are not what is upsampled of samples with a ring."""
+    for y in range(sy * (samples.shape[0] - 2)):
+        for x in range(sx * (samples.shape[1] - 2)):
+            if kinds[y + top, x + left] == 0:
+                wrong = chroma_at(samples, y, x, sy, sx) != levels[y + top, x + left]
+                counts[y // (8 * sy), x // (8 * sx)] += wrong
+
+
 def off_triangle(levels, kinds, phase, counts):
     """How many of four pixels in a row, two of each of two samples, were not made of three by 3/4 and 1/4.
 
@@ -479,6 +488,7 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
 
 
 settle = compiled(settle)
+misfits = compiled(misfits)
 off_triangle = compiled(off_triangle)
 halve = compiled(halve)
 split = compiled(split)
