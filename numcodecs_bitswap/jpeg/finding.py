@@ -27,7 +27,10 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+STRONG = 8
+"""Evidence for steps of chroma that is worth as many frequencies next to 0."""
 GLANCE = 256
+"""Pixels whose colours are looked at first."""
 SAMPLE = 256
 """Blocks of which steps are taken."""
 TRIED = 96
@@ -322,20 +325,22 @@ class _Colours:
         return self.choose()
 
     def place(self) -> None:
-        """Where whole MCUs begin: where chroma has most frequencies next to 0."""
-        shape, best = self.array.shape, (-1, (0, 0))
+        """Where whole MCUs begin: where most frequencies of chroma are next to 0, and there is evidence for steps."""
+        best = -1, (0, 0)
         for i in range(self.sampling[0]):
             for j in range(self.sampling[1]):
                 offset = self.grid[0] + 8 * i, self.grid[1] + 8 * j
                 size = self._mcus(offset)
                 if min(size) < 1:
                     continue
-                small = 0
+                evidence, small = 0, 0
                 for plane in self.chroma:
                     plane.place(self._inner(offset), size)
-                    small += 1000 * np.count_nonzero(abs(values := plane.values()) < 64) // max(values.size, 1)
-                if small > best[0]:
-                    best = small, offset
+                    values = plane.values()
+                    count = max(len(values), 1)
+                    evidence += int(tables.gains(values, plane.noise).max(1).sum()) // (CLEAR * count)
+                    small += 64 * np.count_nonzero(abs(values) < 64) // count
+                best = max(best, (small + min(evidence, STRONG), offset), key=lambda each: each[0])
         self.offset = best[1]
         rows, columns = self._mcus(self.offset)
         for plane in self.chroma:
@@ -363,10 +368,14 @@ class _Colours:
         gains = [plane.gains() for plane in self.chroma]
         together = gains[0] + gains[1]
         values = np.concatenate([plane.values() for plane in self.chroma])
-        likely = [tables.partner(luma), *tables.likely_standard(together)]
-        # Cameras have tables of luma and chroma that are nearly the same.
-        together[np.arange(64), luma] += tables.CLEAR
-        others = [tables.likely_steps(together, values)]
+        likely, others = tables.likely_standard(together), []
+        partner = tables.partner(luma)
+        if partner is None:
+            # Cameras have tables of luma and chroma that are nearly the same.
+            likely = [tables.likely_steps(together, values, luma), luma, *likely]
+        else:
+            likely.insert(0, partner)
+            others = [tables.likely_steps(together, values)]
         exact = 0
         for k, plane in enumerate(self.chroma):
             score, plane.steps = _choose(partial(self.exact, k), likely, others)

@@ -52,14 +52,18 @@ def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
     return [tables[each.sum(1).argmax()], tables[each.clip(min=0).sum(1).argmax()]]
 
 
-def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """The table of chroma of the same quality as one of luma; the same if it is none."""
+def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
+    """The table of chroma of the same quality as one of luma."""
     same = np.flatnonzero((standard()[0] == steps).all(1))
-    return standard()[1, same[0]] if len(same) else steps
+    return standard()[1, same[0]] if len(same) else None
 
 
-def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. Where little says so they are as those of the frequencies before."""
+def likely_steps(
+    gain: NDArray[np.int64], values: NDArray[np.int32], similar: NDArray[np.uint16] | None = None
+) -> NDArray[np.uint16]:
+    """Steps that fit best, each by itself. Where little says so they are those of a similar table, or as those of the
+    frequencies before.
+    """
     best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
     steps = [0] * 64
@@ -68,6 +72,8 @@ def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[
             steps[k] = int(best[k])
         elif 8 * ones[k] > len(values):
             steps[k] = 1
+        elif similar is not None:
+            steps[k] = int(similar[k])
         else:
             steps[k] = max(steps[k - 1] if k % 8 else 1, steps[k - 8] if k >= 8 else 1)
     return np.array(steps, np.uint16).clip(1, 255)
