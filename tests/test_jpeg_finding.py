@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jpeg_files import decode
 from numpy.typing import NDArray
 from PIL import Image
 
+from jpeg_files import decode
 from numcodecs_bitswap.jpeg.decoding import pixels
 from numcodecs_bitswap.jpeg.finding import find, wrong_blocks
 
@@ -52,8 +52,8 @@ def exact_part(array: Array, expected: float) -> None:
 @pytest.mark.parametrize("quality", [20, 50, 75, 90])
 def test_crops_of_colour_pictures(quality: int, subsampling: int) -> None:
     array = through_jpeg(scene(quality), quality=quality, subsampling=subsampling)
-    exact_part(array, 0.97)
-    exact_part(array[5:, 10:].copy(), 0.97)
+    exact_part(array, 0.95)
+    exact_part(array[5:, 10:].copy(), 0.95)
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90, 96])
@@ -85,9 +85,11 @@ def test_any_table() -> None:
 
 def test_levels_that_were_cut_off() -> None:
     array = through_jpeg(scene(4, spread=1.7), quality=75, subsampling=0)
-    assert (array == 255).mean() > 0.02
+    assert (array == 255).mean() > 0.005
     exact_part(array, 0.5)
-    exact_part(array[..., 0].copy() if find(array[..., 0].copy()) else through_jpeg(array[..., 0], quality=75), 0.9)
+    gray = through_jpeg(array[..., 0], quality=75)
+    assert (gray == 255).mean() > 0.01
+    exact_part(gray, 0.9)
 
 
 def test_compressed_twice() -> None:
@@ -101,7 +103,7 @@ def test_edited_in_one_place() -> None:
     exact_part(array, 0.9)
 
 
-@pytest.mark.parametrize("array", [scene(7), scene(7)[..., 0].copy(), np.zeros((64, 64), np.uint8)])
+@pytest.mark.parametrize("array", [scene(7), scene(7)[..., 0].copy()])
 def test_what_was_no_jpeg_is_refused(array: Array) -> None:
     assert find(array) is None
 

@@ -1,11 +1,14 @@
 """Steps of frequencies: the tables of ITU-T T.81, annex K, as libjpeg scales them by a quality, and what else fits."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import finding_kernel as kernel
+from . import finding_kernel
+
+kernel: Any = finding_kernel
 
 LUMA = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
@@ -58,12 +61,8 @@ def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
     return standard()[1, same[0]] if len(same) else None
 
 
-def likely_steps(
-    gain: NDArray[np.int64], values: NDArray[np.int32], similar: NDArray[np.uint16] | None = None
-) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. Where little says so they are those of a similar table, or as those of the
-    frequencies before.
-    """
+def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
+    """Steps that fit best, each by itself. Where little says so they are as those of the frequencies before."""
     best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
     steps = [0] * 64
@@ -72,8 +71,17 @@ def likely_steps(
             steps[k] = int(best[k])
         elif 8 * ones[k] > len(values):
             steps[k] = 1
-        elif similar is not None:
-            steps[k] = int(similar[k])
         else:
             steps[k] = max(steps[k - 1] if k % 8 else 1, steps[k - 8] if k >= 8 else 1)
     return np.array(steps, np.uint16).clip(1, 255)
+
+
+def similar_steps(gain: NDArray[np.int64], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Steps that fit best of those that are not far from a table's."""
+    steps = table.astype(np.int64)
+    reach = np.arange(256)
+    near = (4 * reach >= 3 * steps[:, None]) & (2 * reach <= 3 * steps[:, None] + 2)
+    found = np.where(near, gain, -(1 << 60)).argmax(1)
+    places = np.arange(64)
+    better = gain[places, found] - gain[places, steps] >= CLEAR
+    return np.where(better, found, steps).clip(1, 255).astype(np.uint16)
