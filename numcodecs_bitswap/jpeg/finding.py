@@ -259,8 +259,9 @@ def _ring_of(found: Samples) -> Ring:
 
 
 def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
-    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many. `others` are tried if the
-    likely ones make few exact.
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many.
+
+    `others` are tried if the likely ones make few exact.
     """
     tried: list[tuple[int, Steps]] = []
     for candidates in likely, others:

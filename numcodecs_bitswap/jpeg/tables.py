@@ -38,7 +38,8 @@ def standard() -> NDArray[np.uint16]:
 @cache
 def _logarithms() -> NDArray[np.int64]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    return np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    logarithms: NDArray[np.int64] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    return logarithms
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
