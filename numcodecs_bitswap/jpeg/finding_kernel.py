@@ -195,7 +195,7 @@ def step_gains(values, logarithms, noise, gains):
     for k in range(64):
         short[:] = 0
         for n in range(len(values)):
-            x = abs(values[n, k])
+            x = abs(np.int64(values[n, k]))
             # Next to 0 no step is more likely than another.
             if x < 77:
                 continue
