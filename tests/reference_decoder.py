@@ -21,7 +21,15 @@ from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from reference_flow import decode_flow
-from reference_jpeg import JpegModel, Ring, decode_coefficients, samples_of, table_of_quality, upsample
+from reference_jpeg import (
+    JpegModel,
+    Sides,
+    decode_coefficients,
+    samples_of,
+    sides_without_ring,
+    table_of_quality,
+    upsample,
+)
 from reference_labels import decode_labels, plane_array
 from reference_model import FrameError, Model, require
 from reference_planes import PlaneModel, decode_tile
@@ -400,7 +408,7 @@ def jpeg_image(reader: Reader, image: Ints, model: JpegModel, find_model: FindMo
     # 12 Pixels of JPEG coefficients
     components = [samples_of(*each) for each in zip(coefficients, steps, strict=True)]
     if sampling != (1, 1):
-        components[1:] = [upsample(each, sampling, read_ring(reader, each.shape)) for each in components[1:]]
+        components[1:] = [upsample(each, sampling, read_ring(reader, each)) for each in components[1:]]
     if colour == 1:
         components = red_green_blue(*components)[:: -1 if reversed_ else 1]
     elif colour == 2:
@@ -441,11 +449,17 @@ def read_steps(reader: Reader, before: list[list[int]]) -> list[int]:
     return table_of_quality(code if code <= 100 else code - 100, code > 100)
 
 
-def read_ring(reader: Reader, shape: tuple[int, ...]) -> Ring:
-    h, w = shape
+def read_ring(reader: Reader, samples: Ints) -> Sides:
     given = reader.integer(1)
     require(given <= 15, "four sides of a ring")
-    return Ring(h, w, given, packed(reader, Ring.size(h, w, given)) if given else b"")
+    sides: list[Ints | None] = [None] * 4
+    if given:
+        known = {k: side for k, side in enumerate(sides_without_ring(samples)) if given >> k & 1}
+        differences = np.frombuffer(packed(reader, sum(len(side) for side in known.values())), np.uint8)
+        for k, side in known.items():
+            own, differences = differences[: len(side)], differences[len(side) :]
+            sides[k] = side + own & 255
+    return sides
 
 
 def read_pixels(reader: Reader, shape: tuple[int, ...], c: int, find_model: FindModel) -> Ints:

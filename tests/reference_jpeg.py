@@ -3,6 +3,7 @@
 Plain Python integers, one decision after the other; the network and the pixels are numpy int64.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,9 +23,11 @@ class JpegModel(Layers):
 
     def __init__(self, path: str | Path, model_id: bytes) -> None:
         super().__init__()
+        width: int
+        self.blocks: int
         with self.opened(path, model_id) as arch:
             require(arch["kind"] == "jpeg" and arch["format"] == 1, "a model of kind jpeg, format 1")
-            width, self.blocks = int(arch["width"]), int(arch["blocks"])
+            width, self.blocks = arch["width"], arch["blocks"]
             require(width in range(8, 129, 8), "width 8, 16, ..., 128")
             require(self.blocks in range(9), "blocks 0..8")
             self.read_layer("in", 44, width)
@@ -343,33 +346,26 @@ def samples_of(coefficients: Ints, steps: list[int]) -> Ints:
 # ---- 12.2 Chroma of all pixels
 
 
-def surround(samples: Ints, ring: "Ring") -> Ints:
+Sides = Sequence[Ints | None]  # above and below (w + 2,), left and right (h,): the ring; None: not given
+NO_SIDES: Sides = (None, None, None, None)
+
+
+def surround(samples: Ints, ring: Sides) -> Ints:
     """(h + 2, w + 2)."""
-    left = samples[:, :1] + ring.left[:, None] & 255
-    right = samples[:, -1:] + ring.right[:, None] & 255
-    rows = np.hstack([left, samples, right])
-    return np.vstack([rows[:1] + ring.above & 255, rows, rows[-1:] + ring.below & 255])
+    above, below, left, right = ring
+    left = samples[:, 0] if left is None else left
+    right = samples[:, -1] if right is None else right
+    rows = np.hstack([left[:, None], samples, right[:, None]])
+    return np.vstack([rows[0] if above is None else above, rows, rows[-1] if below is None else below])
 
 
-class Ring:
-    """The differences of what is around a component's samples (h, w), 0 where they are not given (1.7)."""
-
-    def __init__(self, h: int, w: int, given: int = 0, differences: bytes = b"") -> None:
-        parts: list[Ints] = []
-        for bit, size in enumerate((w + 2, w + 2, h, h)):
-            if given >> bit & 1:
-                parts.append(np.array(list(differences[:size]), np.int64))
-                differences = differences[size:]
-            else:
-                parts.append(np.zeros(size, np.int64))
-        self.above, self.below, self.left, self.right = parts
-
-    @staticmethod
-    def size(h: int, w: int, given: int) -> int:
-        return sum(size for bit, size in enumerate((w + 2, w + 2, h, h)) if given >> bit & 1)
+def sides_without_ring(samples: Ints) -> list[Ints]:
+    """What the differences of a ring (1.7) are to."""
+    S = surround(samples, NO_SIDES)
+    return [S[0], S[-1], S[1:-1, 0], S[1:-1, -1]]
 
 
-def upsample(samples: Ints, sampling: tuple[int, int], ring: Ring) -> Ints:
+def upsample(samples: Ints, sampling: tuple[int, int], ring: Sides) -> Ints:
     if sampling == (1, 1):
         return samples
     h, w = samples.shape
