@@ -40,12 +40,18 @@ class JpegModel(Layers):
 
     def outputs(self, x: list[int], r: int) -> list[int]:
         """The network (11.4)."""
-        h = (self.linear("in", np.array(x)[:, None]) + self.embedding[r][:, None]).clip(-127, 127)
+        h = limit(self.linear("in", np.array(x)[:, None]) + self.embedding[r][:, None], -127, 127)
         for k in range(self.blocks):
-            a = self.linear(f"{k}.a", h.clip(0)).clip(0, 127)
-            h = (h + self.linear(f"{k}.b", a)).clip(-127, 127)
-        y: list[int] = self.linear("head", h.clip(0))[:, 0].tolist()
+            a = limit(self.linear(f"{k}.a", np.maximum(h, 0)), 0, 127)
+            h = limit(h + self.linear(f"{k}.b", a), -127, 127)
+        y: list[int] = self.linear("head", np.maximum(h, 0))[:, 0].tolist()
         return y
+
+
+def limit(values: Ints, low: int, high: int) -> Ints:
+    """As `clip`, which takes long for a few values."""
+    limited: Ints = np.maximum(np.minimum(values, high), low)
+    return limited
 
 
 # ---- 11.1 Numbers
@@ -140,6 +146,7 @@ class Coder:
         self.W, self.N = own.at(row, column - 1), own.at(row - 1, column)
         self.NW, self.NE = own.at(row - 1, column - 1), own.at(row - 1, column + 1)
         self.WW, self.NN = own.at(row, column - 2), own.at(row - 2, column)
+        self.sizes = log(sizes(self.W)), log(sizes(self.N))
         self.O = self.OE = self.OS = self.O2 = NOTHING
         if not before:
             return
@@ -161,14 +168,14 @@ class Coder:
 
     # ---- 11.3 Predictions
 
-    def dequantised_around(self) -> tuple[list[int], list[int]]:
+    def dequantise_around(self) -> None:
         """d^W and d^N."""
-        W, N = ([q * s for q, s in zip(block.q[:64], self.own.steps, strict=True)] for block in (self.W, self.N))
+        steps = self.own.steps
+        self.d_W, self.d_N = ([block.q[j] * steps[j] for j in range(64)] for block in (self.W, self.N))
         if self.W is NOTHING:
-            W[0] = N[0]
+            self.d_W[0] = self.d_N[0]
         if self.N is NOTHING:
-            N[0] = W[0]
-        return W, N
+            self.d_N[0] = self.d_W[0]
 
     def predict_count(self) -> int:
         exist = [block.q[COUNT] for block in (self.W, self.N) if block is not NOTHING]
@@ -178,8 +185,7 @@ class Coder:
         """B."""
         v, u = divmod(i, 8)
         w = self.model.prediction[self.own.chroma][i]
-        W, N = self.dequantised_around()
-        A = sum(w[k] * W[8 * v + k] + w[8 + k] * N[8 * k + u] for k in range(8))
+        A = sum(w[k] * self.d_W[8 * v + k] + w[8 + k] * self.d_N[8 * k + u] for k in range(8))
         known = [*range(8 * v, 8 * v + u), *range(u, 8 * v + u, 8)]
         A += sum(w[16 + k] * self.block.q[j] * self.own.steps[j] for k, j in enumerate(known))
         B = A >> 12
@@ -206,6 +212,7 @@ class Coder:
 
     def decode_block(self, row: int, column: int) -> None:
         self.look_around(row, column)
+        self.dequantise_around()
         self.block = Block()
         q = self.block.q
         q[COUNT] = self.decode_number(COUNT, self.predict_count(), 0, 0)
@@ -239,7 +246,7 @@ class Coder:
         own, q = self.own, self.block.q
         W, N, other, other_2 = self.W, self.N, self.O, self.O2
         x = [0] * 44
-        x[20], x[21] = log(sizes(W)), log(sizes(N))
+        x[20], x[21] = self.sizes
         x[23], x[24], x[26] = log(abs(P - 8 * centre)), log(own.M[i] >> 5), log(own.steps[0])
         x[32], x[33], x[34] = 127 * (W is not NOTHING), 127 * (N is not NOTHING), log(abs(centre))
         x[39] = 127 * self.subsampled
@@ -259,8 +266,7 @@ class Coder:
             x[k] = signed(log(8 * abs(block.e[i]) // s), block.e[i] * side) if counts else 0
         if i == 0:
             x[0:4] = [log(8 * abs(block.e[0]) // s) for block in (W, N, self.NW, self.NE)]
-            d_W, d_N = self.dequantised_around()
-            x[4] = log(8 * abs(d_W[0] - d_N[0]) // s)
+            x[4] = log(8 * abs(self.d_W[0] - self.d_N[0]) // s)
             return x
 
         x[0:6] = [log(8 * abs(block.q[i])) for block in (W, N, self.NW, self.NE, self.WW, self.NN)]
@@ -272,7 +278,7 @@ class Coder:
         x[16] = log(8 * sizes(self.block) // place)
         x[17:20] = [log(8 * left), log(8 * (64 - place)), 127 * left // (64 - place)]
         x[35:38] = [signed(log(8 * abs(block.q[i])), block.q[i] * side) for block in (W, N, other)]
-        x[41:44] = [log(8 * sum(block.q[j] != 0 for j in ZIGZAG[place:])) for block in (W, N, other)]
+        x[41:44] = [log(8 * sum(1 for j in ZIGZAG[place:] if block.q[j])) for block in (W, N, other)]
         return x
 
 
@@ -292,7 +298,7 @@ def signed(value: int, sign: int) -> int:
 
 
 def sizes(block: Block) -> int:
-    return sum(abs(q) for q in block.q[1:64])
+    return sum(map(abs, block.q[1:64]))
 
 
 def around(block: Block, i: int) -> int:

@@ -84,7 +84,8 @@ def check(path: Path, colour: str, grids: list[Grid], steps: list[Array], values
 @pytest.mark.parametrize(("colour", "sampling"), KINDS)
 def test_coefficients(folder: Path, colour: str, sampling: tuple[int, int], kind: str) -> None:
     rng = np.random.default_rng([*kind.encode(), *sampling])
-    for (rows, columns), steps in zip([(1, 1), (2, 3), (1, 2)], STEPS.values(), strict=True):
+    most = (2, 3) if sampling == (1, 1) else (2, 2)
+    for (rows, columns), steps in zip([(1, 1), most, (1, 2)], STEPS.values(), strict=True):
         sizes = sizes_of(colour, sampling, rows, columns)
         values = [VALUES[kind](rng, (*size, 64)).astype(np.int16) for size in sizes]
         if colour != "gray" and kind == "as of a photograph":  # as the component before, more or less
@@ -101,9 +102,9 @@ def test_coefficients(folder: Path, colour: str, sampling: tuple[int, int], kind
 def test_models(folder: Path, sizes: dict[str, int]) -> None:
     rng = np.random.default_rng(0)
     for kind, steps in zip(("dense", "as of a photograph", "none is 0"), STEPS.values(), strict=True):
-        values = [VALUES[kind](rng, (2, 2, 64)).astype(np.int16) for _ in range(3)]
+        values = [VALUES[kind](rng, (2, 1, 64)).astype(np.int16) for _ in range(3)]
         own = [np.asarray(steps(rng), np.uint16) for _ in range(3)]
-        check(random_jpeg(folder, **sizes), "rgb", [Grid(2, 2, 1, 1)] * 3, own, values)
+        check(random_jpeg(folder, **sizes), "rgb", [Grid(2, 1, 1, 1)] * 3, own, values)
 
 
 def test_sums_of_squares_that_are_halved(folder: Path) -> None:
@@ -117,7 +118,7 @@ def test_data_that_end_early_or_late(folder: Path) -> None:
     steps, grids = [np.full(64, 3, np.uint16)], [Grid(2, 2, 1, 1)]
     values = falling(np.random.default_rng(0), (2, 2, 64), 40).astype(np.int16)
     data = coefficients.encode(net, "gray", grids, steps, [values])
-    for altered in (*(data[:end] for end in range(0, len(data), 9)), data[:-1], data + b"\0", data + b"abcd"):
+    for altered in (*(data[:end] for end in range(0, len(data), 17)), data[:-1], data + b"\0", data + b"abcd"):
         with pytest.raises(FormatError):
             coefficients.decode(net, "gray", grids, steps, memoryview(altered))
         with pytest.raises(FrameError):
@@ -407,7 +408,7 @@ def test_fields_that_are_refused(folder: Path, k: int) -> None:
 def test_payloads_that_end_early(folder: Path) -> None:
     path = random_jpeg(folder)
     payload = b"".join(record(path).values())
-    for end in (*range(3), *range(19, len(payload), 7), len(payload) - 1):
+    for end in (*range(3), *range(19, len(payload), 11), len(payload) - 1):
         refused(path, SHAPE, payload[:end])
 
 
@@ -426,7 +427,7 @@ def test_damage_is_seen_alike(folder: Path, name: str) -> None:
     image = image_of(held, **around)
     payload = payload_of(path, Axes(0, 1, None if image.ndim == 2 else 2), [image], [held], model_id(planes).hex())
     header = Header(Route.JPEG, 0, "C", image.dtype, image.shape)
-    for damaged in altered(payload, 60):
+    for damaged in altered(payload, 20):
         try:
             expected = jpeg_route.Decoding(header, memoryview(damaged)).array()
         except FormatError:
