@@ -20,13 +20,13 @@ from .coefficient_tables import (
     LARGEST_LOG,
     LARGEST_SQUARES,
     LOG,
-    OUTPUTS,
     ROWS,
     SIGMOIDS,
     UNIT,
     WEIGHT_BITS,
     ZIGZAG,
 )
+from .network import evaluate
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 ZERO, AGREES, HAZARDS, MANTISSA = 0, 1, 2, 2 + 2 * CLASSES
@@ -78,49 +78,6 @@ def around(block, u, v):
 
 
 @part
-def evaluate(x, row, net, y):
-    """The network: y from inputs x and a row of the embedding."""
-    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, h, v, acc = net
-    width = len(h)
-    for j in range(width):
-        acc[j] = biases[0, j]
-    for i in range(FEATURES):
-        value = x[i]
-        if value != 0:
-            for j in range(width):
-                acc[j] += value * np.int32(first[i, j])
-    for j in range(width):
-        h[j] = min(max((acc[j] >> shifts[0, j]) + embedding[row, j], -127), 127)
-    for b in range(len(layers) // 2):
-        for j in range(width):
-            acc[j] = biases[1 + 2 * b, j]
-        for i in range(width):
-            value = h[i]
-            if value > 0:
-                for j in range(width):
-                    acc[j] += value * np.int32(layers[2 * b, i, j])
-        for j in range(width):
-            v[j] = min(max(acc[j] >> shifts[1 + 2 * b, j], 0), 127)
-            acc[j] = biases[2 + 2 * b, j]
-        for i in range(width):
-            value = v[i]
-            if value > 0:
-                for j in range(width):
-                    acc[j] += value * np.int32(layers[2 * b + 1, i, j])
-        for j in range(width):
-            h[j] = min(max(h[j] + (acc[j] >> shifts[2 + 2 * b, j]), -127), 127)
-    for o in range(OUTPUTS):
-        y[o] = head_biases[o]
-    for i in range(width):
-        value = h[i]
-        if value > 0:
-            for o in range(OUTPUTS):
-                y[o] += value * np.int32(head[i, o])
-    for o in range(OUTPUTS):
-        y[o] >>= head_shifts[o]
-
-
-@part
 def chance(y, sigmoid):
     """The probability of an output."""
     return sigmoid[min(max(UNIT * np.int64(y), -4096), 4095) + 4096]
@@ -161,7 +118,7 @@ def code_coefficients(
     shares_at_first : int64 (KINDS,). seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
     """
     decode = mode == DECODE
-    x, y = np.zeros(FEATURES, np.int32), np.zeros(OUTPUTS, np.int32)
+    x, y = np.zeros(FEATURES, np.int16), net[-1]
     none, only = np.zeros(64, np.int16), np.zeros(64, np.int32)
     means = np.zeros(ROWS, np.int64)
     behind = np.zeros((3, 65), np.int64)  # coefficients that are not zero, from a place on, of blocks around
@@ -335,7 +292,7 @@ def code_coefficients(
                             told[at, 0], told[at, 1] = value, may_be_zero
                         at += 1
                     else:
-                        evaluate(x, ROWS * kind + i, net, y)
+                        evaluate(x, ROWS * kind + i, net)
                         value = number(decode, value, may_be_zero, y, sigmoid, state, data)
                     actual = centre + side * value
                     size = magnitude(actual if place != 0 else value)

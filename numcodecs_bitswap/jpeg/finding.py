@@ -2,31 +2,47 @@
 on every machine.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import finding_kernel as kernel
 from . import tables
-from .decoding import coloured, pixels, samples
-from .picture import Component, Picture, Samples
+from .decoding import coloured, pixels, samples, surrounded, upsampled
+from .picture import Component, Picture, Ring, Samples
 
 Steps = NDArray[np.uint16]
 Levels = NDArray[np.int16]
 Scaled = NDArray[np.int32]
 """Samples in units of 1/64."""
+Flags = NDArray[np.bool_]
 
 LEAST = 16
 """Rows and columns below which nothing is looked for."""
-WINDOWS = 32, 192
-"""Places at which the grid is looked for; the second when the first does not say enough."""
+WINDOWS = 6
+"""Rows and columns of places at which the grid is looked for."""
+LIKELY = 4
+"""Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
+CLEAR = 256
+"""Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
 GLANCE = 256
 SAMPLE = 256
 """Blocks of which steps are taken."""
-OPEN = 0, 8, 32, 64
-"""Samples of them that may have been cut off: the first of these for which there are enough."""
+TRIED = 96
+"""Blocks on which tables are tried."""
+UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
+"""Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
+are enough.
+"""
+FEW = 500
+"""Exact blocks in a thousand that make one try other tables."""
+ENOUGH = 750
+"""Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS = 16
+REACH, SWEEPS = 6, 4
+"""How far samples around those of the MCUs are moved, and how often."""
 
 
 @cache
@@ -35,6 +51,28 @@ def _basis() -> NDArray[np.int64]:
     lines = np.concatenate([kernel.COSINES, kernel.COSINES[:, ::-1] * np.array([1, -1] * 4)[:, None]], 1)
     product = lines[:, None, :, None] * lines[None, :, None, :]
     return (product.reshape(64, 64) + (1 << 25)) >> 26
+
+
+@cache
+def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For `kernel.halve`: the normal equations of samples with weights 3 and 1, three to a row, are solved from both
+    sides. Units of 2^-20.
+    """
+    count = (width + phase + 1) // 2 + 2
+    own, beside = [0] * count, [0] * (count + 1)
+    for x in range(phase, width + phase):
+        near = (x >> 1) + 1
+        far = near + 2 * (x & 1) - 1
+        own[near] += 9
+        own[far] += 1
+        beside[max(near, far)] += 3
+    inverse, ratio, left = [], [], 0
+    for j in range(count):
+        # A sample of which no pixel is made is 0.
+        left = (max(own[j], 1) << 20) - (beside[j] ** 2 << 40) // left if j else max(own[j], 1) << 20
+        inverse.append((1 << 40) // left)
+        ratio += [(beside[j] << 40) // left, (beside[j + 1] << 40) // left]
+    return np.array(inverse), np.array(ratio)
 
 
 def find(array: NDArray[np.uint8]) -> Picture | None:
@@ -89,31 +127,6 @@ def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
     return 8 * int(bad) * stride <= array.shape[0] * array.shape[1]
 
 
-def _grid(plane: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """Rows and columns before the first whole block; None if there seem to be no blocks."""
-    height, width = plane.shape
-    for count in WINDOWS:
-        side = int(count**0.5 + 1)
-        tops = np.unique(np.linspace(0, height - 15, min(side, height // 8)).astype(np.int64))
-        lefts = np.unique(np.linspace(0, width - 15, min(side, width // 8)).astype(np.int64))
-        tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-        counts = np.zeros((len(tops), 8, 8), np.int64)
-        kernel.small_frequencies(plane, tops, lefts, kernel.COSINES, counts)
-        total = counts.sum(0).ravel()
-        best = int(total.argmax())
-        GRID_LOG.append((len(tops), total))
-        return divmod(best, 8)
-    return None
-
-
-GRID_LOG = []
-
-
-def _blocks(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of whole blocks."""
-    return (shape[0] - offset[0]) // 8, (shape[1] - offset[1]) // 8
-
-
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
     """Samples that make these levels: what was cut off may have been more."""
     lows = np.where(plane <= 0, -kernel.UNKNOWN, plane).astype(np.int16)
@@ -123,37 +136,52 @@ def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
 class _Plane:
     """A plane of samples, what is known of it, and the coefficients that are found."""
 
-    def __init__(self, levels: NDArray[np.int16], offset: tuple[int, int], noise: int = tables.EXACT_NOISE) -> None:
-        self.scaled: Scaled = levels.astype(np.int32) << 6
-        self.lows, self.highs = _bounds(levels)
-        self.offset, self.noise = offset, noise
-        rows, columns = self.size = _blocks(levels.shape, offset)
+    def __init__(self, scaled: Scaled, lows: Levels, highs: Levels, offset: tuple[int, int], noise: int) -> None:
+        self.scaled, self.lows, self.highs = scaled, lows, highs
+        self.noise = noise
         self.steps: Steps = np.ones(64, np.uint16)
-        self.coefficients = np.zeros((rows, columns, 64), np.int16)
-        self.wrong = np.full((rows, columns), 64, np.uint8)
+        height, width = scaled.shape
+        self.place(offset, ((height - offset[0]) // 8, (width - offset[1]) // 8))
+
+    @classmethod
+    def of_levels(cls, levels: Levels, offset: tuple[int, int]) -> "_Plane":
+        """Of samples that are known, unless they were cut off."""
+        return cls(levels.astype(np.int32) << 6, *_bounds(levels), offset, tables.EXACT_NOISE)
+
+    def place(self, offset: tuple[int, int], size: tuple[int, int]) -> None:
+        """Where blocks are, and how many rows and columns of them."""
+        self.offset, self.size = offset, size
+        self.coefficients = np.zeros((*size, 64), np.int16)
+        self.wrong = np.full(size, 64, np.uint8)
 
     def values(self) -> Scaled:
-        """Frequencies of some blocks of which nothing was cut off."""
+        """Frequencies of some blocks that say the most."""
         rows, columns = self.size
         count = min(rows * columns, 4 * SAMPLE)
         places = np.arange(count) * (rows * columns) // count
-        values = np.empty((count + 1, 64), np.int32)
-        for most in OPEN:
+        values, n = np.empty((count + 1, 64), np.int32), 0
+        for most in UNSURE:
             n = kernel.frequencies(
-                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, most),
+                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, *most),
                 *(kernel.COSINES, values),
             )
-            if 4 * n >= min(count, SAMPLE):
+            if 6 * n >= min(count, SAMPLE):
                 break
         return values[:n][:: -(-n // SAMPLE) or 1]
 
-    def choose_steps(self) -> None:
-        """The table that makes most blocks exact."""
-        values = self.values()
-        gain = tables.gains(values, self.noise)
-        self.steps = tables.likely_standard(gain)
+    def gains(self) -> NDArray[np.int64]:
+        """Of the steps of each frequency."""
+        return tables.gains(self.values(), self.noise)
 
-    def fit(self, dirty: NDArray[np.bool_], repair: bool = False, rounds: int = ROUNDS) -> None:
+    def exact(self, steps: Steps) -> int:
+        """How many of some blocks in a thousand a table makes exact."""
+        some = np.zeros(self.wrong.size, np.bool_)
+        some[:: max(some.size // TRIED, 1)] = True
+        self.steps = steps
+        self.fit(some.reshape(self.size), rounds=4)
+        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
+
+    def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
         kernel.fit(
             *(self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps, rounds, repair),
@@ -165,44 +193,313 @@ class _Plane:
         return Component(self.steps, self.coefficients)
 
 
+def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, int] | None:
+    """Rows and columns before the first whole block; None if there seem to be no blocks.
+
+    With `kinds`, of luma, there is more time: its colours said that there are.
+    """
+    height, width = levels.shape
+    tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
+    lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
+    tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
+    counts = np.zeros(64, np.int64)
+    kernel.small_frequencies(levels, tops, lefts, kernel.COSINES, counts)
+    lows, highs = _bounds(levels)
+    if kinds is not None:
+        lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
+    scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
+    best = CLEAR, None
+    for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
+        offset = divmod(int(at), 8)
+        rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
+        n = 0
+        for most in UNSURE:
+            n = kernel.frequencies(scaled, lows, highs, rows, columns, *offset, *most, kernel.COSINES, values)
+            if 4 * n >= len(tops):
+                break
+        evidence = int(tables.gains(values[:n], tables.EXACT_NOISE).max(1).sum()) // max(n, 1)
+        best = max(best, (evidence, offset), key=lambda each: each[0])
+    return best[1]
+
+
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     """Of channels as they are, (H, W, channels)."""
     channels = array.shape[2]
-    offset = _grid(np.ascontiguousarray(array[..., channels // 2]))
+    offset = _grid(array[..., channels // 2].astype(np.int16))
     if offset is None:
         return None
-    planes = [_Plane(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    for plane in planes:
-        plane.choose_steps()
+    planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
+    gains = [plane.gains() for plane in planes]
+    together = np.sum(gains, axis=0)
+    values = np.concatenate([plane.values() for plane in planes])
+    for plane, gain in zip(planes, gains, strict=True):
+        others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
+        likely = [*tables.likely_standard(together), *tables.likely_standard(gain)]
+        _, plane.steps = _choose(plane.exact, likely, others)
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
 
 
+def _ring_of(found: Samples) -> Ring:
+    """The outermost samples; a side that is as the next one is left out."""
+    top, bottom, left, right = found[0], found[-1], found[1:-1, 0], found[1:-1, -1]
+    return Ring(
+        None if np.array_equal(top, found[1]) else top,
+        None if np.array_equal(bottom, found[-2]) else bottom,
+        None if np.array_equal(left, found[1:-1, 1]) else left,
+        None if np.array_equal(right, found[1:-1, -2]) else right,
+    )
+
+
+def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many. `others` are tried if the
+    likely ones make few exact.
+    """
+    tried: list[tuple[int, Steps]] = []
+    for candidates in likely, others:
+        for steps in candidates:
+            if not any(np.array_equal(steps, each) for _, each in tried):
+                tried.append((exact(steps), steps))
+        most = max(score for score, _ in tried)
+        if most > FEW:
+            break
+    return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
+
+
+class _Colours:
+    """Luma and chroma of an array, and what a JPEG of one sampling held of it."""
+
+    def __init__(self, array: NDArray[np.uint8], first: int, levels: Levels, kinds: NDArray[np.uint8]) -> None:
+        self.array, self.first, self.levels, self.kinds = array, first, levels, kinds
+        self.scaled = levels.astype(np.int32) << 6
+
+    def samplings(self, grid: tuple[int, int]) -> list[tuple[int, int]]:
+        """Which may be, the coarsest first."""
+        halved = []
+        for axis in range(2):
+            counts = np.zeros(2, np.int64)
+            for each in self.levels[1:]:
+                turned = (np.ascontiguousarray(plane.T) for plane in (each, self.kinds))
+                lines = (each, self.kinds) if axis else turned
+                kernel.off_triangle(*lines, grid[axis] & 1, counts)
+            halved.append(512 * counts[0] <= counts[1])
+        return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
+
+    def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
+        """Samples of chroma of all pixels, with those outside that the outermost pixels are made of."""
+        # By how much the upsampled are off on average, in the order even, odd.
+        even, odd = (-2, 2) if sampling == (2, 2) else (8, -8)
+        for axis in (1, 0):
+            if sampling[axis] == 2:
+                lines = np.ascontiguousarray(plane if axis else plane.T)
+                phase = grid[axis] & 1
+                inverse, ratio = _elimination(lines.shape[1], phase)
+                out = np.empty((len(lines), len(inverse)), np.int32)
+                kernel.halve(lines, phase, even, odd, inverse, ratio, out)
+                plane = out if axis else np.ascontiguousarray(out.T)
+                even, odd = 0, 0
+        return plane
+
+    def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
+        """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
+        self.sampling, self.grid = sampling, grid
+        open_pixels = self.kinds > 0
+        luma = self.luma = _Plane.of_levels(self.levels[0], grid)
+        luma.lows[open_pixels], luma.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+        self.chroma = []
+        for k in (1, 2):
+            if sampling == (1, 1):
+                plane = _Plane.of_levels(self.levels[k], grid)
+                plane.lows[open_pixels], plane.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+            else:
+                small = self.halved(self.scaled[k], sampling, grid)
+                level = small + 32 >> 6
+                lows, highs = (level - 1).astype(np.int16), (level + 1).astype(np.int16)
+                plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
+            self.chroma.append(plane)
+        self.place()
+        return self.choose()
+
+    def place(self) -> None:
+        """Where whole MCUs begin: where chroma has most frequencies next to 0."""
+        shape, best = self.array.shape, (-1, (0, 0))
+        for i in range(self.sampling[0]):
+            for j in range(self.sampling[1]):
+                offset = self.grid[0] + 8 * i, self.grid[1] + 8 * j
+                size = self._mcus(offset)
+                if min(size) < 1:
+                    continue
+                small = 0
+                for plane in self.chroma:
+                    plane.place(self._inner(offset), size)
+                    small += 1000 * np.count_nonzero(abs(values := plane.values()) < 64) // max(values.size, 1)
+                if small > best[0]:
+                    best = small, offset
+        self.offset = best[1]
+        rows, columns = self._mcus(self.offset)
+        for plane in self.chroma:
+            plane.place(self._inner(self.offset), (rows, columns))
+        self.luma.place(self.offset, (rows * self.sampling[0], columns * self.sampling[1]))
+        cut = self.kinds[self.offset[0] :, self.offset[1] :][: 8 * self.luma.size[0], : 8 * self.luma.size[1]]
+        self.cut = cut.reshape(self.luma.size[0], 8, self.luma.size[1], 8).any((1, 3))
+
+    def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of whole MCUs."""
+        rows, columns = ((self.array.shape[k] - offset[k]) // (8 * self.sampling[k]) for k in range(2))
+        return rows, columns
+
+    def _inner(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """Where samples of chroma begin that belong to MCUs that begin at a pixel."""
+        top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
+        return top, left
+
+    def choose(self) -> int:
+        """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
+        gain = self.luma.gains()
+        others = [tables.likely_steps(gain, self.luma.values())]
+        _, luma = _choose(self.luma.exact, tables.likely_standard(gain), others)
+        self.luma.steps = luma
+        gains = [plane.gains() for plane in self.chroma]
+        together = gains[0] + gains[1]
+        values = np.concatenate([plane.values() for plane in self.chroma])
+        likely = [tables.partner(luma), *tables.likely_standard(together)]
+        # Cameras have tables of luma and chroma that are nearly the same.
+        together[np.arange(64), luma] += tables.CLEAR
+        others = [tables.likely_steps(together, values)]
+        exact = 0
+        for k, plane in enumerate(self.chroma):
+            score, plane.steps = _choose(partial(self.exact, k), likely, others)
+            exact += score
+        return exact // 2
+
+    def exact(self, k: int, steps: Steps) -> int:
+        """How many blocks of chroma in a thousand a table makes exact."""
+        plane = self.chroma[k]
+        if self.sampling == (1, 1):
+            return plane.exact(steps)
+        plane.steps = steps
+        plane.fit(np.ones(plane.size, np.bool_))
+        wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
+        return 1000 * int(np.count_nonzero(wrong == 0)) // wrong.size
+
+    def ring(self, plane: _Plane) -> Ring:
+        """What seems to be around the samples of MCUs."""
+        if self.sampling == (1, 1):
+            return Ring()
+        (top, left), (rows, columns) = plane.offset, plane.size
+        # Where nothing is halved, nothing outside is needed.
+        margins = tuple((int(each == 1), int(each == 1)) for each in self.sampling)
+        around = np.pad(plane.scaled, margins, "edge")
+        top, left = top + margins[0][0], left + margins[1][0]
+        around = around[top - 1 : top + 8 * rows + 1, left - 1 : left + 8 * columns + 1]
+        around = (around + 32 >> 6).clip(0, 255).astype(np.uint8)
+        across, down = (around[1:-1, 0], around[1:-1, -1]), (around[0], around[-1])
+        return Ring(*(down if self.sampling[0] == 2 else (None, None)), *(across if self.sampling[1] == 2 else ()))
+
+    def around(self, dirty: Flags, repair: bool) -> tuple[list[Samples], Flags]:
+        """Fits dirty blocks of luma: all planes as they are decoded, and which blocks are wrong."""
+        self.luma.fit(dirty, repair)
+        decoded = [samples(self.luma.component())]
+        for plane, ring in zip(self.chroma, self.rings, strict=True):
+            decoded.append(upsampled(samples(plane.component()), ring, self.sampling))
+        array = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
+        return decoded, _wrong(self.array, array, self.offset) > 0
+
+    def search(self) -> Picture:
+        """Fits blocks, and moves samples that were cut off, in turns."""
+        dirty = np.ones(self.luma.size, np.bool_)
+        for n in range(ROUNDS + 1):
+            units = self.units(dirty)
+            for plane in self.chroma:
+                plane.fit(units)
+            self.rings = [self.ring(plane) for plane in self.chroma]
+            decoded, dirty = self.around(dirty, repair=False)
+            if n == ROUNDS or not (dirty & self.cut).any():
+                break
+            kernel.project(
+                *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
+                *(self.scaled, self.luma.lows, self.luma.highs),
+            )
+            self.luma.scaled = self.scaled[0]
+            for k, plane in enumerate(self.chroma):
+                plane.scaled = self.scaled[k + 1]
+                if self.sampling != (1, 1):
+                    plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
+        if dirty.any():
+            for k, plane in enumerate(self.chroma):
+                if self.sampling == (1, 1):
+                    plane.fit(dirty, repair=True)
+                else:
+                    self.rings[k] = self.polished(k)
+            self.around(dirty, repair=True)
+        return self.picture()
+
+    def units(self, blocks: Flags) -> Flags:
+        """MCUs of which any block of luma is flagged."""
+        sy, sx = self.sampling
+        rows, columns = blocks.shape
+        return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
+
+    def polished(self, k: int) -> Ring:
+        """Repairs blocks of chroma from samples that make the right pixels; the ring that does."""
+        plane, ring = self.chroma[k], self.rings[k]
+        for last in (False, True):
+            found = surrounded(samples(plane.component()), ring)
+            rim = np.ones(found.shape, np.bool_)
+            rim[1:-1, 1:-1] = False
+            self.settle(k, found, rim, REACH)
+            ring = _ring_of(found)
+            wrong = self.misfits(k, found)
+            if last or not wrong.any():
+                break
+            inside = (wrong > 0).repeat(8, 0).repeat(8, 1)
+            rim[1:-1, 1:-1] = inside
+            (top, left), (rows, columns) = plane.offset, plane.size
+            estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
+            found[1:-1, 1:-1][inside] = estimate[inside]
+            self.settle(k, found, rim, 1)
+            other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
+            other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
+            other.fit(wrong, repair=True)
+            now = self.misfits(k, surrounded(samples(other.component()), ring))
+            better = now < wrong
+            plane.coefficients[better] = other.coefficients[better]
+        return ring
+
+    def settle(self, k: int, found: Samples, dirty: Flags, reach: int) -> None:
+        """Moves samples with a ring for pixels to come right."""
+        kernel.settle(found, dirty, reach, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, SWEEPS)
+
+    def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
+        """How many known pixels of each MCU are not those of samples with a ring."""
+        counts = np.zeros(self.chroma[k].size, np.int64)
+        kernel.misfits(found, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, counts)
+        return counts
+
+    def picture(self) -> Picture:
+        """What was found."""
+        components = tuple(plane.component() for plane in (self.luma, *self.chroma))
+        rings = self.rings[0], self.rings[1]
+        return Picture("ycbcr", self.sampling, self.offset, components, rings, self.first == 2)
+
+
 def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
+    """Of luma and chroma."""
     levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
     kernel.split(array, first, 1, levels, kinds)
-    offset = _grid(levels[0].astype(np.uint8))
-    if offset is None:
+    grid = _grid(levels[0], kinds)
+    if grid is None:
         return None
-    planes = [_Plane(each, offset) for each in levels]
-    for plane in planes:
-        plane.lows[kinds > 0], plane.highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
-        plane.choose_steps()
-    dirty = np.ones(planes[0].size, np.bool_)
-    for n in range(ROUNDS + 1):
-        repair = n == ROUNDS
-        decoded = []
-        for plane in planes[1:] + planes[:1]:
-            plane.fit(dirty, repair)
-            decoded.append(samples(plane.component()))
-        decoded = decoded[2:] + decoded[:2]
-        wrong = _wrong(array, coloured(*decoded, first == 2), offset)
-        dirty = wrong > 0
-        if not dirty.any():
-            break
-        scaled = np.stack([p.scaled for p in planes])
-        kernel.project(array, first, np.stack(decoded), kinds, dirty, *offset, scaled, planes[0].lows, planes[0].highs)
-        for plane, each in zip(planes, scaled, strict=True):
-            plane.scaled = each
-    return Picture("ycbcr", (1, 1), offset, tuple(p.component() for p in planes), reversed=first == 2)
+    colours = _Colours(array, first, levels, kinds)
+    best, exact = (1, 1), -1
+    for sampling in colours.samplings(grid):
+        if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
+            now = colours.start(sampling, grid)
+            if 8 * now > 9 * exact:
+                best, exact = sampling, now
+            if exact > ENOUGH:
+                break
+    if colours.sampling != best:
+        colours.start(best, grid)
+    return colours.search()

@@ -13,8 +13,8 @@ FAR = 12
 UNKNOWN = 4000
 """Beyond all samples: an open bound."""
 UNIT, HALF = 64, 32
-LOST = 8 * 256
-"""What a value that is on no multiple of a step costs at most, in 1/256 nat."""
+LOST = 2 * 256
+"""What a value that is on no multiple of a step costs, in 1/256 nat: there are always some."""
 TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
 MOVES, HELD = 160, 3
@@ -163,21 +163,25 @@ def small_frequencies(plane, tops, lefts, cosines, counts):
                         c[8 * y + x] = UNIT * np.int64(plane[tops[n] + oy + y, lefts[n] + ox + x])
                 forward_block(c, w, cosines)
                 for k in range(1, 64):
-                    counts[n, (tops[n] + oy) & 7, (lefts[n] + ox) & 7] += abs(c[k]) < UNIT
+                    counts[8 * ((tops[n] + oy) & 7) + ((lefts[n] + ox) & 7)] += abs(c[k]) < UNIT
 
 
-def frequencies(plane, lows, highs, rows, columns, top, left, most, cosines, values):
-    """Frequencies (n, 64) of samples of blocks that have no more than `most` open bounds; how many those are."""
+def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_flat, cosines, values):
+    """Frequencies (n, 64) of samples of blocks in which no more than `most_cut` have an open bound, and no more than
+    `most_flat` are as their neighbours; how many blocks those are. What was lost by rounding flat ones is no noise.
+    """
     w = np.empty(64, np.int64)
     count = 0
     for n in range(len(rows)):
         at_y, at_x = top + 8 * rows[n], left + 8 * columns[n]
-        c, open_bounds = values[count], 0
+        c, unsure, across, down = values[count], 0, 0, 0
         for y in range(8):
             for x in range(8):
                 c[8 * y + x] = plane[at_y + y, at_x + x] - 128 * UNIT
-                open_bounds += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
-        if open_bounds <= most:
+                unsure += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
+                across += x > 0 and abs(c[8 * y + x] - c[8 * y + x - 1]) < UNIT
+                down += y > 0 and abs(c[8 * y + x] - c[8 * y + x - 8]) < UNIT
+        if unsure <= most_cut and max(across, down) <= most_flat:
             forward_block(c, w, cosines)
             count += 1
     return count
@@ -199,12 +203,12 @@ def step_gains(values, logarithms, noise, gains):
             for step in range(2, last + 1):
                 d = x % (UNIT * step)
                 d = min(d, UNIT * step - d)
-                gains[k, step] += logarithms[step] - min(256 * d * d // noise, LOST)
+                gains[k, step] += max(logarithms[step] - 256 * d * d // noise, -LOST)
             short[last + 1] += 1
         count = 0
         for step in range(2, 256):
             count += short[step]
-            gains[k, step] += count * (logarithms[step] - LOST)
+            gains[k, step] -= count * LOST
 
 
 @part
@@ -378,6 +382,115 @@ def wrong_pixels(array, pixels, top, left, counts):
             counts[y >> 3, x >> 3] += wrong
 
 
+@part
+def chroma_at(samples, y, x, sy, sx):
+    """Chroma of a pixel, of samples with a ring around them, as the decoder upsamples it."""
+    i, j, p, r = y // sy + 1, x // sx + 1, y & 1, x & 1
+    if sx == 1:
+        return (3 * np.int64(samples[i, j]) + np.int64(samples[i + 2 * p - 1, j]) + 1 + p) >> 2
+    this, next_to = np.int64(samples[i, j]), np.int64(samples[i, j + 2 * r - 1])
+    if sy == 1:
+        return (3 * this + next_to + 1 + r) >> 2
+    this = 3 * this + np.int64(samples[i + 2 * p - 1, j])
+    next_to = 3 * next_to + np.int64(samples[i + 2 * p - 1, j + 2 * r - 1])
+    return (3 * this + next_to + 8 - r) >> 4
+
+
+@part
+def misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width):
+    """By how much known pixels next to a sample differ from what is upsampled."""
+    total = np.int64(0)
+    y_first, y_last = (2 * i - 3, 2 * i) if sy == 2 else (i - 1, i - 1)
+    x_first, x_last = (2 * j - 3, 2 * j) if sx == 2 else (j - 1, j - 1)
+    for y in range(max(y_first, 0), min(y_last + 1, height)):
+        for x in range(max(x_first, 0), min(x_last + 1, width)):
+            if kinds[y + top, x + left] == 0:
+                total += abs(chroma_at(samples, y, x, sy, sx) - levels[y + top, x + left])
+    return total
+
+
+def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
+    """Moves dirty samples, of uint8 (h + 2, w + 2) with the ring, by up to `reach` for pixels to come right."""
+    height, width = sy * (samples.shape[0] - 2), sx * (samples.shape[1] - 2)
+    for _ in range(sweeps):
+        moved = False
+        for i in range(samples.shape[0]):
+            for j in range(samples.shape[1]):
+                if not dirty[i, j]:
+                    continue
+                best = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
+                if best == 0:
+                    continue
+                was = np.int64(samples[i, j])
+                level = was
+                for by in range(1, reach + 1):
+                    for value in (was - by, was + by):
+                        if value < 0 or value > 255:
+                            continue
+                        samples[i, j] = value
+                        total = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
+                        if total < best:
+                            best, level = total, value
+                samples[i, j] = level
+                moved |= level != was
+        if not moved:
+            break
+
+
+def misfits(samples, sy, sx, levels, kinds, top, left, counts):
+    """How many known pixels of each MCU are not what is upsampled of samples with a ring."""
+    for y in range(sy * (samples.shape[0] - 2)):
+        for x in range(sx * (samples.shape[1] - 2)):
+            if kinds[y + top, x + left] == 0:
+                wrong = chroma_at(samples, y, x, sy, sx) != levels[y + top, x + left]
+                counts[y // (8 * sy), x // (8 * sx)] += wrong
+
+
+def off_triangle(levels, kinds, phase, counts):
+    """How many of four pixels in a row, two of each of two samples, were not made of three by 3/4 and 1/4.
+
+    counts (2,): those, and of how many.
+    """
+    for y in range(levels.shape[0]):
+        for x in range(2 - phase, levels.shape[1] - 2, 2):
+            if kinds[y, x - 1] | kinds[y, x] | kinds[y, x + 1] | kinds[y, x + 2]:
+                continue
+            a, b = np.int64(levels[y, x - 1]), np.int64(levels[y, x])
+            c, d = np.int64(levels[y, x + 1]), np.int64(levels[y, x + 2])
+            counts[0] += abs(3 * (b - c) - (a - d)) > 4
+            counts[1] += 1
+
+
+def halve(full, phase, even, odd, inverse, ratio, halved):
+    """Samples (h, m + 2) from which pixels (h, w) of rows were upsampled, with one outside at both ends: the least
+    squares. Pixel x belongs to sample (x + phase) // 2 + 1; `even` and `odd` are added to them.
+
+    `inverse`, `ratio`: of the elimination, 2^20 times (`finding._elimination`).
+    """
+    count = halved.shape[1]
+    d = np.empty(count, np.int64)
+    for y in range(full.shape[0]):
+        d[:] = 0
+        for x in range(full.shape[1]):
+            at = x + phase
+            value = np.int64(full[y, x]) + (odd if at & 1 else even)
+            near = (at >> 1) + 1
+            d[near] += 3 * value
+            d[near + 2 * (at & 1) - 1] += value
+        before = np.int64(0)
+        for j in range(count):
+            before = ((4 * d[j]) * inverse[j] >> 20) - (before * ratio[2 * j] >> 20)
+            d[j] = before
+        after = np.int64(0)
+        for j in range(count - 1, -1, -1):
+            after = d[j] - (after * ratio[2 * j + 1] >> 20)
+            halved[y, j] = min(max(after, -UNIT * UNKNOWN), UNIT * UNKNOWN)
+
+
+settle = compiled(settle)
+misfits = compiled(misfits)
+off_triangle = compiled(off_triangle)
+halve = compiled(halve)
 split = compiled(split)
 project = compiled(project)
 wrong_pixels = compiled(wrong_pixels)

@@ -47,17 +47,36 @@ class CoefficientModel:
         shifts = [tensors[f"{name}.f"].astype(np.int32) for name in names]
         halves = [np.where(f > 0, 1 << np.maximum(f - 1, 0), 0) for f in shifts]  # so that a shift rounds
         biases = [tensors[f"{name}.b"] + half for name, half in zip(names, halves, strict=True)]
-        weights = [np.ascontiguousarray(tensors[f"{name}.w"].T.astype(np.int16)) for name in names]
+        weights = [_pairs(tensors[f"{name}.w"]) for name in names]
         width = arch["width"]
-        inner = np.array(weights[1:-1], np.int16).reshape(-1, width, width)
+        inner = np.array(weights[1:-1], np.int16).reshape(-1, width // 2, width, 2)
+        outputs = weights[-1].shape[1]
         self._net = (
             weights[0], tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), inner,
-            np.array(shifts[:-1], np.int32), weights[-1], biases[-1].astype(np.int32), shifts[-1],
+            np.array(shifts[:-1], np.int32), weights[-1], _padded(biases[-1].astype(np.int32), outputs),
+            _padded(shifts[-1], outputs),
         )  # fmt: skip
+        self._sums = max(width, outputs)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
-        """The network as the kernel takes it, and memory for three layers."""
-        return (*self._net, *(np.zeros(self.arch["width"], np.int32) for _ in range(3)))
+        """The network as the kernel takes it, and memory for layers: of one, of its positive part, of the one within,
+        of sums.
+        """
+        width = self.arch["width"]
+        memory = np.zeros(width, np.int32), *(np.zeros(width, np.int16) for _ in range(2))
+        return (*self._net, *memory, np.zeros(self._sums, np.int32))
+
+
+def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:
+    return np.concatenate([values, np.zeros(count - len(values), values.dtype)])
+
+
+def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
+    """Weights (outputs, inputs) as [pair of inputs, output, 2]; outputs filled up to a multiple of 8."""
+    outputs, inputs = weights.shape
+    full = np.zeros((-(-outputs // 8) * 8, inputs), np.int16)
+    full[:outputs] = weights
+    return np.ascontiguousarray(full.reshape(len(full), inputs // 2, 2).swapaxes(0, 1))
 
 
 def _require(kept: bool, rule: str) -> None:

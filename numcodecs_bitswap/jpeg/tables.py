@@ -19,6 +19,8 @@ CHROMA = (
 QUALITIES = range(1, 101)
 EXACT_NOISE, SOLVED_NOISE = 688, 1400
 """Twice the variance of a frequency, in units of 2^-12: of samples that were rounded, and of chroma at half size."""
+CLEAR = 3 * 256
+"""In 1/256 nat: what says enough for a step."""
 
 
 @cache
@@ -43,18 +45,29 @@ def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     return out
 
 
-def likely_standard(gain: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """The table of a quality that fits best."""
+def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
+    """The table of a quality that fits best, and that which fits best where it fits at all."""
     tables = standard().reshape(-1, 64)
-    return tables[gain[np.arange(64), tables].sum(1).argmax()]
+    each = gain[np.arange(64), tables]
+    return [tables[each.sum(1).argmax()], tables[each.clip(min=0).sum(1).argmax()]]
+
+
+def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The table of chroma of the same quality as one of luma; the same if it is none."""
+    same = np.flatnonzero((standard()[0] == steps).all(1))
+    return standard()[1, same[0]] if len(same) else steps
 
 
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. What is 0 everywhere has the step of the frequency before."""
-    steps = gain.argmax(1)
+    """Steps that fit best, each by itself. Where little says so they are as those of the frequencies before."""
+    best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
-    steps[ones * 64 > len(values)] = 1
-    silent = (abs(values) < 48).all(0)
-    for k in np.flatnonzero(silent):
-        steps[k] = steps[k - 1] if k else 16
-    return steps.clip(1, 255).astype(np.uint16)
+    steps = [0] * 64
+    for k in range(64):
+        if gain[k, best[k]] >= CLEAR:
+            steps[k] = int(best[k])
+        elif 8 * ones[k] > len(values):
+            steps[k] = 1
+        else:
+            steps[k] = max(steps[k - 1] if k % 8 else 1, steps[k - 8] if k >= 8 else 1)
+    return np.array(steps, np.uint16).clip(1, 255)
