@@ -218,3 +218,29 @@ def random_planes(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
         tensors[f"target{R}"] = rng.integers(-3000, 3001, own + R * other).astype(np.int32)
     save_file(tensors, path, {"arch": json.dumps(arch), "name": path.stem})
     return path
+
+
+def random_jpeg(folder: Path, *, seed: int = 0, width: int = 16, blocks: int = 2, reach: int = 900) -> Path:
+    """A model of kind `jpeg`, with weights of predictions of at most `reach`. Written once, as above."""
+    path = folder / f"jpeg-{seed}-{width}-{blocks}-{reach}.safetensors"
+    if path.exists():
+        return path
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, Any] = {}
+
+    def layer(name: str, inputs: int, outputs: int, shift: int, bias: int) -> None:
+        f = rng.integers(shift - 1, shift + 2, outputs)
+        tensors[f"{name}.w"] = rng.integers(-63, 64, (outputs, inputs), np.int8)
+        tensors[f"{name}.f"] = f.astype(np.uint8)
+        tensors[f"{name}.b"] = (rng.integers(-bias, bias + 1, outputs) << f).astype(np.int32)
+
+    layer("in", 44, width, 8, 30)
+    for k in range(blocks):
+        layer(f"{k}.a", width, width, 8, 20)
+        layer(f"{k}.b", width, width, 8, 20)
+    layer("head", width, 25, 7, 60)
+    tensors["embedding"] = rng.integers(-60, 61, (325, width), np.int16)
+    tensors["prediction"] = rng.integers(-reach, reach + 1, (2, 64, 30)).astype(np.int16)
+    arch = {"format": 1, "kind": "jpeg", "width": width, "blocks": blocks}
+    save_file(tensors, path, {"arch": json.dumps(arch), "name": path.stem})
+    return path

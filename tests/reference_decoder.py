@@ -2,8 +2,9 @@
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
 with `decimal`. Section 1.4 is in `reference_samples`, section 3 in `reference_symbols`, section 7 in `reference_model`,
-flows are in `reference_flow`, sections 9 and 10 in `reference_planes` and `reference_labels`. None of them imports
-torch or anything of the package, so that the package can be held against the page.
+flows are in `reference_flow`, sections 9 and 10 in `reference_planes` and `reference_labels`, sections 11 and 12 in
+`reference_jpeg`. None of them imports torch or anything of the package, so that the package can be held against the
+page.
 """
 
 import json
@@ -20,6 +21,15 @@ from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from reference_flow import decode_flow
+from reference_jpeg import (
+    JpegModel,
+    Sides,
+    decode_coefficients,
+    samples_of,
+    sides_without_ring,
+    table_of_quality,
+    upsample,
+)
 from reference_labels import decode_labels, plane_array
 from reference_model import FrameError, Model, require
 from reference_planes import PlaneModel, decode_tile
@@ -86,7 +96,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
     layout = reader.integer(1)
-    require(route <= 6, "route 0..6")
+    require(route <= 7, "route 0..7")
     require(layout <= 1, "layout 0..1")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
@@ -103,6 +113,9 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
         array = np.asarray(model_payload(reader, codec, shape, find_model), order=order)
     elif route == 5:
         array = np.asarray(planes_payload(reader, dtype, shape, find_model), order=order)
+    elif route == 7:
+        require(dtype.str == "|u1", "a JPEG payload is of |u1")
+        array = np.asarray(jpeg_payload(reader, shape, find_model), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -184,9 +197,7 @@ def unpack(payload: bytes, size: int) -> bytes:
 
 def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
     model_id = reader.take(16)
-    y, x, channel = reader.take(3)
-    require(len({y, x, channel}) == 3, "the three axes differ")
-    require(max(y, x) < len(shape) and (channel < len(shape) or channel == 255), "axes of the array")
+    y, x, channel = read_axes(reader, shape)
     patch_log2 = reader.integer(1)
     require(3 <= patch_log2 <= 12, "patch log2 3..12")
     lanes = reader.varint()
@@ -215,13 +226,25 @@ def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model
         for (n, top, left, _, _), pixels in zip(tiles, field, strict=True):
             images[n, top : top + h, left : left + w] = pixels
     require(message.is_empty(), "the message is empty after the last group")
-    array = images.astype(np.uint8).reshape(*leading, *images.shape[1:])
-    if channel == 255:
-        return np.moveaxis(array[..., 0], (-2, -1), (y, x))
-    return np.moveaxis(array, (-3, -2, -1), (y, x, channel))
+    return array_of_images(images, leading, (y, x, channel))
+
+
+def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    y, x, channel = reader.take(3)
+    require(len({y, x, channel}) == 3, "the three axes differ")
+    require(max(y, x) < len(shape) and (channel < len(shape) or channel == 255), "axes of the array")
+    return y, x, channel
 
 
 # ---- 1.3 From patches to the array
+
+
+def array_of_images(images: Ints, leading: list[int], axes: tuple[int, int, int]) -> NDArray[np.uint8]:
+    array = images.astype(np.uint8).reshape(*leading, *images.shape[1:])
+    if axes[2] == 255:
+        return np.moveaxis(array[..., 0], (-2, -1), axes[:2])
+    return np.moveaxis(array, (-3, -2, -1), axes)
+
 
 Tile = tuple[int, int, int, int, int]  # image, top, left, h, w
 
@@ -341,6 +364,114 @@ def red_green_blue(luma: Ints, cb: Ints, cr: Ints) -> list[Ints]:
     b, r = cb - 128, cr - 128
     parts = (91881 * r, -22554 * b - 46802 * r, 116130 * b)
     return [(luma + (part + 32768 >> 16)).clip(0, 255) for part in parts]
+
+
+# ---- 1.7 JPEG payload
+
+SAMPLINGS = [(1, 1), (2, 2), (1, 2), (2, 1)]
+
+
+def jpeg_payload(reader: Reader, shape: tuple[int, ...], find_model: FindModel) -> NDArray[np.uint8]:
+    axes = y, x, channel = read_axes(reader, shape)
+    channels = shape[channel] if channel != 255 else 1
+    require(channels in (1, 3), "1 or 3 channels")
+    model_id = reader.take(16)
+    model = JpegModel(find_model(model_id), model_id)
+    leading = [n for axis, n in enumerate(shape) if axis not in axes]
+    images = np.zeros((math.prod(leading), shape[y], shape[x], channels), np.int64)
+    for image in images:
+        jpeg_image(reader, image, model, find_model)
+    require(not reader.rest, "the payload ends after the last image")
+    return array_of_images(images, leading, axes)
+
+
+def jpeg_image(reader: Reader, image: Ints, model: JpegModel, find_model: FindModel) -> None:
+    """Fills an image (H, W, c)."""
+    H, W, c = image.shape
+    kind = reader.integer(1)
+    colour, reversed_, sampling_code = kind & 3, kind >> 2 & 1, kind >> 3
+    require(colour <= 2 and (colour == 0) == (c == 1), "a colour of as many channels")
+    require(sampling_code <= 3, "sampling 0..3")
+    require(colour == 1 or (reversed_ == 0 and sampling_code == 0), "luma and chroma alone are reversed or sampled")
+    sampling = SAMPLINGS[sampling_code]
+    top, left, rows, columns = (reader.varint() for _ in range(4))
+    require(rows > 0 and columns > 0, "a region that is not empty")
+    bottom, right = top + 8 * rows, left + 8 * columns
+    require(bottom <= H and right <= W, "a region in the image")
+    require(rows % sampling[0] == 0 and columns % sampling[1] == 0, "whole MCUs")
+    sizes = [(rows, columns)] + [(rows // sampling[0], columns // sampling[1])] * (c - 1)
+    steps: list[list[int]] = []
+    for _ in sizes:
+        steps.append(read_steps(reader, steps))
+    coefficients = decode_coefficients(model, reader.take(reader.varint()), colour, sizes, steps)
+
+    # 12 Pixels of JPEG coefficients
+    components = [samples_of(*each) for each in zip(coefficients, steps, strict=True)]
+    if sampling != (1, 1):
+        components[1:] = [upsample(each, sampling, read_ring(reader, each)) for each in components[1:]]
+    if colour == 1:
+        components = red_green_blue(*components)[:: -1 if reversed_ else 1]
+    elif colour == 2:
+        components = [components[k] for k in (1, 0, 2)]
+    pixels = np.stack(components, -1)
+
+    differs = reader.integer(1)
+    require(differs <= 1, "differences 0..1")
+    if differs:
+        bits = np.frombuffer(packed(reader, (rows * columns + 7) // 8), np.uint8)
+        places = [divmod(k, columns) for k, bit in enumerate(np.unpackbits(bits)[: rows * columns]) if bit]
+        require(len(places) > 0, "a block that differs")
+        blocks = read_pixels(reader, (8 * len(places), 8), c, find_model).reshape(-1, 8, 8, c)
+        for (row, column), block in zip(places, blocks, strict=True):
+            place = slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8)
+            pixels[place] = pixels[place] + block - 128 & 255
+    image[top:bottom, left:right] = pixels
+    exchanged = image.swapaxes(0, 1)
+    for strip in (image[:top], image[bottom:], exchanged[:left, top:bottom], exchanged[right:, top:bottom]):
+        if strip.size:
+            strip[:] = read_pixels(reader, strip.shape[:2], c, find_model)
+
+
+def packed(reader: Reader, size: int) -> bytes:
+    return unpack(reader.take(reader.varint()), size)
+
+
+def read_steps(reader: Reader, before: list[list[int]]) -> list[int]:
+    code = reader.integer(1)
+    if code == 0:
+        require(len(before) > 0, "steps of a component before")
+        return before[-1]
+    if code == 255:
+        steps = [int(step) for step in np.frombuffer(packed(reader, 128), "<u2")]
+        require(min(steps) > 0, "steps of 1..65535")
+        return steps
+    require(code <= 200, "a way to write steps")
+    return table_of_quality(code if code <= 100 else code - 100, code > 100)
+
+
+def read_ring(reader: Reader, samples: Ints) -> Sides:
+    given = reader.integer(1)
+    require(given <= 15, "four sides of a ring")
+    sides: list[Ints | None] = [None] * 4
+    if given:
+        known = {k: side for k, side in enumerate(sides_without_ring(samples)) if given >> k & 1}
+        differences = np.frombuffer(packed(reader, sum(len(side) for side in known.values())), np.uint8)
+        for k, side in known.items():
+            own, differences = differences[: len(side)], differences[len(side) :]
+            sides[k] = side + own & 255
+    return sides
+
+
+def read_pixels(reader: Reader, shape: tuple[int, ...], c: int, find_model: FindModel) -> Ints:
+    """An array of pixels (*shape, c)."""
+    own = shape if c == 1 else (*shape, c)
+    coder = reader.integer(1)
+    require(coder <= 1, "an array of pixels, 0..1")
+    if coder == 0:
+        pixels = np.frombuffer(packed(reader, math.prod(own)), np.uint8)
+    else:
+        pixels = planes_payload(Reader(reader.take(reader.varint())), np.dtype("|u1"), own, find_model)
+    return pixels.astype(np.int64).reshape(*shape, c)
 
 
 # ---- 2. Message

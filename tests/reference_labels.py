@@ -19,20 +19,38 @@ def fold(v: int, salt: int) -> int:
     return (2654435761 * v + 40503 * salt) % 2**32 >> 16
 
 
-class Decider:
-    """The arithmetic decoder, its cells and its weights."""
+class Decisions:
+    """The arithmetic decoder (10.1)."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.read, self.R, self.C = data, 0, 2**32 - 1, 0
         for _ in range(4):
             self.C = 256 * self.C + self.byte()
-        self.cells: dict[tuple[int, int], tuple[int, int]] = {}
-        self.weights = [[2**16 // 3] * 6 for _ in range(64)] + [[2**15] * 6 for _ in range(2)]
 
     def byte(self) -> int:
         self.read += 1
         require(self.read <= len(self.data) + 3, "no byte is read beyond the three behind the last")
         return self.data[self.read - 1] if self.read <= len(self.data) else 0
+
+    def decision(self, p: int) -> int:
+        bound = (self.R >> 16) * p
+        decision = int(bound > self.C)
+        self.C, self.R = (self.C, bound) if decision else (self.C - bound, self.R - bound)
+        while self.R < 2**24:
+            self.C, self.R = 256 * self.C + self.byte(), 256 * self.R
+        return decision
+
+    def end(self) -> None:
+        require(self.read == len(self.data) + 3, "all bytes are read")
+
+
+class Decider(Decisions):
+    """The cells and the weights of labels."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.cells: dict[tuple[int, int], tuple[int, int]] = {}
+        self.weights = [[2**16 // 3] * 6 for _ in range(64)] + [[2**15] * 6 for _ in range(2)]
 
     def decide(self, row: int, contexts: list[int]) -> int:
         known = [self.cells.get((k, cell), (2**15, 0)) for k, cell in enumerate(contexts)]
@@ -40,11 +58,7 @@ class Decider:
         s = [STRETCH[P >> 4] for P, _ in known]
         x = min(max(sum(w[k] * s[k] for k in range(len(s))) >> 16, -4096), 4095)
         p = min(max(SIG[x + 4096], 16), 65520)
-        bound = (self.R >> 16) * p
-        decision = int(bound > self.C)
-        self.C, self.R = (self.C, bound) if decision else (self.C - bound, self.R - bound)
-        while self.R < 2**24:
-            self.C, self.R = 256 * self.C + self.byte(), 256 * self.R
+        decision = self.decision(p)
         e = 2**16 * decision - p
         for k, (P, count) in enumerate(known):
             w[k] += s[k] * e + 2**13 >> 14
@@ -64,7 +78,7 @@ def decode_labels(data: bytes, shape: tuple[int, int, int], references: list[int
                 require(number <= m, "a number of 0..m")
                 planes[p, y, x] = number
                 largest = max(largest, number)
-    require(decider.read == len(data) + 3, "all bytes are read")
+    decider.end()
     return planes
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,40 @@ class Model:
         tensor: NDArray[Any] = self.file.get_tensor(name)
         require(str(tensor.dtype) in dtypes, f"{name} is {dtypes}")
         return tensor.astype(np.int64)
+
+
+class Layers:
+    """What models of kind `planes` and `jpeg` have in common: layers (4.1) of int8 weights and sizes that are known."""
+
+    reach_of_inputs: int  # what the sums are checked with
+
+    def __init__(self) -> None:
+        self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}
+
+    @contextmanager
+    def opened(self, path: str | Path, model_id: bytes) -> Iterator[dict[str, Any]]:
+        """Gives `arch`; tensors can be read until the end."""
+        require(hashlib.sha256(Path(path).read_bytes()).digest()[:16] == model_id, "the model file has the model id")
+        with safe_open(path, "numpy") as self.file:
+            yield json.loads(self.file.metadata()["arch"])
+
+    def read_layer(self, name: str, inputs: int, outputs: int) -> None:
+        w = self.read(f"{name}.w", "int8", (outputs, inputs))
+        b = self.read(f"{name}.b", "int32", (outputs,))
+        f = self.read(f"{name}.f", "uint8", (outputs,))
+        require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")
+        sums = self.reach_of_inputs * np.abs(w).sum(1) + np.abs(b) + (1 << f >> 1)
+        require(sums.max() < 2**29, f"sums of {name}")
+        self.layers[name] = w, b, f
+
+    def read(self, name: str, dtype: str, shape: tuple[int, ...]) -> Ints:
+        require(name in set(self.file.keys()), f"there is a tensor {name}")
+        tensor: NDArray[Any] = self.file.get_tensor(name)
+        require(str(tensor.dtype) == dtype and tensor.shape == shape, f"{name} is {dtype} {shape}")
+        return tensor.astype(np.int64)
+
+    def linear(self, name: str, u: Ints) -> Ints:
+        """A layer on columns u (inputs, columns)."""
+        w, b, f = (values if values.ndim > 1 else values[:, None] for values in self.layers[name])
+        sums: Ints = w @ u + b + (1 << f >> 1)
+        return sums >> f

@@ -4,8 +4,6 @@ Integers are Python's or numpy int64. Real numbers are arrays of numpy float32, 
 each rounded once. A tile is decoded wavefront by wavefront: arrays hold one item for each pixel of the wavefront.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
-from reference_model import require
+from reference_model import Layers, require
 from reference_symbols import SIGMOID, Bits, Block, Ints
 
 Floats = NDArray[np.float32]
@@ -52,13 +49,14 @@ def constant(value: float) -> np.float32:
 # ---- 7. Model file
 
 
-class PlaneModel:
+class PlaneModel(Layers):
     """A model of kind `planes`, all checked."""
 
+    reach_of_inputs = 255
+
     def __init__(self, path: str | Path, model_id: bytes) -> None:
-        require(hashlib.sha256(Path(path).read_bytes()).digest()[:16] == model_id, "the model file has the model id")
-        with safe_open(path, "numpy") as self.file:
-            arch = json.loads(self.file.metadata()["arch"])
+        super().__init__()
+        with self.opened(path, model_id) as arch:
             require(arch["kind"] == "planes" and arch["format"] == 1, "a model of kind planes, format 1")
             self.supports: list[list[int]] = arch["supports"]
             V = self.predictors = len(self.supports)
@@ -82,7 +80,6 @@ class PlaneModel:
             require(self.width in range(8, 129, 8), "width 8, 16, ..., 128")
             require(self.blocks in range(9), "blocks 0..8")
             require(self.mixtures in range(1, 8), "mixtures 1..7")
-            self.layers: dict[str, tuple[Ints, Ints, Ints]] = {}
             self.targets: list[Ints] = []
             for R in range(4):
                 inputs, width, K = 23 + 8 * V + 14 * R, self.width, self.mixtures
@@ -98,26 +95,6 @@ class PlaneModel:
                     target = self.read(f"target{R}", "int32", (count,))
                 require(int(np.abs(target).max()) <= 2**17, "targets of at most 2^17")
                 self.targets.append(target)
-
-    def read_layer(self, name: str, inputs: int, outputs: int) -> None:
-        w = self.read(f"{name}.w", "int8", (outputs, inputs))
-        b = self.read(f"{name}.b", "int32", (outputs,))
-        f = self.read(f"{name}.f", "uint8", (outputs,))
-        require(np.abs(w).max() <= 63 and f.max() <= 24, f"weights and shifts of {name}")
-        require((255 * np.abs(w).sum(1) + np.abs(b) + (1 << f >> 1)).max() < 2**29, f"sums of {name}")
-        self.layers[name] = w, b, f
-
-    def read(self, name: str, dtype: str, shape: tuple[int, ...]) -> Ints:
-        require(name in set(self.file.keys()), f"there is a tensor {name}")
-        tensor: NDArray[Any] = self.file.get_tensor(name)
-        require(str(tensor.dtype) == dtype and tensor.shape == shape, f"{name} is {dtype} {shape}")
-        return tensor.astype(np.int64)
-
-    def linear(self, name: str, u: Ints) -> Ints:
-        """A layer (4.1) on columns u (inputs, pixels)."""
-        w, b, f = (values if values.ndim > 1 else values[:, None] for values in self.layers[name])
-        sums: Ints = w @ u + b + (1 << f >> 1)
-        return sums >> f
 
 
 # ---- 9.2 Wavefronts and fields

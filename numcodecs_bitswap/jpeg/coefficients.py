@@ -11,8 +11,10 @@ from ..errors import FormatError
 from .coefficient_tables import FEATURES, LOG, OWN, ROWS, SHARES, SIGMOIDS, ZIGZAG
 from .model import CoefficientModel
 
-DECISIONS_LOG2 = 11
-"""Decisions to a bit of the data are fewer than 2^this, as no probability is above 65520 / 65536."""
+BLOCKS_LOG2 = 11
+"""Blocks to a bit of the data are fewer than 2^this: each has two decisions or more, and no probability is above
+65520 / 65536.
+"""
 MOST_BYTES = 24
 """Of a number: 12 decisions of at most 12 bits, 17 that are even, and those of the first mantissa bit."""
 KINDS_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (0, 3, 4)}
@@ -129,7 +131,7 @@ def decode(
         There are too few bytes, or a number is out of range.
     """
     counts = [grid.rows * grid.columns for grid in grids]
-    if sum(counts) > (8 * len(data) + 32) << DECISIONS_LOG2:
+    if sum(counts) > (8 * len(data) + 32) << BLOCKS_LOG2:
         raise FormatError(f"{len(data)} bytes are too few for {sum(counts)} blocks")
     blocks = np.zeros((sum(counts), 64), np.int16)
     if _run(1, model, blocks, _frame(grids, colour), _steps(steps), np.array(data, np.uint8)) != len(data):
