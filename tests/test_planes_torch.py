@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from numcodecs_bitswap.errors import FormatError, ModelError
 from numcodecs_bitswap.planes import coder, torch_tiles
-from numcodecs_bitswap.planes.coder import Message
+from numcodecs_bitswap.planes.message import Message
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
 
 SMALL = {
