@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "patches": {"errors"},
     "fields": {"errors"},
     "labels": {"errors", "jit", "planes"},
-    "samples": {"colour", "errors", "fields", "jit", "labels"},
+    "samples": {"colour", "errors", "fields", "jit", "labels", "planes"},
     "workers": set(),
     "planes": {"errors", "jit", "forks", "cores", "rans", "workers"},
     "colour": set(),
@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "opening": {"errors", "images", "codec", "frame"},
     "frame": {"errors", "dtypes", "fields"},
     "stored": {"errors", "fields", "frame"},
-    "plane_payload": {"errors", "fields", "frame", "samples"},
+    "plane_payload": {"errors", "fields", "frame", "planes", "samples"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
     | {"options", "plane_route"}
     | MEASURING,

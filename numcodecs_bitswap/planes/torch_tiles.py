@@ -39,7 +39,7 @@ def encode(
     references : int64 array, shape (P, R)
         Reference planes of each plane, -1 behind the last.
     m : int
-        Largest sample, 0 .. `tables.MOST`.
+        Largest sample, 0 .. `tables.LARGEST`.
     device : str
         Where to do it.
 
