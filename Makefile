@@ -46,7 +46,7 @@ bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HEL
 	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
 	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
 
-bench-rate: $(INSTALLED) ## Models' bits/dim against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
+bench-rate: $(INSTALLED) ## Models' bits/sample against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
 	@test -n "$(DATA)" || { echo 'make bench-rate DATA="folder of images ..." [ARGS=--gray]'; exit 1; }
 	$(BIN)/python -m benchmarks.rate $(DATA) $(ARGS)
 

@@ -101,7 +101,7 @@ def draw(tables: dict[str, list[Measured]], path: Path, ours: Container[str] = (
             for axes, speed in zip(row, (each.encode_mb_s, each.decode_mb_s), strict=True):
                 axes.plot(speed, each.bits_per_dim, marker, markersize=size, label=each.name)
         for axes, way in zip(row, ("encode", "decode"), strict=True):
-            axes.set(xscale="log", xlabel=f"{way} MB/s", ylabel="bits/dim", title=title)
+            axes.set(xscale="log", xlabel=f"{way} MB/s", ylabel="bits/sample", title=title)
             axes.grid(alpha=0.3)
         row[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=100)

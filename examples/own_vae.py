@@ -49,9 +49,9 @@ with tempfile.TemporaryDirectory() as name:
     command = [sys.executable, "-m", "numcodecs_bitswap.train", "recipe.toml", "--data", "digits.npy", "--run", "run"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
 
-    # One file is the model. Keep it for ever: readers need it, in a folder that NUMCODECS_BITSWAP_MODELS names.
+    # One file is the model. Keep it forever: readers need it, in a folder that NUMCODECS_BITSWAP_MODELS names.
     register_folder(folder / "run")
     codec = BBANS(model="my-digits-v1")
     encoded = codec.encode(images[:1000])
     assert np.array_equal(codec.decode(encoded), images[:1000])
-    print(f"{8 * len(encoded) / images[:1000].size:.3f} bits/dim; without a model 8")
+    print(f"{8 * len(encoded) / images[:1000].size:.3f} bits/sample; without a model 8")

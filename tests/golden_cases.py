@@ -1,6 +1,6 @@
 """The golden frames: what each one holds. Frames are written once by make_golden.py, and only ever read by tests.
 
-A case is never changed or removed after a release: it is the promise that its bytes decode for ever.
+A case is never changed or removed after a release: it is the promise that its bytes decode forever.
 """
 
 from collections.abc import Callable

@@ -116,7 +116,7 @@ class Trainer:
         self.history: list[tuple[float, float]] = []
         """Seconds and held-back rate of every report."""
         self.target: tuple[str, float] | None = None
-        """A codec and its bits per sample on the held-back patches, to show."""
+        """A codec and its bits/sample on the held-back patches, to show."""
         if self.checkpoint.exists():
             self._load()
         self.together.share([*self.net.parameters(), *self.average.parameters()])
@@ -220,7 +220,7 @@ class Trainer:
         self.stop = True
 
     def _status(self, rate: float) -> str:
-        text = f"step {self.step}, {rate:.3f} bits/dim"
+        text = f"step {self.step}, {rate:.3f} bits/sample"
         if self.history:
             text += f", held back {self.history[-1][1]:.3f}"
         if self.history and self.target:
