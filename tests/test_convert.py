@@ -340,7 +340,7 @@ def test_a_batch_system_stops_it(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate()
     assert process.returncode == 130
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
     unopenable(target)
 
 

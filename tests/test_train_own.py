@@ -296,7 +296,7 @@ def test_ctrl_c_writes_what_there_is(capsys: pytest.CaptureFixture[str], monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(loop.Trainer, "_train_step", interrupted)
         assert main(["train", "a.zarr", "--recipe", "tiny.toml", "--run", "parts"]) == 0
-    assert "stopped at step 4; the same command goes on" in capsys.readouterr().err
+    assert "stopped at step 4; the same command resumes" in capsys.readouterr().err
     first = model_bytes("parts")
     assert main(["train", "a.zarr", "--recipe", "tiny.toml", "--run", "parts"]) == 0
     assert first in [path.read_bytes() for path in Path("parts").glob("tiny-own-*.safetensors")]

@@ -243,7 +243,7 @@ def test_ctrl_c_writes_what_there_is_and_the_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(PlaneTrainer, "_step", interrupted)
         assert main([*command, "--folder", "parts"]) == 0
-    assert "stopped at step 44; the same command goes on" in capsys.readouterr().err
+    assert "stopped at step 44; the same command resumes" in capsys.readouterr().err
     first = model_of("parts")
     assert main([*command, "--folder", "parts"]) == 0
     assert first in [path.read_bytes() for path in Path("parts").glob("a-*.safetensors")]

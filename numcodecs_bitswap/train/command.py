@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .together import Together
 
 HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is held back, and
-compares it with other codecs on that. Ctrl-C stops, and the same command goes on. With --recipe another kind of model
+compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another kind of model
 is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
 """
 

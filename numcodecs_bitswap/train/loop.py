@@ -213,7 +213,7 @@ class Trainer:
                 self.save()
             bar.close()
         if self.stop and first:
-            print(f"stopped at step {self.step}; the same command goes on from here", file=sys.stderr)
+            print(f"stopped at step {self.step}; the same command resumes from here", file=sys.stderr)
         self.together.wait()
 
     def _end(self) -> None:
