@@ -75,7 +75,8 @@ def test_demo(small_photograph: Path, tmp_path: Path) -> None:
 
 
 def test_bench(small_photograph: Path, tmp_path: Path) -> None:
-    text = run("-m", "benchmarks.bench", str(small_photograph.parent), "--limit", "2", "--repeats", "1", cwd=tmp_path)
+    small = "--limit", "2", "--repeats", "1", "--large", "512"
+    text = run("-m", "benchmarks.bench", str(small_photograph.parent), *small, cwd=tmp_path)
     for title in (
         "2 chunks of 64 x 64 x 3",
         "1 chunks of 256 x 256 x 3",
