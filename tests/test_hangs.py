@@ -196,6 +196,7 @@ def test_a_fork_waits_for_those_that_load_but_not_for_ever(monkeypatch: pytest.M
     assert forks._inside == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 def test_forks_while_another_thread_loads_and_compiles(tmp_path: Path) -> None:
     source = tmp_path / "small.py"

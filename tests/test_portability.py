@@ -33,6 +33,7 @@ TORCH = {"NUMCODECS_BITSWAP_DEVICE": "torch"}
 ONE_THREAD, TWO_THREADS = (dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), count) for count in "12")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "proof"),
     [

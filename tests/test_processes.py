@@ -18,11 +18,13 @@ def run(program: str, *arguments: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 @pytest.mark.parametrize("device", ["cpu", "torch"])
 def test_after_a_fork(device: str) -> None:
     run("after_fork.py", device)
 
 
+@pytest.mark.slow
 def test_dask_processes(tmp_path: Path) -> None:
     run("dask_processes.py", str(tmp_path))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import zarr
 
 from test_train_own import TINY, stack
@@ -48,6 +49,7 @@ end(last)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     """The same weights in both, of different patches; stopped and gone on with, the same as if not stopped."""
     zarr.create_array(tmp_path / "a.zarr", data=stack(), chunks=(1, 40, 50))

@@ -28,6 +28,7 @@ def test_every_golden_frame_without_torch() -> None:
     assert done.stdout.split() == [*CASES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_torch_gives_the_same_bytes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "_chosen", "torch")

@@ -28,6 +28,8 @@ from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_t
 from numcodecs_bitswap.train.sources import open_pieces
 from strategies import picture
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TINY = """
 name = "tiny-own"

@@ -26,6 +26,8 @@ from numcodecs_bitswap.train.plane_trainer import PlaneTrainer, Start
 from numcodecs_bitswap.train.planes import Fitting, integer_tensors, new_nets, rates, take_tensors
 from pictures import photograph
 
+pytestmark = pytest.mark.slow
+
 ARCH: dict[str, Any] = DEFAULT | {"kind": "planes", "format": 1, "width": 16, "blocks": 1}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton is made for Linux")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="Triton is made for Linux")]
 
 
 def run(*command: str, **environment: str) -> str:
