@@ -202,7 +202,7 @@ def test_forks_while_another_thread_loads_and_compiles(tmp_path: Path) -> None:
     source = tmp_path / "small.py"
     source.write_text("def double(values):\n    for i in range(len(values)):\n        values[i] *= 2\n")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    subprocess.run([sys.executable, str(PROGRAM), str(source)], env=environment, timeout=150, check=True)
+    subprocess.run([sys.executable, str(PROGRAM), str(source)], env=environment, timeout=300, check=True)
 
 
 def test_results_in_order() -> None:

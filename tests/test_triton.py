@@ -23,7 +23,7 @@ def run(*command: str, **environment: str) -> str:
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert process.returncode == 0, (process.stdout + process.stderr)[-5000:]
