@@ -117,8 +117,8 @@ class Encoding:
         axes = _axes(array, options)
         if axes is None:
             return
-        if model := _jpeg_model(array, axes, options.model, codec):
-            self.jpeg = array, axes, model, [AUTO_PHOTO]
+        if name := _jpeg_model(array, axes, options.model, codec):
+            self.jpeg = array, axes, name, [AUTO_PHOTO]
         if models := _plane_models(array, axes, options.model, codec):
             self.planes = array, axes, models
         elif self.jpeg is None and (

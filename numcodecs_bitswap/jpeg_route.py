@@ -5,7 +5,6 @@ the pixels around them. Everything comes back by integers; what was found wrong 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -120,7 +119,7 @@ class Decoding:
 
     def array(self) -> NDArray[Any]:
         """The array in C order."""
-        reader = replace_position(self.reader)
+        reader = Reader(self.reader.rest())
         array = np.empty(self.header.shape, np.uint8)
         for image in images(array, self.axes):
             self._image(reader, image)
@@ -155,13 +154,6 @@ class Decoding:
         image[picture.region()] = _read_differences(reader, decoding.pixels(picture))
         for part in _around(image, picture.offset, picture.size):
             part[...] = _read_pixels(reader, part.shape)
-
-
-def replace_position(reader: Reader) -> Reader:
-    """A reader at the same position."""
-    copy = Reader(reader.data)
-    copy.at = reader.at
-    return copy
 
 
 def _grids(colour: str, sampling: tuple[int, int], rows: int, columns: int) -> list[Grid]:
@@ -248,8 +240,8 @@ def _read_differences(reader: Reader, decoded: Pixels) -> Pixels:
         return decoded
     blocks = _blocks(decoded).copy()
     count = blocks.shape[0] * blocks.shape[1]
-    wrong = np.unpackbits(unzip(reader.sized("blocks"), (count + 7) // 8), count=count).astype(bool)
-    wrong = wrong.reshape(blocks.shape[:2])
+    bits = np.unpackbits(unzip(reader.sized("blocks"), (count + 7) // 8), count=count)
+    wrong = bits.astype(bool).reshape(blocks.shape[:2])
     n = int(wrong.sum())
     if n == 0:
         raise FormatError("no block differs")

@@ -49,6 +49,10 @@ class Seen(NamedTuple):
     value: NDArray[np.int64]
     may_be_zero: NDArray[np.bool_]
 
+    def some(self, chosen: NDArray[np.int64]) -> "Seen":
+        """Some of the rows."""
+        return Seen(self.inputs[chosen], self.row[chosen], self.value[chosen], self.may_be_zero[chosen])
+
 
 @cache
 def _own() -> NDArray[np.int64]:
@@ -82,7 +86,7 @@ def _run(
     seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
     net = model.kernel_arguments()
     return int(
-        code_coefficients(  # type: ignore[no-untyped-call]
+        code_coefficients(  # type: ignore[no-untyped-call,call-arg]
             mode, blocks, *memory, frame, steps, net, model.predictions, *tables, *seen, np.zeros(4, np.int64), data
         )
     )
