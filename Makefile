@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test fuzz demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
+.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[zarr,train,test]'
 	@touch $@
 
-test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores)
-	$(BIN)/python -m pytest
+# Each process takes up to 1 GB. In files the tests stay in order; who is done takes over from the others.
+PROCESSES ?= 4
+TOGETHER := -n auto --maxprocesses $(PROCESSES) --dist worksteal
+
+test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores), in at most PROCESSES=4 processes
+	$(BIN)/python -m pytest $(TOGETHER)
+
+test-quick: $(INSTALLED) ## Run the quick tests (under 3 minutes), all but those marked slow
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow'
 
 MINUTES ?= 2
 fuzz: $(INSTALLED) ## Altered frames and model files of all kinds: make fuzz [MINUTES=2], for each kind
@@ -46,7 +53,7 @@ bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HEL
 	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
 	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
 
-bench-rate: $(INSTALLED) ## Models' bits/dim against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
+bench-rate: $(INSTALLED) ## Models' bits/sample against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
 	@test -n "$(DATA)" || { echo 'make bench-rate DATA="folder of images ..." [ARGS=--gray]'; exit 1; }
 	$(BIN)/python -m benchmarks.rate $(DATA) $(ARGS)
 
@@ -74,4 +81,4 @@ test-latest: ## Run the tests with the newest zarr and numcodecs (Python 3.12 or
 		|| $(LATEST)/pip install -q -c constraints.txt --extra-index-url $(TORCH_CPU) torch 2>/dev/null \
 		|| $(LATEST)/pip install -q torch
 	$(LATEST)/pip install -q --upgrade zarr numcodecs -e '.[test]'
-	$(LATEST)/python -m pytest
+	$(LATEST)/python -m pytest $(TOGETHER)

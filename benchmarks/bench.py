@@ -75,12 +75,12 @@ def shares(sets: dict[str, list[Path]]) -> dict[str, dict[str, float]]:
     return split
 
 
-def costs() -> dict[str, dict[str, float]]:
-    """Peak memory in bytes and start-up times in seconds, printed."""
+def costs(side: int) -> dict[str, dict[str, float]]:
+    """Peak memory in bytes, of a chunk of side x side x 3, and start-up times in seconds, printed."""
     print("\n## Peak memory of a process, MB (10^6 bytes)\n")
-    memory = process.memory()
+    memory = process.memory(side)
     for name, peak in memory.items():
-        what = "import numpy" if name == "numpy" else f"{name} one chunk of {process.LARGE} x {process.LARGE} x 3"
+        what = "import numpy" if name == "numpy" else f"{name} one chunk of {side} x {side} x 3"
         print(f"- {what}: {peak / 1e6:.0f}")
     print("\n## Start-up of a process, milliseconds\n")
     startup = process.startup()
@@ -101,7 +101,7 @@ def draw(tables: dict[str, list[Measured]], path: Path, ours: Container[str] = (
             for axes, speed in zip(row, (each.encode_mb_s, each.decode_mb_s), strict=True):
                 axes.plot(speed, each.bits_per_dim, marker, markersize=size, label=each.name)
         for axes, way in zip(row, ("encode", "decode"), strict=True):
-            axes.set(xscale="log", xlabel=f"{way} MB/s", ylabel="bits/dim", title=title)
+            axes.set(xscale="log", xlabel=f"{way} MB/s", ylabel="bits/sample", title=title)
             axes.grid(alpha=0.3)
         row[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=100)
@@ -115,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=1024, help="at most so many chunks a table: every k-th")
     parser.add_argument("--bound-chunks", type=int, default=24, help="chunks a row of the table of bounds")
     parser.add_argument("--repeats", type=int, default=3, help="speeds are medians of so many runs over a whole set")
+    parser.add_argument(
+        "--large", type=int, default=process.LARGE, help="side of the chunk whose peak memory is measured"
+    )
     parser.add_argument("--slow", action="store_true", help="also JPEG XL effort 9 and WebP quality 100")
     options = parser.parse_args(arguments)
     try:
@@ -134,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tables": {title: [asdict(m) for m in rows] for title, rows in tables.items()},
         "bounds": bounds(sets, options.bound_chunks),
         "shares": shares(sets),
-        **costs(),
+        **costs(options.large),
     }
     OUT.mkdir(exist_ok=True)
     (OUT / "bench.json").write_text(json.dumps(result, indent=1))

@@ -1,7 +1,7 @@
 """What has to be measured in a fresh process: peak memory of a large chunk, and the time of the first and later chunks.
 
-Run as a program, `python -m benchmarks.process TASK [FILE]`, this module does one task and prints JSON; `memory` and
-`startup` start it.
+Run as a program, `python -m benchmarks.process TASK [FILE SIDE]`, this module does one task and prints JSON; `memory`
+and `startup` start it.
 """
 
 import json
@@ -20,11 +20,11 @@ PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "photograph.png"
 LARGE = 2048
 
 
-def memory() -> dict[str, int]:
-    """Peak resident bytes of processes that only import numpy, encode and decode one chunk of 2048 x 2048 x 3."""
+def memory(side: int = LARGE) -> dict[str, int]:
+    """Peak resident bytes of processes that only import numpy, encode and decode one chunk of side x side x 3."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "frame"))
-        return {task: _fresh(task, path) for task in ("numpy", "encode", "decode")}
+        return {task: _fresh(task, path, str(side)) for task in ("numpy", "encode", "decode")}
 
 
 def startup() -> dict[str, float]:
@@ -51,18 +51,18 @@ def enlarged(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
-def _large_chunk() -> NDArray[np.uint8]:
+def _large_chunk(side: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    return enlarged(np.asarray(Image.open(PHOTOGRAPH)), LARGE)
+    return enlarged(np.asarray(Image.open(PHOTOGRAPH)), side)
 
 
-def _peak(task: str, path: str) -> int:
+def _peak(task: str, path: str, side: str) -> int:
     if task != "numpy":
         from numcodecs_bitswap import BitSwap
 
         if task == "encode":
-            Path(path).write_bytes(BitSwap().encode(_large_chunk()))
+            Path(path).write_bytes(BitSwap().encode(_large_chunk(int(side))))
         else:
             BitSwap().decode(Path(path).read_bytes())
     if sys.platform == "darwin":

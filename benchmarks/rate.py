@@ -1,4 +1,4 @@
-"""`make bench-rate DATA=folder`: bits/dim of models and other codecs against the operations that a model takes.
+"""`make bench-rate DATA=folder`: bits/sample of models and other codecs against the operations that a model takes.
 
     python -m benchmarks.rate FOLDER ... [--gray | --pixels] [--models NAME ...] [--limit N]
 
@@ -79,7 +79,7 @@ def rates(chunks: Sequence[Chunk], models: Sequence[str]) -> list[Measured]:
 def table(cost: dict[str, float], found: dict[int, list[Measured]]) -> str:
     """Markdown: bytes relative to the reference for each size of chunk, and speeds at the largest."""
     sizes = " | ".join(f"{size} x {size}" for size in found)
-    lines = [f"| | MAC/sample | {sizes} | bits/dim | encode, decode MB/s |", "|---|" + "--:|" * (len(found) + 3)]
+    lines = [f"| | MAC/sample | {sizes} | bits/sample | encode, decode MB/s |", "|---|" + "--:|" * (len(found) + 3)]
     base = {size: next(row.total for row in rows if row.name == REFERENCE) for size, rows in found.items()}
     for rows in zip(*found.values(), strict=True):
         last = rows[-1]
@@ -104,7 +104,7 @@ def draw(cost: dict[str, float], found: dict[int, list[Measured]], path: Path) -
             axes.axhline(row.bits_per_dim, color="gray", linestyle="--", linewidth=0.8)
             place = min(cost.values()), row.bits_per_dim
             axes.annotate(row.name, place, fontsize=7, color="gray", xytext=(0, 2), textcoords="offset points")
-        axes.set(xscale="log", xlabel="multiplications per sample", ylabel="bits/dim", title=f"{size} x {size}")
+        axes.set(xscale="log", xlabel="multiplications per sample", ylabel="bits/sample", title=f"{size} x {size}")
         axes.set_xticks([1e3, 2e3, 5e3, 1e4, 2e4, 5e4], ["1k", "2k", "5k", "10k", "20k", "50k"], minor=False)
         axes.set_xticks([], minor=True)
         axes.set_xlim(min(cost.values()) * 0.8, max(cost.values()) * 2)
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     largest = max(found)
-    print(f"Bytes relative to {REFERENCE}; bits/dim and speeds on chunks of {largest} x {largest}.")
+    print(f"Bytes relative to {REFERENCE}; bits/sample and speeds on chunks of {largest} x {largest}.")
     print("MAC/sample are those of the networks, without the least squares of the plane coder.\n")
     print(table(cost, found))
     OUT.mkdir(exist_ok=True)

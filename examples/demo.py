@@ -67,8 +67,8 @@ def draw(photograph: NDArray[np.uint8], bits: NDArray[np.float64], title: str, p
     left.imshow(photograph)
     left.set_title("photograph")
     image = right.imshow(bits, cmap="magma", extent=(0, bits.shape[1] * STEP, bits.shape[0] * STEP, 0))
-    right.set_title(f"bits/dim where {WINDOW} x {WINDOW} windows are coded each on its own")
-    figure.colorbar(image, ax=right, label="bits/dim (of 8)", shrink=0.9)
+    right.set_title(f"bits/sample where {WINDOW} x {WINDOW} windows are coded each on its own")
+    figure.colorbar(image, ax=right, label="bits/sample (of 8)", shrink=0.9)
     figure.suptitle(title)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -90,7 +90,7 @@ def main(image: str = str(Path(__file__).with_name("photograph.png"))) -> None:
     )
 
     ours = rows[0]
-    title = f"Bit-Swap, lossless: {ours.bits_per_dim:.2f} bits/dim in chunks of {CHUNK} x {CHUNK} x 3"
+    title = f"Bit-Swap, lossless: {ours.bits_per_dim:.2f} bits/sample in chunks of {CHUNK} x {CHUNK} x 3"
     draw(photograph, bits_map(photograph), title, OUT / "demo.png")
     print(f"where the bits went: {OUT / 'demo.png'}")
 

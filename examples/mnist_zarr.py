@@ -22,9 +22,9 @@ default = zarr.create_array({}, data=images, chunks=(500, 28, 28))
 
 for array in (three, two, default):
     assert np.array_equal(array[:], images)
-    print(f"Zarr format {array.metadata.zarr_format}: {8 * array.nbytes_stored() / images.size:.3f} bits/dim")
+    print(f"Zarr format {array.metadata.zarr_format}: {8 * array.nbytes_stored() / images.size:.3f} bits/sample")
 
 # What one image costs: alone it is stored or coded without latents; in company it costs its share.
 codec = BBANS(model="mnist-v1")
 for n in (1, 10, 100, 1000):
-    print(f"{n:5} images: {8 * len(codec.encode(images[:n])) / images[:n].size:.3f} bits/dim")
+    print(f"{n:5} images: {8 * len(codec.encode(images[:n])) / images[:n].size:.3f} bits/sample")

@@ -45,13 +45,13 @@ with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     (folder / "recipe.toml").write_text(RECIPE)
     np.save(folder / "digits.npy", images[1000:])
-    # Ctrl-C loses nothing: the same command goes on. A tenth of the data is held back, and its rate is shown.
+    # Ctrl-C loses nothing: the same command resumes. A tenth of the data is held back, and its rate is shown.
     command = [sys.executable, "-m", "numcodecs_bitswap.train", "recipe.toml", "--data", "digits.npy", "--run", "run"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
 
-    # One file is the model. Keep it for ever: readers need it, in a folder that NUMCODECS_BITSWAP_MODELS names.
+    # One file is the model. Keep it forever: readers need it, in a folder that NUMCODECS_BITSWAP_MODELS names.
     register_folder(folder / "run")
     codec = BBANS(model="my-digits-v1")
     encoded = codec.encode(images[:1000])
     assert np.array_equal(codec.decode(encoded), images[:1000])
-    print(f"{8 * len(encoded) / images[:1000].size:.3f} bits/dim; without a model 8")
+    print(f"{8 * len(encoded) / images[:1000].size:.3f} bits/sample; without a model 8")

@@ -29,6 +29,6 @@ with tempfile.TemporaryDirectory() as folder:
     assert np.array_equal(third, frames[2, :, :, 1])
 
     stored = sum(path.stat().st_size for path in Path(folder, "image", "c").rglob("*") if path.is_file())
-    print(f"image: {frames.nbytes:,} -> {stored:,} bytes, {8 * stored / frames.size:.2f} bits/dim")
+    print(f"image: {frames.nbytes:,} -> {stored:,} bytes, {8 * stored / frames.size:.2f} bits/sample")
     brightest = opened.image.mean(["y", "x", "band"]).idxmax().dt.strftime("%d %B").values
     print(f"dataset read back: identical; brightest image: {brightest}")

@@ -30,7 +30,9 @@ KINDS = {"4:2:0": 0.4, "4:4:4": 0.25, "4:2:2": 0.08, "rgb": 0.22, "gray": 0.05}
 SAMPLED = 7000
 """Coefficients of an image."""
 rng = np.random.default_rng(0)
-COSINES = np.cos((2 * np.arange(8) + 1) * np.arange(8)[:, None] * np.pi / 16) * np.where(np.arange(8), 0.5, 8**-0.5)[:, None]
+COSINES = (
+    np.cos((2 * np.arange(8) + 1) * np.arange(8)[:, None] * np.pi / 16) * np.where(np.arange(8), 0.5, 8**-0.5)[:, None]
+)
 
 
 class Held(NamedTuple):

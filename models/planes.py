@@ -23,7 +23,7 @@ from PIL import Image
 from numcodecs_bitswap import colour
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
 from numcodecs_bitswap.planes.observe import Rows, observe
-from numcodecs_bitswap.planes.tables import MOST, REFERENCES, WEIGHT_BITS
+from numcodecs_bitswap.planes.tables import LARGEST, REFERENCES, WEIGHT_BITS
 from numcodecs_bitswap.train.export import write_tensors
 from numcodecs_bitswap.train.planes import fit, integer_tensors, new_nets, take_tensors
 
@@ -142,8 +142,8 @@ def stack_tile(a: Array) -> Tile | None:
     x = np.round(b).astype(np.int64)
     x -= x.min()
     x //= max(int(np.gcd.reduce(x, axis=None)), 1)
-    if (m := int(x.max())) > MOST:
-        x, m = x * MOST // m, MOST
+    if (m := int(x.max())) > LARGEST:
+        x, m = x * LARGEST // m, LARGEST
     kind = rng.random()
     if kind < 0.6:  # two references at most, one, or none
         refer = np.where(np.arange(REFERENCES)[None] < (2 if kind < 0.25 else 1 if kind < 0.5 else 0), refer, -1)

@@ -26,7 +26,7 @@ ARRAYS = (
     "WebP method 6",
     "JPEG XL effort 7",
 )
-"""What somebody with an array would try; Zstd is Zarr's default."""
+"""The codecs that one would try first; Zstd is Zarr's default."""
 
 
 class Plane(NamedTuple):

@@ -24,7 +24,7 @@ GLANCES = (64, 4096)
 
 
 def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """RGB of Y, Cb and Cr along `axis`; inverse of `to_ycbcr`. Spoils its argument and returns it."""
+    """RGB of Y, Cb and Cr along `axis`; inverse of `to_ycbcr`. Modifies its argument in place and returns it."""
     y, cb, cr = np.moveaxis(ycbcr, axis, 0)
     levels = y.astype(np.int32)
     for channel, offset in zip((y, cb, cr), _offsets(cb.astype(np.int32), cr.astype(np.int32)), strict=True):

@@ -18,7 +18,7 @@ from .planes.coder import lanes_of_tiles
 from .samples import Fixed, Lattice, Luma, Ordered
 
 EMPTY, OTHER, DAMAGED = "empty", "other codec", "damaged"
-"""In the place of a route: a chunk that is not stored since it has the fill value, one of another codec, no frame."""
+"""In place of a route: a chunk that is not stored since it has the fill value, one of another codec, no frame."""
 LABELS = "labels"
 KINDS = {Ordered: "", Luma: "luma and chroma", Lattice: "lattice", Fixed: "fixed point"}
 """What the numbers of planes are made of."""

@@ -34,7 +34,7 @@ def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
 
 
 def table(rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], nbytes: int) -> str:
-    """Largest first: bytes of the sample, ratio, bits per sample, speeds, and what the whole array would take."""
+    """Largest first: bytes of the sample, ratio, bits/sample, speeds, and what the whole array would take."""
     raw, samples = sum(chunk.nbytes for chunk in chunks), sum(chunk.size for chunk in chunks)
     lines = [
         f"{'codec':28} {'bytes':>12} {'ratio':>7} {'bits/sample':>11} {'enc MB/s':>8} {'dec MB/s':>8}  whole array"

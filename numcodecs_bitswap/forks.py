@@ -1,7 +1,7 @@
 """What a fork must not cut in two: imports at first use, and compilation.
 
 A child has only the thread that forked. Had another thread been in the middle of an import or of a compilation, the
-child would wait for ever for the locks that it held. So whoever imports late or compiles says so, `with loading():`,
+child would wait forever for the locks that it held. So whoever imports late or compiles says so, `with loading():`,
 and a fork waits until nobody does. Those that load do not wait for each other: locks of our own that are held around
 imports could be taken in another order than Python's. Imports nothing of this package.
 """

@@ -275,7 +275,11 @@ def _around(image: Pixels, offset: tuple[int, int], size: tuple[int, int]) -> li
     """Views of what is above, below, left and right of whole MCUs; the last two transposed. None is empty."""
     (top, left), (height, width) = offset, size
     middle = image[top : top + height]
-    parts = [image[:top], image[top + height :], *(p.swapaxes(0, 1) for p in (middle[:, :left], middle[:, left + width :]))]
+    parts = [
+        image[:top],
+        image[top + height :],
+        *(p.swapaxes(0, 1) for p in (middle[:, :left], middle[:, left + width :])),
+    ]
     return [part for part in parts if part.size]
 
 

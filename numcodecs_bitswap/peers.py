@@ -86,7 +86,7 @@ def measure(
     return Measured(peer.name, total, 8 * total / samples, *speeds)
 
 
-def table(rows: Sequence[Measured], reference: str, unit: str = "bits/dim") -> str:
+def table(rows: Sequence[Measured], reference: str, unit: str = "bits/sample") -> str:
     """Markdown, smallest last; the last column is the size relative to the codec named `reference`."""
     base = next(row.total for row in rows if row.name == reference)
     lines = [

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from .errors import FormatError
 from .fields import Reader, sized, varints
 from .frame import NO_CHANNEL, Header
-from .samples import LARGEST, Samples
+from .planes.tables import LARGEST, REFERENCES
+from .samples import Samples
 
 PLANES, LABELS = 0, 1
 """How numbers are coded."""
-MOST_REFERENCES = 3
 SAMPLES_LOG2 = 19
 """Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
 
@@ -129,7 +129,7 @@ def _planes(reader: Reader, samples: Samples, lanes_of_tiles: Callable[[int, int
     leading = [axis for axis in range(len(shape)) if axis not in samples.axes]
     model_id = bytes(reader.take(16, "model id"))
     count = reader.byte("references")
-    if count > MOST_REFERENCES:
+    if count > REFERENCES:
         raise FormatError(f"{count} reference planes are out of range")
     references = tuple((reader.byte("reference axis"), reader.varint("distance")) for _ in range(count))
     if any(axis not in leading or not 1 <= distance < 1 << 32 for axis, distance in references):

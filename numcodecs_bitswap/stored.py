@@ -13,7 +13,7 @@ from .errors import FormatError
 from .fields import unzip
 from .frame import BytesLike, Route
 
-LEVEL = 5  # one level for ever: the bytes of a chunk must not depend on a setting
+LEVEL = 5  # one level forever: the bytes of a chunk must not depend on a setting
 GLANCE = 1 << 14
 """Items on which planes of bits are tried, since they take longer to make than to compress."""
 _ZSTD = Zstd(level=LEVEL)

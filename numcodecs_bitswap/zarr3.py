@@ -173,7 +173,7 @@ async def _flush(loop: asyncio.AbstractEventLoop) -> None:
             await asyncio.to_thread(scheduler.run, [work.job for work in works if work.job is not None])
             finished = iter(await _in_threads(work.finish for work in works))
             outcomes = [next(finished) if isinstance(work, Work) else work for work in outcomes]
-    except BaseException as error:  # this task was cancelled: nobody may wait for ever
+    except BaseException as error:  # this task was cancelled: nobody may wait forever
         outcomes = [error] * len(futures)
         raise
     finally:
@@ -193,5 +193,5 @@ def _begin(start: Callable[[], Work]) -> Any:
 
 
 async def _in_threads(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Results of calls made in threads, in order; an exception in the place of the result of a call that raised it."""
+    """Results of calls made in threads, in order; an exception in place of the result of a call that raised it."""
     return await asyncio.gather(*(asyncio.to_thread(call) for call in calls), return_exceptions=True)

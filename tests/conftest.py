@@ -2,6 +2,11 @@
 law holds.
 """
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: threads of torch would wait for each other
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """The golden frames: what each one holds. Frames are written once by make_golden.py, and only ever read by tests.
 
-A case is never changed or removed after a release: it is the promise that its bytes decode for ever.
+A case is never changed or removed after a release: it is the promise that its bytes decode forever.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from numcodecs_bitswap.colour import nearest_ycbcr, to_rgb
 from pictures import photograph
 
 GOLDEN = Path(__file__).with_name("golden")
+FEW = ("tiny_rgb", "bbans_tiny_gray_stack", "mnist_binary", "mnist", "flow_tiny_rgb", "flow_tiny_direct")
+"""Small golden frames of every kind of model that has latents: for torch on a CPU, which is slow."""
 
 
 @dataclass(frozen=True)

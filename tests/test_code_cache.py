@@ -140,6 +140,7 @@ def start(source: Path, folder: Path, *arguments: str) -> "subprocess.Popen[str]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_cold_processes_compile_once_in_all(source: Path, tmp_path: Path) -> None:
     processes = [start(source, tmp_path / "cache", "0.5") for _ in range(4)]
     said = [process.communicate(timeout=120)[0] for process in processes]
@@ -147,6 +148,7 @@ def test_cold_processes_compile_once_in_all(source: Path, tmp_path: Path) -> Non
     assert sum("compiled double" in each for each in said) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no lock there")
 def test_a_process_that_dies_compiling_holds_nobody_up(source: Path, tmp_path: Path) -> None:
     with start(source, tmp_path / "cache", "100") as dies:

@@ -185,6 +185,7 @@ def test_the_model_goes_along(tmp_path: Path) -> None:
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], photograph()[:64, :64])
 
 
+@pytest.mark.slow
 def test_processes(tmp_path: Path) -> None:
     ome(tmp_path / "a.zarr", 3)
     convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(codec="zstd"), workers="processes", threads=2)
@@ -276,6 +277,7 @@ def test_verify_mends_what_an_earlier_run_lost(tmp_path: Path, monkeypatch: pyte
     assert np.array_equal(zarr.open_array(target, mode="r")[:], GRADIENT)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """A process that is killed again and again, at moments that are no one's choice, and goes on each time."""
     rng = np.random.default_rng(0)
@@ -328,6 +330,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], GRADIENT)
 
 
+@pytest.mark.slow
 def test_a_batch_system_stops_it(tmp_path: Path) -> None:
     data = np.cumsum(np.random.default_rng(0).integers(0, 3, (2048, 2048)), 1, dtype="u2")
     zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
@@ -340,7 +343,7 @@ def test_a_batch_system_stops_it(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate()
     assert process.returncode == 130
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
     unopenable(target)
 
 

@@ -41,6 +41,7 @@ def small_photograph(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 60
@@ -63,6 +64,7 @@ def test_pages_have_their_blocks_and_links() -> None:
             assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
+@pytest.mark.slow
 def test_demo(small_photograph: Path, tmp_path: Path) -> None:
     text = run("-m", "examples.demo", str(small_photograph), cwd=tmp_path)
     rows = dict(re.findall(r"^\| ([\w -]+) \| ([\d,]+) \|", text, re.M))
@@ -74,8 +76,10 @@ def test_demo(small_photograph: Path, tmp_path: Path) -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
 
 
+@pytest.mark.slow
 def test_bench(small_photograph: Path, tmp_path: Path) -> None:
-    text = run("-m", "benchmarks.bench", str(small_photograph.parent), "--limit", "2", "--repeats", "1", cwd=tmp_path)
+    small = "--limit", "2", "--repeats", "1", "--large", "512"
+    text = run("-m", "benchmarks.bench", str(small_photograph.parent), *small, cwd=tmp_path)
     for title in (
         "2 chunks of 64 x 64 x 3",
         "1 chunks of 256 x 256 x 3",

@@ -39,6 +39,7 @@ def test_decodes(name: str) -> None:
         assert_identical(codec.decode(frame), array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_decodes_by_the_specification(name: str, tmp_path: Path) -> None:
     frame, array = golden(name)

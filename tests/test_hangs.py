@@ -196,12 +196,13 @@ def test_a_fork_waits_for_those_that_load_but_not_for_ever(monkeypatch: pytest.M
     assert forks._inside == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 def test_forks_while_another_thread_loads_and_compiles(tmp_path: Path) -> None:
     source = tmp_path / "small.py"
     source.write_text("def double(values):\n    for i in range(len(values)):\n        values[i] *= 2\n")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    subprocess.run([sys.executable, str(PROGRAM), str(source)], env=environment, timeout=150, check=True)
+    subprocess.run([sys.executable, str(PROGRAM), str(source)], env=environment, timeout=300, check=True)
 
 
 def test_results_in_order() -> None:

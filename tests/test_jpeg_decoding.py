@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from jpeg_files import decode, write
 
+from jpeg_files import decode, write
 from numcodecs_bitswap.jpeg.decoding import pixels
 from numcodecs_bitswap.jpeg.picture import SAMPLINGS, Component, Picture, Ring
 

@@ -22,6 +22,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(catalog, name, type(getattr(catalog, name))())
 
 
+@pytest.mark.slow
 def test_a_package_brings_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forget(monkeypatch)
     source, site = tmp_path / "source", tmp_path / "site"

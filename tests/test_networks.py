@@ -133,6 +133,7 @@ def instructions() -> dict[str, str]:
     return ways
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", ["generic", "haswell", "alderlake"])
 def test_products_without_the_widest_instruction(cpu: str) -> None:
     """As another CPU would make them; one that this CPU cannot stand in for is tried as the plainest there is."""

@@ -169,6 +169,7 @@ def data(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_tables_of_a_few_images(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert paper_tables.main([str(data(tmp_path / "data")), "--limit", "12"]) == 0
     text = capsys.readouterr().out

@@ -206,6 +206,7 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_the_same_frames_without_wide_vectors(tmp_path: Path) -> None:
     """Compiled for any x86-64 or ARM: golden frames decode and are written again, byte for byte."""
     program = """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from numcodecs_bitswap.errors import FormatError, ModelError
 from numcodecs_bitswap.planes import coder, torch_tiles
-from numcodecs_bitswap.planes.coder import Message
+from numcodecs_bitswap.planes.message import Message
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
 
 SMALL = {
@@ -92,6 +92,7 @@ def check(
     return messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("shape", "references", "m", "batch", "arch", "kind"),
@@ -122,6 +123,7 @@ def test_bytes_are_those_of_the_kernel(
     check(model_of(arch, batch, kind), tiles, references, m, device)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_several_lanes(device: str) -> None:
     rng = np.random.default_rng(5)

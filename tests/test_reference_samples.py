@@ -130,7 +130,9 @@ def test_damage_is_refused(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for kind in ("gaps", "lattice with errors", "resampled", "table"):
         array = SMALL[kind]
-        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))])
+        payload = plane_route.encode(
+            array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))]
+        )
         assert payload is not None
         for at in rng.integers(0, len(payload), 25):
             altered = payload[:at] + bytes([payload[at] ^ int(rng.integers(1, 256))]) + payload[at + 1 :]
@@ -142,7 +144,9 @@ def test_damage_is_refused(folder: Path) -> None:
 
 def test_which_coder(folder: Path) -> None:
     for array, kind in ((labelled(3, 40, 50), plane_payload.LabelsPayload), (K, plane_payload.PlanesPayload)):
-        payload = plane_route.encode(array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))])
+        payload = plane_route.encode(
+            array, Axes(array.ndim - 2, array.ndim - 1, None), [model_id(random_planes(folder))]
+        )
         assert payload is not None
         header = Header(Route.PLANES, 0, "C", array.dtype, array.shape)
         assert isinstance(plane_payload.parse(header, memoryview(payload), coder.lanes_of_tiles), kind)

@@ -31,6 +31,7 @@ def no_device_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "_chosen", None)
 
 
+@pytest.mark.slow
 def test_quick_run(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "benchmarks.speed", "--quick", "--device", "cpu"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

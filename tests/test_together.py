@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import zarr
 
 from test_train_own import TINY, stack
@@ -48,6 +49,7 @@ end(last)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     """The same weights in both, of different patches; stopped and gone on with, the same as if not stopped."""
     zarr.create_array(tmp_path / "a.zarr", data=stack(), chunks=(1, 40, 50))
@@ -56,7 +58,7 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     command = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "program.py")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden_cases import CASES, GOLDEN
+from golden_cases import CASES, FEW, GOLDEN
 from numcodecs_bitswap import scheduler
 from numcodecs_bitswap.backends import for_device
 
 PROGRAM = Path(__file__).parent / "programs" / "torch_free.py"
-FEW = ("tiny_rgb", "bbans_tiny_gray_stack", "mnist_binary", "mnist", "flow_tiny_rgb", "flow_tiny_direct")
-"""Golden frames of every kind of model that is slow in torch: small ones."""
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,6 +28,7 @@ def test_every_golden_frame_without_torch() -> None:
     assert done.stdout.split() == [*CASES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_torch_gives_the_same_bytes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "_chosen", "torch")

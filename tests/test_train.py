@@ -30,6 +30,8 @@ from numcodecs_bitswap.train.vae import VaeArchitecture
 from pictures import photograph
 from random_models import LIKELIHOODS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RECIPE = """
 name = "mine"

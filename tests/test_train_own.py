@@ -28,6 +28,8 @@ from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_t
 from numcodecs_bitswap.train.sources import open_pieces
 from strategies import picture
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TINY = """
 name = "tiny-own"
@@ -296,7 +298,7 @@ def test_ctrl_c_writes_what_there_is(capsys: pytest.CaptureFixture[str], monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(loop.Trainer, "_train_step", interrupted)
         assert main(["train", "a.zarr", "--recipe", "tiny.toml", "--run", "parts"]) == 0
-    assert "stopped at step 4; the same command goes on" in capsys.readouterr().err
+    assert "stopped at step 4; the same command resumes" in capsys.readouterr().err
     first = model_bytes("parts")
     assert main(["train", "a.zarr", "--recipe", "tiny.toml", "--run", "parts"]) == 0
     assert first in [path.read_bytes() for path in Path("parts").glob("tiny-own-*.safetensors")]

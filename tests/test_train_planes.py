@@ -26,6 +26,8 @@ from numcodecs_bitswap.train.plane_trainer import PlaneTrainer, Start
 from numcodecs_bitswap.train.planes import Fitting, integer_tensors, new_nets, rates, take_tensors
 from pictures import photograph
 
+pytestmark = pytest.mark.slow
+
 ARCH: dict[str, Any] = DEFAULT | {"kind": "planes", "format": 1, "width": 16, "blocks": 1}
 
 
@@ -243,7 +245,7 @@ def test_ctrl_c_writes_what_there_is_and_the_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(PlaneTrainer, "_step", interrupted)
         assert main([*command, "--folder", "parts"]) == 0
-    assert "stopped at step 44; the same command goes on" in capsys.readouterr().err
+    assert "stopped at step 44; the same command resumes" in capsys.readouterr().err
     first = model_of("parts")
     assert main([*command, "--folder", "parts"]) == 0
     assert first in [path.read_bytes() for path in Path("parts").glob("a-*.safetensors")]

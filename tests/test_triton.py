@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton is made for Linux")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="Triton is made for Linux")]
 
 
 def run(*command: str, **environment: str) -> str:
@@ -23,7 +23,7 @@ def run(*command: str, **environment: str) -> str:
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert process.returncode == 0, (process.stdout + process.stderr)[-5000:]

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
+pytestmark = pytest.mark.slow
 
 DECODE = """
 import sys

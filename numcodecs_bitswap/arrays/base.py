@@ -30,7 +30,7 @@ class Arrays(Protocol):
         """A numpy array, on the device."""
 
     def constant(self, table: NDArray[Any]) -> Any:
-        """The same of an array that is kept for ever and never changed: put there once."""
+        """The same of an array that is kept forever and never changed: put there once."""
 
     def numpy(self, array: Any) -> NDArray[Any]:
         """The inverse of `put`."""

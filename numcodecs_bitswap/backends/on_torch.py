@@ -20,7 +20,7 @@ from ..rans.torch_backend import TorchStack
 from .base import Backend
 
 if hasattr(os, "register_at_fork"):
-    # After a fork OpenMP's threads are gone, and the child would wait for them for ever.
+    # After a fork OpenMP's threads are gone, and the child would wait for them forever.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 

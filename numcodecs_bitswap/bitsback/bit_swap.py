@@ -29,7 +29,7 @@ def push(message: Message, model: Networks, grid: Array) -> None:
     Raises
     ------
     MessageExhausted
-        The message holds too few bits for a posterior; it is then spoilt (copy it before).
+        The message holds too few bits for a posterior; it is then left in an undefined state (copy it before).
     """
     x = split_phases(grid, model.cell)
     z = pop_posterior(message, data_posterior(model, x))

@@ -39,7 +39,7 @@ class CountingMessage(Message):
         return symbols
 
     def push_values(self, distribution: Values, values: Array) -> None:
-        """Symbol by symbol: nobody sees those of compiled loops."""
+        """Symbol by symbol: compiled loops would code them without a call that counts."""
         distribution.push(self, values)
 
     def pop_values(self, distribution: Values) -> Array:

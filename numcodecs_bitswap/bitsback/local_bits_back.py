@@ -65,7 +65,7 @@ def push(message: Message, model: Flow, grid: Array, layers: "Coders | None" = N
     Raises
     ------
     MessageExhausted
-        The message holds too few bits to pop from; it is then spoilt (copy it before).
+        The message holds too few bits to pop from; it is then left in an undefined state (copy it before).
     """
     v = (arrays.of(grid).cast(grid, "int32") << model.steps.value_bits) + pop_noise(message, model, grid)
     for layer in model.layers:

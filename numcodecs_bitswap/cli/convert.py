@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HELP = """Converts a Zarr array or group (either format; attributes, names and chunks are kept), an image, a .npy, .npz
 or .bsw file to a Zarr array or group with this package's codec, or back. A target that ends in .bsw (a frame in a
-file), .npy, .png or .tif is one file. The same command goes on where it was stopped. Arrays of one axis,
+file), .npy, .png or .tif is one file. The same command resumes where it was stopped. Arrays of one axis,
 and text, get Zstandard.
 """
 
@@ -96,7 +96,7 @@ def _hierarchy(given: argparse.Namespace, wanted: "Wanted") -> int:
         )
     except KeyboardInterrupt:
         progress.end()
-        print(f"{progress.text()}\nstopped; the same command goes on", file=sys.stderr)
+        print(f"{progress.text()}\nstopped; the same command resumes", file=sys.stderr)
         return 130
     finally:
         progress.end()

@@ -32,7 +32,7 @@ EVERY = 1.0
 
 def open_store(place: str) -> Any:
     """The store of a path or URL, writeable."""
-    if place.rstrip("/").endswith(".zip"):  # a zip file cannot be gone on with, and holds what was written twice twice
+    if place.rstrip("/").endswith(".zip"):  # cannot be resumed, and entries written twice take space twice
         raise SourceError(f"{place}: convert to a folder, and zip that (without compression)")
     place = place.removeprefix("file://")
     try:

@@ -24,7 +24,7 @@ block takes long to write, and reading twice is cheap beside that."""
 LEAST_BYTES = 1 << 18
 """Where chunks are small a block has several, so that opening and marking cost little."""
 PARTS = 64
-"""So many blocks should an array have, if it is large enough, to keep many cores busy and to be gone on with."""
+"""Blocks of an array, if it is large enough: they keep many cores busy, and an interrupt loses few of them."""
 Shape = tuple[int, ...]
 
 

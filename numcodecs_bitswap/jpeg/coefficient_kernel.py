@@ -19,12 +19,9 @@ from .coefficient_tables import (
     INNOVATION,
     LARGEST_LOG,
     LARGEST_SQUARES,
-    LOG,
     ROWS,
-    SIGMOIDS,
     UNIT,
     WEIGHT_BITS,
-    ZIGZAG,
 )
 from .network import evaluate
 
@@ -67,14 +64,24 @@ def learn(sums, innovation, other):
 
 
 @part
-def around(block, u, v):
-    """Sum of the magnitudes of a block's coefficients next to (u, v), the lowest one left out."""
-    total = np.int64(0)
-    for b in range(max(v - 1, 0), min(v + 1, 7) + 1):
-        for a in range(max(u - 1, 0), min(u + 1, 7) + 1):
-            if a + b > 0:
-                total += magnitude(block[8 * b + a])
-    return total
+def finish(block, sizes, near, sums, log):
+    """What later blocks see of a block: of each frequency its magnitude, and those next to it, the lowest left out."""
+    for v in range(8):
+        for u in range(8):
+            sizes[8 * v + u] = log8(8 * magnitude(block[8 * v + u]), log)
+            total = np.int64(0)
+            for a in range(max(u - 1, 0), min(u + 1, 7) + 1):
+                if a + v > 0:
+                    total += magnitude(block[8 * v + a])
+            sums[v, u] = total
+    for v in range(8):
+        for u in range(8):
+            total = sums[v, u]
+            if v > 0:
+                total += sums[v - 1, u]
+            if v < 7:
+                total += sums[v + 1, u]
+            near[8 * v + u] = log8(2 * total, log)
 
 
 @part
@@ -105,13 +112,14 @@ def number(decode, value, may_be_zero, y, sigmoid, state, data):
 
 
 def code_coefficients(
-    mode, Q, D, E, counts, frame, steps, net, predictions, own, zigzag, log, sigmoid, shares_at_first, seen, told,
-    state, data,
+    mode, Q, D, E, sizes, near, counts, frame, steps, net, predictions, own, zigzag, log, sigmoid, shares_at_first,
+    seen, told, state, data,
 ):  # fmt: skip
     """Code blocks int16 Q (blocks, 64), filled in place when decoding. Returns the length of the data; -1 if the
     decoder would have needed more, or found a number that is out of range. When observing, the number of rows.
 
-    D, E : int32 (blocks, 64), zero: coefficients times their steps, innovations. counts : int64 (blocks,).
+    D, E : int32 (blocks, 64), zero: coefficients times their steps, innovations. sizes, near : uint8 (blocks, 64),
+    zero: what `finish` makes. counts : int64 (blocks,).
     frame : int64 (components, 7): first block, rows, columns, kind, blocks of the first component to one of it
     vertically and horizontally, how many components before it have the same grid.
     steps : int64 (components, 64). predictions : int16 (2, 64, TERMS). own : int64 (64, 14).
@@ -119,7 +127,8 @@ def code_coefficients(
     """
     decode = mode == DECODE
     x, y = np.zeros(FEATURES, np.int16), net[-1]
-    none, only = np.zeros(64, np.int16), np.zeros(64, np.int32)
+    none, nothing, only = np.zeros(64, np.int16), np.zeros(64, np.uint8), np.zeros(64, np.int32)
+    sums = np.zeros((8, 8), np.int64)
     means = np.zeros(ROWS, np.int64)
     behind = np.zeros((3, 65), np.int64)  # coefficients that are not zero, from a place on, of blocks around
     at = 0
@@ -137,21 +146,24 @@ def code_coefficients(
         for row in range(rows):
             for column in range(columns):
                 b = first + row * columns + column
-                block = Q[b]
+                block, own_sizes = Q[b], sizes[b]
                 has_w, has_n = column > 0, row > 0
                 w, n = b - 1 if has_w else b, b - columns if has_n else b
                 qw, qn = Q[w] if has_w else none, Q[n] if has_n else none
-                qnw = Q[n - 1] if has_w and has_n else none
-                qne = Q[n + 1] if has_n and column + 1 < columns else none
-                qww = Q[w - 1] if column > 1 else none
-                qnn = Q[n - columns] if row > 1 else none
+                size_w, size_n = sizes[w] if has_w else nothing, sizes[n] if has_n else nothing
+                size_nw = sizes[n - 1] if has_w and has_n else nothing
+                size_ne = sizes[n + 1] if has_n and column + 1 < columns else nothing
+                size_ww = sizes[w - 1] if column > 1 else nothing
+                size_nn = sizes[n - columns] if row > 1 else nothing
+                near_w, near_n = near[w] if has_w else nothing, near[n] if has_n else nothing
                 # Where a neighbour is missing, the mean of the other one is what is known.
                 only[0] = D[n, 0] if has_n else D[w, 0] if has_w else 0
                 dw, dn = D[w] if has_w else only, D[n] if has_n else only
                 # Another component at the same place, and the blocks after it.
                 o = o2 = first
                 has_o2, o_count = same > 1, np.int64(0)
-                qo = qo_e = qo_s = qo2 = none
+                qo = qo_e = qo_s = none
+                size_o = size_o2 = near_o = nothing
                 if c > 0:
                     luma = frame[0, 0] + down * row * frame[0, 2] + across * column
                     if same > 0:
@@ -163,7 +175,7 @@ def code_coefficients(
                             qo_s = Q[o + columns]
                         if c > 1:
                             o2 = frame[c - 2, 0] + row * columns + column if has_o2 else luma
-                            qo2 = Q[o2]
+                            size_o2 = sizes[o2]
                     else:
                         o = luma
                         qo, o_count = Q[o], counts[o]
@@ -173,7 +185,8 @@ def code_coefficients(
                         if down > 1:
                             qo_s = Q[o + frame[0, 2]]
                         if across > 1 and down > 1:
-                            qo2 = Q[o + frame[0, 2] + 1]
+                            size_o2 = sizes[o + frame[0, 2] + 1]
+                    size_o, near_o = sizes[o], near[o]
                 left = np.int64(0)
                 if not decode:
                     for k in range(1, 64):
@@ -224,39 +237,39 @@ def code_coefficients(
                         if place == 0:
                             x[0] = log8(8 * magnitude(E[w, 0]) // step, log)
                             x[1] = log8(8 * magnitude(E[n, 0]) // step, log)
-                            x[2] = log8(8 * magnitude(E[n - 1, 0]) // step, log) if has_w and has_n else 0
-                            x[3] = log8(8 * magnitude(E[n + 1, 0]) // step, log) if has_n and column + 1 < columns else 0
+                            if has_w and has_n:
+                                x[2] = log8(8 * magnitude(E[n - 1, 0]) // step, log)
+                            if has_n and column + 1 < columns:
+                                x[3] = log8(8 * magnitude(E[n + 1, 0]) // step, log)
                             x[4] = log8(8 * magnitude(dw[0] - dn[0]) // step, log)
                         else:
-                            x[0], x[1] = log8(8 * magnitude(qw[i]), log), log8(8 * magnitude(qn[i]), log)
-                            x[2], x[3] = log8(8 * magnitude(qnw[i]), log), log8(8 * magnitude(qne[i]), log)
-                            x[4], x[5] = log8(8 * magnitude(qww[i]), log), log8(8 * magnitude(qnn[i]), log)
+                            x[0], x[1], x[2], x[3] = size_w[i], size_n[i], size_nw[i], size_ne[i]
+                            x[4], x[5] = size_ww[i], size_nn[i]
                             if u > 0:
-                                x[8] = log8(8 * magnitude(block[i - 1]), log)
+                                x[8] = own_sizes[i - 1]
                             if v > 0:
-                                x[9] = log8(8 * magnitude(block[i - 8]), log)
+                                x[9] = own_sizes[i - 8]
                             if u > 0 and v > 0:
-                                x[10] = log8(8 * magnitude(block[i - 9]), log)
+                                x[10] = own_sizes[i - 9]
                             if u > 1:
-                                x[11] = log8(8 * magnitude(block[i - 2]), log)
+                                x[11] = own_sizes[i - 2]
                             if v > 1:
-                                x[12] = log8(8 * magnitude(block[i - 16]), log)
-                            x[13] = log8(8 * magnitude(block[zigzag[place - 1]]), log)
+                                x[12] = own_sizes[i - 16]
+                            x[13] = own_sizes[zigzag[place - 1]]
                             if place > 1:
-                                x[14] = log8(8 * magnitude(block[zigzag[place - 2]]), log)
+                                x[14] = own_sizes[zigzag[place - 2]]
                             if place > 2:
-                                x[15] = log8(8 * magnitude(block[zigzag[place - 3]]), log)
+                                x[15] = own_sizes[zigzag[place - 3]]
                             x[16] = log8(8 * sum_before // place, log)
                             x[17], x[18] = log8(8 * left, log), log8(8 * (64 - place), log)
                             x[19] = 127 * left // (64 - place)
                             for k in range(3):
                                 x[41 + k] = log8(8 * behind[k, place], log)
-                        x[6], x[7] = log8(8 * around(qw, u, v) // 4, log), log8(8 * around(qn, u, v) // 4, log)
+                        x[6], x[7] = near_w[i], near_n[i]
                         x[22] = log8(8 * total, log)
-                        x[27] = log8(8 * magnitude(qo[i]), log)
-                        x[28] = log8(8 * magnitude(qo2[i]), log)
+                        x[27], x[28] = size_o[i], size_o2[i]
                         x[29] = log8(8 * o_count, log)
-                        x[30] = log8(8 * around(qo, u, v) // 4, log)
+                        x[30] = near_o[i]
                         x[31] = log8(4 * (magnitude(qo_e[i]) + magnitude(qo_s[i])), log)
                         x[25] = log8(step, log)
                     x[20], x[21] = log8(energy_w, log), log8(energy_n, log)
@@ -271,10 +284,9 @@ def code_coefficients(
                     x[23] = log8(magnitude(off), log)
                     x[34] = log8(magnitude(centre), log)
                     if place > 0:
-                        for k in range(3):
-                            q = qw[i] if k == 0 else qn[i] if k == 1 else qo[i]
-                            size = log8(8 * magnitude(q), log)
-                            x[35 + k] = size if q * side > 0 else -size
+                        x[35] = size_w[i] if qw[i] * side > 0 else -np.int64(size_w[i])
+                        x[36] = size_n[i] if qn[i] * side > 0 else -np.int64(size_n[i])
+                        x[37] = size_o[i] if qo[i] * side > 0 else -np.int64(size_o[i])
                     if place >= 0 and same > 0:
                         size = log8(8 * magnitude(E[o, i]) // step, log)
                         x[38] = size if E[o, i] * side > 0 else -size
@@ -306,6 +318,7 @@ def code_coefficients(
                     if magnitude(actual) > 2047:
                         return -1
                     block[i] = actual
+                    own_sizes[i] = log8(8 * magnitude(actual), log)
                     D[b, i] = actual * step
                     innovation = min(max(np.int64(D[b, i]) - intra, -INNOVATION), INNOVATION)
                     E[b, i] = innovation
@@ -317,7 +330,8 @@ def code_coefficients(
                         sum_before += magnitude(actual)
                         if actual != 0:
                             left -= 1
-                if left != 0 or decode and overrun(state, data):
+                finish(block, own_sizes, near[b], sums, log)
+                if left != 0 or (decode and overrun(state, data)):
                     return -1
     return at if mode == OBSERVE else end(decode, state, data)
 

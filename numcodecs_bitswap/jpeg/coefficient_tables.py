@@ -8,7 +8,8 @@ import numpy as np
 
 from ..planes.tables import SIGMOID
 
-ZIGZAG = np.array(sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8)), np.int64)
+_DIAGONALS = [[(v, d - v) for v in range(8) if 0 <= d - v < 8] for d in range(15)]
+ZIGZAG = np.array([8 * v + u for d, cells in enumerate(_DIAGONALS) for v, u in cells[:: 1 if d % 2 else -1]], np.int64)
 """Frequencies from low to high, as a JPEG file has them."""
 COUNT = 64
 ROWS = 65

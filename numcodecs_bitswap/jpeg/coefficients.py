@@ -77,7 +77,7 @@ def _run(
     from .coefficient_kernel import code_coefficients  # reads numba
 
     n = len(blocks)
-    memory = np.zeros((n, 64), np.int32), np.zeros((n, 64), np.int32), np.zeros(n, np.int64)
+    memory = *(np.zeros((n, 64), kind) for kind in (np.int32, np.int32, np.uint8, np.uint8)), np.zeros(n, np.int64)
     tables = _own(), ZIGZAG, LOG, SIGMOIDS, SHARES
     seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
     net = model.kernel_arguments()

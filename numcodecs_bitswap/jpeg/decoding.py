@@ -2,11 +2,15 @@
 "fancy" upsampling, and the integers of `colour`.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from . import decoding_kernel as kernel
+from . import decoding_kernel
 from .picture import Component, Picture, Ring, Samples
+
+kernel: Any = decoding_kernel
 
 
 def samples(component: Component) -> Samples:

@@ -4,12 +4,12 @@ on every machine.
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import finding_kernel as kernel
-from . import tables
+from . import finding_kernel, tables
 from .decoding import coloured, pixels, samples, surrounded, upsampled
 from .picture import Component, Picture, Ring, Samples
 
@@ -19,6 +19,8 @@ Scaled = NDArray[np.int32]
 """Samples in units of 1/64."""
 Flags = NDArray[np.bool_]
 
+kernel: Any = finding_kernel
+
 LEAST = 16
 """Rows and columns below which nothing is looked for."""
 WINDOWS = 6
@@ -27,7 +29,10 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+STRONG = 8
+"""Evidence for steps of chroma that is worth as many frequencies next to 0."""
 GLANCE = 256
+"""Pixels whose colours are looked at first."""
 SAMPLE = 256
 """Blocks of which steps are taken."""
 TRIED = 96
@@ -50,7 +55,8 @@ def _basis() -> NDArray[np.int64]:
     """(64, 64): 2^14 times the samples of each frequency."""
     lines = np.concatenate([kernel.COSINES, kernel.COSINES[:, ::-1] * np.array([1, -1] * 4)[:, None]], 1)
     product = lines[:, None, :, None] * lines[None, :, None, :]
-    return (product.reshape(64, 64) + (1 << 25)) >> 26
+    basis: NDArray[np.int64] = (product.reshape(64, 64) + (1 << 25)) >> 26
+    return basis
 
 
 @cache
@@ -124,7 +130,7 @@ def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
     """Whether a few pixels say that colours were made of luma and chroma."""
     stride = max(array.shape[0] * array.shape[1] // GLANCE, 1) | 1
     bad = kernel.split(array, first, stride, np.empty((0, 0, 0), np.int16), np.empty((0, 0), np.uint8))
-    return 8 * int(bad) * stride <= array.shape[0] * array.shape[1]
+    return bool(8 * bad * stride <= array.shape[0] * array.shape[1])
 
 
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
@@ -208,7 +214,7 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
     if kinds is not None:
         lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
     scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
-    best = CLEAR, None
+    best: tuple[int, tuple[int, int] | None] = CLEAR, None
     for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
         offset = divmod(int(at), 8)
         rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
@@ -253,8 +259,9 @@ def _ring_of(found: Samples) -> Ring:
 
 
 def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
-    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many. `others` are tried if the
-    likely ones make few exact.
+    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many.
+
+    `others` are tried if the likely ones make few exact.
     """
     tried: list[tuple[int, Steps]] = []
     for candidates in likely, others:
@@ -322,20 +329,22 @@ class _Colours:
         return self.choose()
 
     def place(self) -> None:
-        """Where whole MCUs begin: where chroma has most frequencies next to 0."""
-        shape, best = self.array.shape, (-1, (0, 0))
+        """Where whole MCUs begin: where most frequencies of chroma are next to 0, and there is evidence for steps."""
+        best = -1, (0, 0)
         for i in range(self.sampling[0]):
             for j in range(self.sampling[1]):
                 offset = self.grid[0] + 8 * i, self.grid[1] + 8 * j
                 size = self._mcus(offset)
                 if min(size) < 1:
                     continue
-                small = 0
+                evidence, small = 0, 0
                 for plane in self.chroma:
                     plane.place(self._inner(offset), size)
-                    small += 1000 * np.count_nonzero(abs(values := plane.values()) < 64) // max(values.size, 1)
-                if small > best[0]:
-                    best = small, offset
+                    values = plane.values()
+                    count = max(len(values), 1)
+                    evidence += int(tables.gains(values, plane.noise).max(1).sum()) // (CLEAR * count)
+                    small += 64 * int(np.count_nonzero(abs(values) < 64)) // count
+                best = max(best, (small + min(evidence, STRONG), offset), key=lambda each: each[0])
         self.offset = best[1]
         rows, columns = self._mcus(self.offset)
         for plane in self.chroma:
@@ -363,9 +372,13 @@ class _Colours:
         gains = [plane.gains() for plane in self.chroma]
         together = gains[0] + gains[1]
         values = np.concatenate([plane.values() for plane in self.chroma])
-        likely = [tables.partner(luma), *tables.likely_standard(together)]
-        # Cameras have tables of luma and chroma that are nearly the same.
-        together[np.arange(64), luma] += tables.CLEAR
+        likely = tables.likely_standard(together)
+        partner = tables.partner(luma)
+        if partner is None:
+            # Cameras have tables of luma and chroma that are nearly the same.
+            likely = [tables.similar_steps(together, luma), *likely]
+        else:
+            likely.insert(0, partner)
         others = [tables.likely_steps(together, values)]
         exact = 0
         for k, plane in enumerate(self.chroma):
@@ -461,7 +474,7 @@ class _Colours:
             self.settle(k, found, rim, 1)
             other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
             other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
-            other.fit(wrong, repair=True)
+            other.fit(wrong > 0, repair=True)
             now = self.misfits(k, surrounded(samples(other.component()), ring))
             better = now < wrong
             plane.coefficients[better] = other.coefficients[better]

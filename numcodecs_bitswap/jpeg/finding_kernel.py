@@ -195,7 +195,7 @@ def step_gains(values, logarithms, noise, gains):
     for k in range(64):
         short[:] = 0
         for n in range(len(values)):
-            x = abs(values[n, k])
+            x = abs(np.int64(values[n, k]))
             # Next to 0 no step is more likely than another.
             if x < 77:
                 continue
@@ -239,9 +239,10 @@ def wrong_samples(q, steps, lows, highs, c, w):
 
 @part
 def repaired(q, kept, steps, lows, highs, target, wrong, basis, work, toggles):
-    """Changes the least certain frequencies of a block by one for samples to come nearer to their bounds; `kept` are the
-    best. How many samples are out of bounds, `wrong` at first.
-   """
+    """Changes the least certain frequencies of a block by one for samples to come nearer to their bounds.
+
+    `kept` are the best, of which so many samples are out of bounds; `wrong` are at first.
+    """
     c, w = work[0], work[1]
     # What is left of each frequency says which neighbour it may be as well, and how likely that is.
     cost, sign = work[2], work[3]

@@ -56,15 +56,15 @@ class CoefficientModel:
             np.array(shifts[:-1], np.int32), weights[-1], _padded(biases[-1].astype(np.int32), outputs),
             _padded(shifts[-1], outputs),
         )  # fmt: skip
-        self._sums = max(width, outputs)
+        self._most = max(width, outputs)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
-        """The network as the kernel takes it, and memory for layers: of one, of its positive part, of the one within,
-        of sums.
+        """The network as the kernel takes it, zeros, and memory for layers: of one, of its positive part, of the one
+        within, of sums.
         """
-        width = self.arch["width"]
-        memory = np.zeros(width, np.int32), *(np.zeros(width, np.int16) for _ in range(2))
-        return (*self._net, *memory, np.zeros(self._sums, np.int32))
+        width, most = self.arch["width"], self._most
+        memory = np.zeros(width, np.int32), np.zeros(width, np.int16), np.zeros(most, np.int16)
+        return (*self._net, np.zeros(most, np.int32), *memory, np.zeros(most, np.int32))
 
 
 def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:

@@ -12,37 +12,75 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import COMPILES, address_of, part
-from ..planes.vectors import ADDRESS, AVX2, EIGHT_INTEGERS, I16, I32, I64, call, load, register, spread, store
+from ..planes.vectors import (
+    ADDRESS,
+    AVX2,
+    EIGHT_INTEGERS,
+    I16,
+    I32,
+    I64,
+    call,
+    constant,
+    load,
+    register,
+    spread,
+    store,
+)
 
 EIGHT = 8
-"""Outputs that are computed at a time."""
+"""Outputs of a group."""
+TOGETHER = 4, 2, 1
+"""Groups for which a pair of inputs is read once: as many as fit."""
+LARGEST = 1 << 30
 
 
 @intrinsic
-def add_products(typing: Any, sums: Any, x: Any, w: Any, pairs: Any, groups: Any) -> Any:
-    """sums += the products of pairs of inputs and their weights, for groups of eight outputs. All lie at addresses:
-    sums int32, x int16, w int16 [pair, output, 2].
+def layer(
+    typing: Any, x: Any, w: Any, pairs: Any, bias: Any, shift: Any, more: Any, least: Any, most: Any, out: Any,
+    positive: Any, groups: Any,
+) -> Any:  # fmt: skip
+    """out = clamp((w x + bias >> shift) + more, least, most) for groups of eight outputs, and its positive part.
+
+    All but numbers lie at addresses: x, positive int16, w int16 [pair, output, 2], the others int32.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, x, w, pairs, groups = arguments
-        pitch = builder.mul(groups, I64(32))
-        both = ir.VectorType(I16, 16)
-        with cgutils.for_range(builder, groups) as group:
-            at = builder.mul(group.index, I64(32))
-            total = register(builder, EIGHT_INTEGERS)
-            builder.store(load(builder, builder.add(sums, at), EIGHT_INTEGERS), total)
-            first = builder.add(w, at)
-            with cgutils.for_range(builder, pairs) as pair:
-                k = pair.index
-                a = load(builder, builder.add(first, builder.mul(k, pitch)), both)
-                b = spread(builder, load(builder, builder.add(x, builder.mul(k, I64(4))), I32), 8)
-                product = _pair_products(builder, a, builder.bitcast(b, both))
-                builder.store(builder.add(builder.load(total), product), total)
-            store(builder, builder.load(total), builder.add(sums, at))
+        x, w, pairs, bias, shift, more, least, most, out, positive, groups = arguments
+        pitch, both = builder.mul(groups, I64(32)), ir.VectorType(I16, 16)
+        bounds = [spread(builder, builder.trunc(each, I32), 8) for each in (least, most)]
+        done: Any = I64(0)
+        for count in TOGETHER:
+            times = builder.sdiv(builder.sub(groups, done), I64(count))
+            with cgutils.for_range(builder, times) as step:
+                group = builder.add(done, builder.mul(step.index, I64(count)))
+                first = [builder.mul(builder.add(group, I64(k)), I64(32)) for k in range(count)]
+                totals = [register(builder, EIGHT_INTEGERS) for _ in first]
+                for at, total in zip(first, totals, strict=True):
+                    builder.store(load(builder, builder.add(bias, at), EIGHT_INTEGERS), total)
+                with cgutils.for_range(builder, pairs) as pair:
+                    row = builder.add(w, builder.mul(pair.index, pitch))
+                    b = spread(builder, load(builder, builder.add(x, builder.mul(pair.index, I64(4))), I32), 8)
+                    for at, total in zip(first, totals, strict=True):
+                        a = load(builder, builder.add(row, at), both)
+                        product = _pair_products(builder, a, builder.bitcast(b, both))
+                        builder.store(builder.add(builder.load(total), product), total)
+                for at, total in zip(first, totals, strict=True):
+                    by, added = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (shift, more))
+                    value = _clamped(builder, builder.add(builder.ashr(builder.load(total), by), added), *bounds)
+                    store(builder, value, builder.add(out, at))
+                    above = _clamped(builder, value, constant(8, I32, 0), bounds[1])
+                    half = builder.add(positive, builder.lshr(at, I64(1)))
+                    store(builder, builder.trunc(above, ir.VectorType(I16, 8)), half)
+            done = builder.add(done, builder.mul(times, I64(count)))
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 3, types.int64, types.int64), generate
+    whole = types.int64
+    return types.void(*[ADDRESS] * 2, whole, *[ADDRESS] * 3, whole, whole, *[ADDRESS] * 2, whole), generate
+
+
+def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
+    value = builder.select(builder.icmp_signed(">", value, least), value, least)
+    return builder.select(builder.icmp_signed("<", value, most), value, most)
 
 
 def _pair_products(builder: Any, a: Any, b: Any) -> Any:
@@ -63,46 +101,42 @@ def evaluate(x, row, net):
     """The outputs of the network, int32 at the begin of the last array of `net`, of inputs x, int16, and a row of the
     embedding.
     """
-    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, h, positive, inner, sums = net
-    width, outputs = len(h), len(head_biases)
-    groups, pairs = width // EIGHT, width // 2
-    to, half_x = address_of(sums, 0, 0), address_of(positive, 0, 0)
-    for j in range(width):
-        sums[j] = biases[0, j]
-    add_products(to, address_of(x, 0, 0), address_of(first, 0, 0), len(first), groups)
-    for j in range(width):
-        h[j] = min(max((sums[j] >> shifts[0, j]) + embedding[row, j], -127), 127)
-        positive[j] = max(h[j], 0)
-    for b in range(len(layers) // 2):
-        for j in range(width):
-            sums[j] = biases[1 + 2 * b, j]
-        add_products(to, half_x, address_of(layers, 2 * b, 0), pairs, groups)
-        for j in range(width):
-            inner[j] = min(max(sums[j] >> shifts[1 + 2 * b, j], 0), 127)
-            sums[j] = biases[2 + 2 * b, j]
-        add_products(to, address_of(inner, 0, 0), address_of(layers, 2 * b + 1, 0), pairs, groups)
-        for j in range(width):
-            h[j] = min(max(h[j] + (sums[j] >> shifts[2 + 2 * b, j]), -127), 127)
-            positive[j] = max(h[j], 0)
-    for o in range(outputs):
-        sums[o] = head_biases[o]
-    add_products(to, half_x, address_of(head, 0, 0), pairs, outputs // EIGHT)
-    for o in range(outputs):
-        sums[o] >>= head_shifts[o]
+    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, none, h, positive, inner, sums = net
+    pairs, groups = len(h) // 2, len(h) // EIGHT
+    at_h, at_positive, at_inner = address_of(h, 0, 0), address_of(positive, 0, 0), address_of(inner, 0, 0)
+    at_sums, at_none = address_of(sums, 0, 0), address_of(none, 0, 0)
+    layer(
+        address_of(x, 0, 0), address_of(first, 0, 0), len(first), address_of(biases, 0, 0), address_of(shifts, 0, 0),
+        address_of(embedding, row, 0), -127, 127, at_h, at_positive, groups,
+    )  # fmt: skip
+    for k in range(0, len(layers), 2):
+        layer(
+            at_positive, address_of(layers, k, 0), pairs, address_of(biases, 1 + k, 0), address_of(shifts, 1 + k, 0),
+            at_none, 0, 127, at_sums, at_inner, groups,
+        )  # fmt: skip
+        layer(
+            at_inner, address_of(layers, k + 1, 0), pairs, address_of(biases, 2 + k, 0), address_of(shifts, 2 + k, 0),
+            at_h, -127, 127, at_h, at_positive, groups,
+        )  # fmt: skip
+    layer(
+        at_positive, address_of(head, 0, 0), pairs, address_of(head_biases, 0, 0), address_of(head_shifts, 0, 0),
+        at_none, -LARGEST, LARGEST, at_sums, at_inner, len(head_biases) // EIGHT,
+    )  # fmt: skip
 
 
 def evaluate_plainly(x, row, net):
     """The same, where nothing is compiled."""
-    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, h, positive, inner, sums = net
+    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, _, h, positive, inner, sums = net
 
-    def layer(inputs, weights, bias, shift):
+    def sums_of(inputs, weights, bias, shift):
         return (np.einsum("ki,koi->o", inputs.reshape(-1, 2).astype(np.int64), weights) + bias) >> shift
 
-    h[:] = np.clip(layer(x, first, biases[0], shifts[0]) + embedding[row], -127, 127)
-    for b in range(len(layers) // 2):
-        inner[:] = np.clip(layer(np.maximum(h, 0), layers[2 * b], biases[1 + 2 * b], shifts[1 + 2 * b]), 0, 127)
-        h[:] = np.clip(h + layer(inner, layers[2 * b + 1], biases[2 + 2 * b], shifts[2 + 2 * b]), -127, 127)
-    sums[: len(head_biases)] = layer(np.maximum(h, 0), head, head_biases, head_shifts)
+    h[:] = np.clip(sums_of(x, first, biases[0], shifts[0]) + embedding[row], -127, 127)
+    for k in range(0, len(layers), 2):
+        positive[:] = np.maximum(h, 0)
+        inner[: len(h)] = np.clip(sums_of(positive, layers[k], biases[1 + k], shifts[1 + k]), 0, 127)
+        h[:] = np.clip(h + sums_of(inner[: len(h)], layers[k + 1], biases[2 + k], shifts[2 + k]), -127, 127)
+    sums[: len(head_biases)] = sums_of(np.maximum(h, 0), head, head_biases, head_shifts)
 
 
 if not COMPILES:

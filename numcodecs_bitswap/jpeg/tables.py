@@ -1,11 +1,14 @@
 """Steps of frequencies: the tables of ITU-T T.81, annex K, as libjpeg scales them by a quality, and what else fits."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import finding_kernel as kernel
+from . import finding_kernel
+
+kernel: Any = finding_kernel
 
 LUMA = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
@@ -35,7 +38,8 @@ def standard() -> NDArray[np.uint16]:
 @cache
 def _logarithms() -> NDArray[np.int64]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    return np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    logarithms: NDArray[np.int64] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    return logarithms
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
@@ -52,10 +56,10 @@ def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
     return [tables[each.sum(1).argmax()], tables[each.clip(min=0).sum(1).argmax()]]
 
 
-def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """The table of chroma of the same quality as one of luma; the same if it is none."""
+def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
+    """The table of chroma of the same quality as one of luma."""
     same = np.flatnonzero((standard()[0] == steps).all(1))
-    return standard()[1, same[0]] if len(same) else steps
+    return standard()[1, same[0]] if len(same) else None
 
 
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
@@ -71,3 +75,14 @@ def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[
         else:
             steps[k] = max(steps[k - 1] if k % 8 else 1, steps[k - 8] if k >= 8 else 1)
     return np.array(steps, np.uint16).clip(1, 255)
+
+
+def similar_steps(gain: NDArray[np.int64], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Steps that fit best of those that are not far from a table's."""
+    steps = table.astype(np.int64)
+    reach = np.arange(256)
+    near = (4 * reach >= 3 * steps[:, None]) & (2 * reach <= 3 * steps[:, None] + 2)
+    found = np.where(near, gain, -(1 << 60)).argmax(1)
+    places = np.arange(64)
+    better = gain[places, found] - gain[places, steps] >= CLEAR
+    return np.where(better, found, steps).clip(1, 255).astype(np.uint16)

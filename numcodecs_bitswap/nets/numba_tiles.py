@@ -197,7 +197,7 @@ add = _ending(_added)
 
 @_part
 def join(typing: Any, sums: Any) -> Any:
-    """A vector of high limbs and, behind it, one of low limbs: their sums, in the place of the first."""
+    """A vector of high limbs and, behind it, one of low limbs: their sums, in place of the first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         high, low = (_load(builder, arguments[0], place, _SUMS) for place in (0, 4 * LANES))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
-    """(sums + bias) >> shift: int32 (M, columns), in `out` or, if `add`, added to what is there. Sums are spoilt."""
+    """(sums + bias) >> shift: int32 (M, columns), in `out` or, if `add`, added to it. Modifies `sums`."""
     if layer.wide:
         high, low = sums.chunk(2, dim=1)
         sums = low.add_(high, alpha=WIDE)

@@ -1,9 +1,9 @@
-"""The elementwise functions of couplings (FORMAT.md section 6.5): integers -> integers, never falling.
+"""The elementwise functions of couplings (FORMAT.md section 6.5): integers -> integers, monotone non-decreasing.
 
 A value x in steps of 2^-bits units becomes fine(x) in steps of 2^-24: a logistic mixture's distribution function at x,
 then the quantile of the standard normal distribution (`mixture`), or a multiple of x less a mean (`affine`). Everything
-is a table with linear interpolation, a sum of such, or a shift, so fine never falls; its inverse is found by search.
-Vectorised; `numba_transforms` has compiled loops.
+is a table with linear interpolation, a sum of such, or a shift, so fine is monotone non-decreasing; its inverse
+is found by search. Vectorised; `numba_transforms` has compiled loops.
 """
 
 from dataclasses import dataclass, replace

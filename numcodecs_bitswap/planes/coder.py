@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,11 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from ..forks import loading
 from ..rans.words import SHORT, empty_words
+from .message import Message as Message
+from .message import Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
-
-Planes = NDArray[Any]
-"""Numbers 0 .. m of any kind of integers; decoded ones are uint16 if m is below 2^16, else uint32."""
-
-
-class Message(NamedTuple):
-    """The message of a tile at rest: heads uint32 (L,), tail uint8 (T,)."""
-
-    heads: NDArray[np.uint32]
-    tail: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -89,11 +81,6 @@ class Order:
             slot = (found[there] >= 0).sum(1)
             found[there, slot] = there - distance * step
         return found
-
-
-def lanes(samples: int) -> int:
-    """Number of lanes of a tile's message (FORMAT.md 9.6): one for some kilobytes, since each costs bytes."""
-    return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)
 
 
 def _empty_heads(count: int) -> NDArray[np.uint64]:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .coder import Planes, code
+from .coder import code
+from .message import Planes
 from .model import PlaneModel
 from .tables import REFERENCES
 

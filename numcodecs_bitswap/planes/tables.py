@@ -13,7 +13,7 @@ OUTPUTS = 8
 """Outputs of a layer that are computed at a time: widths are multiples of it."""
 REFERENCES = 3
 """Most reference planes of a plane."""
-MOST = (1 << 22) - 1
+LARGEST = (1 << 22) - 1
 """Largest number that can be coded."""
 
 OWN = (

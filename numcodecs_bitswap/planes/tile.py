@@ -18,7 +18,7 @@ from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
 from .network import blend_predictions, inputs, magnitudes, network, pack
 from .products import double_less, error_row, log_row, note_pairs, unit_row
-from .tables import BLOCK, CLIP, KEEP, LEAST_SCALE, MARGIN_U, MARGIN_Y, MOST, WEIGHT_BITS
+from .tables import BLOCK, CLIP, KEEP, LARGEST, LEAST_SCALE, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, KEPT = np.float32(0), np.float32(KEEP)
@@ -127,7 +127,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         stride, rate, started, ended = rows[4], rows[5], rows[6], rows[7]
         num, den, stat = floats[0], floats[1], floats[2]
         for s in range(len(edges)):  # what is beyond the last is above all samples
-            edges[s] = edge_of(s, half) if s <= alphabet else MOST + 1
+            edges[s] = edge_of(s, half) if s <= alphabet else LARGEST + 1
         at_weight, at_mean, at_slope = address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0)
         at_edges, at_out = address_of(edges, 0, 0), address_of(out, 0, 0)
         at_sigmoid, at_window = address_of(SIGMOIDS, 0, 0), address_of(window, 0, 0)

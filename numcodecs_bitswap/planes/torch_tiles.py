@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from ..errors import FormatError
 from ..rans.torch_backend import TorchStack
 from ..rans.words import empty_words
-from .coder import Message, Planes, lanes
+from .message import Message, Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
 from .torch_networks import Looks, Mixture, Network, log8
@@ -39,7 +39,7 @@ def encode(
     references : int64 array, shape (P, R)
         Reference planes of each plane, -1 behind the last.
     m : int
-        Largest sample, 0 .. `tables.MOST`.
+        Largest sample, 0 .. `tables.LARGEST`.
     device : str
         Where to do it.
 

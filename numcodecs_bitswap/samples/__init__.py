@@ -19,12 +19,11 @@ from .fixed import Fixed
 from .lattice import Lattice
 from .luma import Luma
 from .noise import bits
-from .ordered import LARGEST, Ordered
+from .ordered import Ordered
 from .words import KINDS, is_series, shape_of
 
 __all__ = [
     "KINDS",
-    "LARGEST",
     "Fixed",
     "Lattice",
     "Luma",

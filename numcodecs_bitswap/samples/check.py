@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import TransformWarning
 from ..fields import Reader
+from ..planes.tables import LARGEST
 from .chain import Samples
 from .choice import Prepared, plain
-from .ordered import LARGEST
 
 _FAULTS = ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError
 """What a transform may raise that goes wrong; a lack of memory is no fault of its own."""

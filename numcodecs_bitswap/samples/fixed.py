@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..fields import Reader
-from .ordered import LARGEST
+from ..planes.tables import LARGEST
 from .words import Words, ends, trailing_zeros
 
 MANTISSA = {2: 10, 4: 23, 8: 52}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .. import labels
 from ..errors import FormatError
 from ..fields import Reader, packed, sized, varints
-from .ordered import GLANCE, LARGEST, grouped, read_axes, ungrouped
+from ..planes.tables import LARGEST
+from .ordered import GLANCE, grouped, read_axes, ungrouped
 from .words import Words, of_planes, ordered, plane_shape, planes_of, unordered
 
 MOST_OFF = 1 << 20

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..fields import Reader, packed, varints
+from ..planes.tables import LARGEST
 from .words import Words, ends, ordered, trailing_zeros, unordered
 
-LARGEST = (1 << 22) - 1
-"""Largest number that the plane coder takes."""
 GLANCE = 4096
 """Samples that are looked at before all are."""
 PER_LEVEL = 8

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .together import Together
 
 HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is held back, and
-compares it with other codecs on that. Ctrl-C stops, and the same command goes on. With --recipe another kind of model
-is trained, on uint8. A recipe in the place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
+compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another kind of model
+is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
 """
 
 DEFAULT = "default"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time of the run, resumptions included (default 10; with --recipe 15, of a recipe 60)",
     )
     add("--name", help="the model's name (default: the source's)")
-    add("--steps", type=int, help="steps in the place of a time: the same model every time")
+    add("--steps", type=int, help="steps in place of a time: the same model every time")
     add("--recipe", help="a recipe file, or 'default' (by the channels): a model of stages and not of planes")
     # torchrun takes --run for one of its own, wherever it stands.
     add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
@@ -150,7 +150,7 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
         best = min(rows, key=lambda row: row.total)
-        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/dim", file=sys.stderr)
+        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/sample", file=sys.stderr)
         trainer.target = best.name, best.bits_per_dim
     trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe == DEFAULT)
     if together.first:
@@ -181,7 +181,7 @@ def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     from .sources import open_data
 
     if len(given.source) > 1 or not given.data:
-        raise BitswapError("a recipe in the place of the data takes --data FOLDER or FILE, which may be repeated")
+        raise BitswapError("a recipe in place of the data takes --data FOLDER or FILE, which may be repeated")
     recipe = read_recipe(Path(given.source[0]))
     return recipe, open_data(given.data, recipe), 60.0 if given.minutes is None else given.minutes
 

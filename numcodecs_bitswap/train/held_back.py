@@ -1,4 +1,4 @@
-"""What is held back of somebody's arrays: chunks for codecs, and patches for the rates of a run."""
+"""The held-back part of a user's arrays: chunks for codecs, and patches for the rates of a run."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -116,7 +116,7 @@ class Trainer:
         self.history: list[tuple[float, float]] = []
         """Seconds and held-back rate of every report."""
         self.target: tuple[str, float] | None = None
-        """A codec and its bits per sample on the held-back patches, to show."""
+        """A codec and its bits/sample on the held-back patches, to show."""
         if self.checkpoint.exists():
             self._load()
         self.together.share([*self.net.parameters(), *self.average.parameters()])
@@ -213,14 +213,14 @@ class Trainer:
                 self.save()
             bar.close()
         if self.stop and first:
-            print(f"stopped at step {self.step}; the same command goes on from here", file=sys.stderr)
+            print(f"stopped at step {self.step}; the same command resumes from here", file=sys.stderr)
         self.together.wait()
 
     def _end(self) -> None:
         self.stop = True
 
     def _status(self, rate: float) -> str:
-        text = f"step {self.step}, {rate:.3f} bits/dim"
+        text = f"step {self.step}, {rate:.3f} bits/sample"
         if self.history:
             text += f", held back {self.history[-1][1]:.3f}"
         if self.history and self.target:

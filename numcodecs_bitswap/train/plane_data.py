@@ -46,7 +46,7 @@ class PlaneData:
     chunks : list of ndarray
         Held-back chunks.
     name, about : str
-        What it is, so that a run is not gone on with on something else; and more of it, to show.
+        Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
         Of all of it.
     """

@@ -214,7 +214,7 @@ class PlaneTrainer:
                     self.save()
             bar.close()
         if self.stop:
-            print(f"stopped at step {self.fitting.step}; the same command goes on from here", file=sys.stderr)
+            print(f"stopped at step {self.fitting.step}; the same command resumes from here", file=sys.stderr)
 
     def _end(self) -> None:
         self.stop = True

@@ -153,7 +153,7 @@ class Fitting:
         return [p for R in self.busy for p in self.nets[R].parameters()]
 
     def train(self, progress: float, quantised: bool) -> float:
-        """One step of a schedule that ends at a progress of 1; returns bits per sample of all rows."""
+        """One step of a schedule that ends at a progress of 1; returns bits/sample of all rows."""
         rate = self.rate * min(1, (self.step + 1) / 50)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * (0.5 * (1 + math.cos(math.pi * progress)) * 0.99 + 0.01)

@@ -40,14 +40,14 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
     digest = write_model(trainer.average, out, recipe.name, recipe.licence, provenance)
     exact = evaluate(trainer.average, trainer.held_back)["total"]
     real = evaluate(trainer.average, trainer.held_back, quantised=False)["total"]
-    rates = f"integer network {exact:.4f} bits/dim, without quantisation {real:.4f}"
+    rates = f"integer network {exact:.4f} bits/sample, without quantisation {real:.4f}"
     print(f"{out}\nsha256 {digest}\nheld back: {rates}")
     if not data.chunks:
         return
     catalog.register_folder(out.parent)
     rows = compare.all_rows(data.chunks, digest, recipe.name, channel_axis)
     folder = trainer.run_folder
-    if not trainer.stop:  # else it may be what the run is gone on with
+    if not trainer.stop:  # else the run may be resumed from it
         done = replace(recipe, training=replace(recipe.training, steps=trainer.step))
         write_whole(folder / "recipe.toml", recipe_text(done).encode())
     write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())

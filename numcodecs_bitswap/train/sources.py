@@ -39,7 +39,7 @@ class Data:
     chunks, crops : list of ndarray
         Of pieces: held-back chunks, and `held_back` as it is stored, for other codecs.
     name, about : str
-        What it is, so that a run is not gone on with on something else; and more of it, to show.
+        Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
         Of all of it.
     """

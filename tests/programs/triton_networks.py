@@ -22,6 +22,8 @@ from numcodecs_bitswap.rans import triton_backend
 from numcodecs_bitswap.rans.message import Message
 from pictures import photograph
 
+LANES = 32
+"""Of messages: with fewer there are more rows, which the interpreter does one by one."""
 few = settings(max_examples=12)
 seeds = st.integers(0, 2**32)
 grids = st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 6))
@@ -146,8 +148,8 @@ def test_chunks(name: str) -> None:
     """Two chunks: the same words as by the products of torch, and back."""
     plain_model, model = (model_on(name, TorchBackend("torch", triton=triton)) for triton in (False, True))
     chunks = np.stack([photograph()[None, y : y + 8, 200:209, : model.channels] for y in (60, 150)])
-    plain = groups.encode(plain_model, [chunks], 4, model.cores[0])
-    coded = groups.encode(model, [chunks], 4, model.cores[0])
+    plain = groups.encode(plain_model, [chunks], LANES, model.cores[0])
+    coded = groups.encode(model, [chunks], LANES, model.cores[0])
     (decoded,) = groups.decode(model, coded, [chunks.shape[1:4]], model.cores[0])
     assert np.array_equal(decoded, chunks)
     for one, other in zip(coded, plain, strict=True):

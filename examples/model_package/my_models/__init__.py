@@ -1,1 +1,1 @@
-"""The folder of our models. Names and files are for ever: a model that is trained anew gets a new name."""
+"""The folder of our models. Names and files are forever: a model that is trained anew gets a new name."""

@@ -1,0 +1,21 @@
+"""What every form of the plane coder gives and takes: planes, and the messages of their tiles."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = NDArray[Any]
+"""Numbers 0 .. m of any kind of integers; decoded ones are uint16 if m is below 2^16, else uint32."""
+
+
+class Message(NamedTuple):
+    """The message of a tile at rest: heads uint32 (L,), tail uint8 (T,)."""
+
+    heads: NDArray[np.uint32]
+    tail: NDArray[np.uint8]
+
+
+def lanes(samples: int) -> int:
+    """Number of lanes of a tile's message (FORMAT.md 9.6): one for some kilobytes, since each costs bytes."""
+    return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)
