@@ -29,8 +29,9 @@ from numcodecs_bitswap import (
     LocalBitsBack,
     MissingModel,
     ModelError,
-    chunk,
+    model_route,
     patches,
+    plan,
     stored,
 )
 from numcodecs_bitswap.frame import Header, Route, build, parse
@@ -317,13 +318,13 @@ def test_a_model_of_other_channels_and_a_missing_model(codec_class: Any) -> None
 )
 def test_when_a_model_is_tried(array: NDArray[np.uint8], worth: bool) -> None:
     size = len(stored.encode(array.reshape(-1), 1)[1])
-    assert chunk.worth_a_model(array, Axes(0, 1, None), size) == worth
+    assert plan.worth_a_model(array, Axes(0, 1, None), size) == worth
 
 
 def test_lanes() -> None:
     sizes = [1, 4095, 4096, 8191, 8192, 64 * 64 * 3, 256 * 256 * 3, 2**21, 2**21 * 3, 2**30]
-    assert [chunk.lanes(n) for n in sizes] == [1, 1, 1, 1, 2, 2, 32, 512, 512, 512]
-    assert [chunk.lanes(n, levels=2) for n in (28 * 28, 28 * 28 * 10000)] == [1, 32]
+    assert [model_route.lanes(n) for n in sizes] == [1, 1, 1, 1, 2, 2, 32, 512, 512, 512]
+    assert [model_route.lanes(n, levels=2) for n in (28 * 28, 28 * 28 * 10000)] == [1, 32]
 
 
 # Bad bytes

@@ -29,7 +29,7 @@ from numcodecs_bitswap import (
     MissingModel,
     ModelError,
     catalog,
-    chunk,
+    model_route,
     use_models,
 )
 from numcodecs_bitswap.catalog import Entry
@@ -285,8 +285,8 @@ def test_dtypes_nested_deep(depth: int) -> None:
 def test_a_large_patch_counts_as_what_it_takes() -> None:
     """Of 4096 x 4096, say: it is never cut, whatever the largest group is."""
     model = catalog.load("tiny-gray8-v1", "cpu")
-    assert chunk._share(model, [(1, 4096, 4096)]) == 32
-    assert chunk._share(model, [(1000, 256, 256)]) == 1
+    assert model_route._share(model, [(1, 4096, 4096)]) == 32
+    assert model_route._share(model, [(1000, 256, 256)]) == 1
 
 
 @pytest.mark.parametrize(

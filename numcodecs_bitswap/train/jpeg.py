@@ -17,7 +17,7 @@ from ..jpeg.coefficient_tables import CLASSES, FEATURES, KINDS, OUTPUTS, OWN, RO
 from ..jpeg.coefficients import Seen
 from .planes import UNIT, Layer
 
-DEFAULT: dict[str, Any] = {"kind": "jpeg", "width": 48, "blocks": 2}
+DEFAULT: dict[str, Any] = {"kind": "jpeg", "width": 32, "blocks": 2}
 LOGIT = 48.0
 """Steps of an output to a natural unit."""
 RIDGE = 1e-3
