@@ -91,8 +91,9 @@ class DecodeJob(scheduler.Job):
 
     def array(self) -> NDArray[np.uint8]:
         """The array of the outcome, in C order."""
+        classes = self.outcome()
         array = np.empty(self.shape, np.uint8)
-        patches.join(self.outcome(), array, self.axes, self.size)
+        patches.join(classes, array, self.axes, self.size)
         return array
 
     @classmethod

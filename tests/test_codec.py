@@ -36,6 +36,7 @@ from numcodecs_bitswap import (
 )
 from numcodecs_bitswap.frame import Header, Route, build, parse
 from numcodecs_bitswap.patches import Axes
+from pictures import from_jpeg
 from strategies import arrays, assert_identical, memory, picture
 from tiny import tiny
 
@@ -350,6 +351,7 @@ def frames(codec_class: Any) -> dict[str, bytes]:
     made = {name: codec_class(model=tiny(codec_class, 3)).encode(array) for name, array in named.items()}
     made["planes"] = codec_class(model="universal-v1").encode(picture((20, 20)))
     made["bits_zstd"] = codec_class().encode(rng.integers(0, 2**20, 40).astype("<u8"))
+    made["jpeg"] = codec_class(model="jpeg-v1").encode(from_jpeg(picture((24, 32)), "gray", (1, 1), 50))
     assert {name: route(frame).name.lower() for name, frame in made.items()} == {name: name for name in made}
     return made
 
@@ -394,7 +396,7 @@ def test_a_stated_size_takes_no_memory(shape: tuple[int, ...], kind: Route, code
     }[kind]
     if kind == Route.CONSTANT and shape == (2**31,):
         payload = payload[:2]  # one item would be a valid frame of 2 GiB
-    if kind == Route.MODEL:
+    if kind in (Route.MODEL, Route.JPEG):
         shape = (*shape[:1], 24, 3)
     frame = build(Header(kind, 0, "C", np.dtype("u1"), shape), payload)
     tracemalloc.start()

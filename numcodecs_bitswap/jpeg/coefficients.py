@@ -124,6 +124,18 @@ def encode(
     return data[:length].tobytes()
 
 
+def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
+    """Refuse blocks that so many bytes cannot hold, before memory is taken for them.
+
+    Raises
+    ------
+    FormatError
+    """
+    count = sum(grid.rows * grid.columns for grid in grids)
+    if count > (8 * nbytes + 32) << BLOCKS_LOG2:
+        raise FormatError(f"{nbytes} bytes are too few for {count} blocks")
+
+
 def decode(
     model: CoefficientModel, colour: str, grids: Sequence[Grid], steps: Sequence[NDArray[np.uint16]], data: memoryview
 ) -> list[NDArray[np.int16]]:
@@ -134,9 +146,8 @@ def decode(
     FormatError
         There are too few bytes, or a number is out of range.
     """
+    require_bytes(grids, len(data))
     counts = [grid.rows * grid.columns for grid in grids]
-    if sum(counts) > (8 * len(data) + 32) << BLOCKS_LOG2:
-        raise FormatError(f"{len(data)} bytes are too few for {sum(counts)} blocks")
     blocks = np.zeros((sum(counts), 64), np.int16)
     if _run(1, model, blocks, _frame(grids, colour), _steps(steps), np.array(data, np.uint8)) != len(data):
         raise FormatError("the coefficients are truncated or altered")
