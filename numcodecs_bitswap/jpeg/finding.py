@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import finding_kernel, tables
-from .decoding import coloured, pixels, samples, surrounded, upsampled
+from .decoding import coloured, pixels, samples, surrounded, triangle, upsampled
 from .picture import Component, Picture, Ring, Samples
 
 Steps = NDArray[np.uint16]
@@ -29,10 +29,12 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+SURE = 16 * CLEAR
+"""Evidence with which no other offsets are looked at."""
 STRONG = 8
 """Evidence for steps of chroma that is worth as many frequencies next to 0."""
-GLANCE = 256
-"""Pixels whose colours are looked at first."""
+GLANCES = 256, 4096
+"""Pixels whose colours are looked at first; the second number where the levels of nearly all were cut off."""
 SAMPLE = 256
 """Blocks of which steps are taken."""
 TRIED = 96
@@ -113,9 +115,12 @@ def wrong_blocks(array: NDArray[np.uint8], picture: Picture) -> NDArray[np.uint8
 
 def _wrong(array: NDArray[np.uint8], decoded: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.uint8]:
     height, width = decoded.shape[:2]
-    counts = np.zeros((height // 8, width // 8), np.uint8)
-    shapes = array.reshape(*array.shape[:2], -1), decoded.reshape(height, width, -1)
-    kernel.wrong_pixels(*shapes, *offset, counts)
+    region = array[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    wrong = region != decoded
+    if wrong.ndim == 3:
+        wrong = wrong[..., 0] | wrong[..., 1] | wrong[..., 2]
+    lines = wrong.view(np.uint8).reshape(height // 8, 8, width).sum(1, dtype=np.uint8)
+    counts: NDArray[np.uint8] = lines.reshape(height // 8, width // 8, 8).sum(2, dtype=np.uint8)
     return counts
 
 
@@ -126,11 +131,59 @@ def _worth(array: NDArray[np.uint8], picture: Picture | None) -> Picture | None:
     return picture
 
 
+def _estimates(colours: NDArray[np.int32], first: int) -> tuple[NDArray[np.int32], Flags, Flags]:
+    """Luma and chroma (n, 3) of colours (n, 3), which of them are surely what made these, and where a level was cut
+    off.
+    """
+    red, green, blue = (np.ascontiguousarray(colours[:, k]) for k in (first, 1, 2 - first))
+    cb = (-11059 * red - 21709 * green + 32768 * blue + 32767) >> 16
+    cr = (32768 * red - 27439 * green - 5329 * blue + 32767) >> 16
+    luma = red - (91881 * cr + 32768 >> 16)
+    cut = (np.minimum(np.minimum(red, green), blue) == 0) | (np.maximum(np.maximum(red, green), blue) == 255)
+    sure = (luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)) & (luma == blue - (116130 * cb + 32768 >> 16))
+    sure &= (luma >= 0) & (luma < 256) & ~cut
+    luma = np.where(sure, luma, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
+    return np.stack([luma, cb + 128, cr + 128], 1), sure, cut
+
+
 def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
-    """Whether a few pixels say that colours were made of luma and chroma."""
-    stride = max(array.shape[0] * array.shape[1] // GLANCE, 1) | 1
-    bad = kernel.split(array, first, stride, np.empty((0, 0, 0), np.int16), np.empty((0, 0), np.uint8))
-    return bool(8 * bad * stride <= array.shape[0] * array.shape[1])
+    """Whether a few pixels say that colours were made of luma and chroma: nothing is compiled for that."""
+    pixels = array.reshape(-1, 3)
+    for glance in GLANCES:
+        stride = max(len(pixels) // glance, 1) | 1
+        colours = pixels[::stride].astype(np.int32)
+        estimates, sure, cut = _estimates(colours, first)
+        known = int(np.count_nonzero(~cut))
+        if 8 * known >= len(cut):
+            break
+    left = ~(sure | cut)
+    red, green, blue = (colours[left, k] for k in (first, 1, 2 - first))
+    bad = np.ones(len(red), np.bool_)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            cb, cr = estimates[left, 1] + (i - 128), estimates[left, 2] + (j - 128)
+            luma = red - (91881 * cr + 32768 >> 16)
+            same = luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)
+            bad &= ~(same & (luma == blue - (116130 * cb + 32768 >> 16)))
+    return bool(8 * np.count_nonzero(bad) <= known)
+
+
+def _split(array: NDArray[np.uint8], first: int) -> tuple[Levels, NDArray[np.uint8]]:
+    """Luma and chroma (3, H, W) of colours, and of each pixel whether they are known, 0, were cut off somewhere, 1, or
+    are of no JPEG, 2.
+    """
+    colours = array.reshape(-1, 3)
+    estimates, sure, cut = _estimates(colours.astype(np.int32), first)
+    left = np.flatnonzero(~sure)
+    kinds = np.zeros(len(colours), np.uint8)
+    # Where nothing was cut off what was made of them is at most one off.
+    found = estimates[left]
+    lows, highs = np.empty((2, len(left)), np.int16)
+    kernel.solve(colours[left], first, np.where(cut[left], kernel.FAR, 1), False, found, lows, highs)
+    estimates[left] = found
+    kinds[left] = np.where(lows > highs, 2, cut[left])
+    levels = np.ascontiguousarray(estimates.T, np.int16)
+    return levels.reshape(3, *array.shape[:2]), kinds.reshape(array.shape[:2])
 
 
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
@@ -139,12 +192,40 @@ def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
     return lows, np.where(plane >= 255, kernel.UNKNOWN, plane).astype(np.int16)
 
 
+@cache
+def _cosines(width: int) -> NDArray[np.float64]:
+    """2^15 times the cosine transform of eight of `width` samples, from each place on where they fit: products of
+    samples with them are integers below 2^53, of which nothing is rounded anywhere.
+    """
+    lines = np.concatenate([kernel.COSINES, kernel.COSINES[:, ::-1] * np.array([1, -1] * 4)[:, None]], 1)
+    count = width - 7
+    shifted = np.zeros((count, 8, width))
+    for at in range(count):
+        shifted[at, :, at : at + 8] = (lines + 16) >> 5
+    return shifted.reshape(-1, width)
+
+
+def _telling(blocks: NDArray[Any], cut: Flags | None, least: int) -> Flags:
+    """Which blocks (n, 8, 8) say the most of their steps, at least so many if there are: those of which few samples
+    were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
+    """
+    unit = kernel.UNIT if blocks.dtype == np.int32 else 1
+    unsure = np.zeros(len(blocks), np.int64) if cut is None else np.count_nonzero(cut, axis=(1, 2))
+    across = np.count_nonzero(abs(blocks[:, :, 1:] - blocks[:, :, :-1]) < unit, axis=(1, 2))
+    same = np.maximum(across, np.count_nonzero(abs(blocks[:, 1:] - blocks[:, :-1]) < unit, axis=(1, 2)))
+    for most_cut, most_flat in UNSURE:
+        chosen = (unsure <= most_cut) & (same <= most_flat)
+        if np.count_nonzero(chosen) >= least:
+            break
+    return np.asarray(chosen, np.bool_)
+
+
 class _Plane:
     """A plane of samples, what is known of it, and the coefficients that are found."""
 
     def __init__(self, scaled: Scaled, lows: Levels, highs: Levels, offset: tuple[int, int], noise: int) -> None:
         self.scaled, self.lows, self.highs = scaled, lows, highs
-        self.noise = noise
+        self.noise, self.solved = noise, noise == tables.SOLVED_NOISE
         self.steps: Steps = np.ones(64, np.uint16)
         height, width = scaled.shape
         self.place(offset, ((height - offset[0]) // 8, (width - offset[1]) // 8))
@@ -159,25 +240,32 @@ class _Plane:
         self.offset, self.size = offset, size
         self.coefficients = np.zeros((*size, 64), np.int16)
         self.wrong = np.full(size, 64, np.uint8)
+        self._values: Scaled | None = None
+        self._gains: NDArray[np.int64] | None = None
 
     def values(self) -> Scaled:
         """Frequencies of some blocks that say the most."""
-        rows, columns = self.size
-        count = min(rows * columns, 4 * SAMPLE)
-        places = np.arange(count) * (rows * columns) // count
-        values, n = np.empty((count + 1, 64), np.int32), 0
-        for most in UNSURE:
-            n = kernel.frequencies(
-                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, *most),
-                *(kernel.COSINES, values),
+        if self._values is None:
+            rows, columns = self.size
+            count = min(rows * columns, 4 * SAMPLE)
+            down, right = np.divmod(np.arange(count) * (rows * columns) // max(count, 1), columns)
+            places = (
+                self.offset[0] + 8 * down[:, None, None] + np.arange(8)[:, None],
+                self.offset[1] + 8 * right[:, None, None] + np.arange(8),
             )
-            if 6 * n >= min(count, SAMPLE):
-                break
-        return values[:n][:: -(-n // SAMPLE) or 1]
+            blocks = self.scaled[places]
+            cut = None if self.solved else self.highs[places] - self.lows[places] >= kernel.UNKNOWN
+            chosen = np.flatnonzero(_telling(blocks, cut, min(count, SAMPLE) // 6 + 1))
+            chosen = chosen[:: -(-len(chosen) // SAMPLE) or 1]
+            frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
+            self._values = np.floor(frequencies.reshape(-1, 64) * 2.0**-30 + 0.5).astype(np.int32)
+        return self._values
 
     def gains(self) -> NDArray[np.int64]:
         """Of the steps of each frequency."""
-        return tables.gains(self.values(), self.noise)
+        if self._gains is None:
+            self._gains = tables.gains(self.values(), self.noise)
+        return self._gains
 
     def exact(self, steps: Steps) -> int:
         """How many of some blocks in a thousand a table makes exact."""
@@ -189,10 +277,10 @@ class _Plane:
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
-        kernel.fit(
-            *(self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps, rounds, repair),
-            *(kernel.COSINES, _basis(), self.coefficients, self.wrong),
-        )
+        where = self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps
+        kernel.fit(*where, rounds, kernel.COSINES, self.coefficients, self.wrong)
+        if repair and self.wrong[dirty].any():
+            kernel.repair(*where, kernel.COSINES, _basis(), self.coefficients, self.wrong)
 
     def component(self) -> Component:
         """What was found."""
@@ -204,28 +292,39 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
 
     With `kinds`, of luma, there is more time: its colours said that there are.
     """
-    height, width = levels.shape
-    tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
-    lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
+    tops, lefts = (_spread(side) for side in levels.shape)
     tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-    counts = np.zeros(64, np.int64)
-    kernel.small_frequencies(levels, tops, lefts, kernel.COSINES, counts)
-    lows, highs = _bounds(levels)
+    eight, fifteen = np.arange(8), np.arange(15)
+    places = tops[:, None, None] + fifteen[:, None], lefts[:, None, None] + fifteen
+    windows = levels[places]
+    cut = (windows <= 0) | (windows >= 255)
     if kinds is not None:
-        lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
-    scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
+        cut |= kinds[places] > 0
+    # Blocks at all 64 offsets in each window.
+    frequencies = (_cosines(15) @ ((windows - 128.0) @ _cosines(15).T)).reshape(-1, 8, 8, 8, 8)
+    near = np.count_nonzero(abs(frequencies) < 2.0**30, axis=(2, 4))
+    counts = np.zeros((8, 8), np.int64)
+    np.add.at(counts, ((tops[:, None, None] + eight[:, None]) & 7, (lefts[:, None, None] + eight) & 7), near)
     best: tuple[int, tuple[int, int] | None] = CLEAR, None
-    for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
+    each = np.arange(len(tops))
+    for n, at in enumerate(np.argsort(-counts.ravel(), kind="stable")[: LIKELY if kinds is None else 64]):
+        if n >= LIKELY and best[0] > SURE:
+            break
         offset = divmod(int(at), 8)
-        rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
-        n = 0
-        for most in UNSURE:
-            n = kernel.frequencies(scaled, lows, highs, rows, columns, *offset, *most, kernel.COSINES, values)
-            if 4 * n >= len(tops):
-                break
-        evidence = int(tables.gains(values[:n], tables.EXACT_NOISE).max(1).sum()) // max(n, 1)
+        down, right = (offset[0] - tops) & 7, (offset[1] - lefts) & 7
+        inside = each[:, None, None], down[:, None, None] + eight[:, None], right[:, None, None] + eight
+        chosen = _telling(windows[inside], cut[inside], len(tops) // 4)
+        values = frequencies[each, down, :, right][chosen].reshape(-1, 64)
+        values = np.floor(values * 2.0**-24 + 0.5).astype(np.int32)
+        evidence = int(tables.gains(values, tables.EXACT_NOISE).max(1).sum()) // max(len(values), 1)
         best = max(best, (evidence, offset), key=lambda each: each[0])
     return best[1]
+
+
+def _spread(side: int) -> NDArray[np.int64]:
+    """Where windows begin."""
+    n = min(WINDOWS, side // 8)
+    return np.unique(np.arange(n) * (side - 15) // max(n - 1, 1))
 
 
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
@@ -285,12 +384,17 @@ class _Colours:
         """Which may be, the coarsest first."""
         halved = []
         for axis in range(2):
-            counts = np.zeros(2, np.int64)
+            off, count = 0, 0
             for each in self.levels[1:]:
-                turned = (np.ascontiguousarray(plane.T) for plane in (each, self.kinds))
-                lines = (each, self.kinds) if axis else turned
-                kernel.off_triangle(*lines, grid[axis] & 1, counts)
-            halved.append(512 * counts[0] <= counts[1])
+                lines, kinds = (each, self.kinds) if axis else (each.T, self.kinds.T)
+                first = 1 - (grid[axis] & 1)
+                n = (lines.shape[1] - first - 2) // 2
+                # Four pixels in a row, two of each of two samples, are made of three by 3/4 and 1/4.
+                a, b, c, d = (lines[:, first + k :: 2][:, :n] for k in range(4))
+                known = np.bitwise_or.reduce([kinds[:, first + k :: 2][:, :n] for k in range(4)]) == 0
+                off += int(np.count_nonzero(known & (abs(3 * (b - c) - (a - d)) > 4)))
+                count += int(np.count_nonzero(known))
+            halved.append(512 * off <= count)
         return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
 
     def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
@@ -430,10 +534,7 @@ class _Colours:
             decoded, dirty = self.around(dirty, repair=False)
             if n == ROUNDS or not (dirty & self.cut).any():
                 break
-            kernel.project(
-                *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
-                *(self.scaled, self.luma.lows, self.luma.highs),
-            )
+            self.project(np.stack(decoded), dirty)
             self.luma.scaled = self.scaled[0]
             for k, plane in enumerate(self.chroma):
                 plane.scaled = self.scaled[k + 1]
@@ -447,6 +548,20 @@ class _Colours:
                     self.rings[k] = self.polished(k)
             self.around(dirty, repair=True)
         return self.picture()
+
+    def project(self, decoded: Samples, dirty: Flags) -> None:
+        """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
+        y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
+        found = decoded[:, y, x].T.astype(np.int32)
+        y, x = y + self.offset[0], x + self.offset[1]
+        lows, highs = np.empty((2, len(y)), np.int16)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, found, lows, highs)
+        good = lows <= highs
+        y, x, lows, highs = y[good], x[good], lows[good], highs[good]
+        self.scaled[:, y, x] = found[good].T * kernel.UNIT
+        self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
+        self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""
@@ -486,8 +601,12 @@ class _Colours:
 
     def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
         """How many known pixels of each MCU are not those of samples with a ring."""
-        counts = np.zeros(self.chroma[k].size, np.int64)
-        kernel.misfits(found, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, counts)
+        decoded = triangle(found, self.sampling)
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape, strict=True))
+        wrong = (self.levels[k + 1][region] != decoded) & (self.kinds[region] == 0)
+        rows, columns = self.chroma[k].size
+        shaped = wrong.reshape(rows, decoded.shape[0] // rows, columns, -1)
+        counts: NDArray[np.int64] = np.count_nonzero(shaped, axis=(1, 3))
         return counts
 
     def picture(self) -> Picture:
@@ -499,8 +618,7 @@ class _Colours:
 
 def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     """Of luma and chroma."""
-    levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
-    kernel.split(array, first, 1, levels, kinds)
+    levels, kinds = _split(array, first)
     grid = _grid(levels[0], kinds)
     if grid is None:
         return None

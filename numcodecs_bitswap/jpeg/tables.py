@@ -36,17 +36,25 @@ def standard() -> NDArray[np.uint16]:
 
 
 @cache
-def _logarithms() -> NDArray[np.int64]:
+def _logarithms() -> NDArray[np.int32]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    logarithms: NDArray[np.int64] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    logarithms: NDArray[np.int32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int32)
     return logarithms
+
+
+@cache
+def _reciprocals() -> NDArray[np.int32]:
+    """2^14 over each step."""
+    steps = np.arange(256).clip(1)
+    return (((1 << 14) + steps // 2) // steps).astype(np.int32)
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
-    out = np.zeros((64, 256), np.int64)
-    kernel.step_gains(values, _logarithms(), noise, out)
-    return out
+    out = np.zeros((64, 256), np.int32)
+    scale = np.int32(((1 << 20) + noise // 2) // noise)
+    kernel.step_gains(np.ascontiguousarray(values), _logarithms(), _reciprocals(), scale, out)
+    return out.astype(np.int64)
 
 
 def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
