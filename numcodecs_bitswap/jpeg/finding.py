@@ -2,7 +2,8 @@
 on every machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
@@ -37,6 +38,8 @@ GLANCES = 256, 4096
 """Pixels whose colours are looked at first; the second number where the levels of nearly all were cut off."""
 SAMPLE = 256
 """Blocks of which steps are taken."""
+MANY = 4096
+"""Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
 UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
@@ -45,6 +48,10 @@ are enough.
 """
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
+LEAST_EXACT, LEAST_LUMA = 100, 30
+"""Exact blocks in a thousand, of planes as they are and of luma: with fewer there was no JPEG."""
+ONES = 48
+"""Steps of 1 of a table with which nothing is won."""
 ENOUGH = 750
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS = 16
@@ -71,14 +78,19 @@ def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.
     for x in range(phase, width + phase):
         near = (x >> 1) + 1
         far = near + 2 * (x & 1) - 1
-        own[near] += 9
-        own[far] += 1
-        beside[max(near, far)] += 3
+        own[near] += 144
+        own[far] += 16
+        beside[max(near, far)] += 48
+    # Samples outside are most likely as those next to them.
+    for j in (1, count - 1):
+        own[j - 1] += ALIKE
+        own[j] += ALIKE
+        beside[j] -= ALIKE
     inverse, ratio, left = [], [], 0
     for j in range(count):
         # A sample of which no pixel is made is 0.
         left = (max(own[j], 1) << 20) - (beside[j] ** 2 << 40) // left if j else max(own[j], 1) << 20
-        inverse.append((1 << 40) // left)
+        inverse.append((16 << 40) // left)
         ratio += [(beside[j] << 40) // left, (beside[j + 1] << 40) // left]
     return np.array(inverse), np.array(ratio)
 
@@ -192,6 +204,10 @@ def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
     return lows, np.where(plane >= 255, kernel.UNKNOWN, plane).astype(np.int16)
 
 
+ALIKE = 4
+"""Weight, in sixteenths, with which samples outside of an array are taken for as those next to them."""
+
+
 @cache
 def _cosines(width: int) -> NDArray[np.float64]:
     """2^15 times the cosine transform of eight of `width` samples, from each place on where they fit: products of
@@ -225,7 +241,7 @@ class _Plane:
 
     def __init__(self, scaled: Scaled, lows: Levels, highs: Levels, offset: tuple[int, int], noise: int) -> None:
         self.scaled, self.lows, self.highs = scaled, lows, highs
-        self.noise, self.solved = noise, noise == tables.SOLVED_NOISE
+        self.noise = noise
         self.steps: Steps = np.ones(64, np.uint16)
         height, width = scaled.shape
         self.place(offset, ((height - offset[0]) // 8, (width - offset[1]) // 8))
@@ -246,20 +262,30 @@ class _Plane:
     def values(self) -> Scaled:
         """Frequencies of some blocks that say the most."""
         if self._values is None:
-            rows, columns = self.size
-            count = min(rows * columns, 4 * SAMPLE)
-            down, right = np.divmod(np.arange(count) * (rows * columns) // max(count, 1), columns)
-            places = (
-                self.offset[0] + 8 * down[:, None, None] + np.arange(8)[:, None],
-                self.offset[1] + 8 * right[:, None, None] + np.arange(8),
-            )
-            blocks = self.scaled[places]
-            cut = None if self.solved else self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-            chosen = np.flatnonzero(_telling(blocks, cut, min(count, SAMPLE) // 6 + 1))
-            chosen = chosen[:: -(-len(chosen) // SAMPLE) or 1]
-            frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
-            self._values = np.floor(frequencies.reshape(-1, 64) * 2.0**-30 + 0.5).astype(np.int32)
+            self._values = self._frequencies(4 * SAMPLE, SAMPLE)
         return self._values
+
+    def free_steps(self, *others: "_Plane") -> Steps:
+        """Steps by all blocks, of other planes with the same too: what is rare is seen in none of a few."""
+        values = np.concatenate([plane._frequencies(MANY, MANY) for plane in (self, *others)])
+        return tables.likely_steps(tables.gains(values, self.noise), values, tables.CLEAR // 2)
+
+    def _frequencies(self, looked: int, most: int) -> Scaled:
+        """Of at most so many of as many blocks that are looked at."""
+        rows, columns = self.size
+        count = min(rows * columns, looked)
+        down, right = np.divmod(np.arange(count) * (rows * columns) // max(count, 1), columns)
+        places = (
+            self.offset[0] + 8 * down[:, None, None] + np.arange(8)[:, None],
+            self.offset[1] + 8 * right[:, None, None] + np.arange(8),
+        )
+        blocks = self.scaled[places]
+        cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
+        chosen = np.flatnonzero(_telling(blocks, cut, min(count, most) // 6 + 1))
+        chosen = chosen[:: -(-len(chosen) // most) or 1]
+        frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
+        values: Scaled = np.floor(frequencies.reshape(-1, 64) * 2.0**-30 + 0.5).astype(np.int32)
+        return values
 
     def gains(self) -> NDArray[np.int64]:
         """Of the steps of each frequency."""
@@ -305,19 +331,28 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
     near = np.count_nonzero(abs(frequencies) < 2.0**30, axis=(2, 4))
     counts = np.zeros((8, 8), np.int64)
     np.add.at(counts, ((tops[:, None, None] + eight[:, None]) & 7, (lefts[:, None, None] + eight) & 7), near)
+    likely = np.argsort(-counts.ravel(), kind="stable")
     best: tuple[int, tuple[int, int] | None] = CLEAR, None
     each = np.arange(len(tops))
-    for n, at in enumerate(np.argsort(-counts.ravel(), kind="stable")[: LIKELY if kinds is None else 64]):
-        if n >= LIKELY and best[0] > SURE:
+    for number in (LIKELY, 64):
+        offsets = np.stack(np.divmod(likely[:number], 8), 1)
+        down, right = ((offsets[:, k, None] - at) & 7 for k, at in enumerate((tops, lefts)))
+        inside = (
+            each[:, None, None],
+            down[..., None, None] + eight[:, None],
+            right[..., None, None] + eight,
+        )
+        # All offsets are judged by blocks of the same kind, of which there are more if that has to be.
+        telling = _telling(windows[inside].reshape(-1, 8, 8), cut[inside].reshape(-1, 8, 8), number * len(tops) // 4)
+        telling = telling.reshape(number, -1)
+        for n in range(number):
+            chosen = telling[n]
+            values = frequencies[each, down[n], :, right[n]][chosen].reshape(-1, 64)
+            values = np.floor(values * 2.0**-24 + 0.5).astype(np.int32)
+            evidence = int(tables.gains(values, tables.EXACT_NOISE).max(1).sum()) // max(len(values), len(tops) // 8, 1)
+            best = max(best, (evidence, (int(offsets[n, 0]), int(offsets[n, 1]))), key=lambda each: each[0])
+        if kinds is None or best[0] > SURE:
             break
-        offset = divmod(int(at), 8)
-        down, right = (offset[0] - tops) & 7, (offset[1] - lefts) & 7
-        inside = each[:, None, None], down[:, None, None] + eight[:, None], right[:, None, None] + eight
-        chosen = _telling(windows[inside], cut[inside], len(tops) // 4)
-        values = frequencies[each, down, :, right][chosen].reshape(-1, 64)
-        values = np.floor(values * 2.0**-24 + 0.5).astype(np.int32)
-        evidence = int(tables.gains(values, tables.EXACT_NOISE).max(1).sum()) // max(len(values), 1)
-        best = max(best, (evidence, offset), key=lambda each: each[0])
     return best[1]
 
 
@@ -334,13 +369,17 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    gains = [plane.gains() for plane in planes]
-    together = np.sum(gains, axis=0)
-    values = np.concatenate([plane.values() for plane in planes])
-    for plane, gain in zip(planes, gains, strict=True):
-        others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
-        likely = [*tables.likely_standard(together), *tables.likely_standard(gain)]
-        _, plane.steps = _choose(plane.exact, likely, others)
+    together = np.sum([plane.gains() for plane in planes], axis=0)
+    most = 0
+    for plane in planes:
+        likely = [*tables.likely_standard(together), *tables.likely_standard(plane.gains())]
+        score, plane.steps = _choose(
+            plane.exact, likely, [partial(planes[0].free_steps, *planes[1:]), plane.free_steps]
+        )
+        most = max(most, score)
+        if most < LEAST_EXACT or np.count_nonzero(plane.steps == 1) > ONES:
+            return None
+    for plane in planes:
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
@@ -357,20 +396,28 @@ def _ring_of(found: Samples) -> Ring:
     )
 
 
-def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
+def _choose(
+    exact: Callable[[Steps], int], likely: list[Steps], others: Sequence[Callable[[], Steps]]
+) -> tuple[int, Steps]:
     """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many.
 
-    `others` are tried if the likely ones make few exact.
+    `others` are made and tried if the likely ones make few exact.
     """
     tried: list[tuple[int, Steps]] = []
-    for candidates in likely, others:
-        for steps in candidates:
+    most = -1
+    for candidates in ([partial(_same, steps) for steps in likely], others):
+        for make in candidates:
+            steps = make()
             if not any(np.array_equal(steps, each) for _, each in tried):
                 tried.append((exact(steps), steps))
         most = max(score for score, _ in tried)
         if most > FEW:
             break
     return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
+
+
+def _same(steps: Steps) -> Steps:
+    return steps
 
 
 class _Colours:
@@ -412,6 +459,24 @@ class _Colours:
                 even, odd = 0, 0
         return plane
 
+    def guessed(self, sampling: tuple[int, int], grid: tuple[int, int]) -> Flags:
+        """Which samples of chroma pixels are made of that were cut off."""
+        flags = self.kinds > 0
+        for axis in (1, 0):
+            if sampling[axis] == 2:
+                lines = flags if axis else flags.T
+                phase = grid[axis] & 1
+                count = (lines.shape[1] + phase + 1) // 2
+                pairs = np.zeros((len(lines), 2 * count), np.bool_)
+                pairs[:, phase : phase + lines.shape[1]] = lines
+                even, odd = pairs[:, ::2], pairs[:, 1::2]
+                found = np.zeros((len(lines), count + 2), np.bool_)
+                found[:, 1:-1] = even | odd
+                found[:, :-2] |= even
+                found[:, 2:] |= odd
+                flags = found if axis else found.T
+        return np.ascontiguousarray(flags)
+
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
         """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
@@ -427,6 +492,8 @@ class _Colours:
                 small = self.halved(self.scaled[k], sampling, grid)
                 level = small + 32 >> 6
                 lows, highs = (level - 1).astype(np.int16), (level + 1).astype(np.int16)
+                unsure = self.guessed(sampling, grid)
+                lows[unsure], highs[unsure] = -kernel.UNKNOWN, kernel.UNKNOWN
                 plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
             self.chroma.append(plane)
         self.place()
@@ -469,13 +536,12 @@ class _Colours:
 
     def choose(self) -> int:
         """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
-        gain = self.luma.gains()
-        others = [tables.likely_steps(gain, self.luma.values())]
-        _, luma = _choose(self.luma.exact, tables.likely_standard(gain), others)
+        likely = tables.likely_standard(self.luma.gains())
+        self.score, luma = _choose(self.luma.exact, likely, [self.luma.free_steps])
         self.luma.steps = luma
-        gains = [plane.gains() for plane in self.chroma]
-        together = gains[0] + gains[1]
-        values = np.concatenate([plane.values() for plane in self.chroma])
+        if self.score < LEAST_LUMA:
+            return -1
+        together = self.chroma[0].gains() + self.chroma[1].gains()
         likely = tables.likely_standard(together)
         partner = tables.partner(luma)
         if partner is None:
@@ -483,7 +549,7 @@ class _Colours:
             likely = [tables.similar_steps(together, luma), *likely]
         else:
             likely.insert(0, partner)
-        others = [tables.likely_steps(together, values)]
+        others = [partial(self.chroma[0].free_steps, self.chroma[1])]
         exact = 0
         for k, plane in enumerate(self.chroma):
             score, plane.steps = _choose(partial(self.exact, k), likely, others)
@@ -498,7 +564,15 @@ class _Colours:
         plane.steps = steps
         plane.fit(np.ones(plane.size, np.bool_))
         wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
-        return 1000 * int(np.count_nonzero(wrong == 0)) // wrong.size
+        # By MCUs of which half of the pixels are known at least, if there are enough.
+        region = tuple(
+            slice(at, at + 8 * each * n) for at, each, n in zip(self.offset, self.sampling, plane.size, strict=True)
+        )
+        known = self.kinds[region].reshape(plane.size[0], 8 * self.sampling[0], plane.size[1], -1) == 0
+        known = 2 * np.count_nonzero(known, axis=(1, 3)) >= 64 * self.sampling[0] * self.sampling[1]
+        if 16 * np.count_nonzero(known) < known.size:
+            known[:] = True
+        return 1000 * int(np.count_nonzero(wrong[known] == 0)) // int(np.count_nonzero(known))
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""
@@ -623,14 +697,14 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     if grid is None:
         return None
     colours = _Colours(array, first, levels, kinds)
-    best, exact = (1, 1), -1
+    best, exact = None, -1
     for sampling in colours.samplings(grid):
         if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
             now = colours.start(sampling, grid)
+            if colours.score < LEAST_LUMA or np.count_nonzero(colours.luma.steps == 1) > ONES:
+                return None
             if 8 * now > 9 * exact:
-                best, exact = sampling, now
+                best, exact = copy(colours), now
             if exact > ENOUGH:
                 break
-    if colours.sampling != best:
-        colours.start(best, grid)
-    return colours.search()
+    return None if best is None else best.search()

@@ -46,7 +46,8 @@ def _logarithms() -> NDArray[np.int32]:
 def _reciprocals() -> NDArray[np.int32]:
     """2^14 over each step."""
     steps = np.arange(256).clip(1)
-    return (((1 << 14) + steps // 2) // steps).astype(np.int32)
+    reciprocals: NDArray[np.int32] = (((1 << 14) + steps // 2) // steps).astype(np.int32)
+    return reciprocals
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
@@ -70,13 +71,13 @@ def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
     return standard()[1, same[0]] if len(same) else None
 
 
-def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. Where little says so they are as those of the frequencies before."""
+def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int = CLEAR) -> NDArray[np.uint16]:
+    """Steps that fit best, each by itself. Where less than `clear` says so they are as those before."""
     best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
     steps = [0] * 64
     for k in range(64):
-        if gain[k, best[k]] >= CLEAR:
+        if gain[k, best[k]] >= clear:
             steps[k] = int(best[k])
         elif 8 * ones[k] > len(values):
             steps[k] = 1
