@@ -34,10 +34,28 @@ def surrounded(plane: Samples, ring: Ring) -> Samples:
 
 def upsampled(plane: Samples, ring: Ring, sampling: tuple[int, int]) -> Samples:
     """Chroma of all pixels, uint8 (h sy, w sx)."""
-    if sampling == (1, 1):
-        return plane
-    full = np.empty((plane.shape[0] * sampling[0], plane.shape[1] * sampling[1]), np.uint8)
-    kernel.upsample(surrounded(plane, ring), *sampling, full)
+    return plane if sampling == (1, 1) else triangle(surrounded(plane, ring), sampling)
+
+
+def triangle(around: Samples, sampling: tuple[int, int]) -> Samples:
+    """Chroma of all pixels of samples with a ring around them: 3/4 of the nearest and 1/4 of the next, both ways."""
+    sy, sx = sampling
+    sums = around.astype(np.uint16)
+    full = np.empty((sy * (around.shape[0] - 2), sx * (around.shape[1] - 2)), np.uint8)
+    if sy == 2:
+        near = 3 * sums[1:-1]
+        lines = [near + sums[:-2], near + sums[2:]]
+    else:
+        lines = [sums[1:-1]]
+    for p, line in enumerate(lines):
+        # What is rounded up in one line is rounded down in the next.
+        if sx == 1:
+            full[p::sy] = line[:, 1:-1] + np.uint16(1 + p) >> 2
+        else:
+            near = 3 * line[:, 1:-1]
+            half, shift = (8, 4) if sy == 2 else (1, 2)
+            full[p::sy, ::2] = near + line[:, :-2] + np.uint16(half) >> shift
+            full[p::sy, 1::2] = near + line[:, 2:] + np.uint16(half - 1 if sy == 2 else 2) >> shift
     return full
 
 

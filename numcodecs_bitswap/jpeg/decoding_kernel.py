@@ -28,23 +28,32 @@ def inverse_8(a, b, c, d, e, f, g, h, half):
 
 
 @part
-def inverse_block(c, w, shift):
+def inverse_block(c, w, lines, shift):
     """Samples, neither moved nor limited, of dequantised coefficients, int64 (64,) in place; `w` is spoilt.
 
-    In units of 2^(shift - 18): what is below is cut off.
+    In units of 2^(shift - 18): what is below is cut off. `lines` is 8, which the compiler may not know: it would make
+    sixteen copies of the loop.
     """
-    half = np.int64(1) << (COLUMN_SHIFT - 1)
-    for x in range(8):
-        r = inverse_8(c[x], c[8 + x], c[16 + x], c[24 + x], c[32 + x], c[40 + x], c[48 + x], c[56 + x], half)
-        w[x], w[8 + x] = r[0] >> COLUMN_SHIFT, r[1] >> COLUMN_SHIFT
-        w[16 + x], w[24 + x] = r[2] >> COLUMN_SHIFT, r[3] >> COLUMN_SHIFT
-        w[32 + x], w[40 + x] = r[4] >> COLUMN_SHIFT, r[5] >> COLUMN_SHIFT
-        w[48 + x], w[56 + x] = r[6] >> COLUMN_SHIFT, r[7] >> COLUMN_SHIFT
-    half = np.int64(1) << (ROW_SHIFT - 1)
-    for y in range(0, 64, 8):
-        r = inverse_8(w[y], w[y + 1], w[y + 2], w[y + 3], w[y + 4], w[y + 5], w[y + 6], w[y + 7], half)
-        c[y], c[y + 1], c[y + 2], c[y + 3] = r[0] >> shift, r[1] >> shift, r[2] >> shift, r[3] >> shift
-        c[y + 4], c[y + 5], c[y + 6], c[y + 7] = r[4] >> shift, r[5] >> shift, r[6] >> shift, r[7] >> shift
+    source, target, bits, half = c, w, COLUMN_SHIFT, np.int64(1) << (COLUMN_SHIFT - 1)
+    for _ in range(lines >> 2):
+        # Columns are written as rows: after both turns all is in its place.
+        for x in range(lines):
+            r = inverse_8(
+                source[x],
+                source[8 + x],
+                source[16 + x],
+                source[24 + x],
+                source[32 + x],
+                source[40 + x],
+                source[48 + x],
+                source[56 + x],
+                half,
+            )
+            at = 8 * x
+            target[at], target[at + 1], target[at + 2] = r[0] >> bits, r[1] >> bits, r[2] >> bits
+            target[at + 3], target[at + 4], target[at + 5] = r[3] >> bits, r[4] >> bits, r[5] >> bits
+            target[at + 6], target[at + 7] = r[6] >> bits, r[7] >> bits
+        source, target, bits, half = target, source, shift, np.int64(1) << (ROW_SHIFT - 1)
 
 
 @part
@@ -60,39 +69,10 @@ def inverse_blocks(coefficients, steps, plane):
         for j in range(coefficients.shape[1]):
             for k in range(64):
                 c[k] = np.int64(coefficients[i, j, k]) * np.int64(steps[k])
-            inverse_block(c, w, ROW_SHIFT)
+            inverse_block(c, w, coefficients.shape[2] >> 3, np.int64(ROW_SHIFT))
             for y in range(8):
                 for x in range(8):
                     plane[8 * i + y, 8 * j + x] = limited(c[8 * y + x] + 128)
-
-
-def upsample(samples, sy, sx, plane):
-    """Chroma of all pixels of samples with a ring around them: 3/4 of the nearest and 1/4 of the next, both ways."""
-    height, width = plane.shape
-    sums = np.empty(samples.shape[1], np.int64)
-    for y in range(height):
-        near, far = y // sy + 1, y // sy + 1
-        if sy == 2:
-            far += 2 * (y & 1) - 1
-        for x in range(len(sums)):
-            sums[x] = 3 * np.int64(samples[near, x]) + np.int64(samples[far, x])
-        if sx == 1 and sy == 1:
-            for x in range(width):
-                plane[y, x] = samples[near, x + 1]
-        elif sx == 1:
-            # What is rounded up in one row is rounded down in the next, here and below.
-            for x in range(width):
-                plane[y, x] = (sums[x + 1] + 1 + (y & 1)) >> 2
-        elif sy == 1:
-            for x in range(width // 2):
-                this = 3 * np.int64(samples[near, x + 1])
-                plane[y, 2 * x] = (this + samples[near, x] + 1) >> 2
-                plane[y, 2 * x + 1] = (this + samples[near, x + 2] + 2) >> 2
-        else:
-            for x in range(width // 2):
-                this = 3 * sums[x + 1]
-                plane[y, 2 * x] = (this + sums[x] + 8) >> 4
-                plane[y, 2 * x + 1] = (this + sums[x + 2] + 7) >> 4
 
 
 def to_rgb(luma, cb, cr, first, pixels):
@@ -106,5 +86,4 @@ def to_rgb(luma, cb, cr, first, pixels):
 
 
 inverse_blocks = compiled(inverse_blocks)
-upsample = compiled(upsample)
 to_rgb = compiled(to_rgb)

@@ -2,7 +2,8 @@
 on every machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import finding_kernel, tables
-from .decoding import coloured, pixels, samples, surrounded, upsampled
+from .decoding import coloured, pixels, samples, surrounded, triangle, upsampled
 from .picture import Component, Picture, Ring, Samples
 
 Steps = NDArray[np.uint16]
@@ -29,12 +30,16 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+SURE = 16 * CLEAR
+"""Evidence with which no other offsets are looked at."""
 STRONG = 8
 """Evidence for steps of chroma that is worth as many frequencies next to 0."""
-GLANCE = 256
-"""Pixels whose colours are looked at first."""
+GLANCES = 256, 4096
+"""Pixels whose colours are looked at first; the second number where the levels of nearly all were cut off."""
 SAMPLE = 256
 """Blocks of which steps are taken."""
+MANY = 4096
+"""Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
 UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
@@ -43,6 +48,10 @@ are enough.
 """
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
+LEAST_EXACT, LEAST_LUMA = 100, 30
+"""Exact blocks in a thousand, of planes as they are and of luma: with fewer there was no JPEG."""
+ONES = 48
+"""Steps of 1 of a table with which nothing is won."""
 ENOUGH = 750
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS = 16
@@ -69,14 +78,19 @@ def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.
     for x in range(phase, width + phase):
         near = (x >> 1) + 1
         far = near + 2 * (x & 1) - 1
-        own[near] += 9
-        own[far] += 1
-        beside[max(near, far)] += 3
+        own[near] += 144
+        own[far] += 16
+        beside[max(near, far)] += 48
+    # Samples outside are most likely as those next to them.
+    for j in (1, count - 1):
+        own[j - 1] += ALIKE
+        own[j] += ALIKE
+        beside[j] -= ALIKE
     inverse, ratio, left = [], [], 0
     for j in range(count):
         # A sample of which no pixel is made is 0.
         left = (max(own[j], 1) << 20) - (beside[j] ** 2 << 40) // left if j else max(own[j], 1) << 20
-        inverse.append((1 << 40) // left)
+        inverse.append((16 << 40) // left)
         ratio += [(beside[j] << 40) // left, (beside[j + 1] << 40) // left]
     return np.array(inverse), np.array(ratio)
 
@@ -113,9 +127,12 @@ def wrong_blocks(array: NDArray[np.uint8], picture: Picture) -> NDArray[np.uint8
 
 def _wrong(array: NDArray[np.uint8], decoded: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.uint8]:
     height, width = decoded.shape[:2]
-    counts = np.zeros((height // 8, width // 8), np.uint8)
-    shapes = array.reshape(*array.shape[:2], -1), decoded.reshape(height, width, -1)
-    kernel.wrong_pixels(*shapes, *offset, counts)
+    region = array[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    wrong = region != decoded
+    if wrong.ndim == 3:
+        wrong = wrong[..., 0] | wrong[..., 1] | wrong[..., 2]
+    lines = wrong.view(np.uint8).reshape(height // 8, 8, width).sum(1, dtype=np.uint8)
+    counts: NDArray[np.uint8] = lines.reshape(height // 8, width // 8, 8).sum(2, dtype=np.uint8)
     return counts
 
 
@@ -126,17 +143,97 @@ def _worth(array: NDArray[np.uint8], picture: Picture | None) -> Picture | None:
     return picture
 
 
+def _estimates(colours: NDArray[np.int32], first: int) -> tuple[NDArray[np.int32], Flags, Flags]:
+    """Luma and chroma (n, 3) of colours (n, 3), which of them are surely what made these, and where a level was cut
+    off.
+    """
+    red, green, blue = (np.ascontiguousarray(colours[:, k]) for k in (first, 1, 2 - first))
+    cb = (-11059 * red - 21709 * green + 32768 * blue + 32767) >> 16
+    cr = (32768 * red - 27439 * green - 5329 * blue + 32767) >> 16
+    luma = red - (91881 * cr + 32768 >> 16)
+    cut = (np.minimum(np.minimum(red, green), blue) == 0) | (np.maximum(np.maximum(red, green), blue) == 255)
+    sure = (luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)) & (luma == blue - (116130 * cb + 32768 >> 16))
+    sure &= (luma >= 0) & (luma < 256) & ~cut
+    luma = np.where(sure, luma, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
+    return np.stack([luma, cb + 128, cr + 128], 1), sure, cut
+
+
 def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
-    """Whether a few pixels say that colours were made of luma and chroma."""
-    stride = max(array.shape[0] * array.shape[1] // GLANCE, 1) | 1
-    bad = kernel.split(array, first, stride, np.empty((0, 0, 0), np.int16), np.empty((0, 0), np.uint8))
-    return bool(8 * bad * stride <= array.shape[0] * array.shape[1])
+    """Whether a few pixels say that colours were made of luma and chroma: nothing is compiled for that."""
+    pixels = array.reshape(-1, 3)
+    for glance in GLANCES:
+        stride = max(len(pixels) // glance, 1) | 1
+        colours = pixels[::stride].astype(np.int32)
+        estimates, sure, cut = _estimates(colours, first)
+        known = int(np.count_nonzero(~cut))
+        if 8 * known >= len(cut):
+            break
+    left = ~(sure | cut)
+    red, green, blue = (colours[left, k] for k in (first, 1, 2 - first))
+    bad = np.ones(len(red), np.bool_)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            cb, cr = estimates[left, 1] + (i - 128), estimates[left, 2] + (j - 128)
+            luma = red - (91881 * cr + 32768 >> 16)
+            same = luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)
+            bad &= ~(same & (luma == blue - (116130 * cb + 32768 >> 16)))
+    return bool(8 * np.count_nonzero(bad) <= known)
+
+
+def _split(array: NDArray[np.uint8], first: int) -> tuple[Levels, NDArray[np.uint8]]:
+    """Luma and chroma (3, H, W) of colours, and of each pixel whether they are known, 0, were cut off somewhere, 1, or
+    are of no JPEG, 2.
+    """
+    colours = array.reshape(-1, 3)
+    estimates, sure, cut = _estimates(colours.astype(np.int32), first)
+    left = np.flatnonzero(~sure)
+    kinds = np.zeros(len(colours), np.uint8)
+    # Where nothing was cut off what was made of them is at most one off.
+    found = estimates[left]
+    lows, highs = np.empty((2, len(left)), np.int16)
+    kernel.solve(colours[left], first, np.where(cut[left], kernel.FAR, 1), False, found, lows, highs)
+    estimates[left] = found
+    kinds[left] = np.where(lows > highs, 2, cut[left])
+    levels = np.ascontiguousarray(estimates.T, np.int16)
+    return levels.reshape(3, *array.shape[:2]), kinds.reshape(array.shape[:2])
 
 
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
     """Samples that make these levels: what was cut off may have been more."""
     lows = np.where(plane <= 0, -kernel.UNKNOWN, plane).astype(np.int16)
     return lows, np.where(plane >= 255, kernel.UNKNOWN, plane).astype(np.int16)
+
+
+ALIKE = 4
+"""Weight, in sixteenths, with which samples outside of an array are taken for as those next to them."""
+
+
+@cache
+def _cosines(width: int) -> NDArray[np.float64]:
+    """2^15 times the cosine transform of eight of `width` samples, from each place on where they fit: products of
+    samples with them are integers below 2^53, of which nothing is rounded anywhere.
+    """
+    lines = np.concatenate([kernel.COSINES, kernel.COSINES[:, ::-1] * np.array([1, -1] * 4)[:, None]], 1)
+    count = width - 7
+    shifted = np.zeros((count, 8, width))
+    for at in range(count):
+        shifted[at, :, at : at + 8] = (lines + 16) >> 5
+    return shifted.reshape(-1, width)
+
+
+def _telling(blocks: NDArray[Any], cut: Flags | None, least: int) -> Flags:
+    """Which blocks (n, 8, 8) say the most of their steps, at least so many if there are: those of which few samples
+    were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
+    """
+    unit = kernel.UNIT if blocks.dtype == np.int32 else 1
+    unsure = np.zeros(len(blocks), np.int64) if cut is None else np.count_nonzero(cut, axis=(1, 2))
+    across = np.count_nonzero(abs(blocks[:, :, 1:] - blocks[:, :, :-1]) < unit, axis=(1, 2))
+    same = np.maximum(across, np.count_nonzero(abs(blocks[:, 1:] - blocks[:, :-1]) < unit, axis=(1, 2)))
+    for most_cut, most_flat in UNSURE:
+        chosen = (unsure <= most_cut) & (same <= most_flat)
+        if np.count_nonzero(chosen) >= least:
+            break
+    return np.asarray(chosen, np.bool_)
 
 
 class _Plane:
@@ -159,25 +256,42 @@ class _Plane:
         self.offset, self.size = offset, size
         self.coefficients = np.zeros((*size, 64), np.int16)
         self.wrong = np.full(size, 64, np.uint8)
+        self._values: Scaled | None = None
+        self._gains: NDArray[np.int64] | None = None
 
     def values(self) -> Scaled:
         """Frequencies of some blocks that say the most."""
+        if self._values is None:
+            self._values = self._frequencies(4 * SAMPLE, SAMPLE)
+        return self._values
+
+    def free_steps(self, *others: "_Plane") -> Steps:
+        """Steps by all blocks, of other planes with the same too: what is rare is seen in none of a few."""
+        values = np.concatenate([plane._frequencies(MANY, MANY) for plane in (self, *others)])
+        return tables.likely_steps(tables.gains(values, self.noise), values, tables.CLEAR // 2)
+
+    def _frequencies(self, looked: int, most: int) -> Scaled:
+        """Of at most so many of as many blocks that are looked at."""
         rows, columns = self.size
-        count = min(rows * columns, 4 * SAMPLE)
-        places = np.arange(count) * (rows * columns) // count
-        values, n = np.empty((count + 1, 64), np.int32), 0
-        for most in UNSURE:
-            n = kernel.frequencies(
-                *(self.scaled, self.lows, self.highs, *divmod(places, columns), *self.offset, *most),
-                *(kernel.COSINES, values),
-            )
-            if 6 * n >= min(count, SAMPLE):
-                break
-        return values[:n][:: -(-n // SAMPLE) or 1]
+        count = min(rows * columns, looked)
+        down, right = np.divmod(np.arange(count) * (rows * columns) // max(count, 1), columns)
+        places = (
+            self.offset[0] + 8 * down[:, None, None] + np.arange(8)[:, None],
+            self.offset[1] + 8 * right[:, None, None] + np.arange(8),
+        )
+        blocks = self.scaled[places]
+        cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
+        chosen = np.flatnonzero(_telling(blocks, cut, min(count, most) // 6 + 1))
+        chosen = chosen[:: -(-len(chosen) // most) or 1]
+        frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
+        values: Scaled = np.floor(frequencies.reshape(-1, 64) * 2.0**-30 + 0.5).astype(np.int32)
+        return values
 
     def gains(self) -> NDArray[np.int64]:
         """Of the steps of each frequency."""
-        return tables.gains(self.values(), self.noise)
+        if self._gains is None:
+            self._gains = tables.gains(self.values(), self.noise)
+        return self._gains
 
     def exact(self, steps: Steps) -> int:
         """How many of some blocks in a thousand a table makes exact."""
@@ -189,10 +303,10 @@ class _Plane:
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
-        kernel.fit(
-            *(self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps, rounds, repair),
-            *(kernel.COSINES, _basis(), self.coefficients, self.wrong),
-        )
+        where = self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps
+        kernel.fit(*where, rounds, kernel.COSINES, self.coefficients, self.wrong)
+        if repair and self.wrong[dirty].any():
+            kernel.repair(*where, kernel.COSINES, _basis(), self.coefficients, self.wrong)
 
     def component(self) -> Component:
         """What was found."""
@@ -204,28 +318,48 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
 
     With `kinds`, of luma, there is more time: its colours said that there are.
     """
-    height, width = levels.shape
-    tops = np.unique(np.linspace(0, height - 15, min(WINDOWS, height // 8)).astype(np.int64))
-    lefts = np.unique(np.linspace(0, width - 15, min(WINDOWS, width // 8)).astype(np.int64))
+    tops, lefts = (_spread(side) for side in levels.shape)
     tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
-    counts = np.zeros(64, np.int64)
-    kernel.small_frequencies(levels, tops, lefts, kernel.COSINES, counts)
-    lows, highs = _bounds(levels)
+    eight, fifteen = np.arange(8), np.arange(15)
+    places = tops[:, None, None] + fifteen[:, None], lefts[:, None, None] + fifteen
+    windows = levels[places]
+    cut = (windows <= 0) | (windows >= 255)
     if kinds is not None:
-        lows[kinds > 0], highs[kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
-    scaled, values = levels.astype(np.int32) << 6, np.empty((len(tops) + 1, 64), np.int32)
+        cut |= kinds[places] > 0
+    # Blocks at all 64 offsets in each window.
+    frequencies = (_cosines(15) @ ((windows - 128.0) @ _cosines(15).T)).reshape(-1, 8, 8, 8, 8)
+    near = np.count_nonzero(abs(frequencies) < 2.0**30, axis=(2, 4))
+    counts = np.zeros((8, 8), np.int64)
+    np.add.at(counts, ((tops[:, None, None] + eight[:, None]) & 7, (lefts[:, None, None] + eight) & 7), near)
+    likely = np.argsort(-counts.ravel(), kind="stable")
     best: tuple[int, tuple[int, int] | None] = CLEAR, None
-    for at in np.argsort(-counts, kind="stable")[: LIKELY if kinds is None else 64]:
-        offset = divmod(int(at), 8)
-        rows, columns = (tops + 7 - offset[0]) // 8, (lefts + 7 - offset[1]) // 8
-        n = 0
-        for most in UNSURE:
-            n = kernel.frequencies(scaled, lows, highs, rows, columns, *offset, *most, kernel.COSINES, values)
-            if 4 * n >= len(tops):
-                break
-        evidence = int(tables.gains(values[:n], tables.EXACT_NOISE).max(1).sum()) // max(n, 1)
-        best = max(best, (evidence, offset), key=lambda each: each[0])
+    each = np.arange(len(tops))
+    for number in (LIKELY, 64):
+        offsets = np.stack(np.divmod(likely[:number], 8), 1)
+        down, right = ((offsets[:, k, None] - at) & 7 for k, at in enumerate((tops, lefts)))
+        inside = (
+            each[:, None, None],
+            down[..., None, None] + eight[:, None],
+            right[..., None, None] + eight,
+        )
+        # All offsets are judged by blocks of the same kind, of which there are more if that has to be.
+        telling = _telling(windows[inside].reshape(-1, 8, 8), cut[inside].reshape(-1, 8, 8), number * len(tops) // 4)
+        telling = telling.reshape(number, -1)
+        for n in range(number):
+            chosen = telling[n]
+            values = frequencies[each, down[n], :, right[n]][chosen].reshape(-1, 64)
+            values = np.floor(values * 2.0**-24 + 0.5).astype(np.int32)
+            evidence = int(tables.gains(values, tables.EXACT_NOISE).max(1).sum()) // max(len(values), len(tops) // 8, 1)
+            best = max(best, (evidence, (int(offsets[n, 0]), int(offsets[n, 1]))), key=lambda each: each[0])
+        if kinds is None or best[0] > SURE:
+            break
     return best[1]
+
+
+def _spread(side: int) -> NDArray[np.int64]:
+    """Where windows begin."""
+    n = min(WINDOWS, side // 8)
+    return np.unique(np.arange(n) * (side - 15) // max(n - 1, 1))
 
 
 def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
@@ -235,13 +369,17 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
-    gains = [plane.gains() for plane in planes]
-    together = np.sum(gains, axis=0)
-    values = np.concatenate([plane.values() for plane in planes])
-    for plane, gain in zip(planes, gains, strict=True):
-        others = [tables.likely_steps(together, values), tables.likely_steps(gain, plane.values())]
-        likely = [*tables.likely_standard(together), *tables.likely_standard(gain)]
-        _, plane.steps = _choose(plane.exact, likely, others)
+    together = np.sum([plane.gains() for plane in planes], axis=0)
+    most = 0
+    for plane in planes:
+        likely = [*tables.likely_standard(together), *tables.likely_standard(plane.gains())]
+        score, plane.steps = _choose(
+            plane.exact, likely, [partial(planes[0].free_steps, *planes[1:]), plane.free_steps]
+        )
+        most = max(most, score)
+        if most < LEAST_EXACT or np.count_nonzero(plane.steps == 1) > ONES:
+            return None
+    for plane in planes:
         plane.fit(np.ones(plane.size, np.bool_))
         plane.fit(plane.wrong > 0, repair=True)
     return Picture("gray" if channels == 1 else "rgb", (1, 1), offset, tuple(p.component() for p in planes))
@@ -258,20 +396,28 @@ def _ring_of(found: Samples) -> Ring:
     )
 
 
-def _choose(exact: Callable[[Steps], int], likely: list[Steps], others: list[Steps]) -> tuple[int, Steps]:
+def _choose(
+    exact: Callable[[Steps], int], likely: list[Steps], others: Sequence[Callable[[], Steps]]
+) -> tuple[int, Steps]:
     """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many.
 
-    `others` are tried if the likely ones make few exact.
+    `others` are made and tried if the likely ones make few exact.
     """
     tried: list[tuple[int, Steps]] = []
-    for candidates in likely, others:
-        for steps in candidates:
+    most = -1
+    for candidates in ([partial(_same, steps) for steps in likely], others):
+        for make in candidates:
+            steps = make()
             if not any(np.array_equal(steps, each) for _, each in tried):
                 tried.append((exact(steps), steps))
         most = max(score for score, _ in tried)
         if most > FEW:
             break
     return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
+
+
+def _same(steps: Steps) -> Steps:
+    return steps
 
 
 class _Colours:
@@ -285,12 +431,17 @@ class _Colours:
         """Which may be, the coarsest first."""
         halved = []
         for axis in range(2):
-            counts = np.zeros(2, np.int64)
+            off, count = 0, 0
             for each in self.levels[1:]:
-                turned = (np.ascontiguousarray(plane.T) for plane in (each, self.kinds))
-                lines = (each, self.kinds) if axis else turned
-                kernel.off_triangle(*lines, grid[axis] & 1, counts)
-            halved.append(512 * counts[0] <= counts[1])
+                lines, kinds = (each, self.kinds) if axis else (each.T, self.kinds.T)
+                first = 1 - (grid[axis] & 1)
+                n = (lines.shape[1] - first - 2) // 2
+                # Four pixels in a row, two of each of two samples, are made of three by 3/4 and 1/4.
+                a, b, c, d = (lines[:, first + k :: 2][:, :n] for k in range(4))
+                known = np.bitwise_or.reduce([kinds[:, first + k :: 2][:, :n] for k in range(4)]) == 0
+                off += int(np.count_nonzero(known & (abs(3 * (b - c) - (a - d)) > 4)))
+                count += int(np.count_nonzero(known))
+            halved.append(512 * off <= count)
         return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
 
     def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
@@ -308,6 +459,24 @@ class _Colours:
                 even, odd = 0, 0
         return plane
 
+    def guessed(self, sampling: tuple[int, int], grid: tuple[int, int]) -> Flags:
+        """Which samples of chroma pixels are made of that were cut off."""
+        flags = self.kinds > 0
+        for axis in (1, 0):
+            if sampling[axis] == 2:
+                lines = flags if axis else flags.T
+                phase = grid[axis] & 1
+                count = (lines.shape[1] + phase + 1) // 2
+                pairs = np.zeros((len(lines), 2 * count), np.bool_)
+                pairs[:, phase : phase + lines.shape[1]] = lines
+                even, odd = pairs[:, ::2], pairs[:, 1::2]
+                found = np.zeros((len(lines), count + 2), np.bool_)
+                found[:, 1:-1] = even | odd
+                found[:, :-2] |= even
+                found[:, 2:] |= odd
+                flags = found if axis else found.T
+        return np.ascontiguousarray(flags)
+
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
         """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
@@ -323,6 +492,8 @@ class _Colours:
                 small = self.halved(self.scaled[k], sampling, grid)
                 level = small + 32 >> 6
                 lows, highs = (level - 1).astype(np.int16), (level + 1).astype(np.int16)
+                unsure = self.guessed(sampling, grid)
+                lows[unsure], highs[unsure] = -kernel.UNKNOWN, kernel.UNKNOWN
                 plane = _Plane(small, lows, highs, (0, 0), tables.SOLVED_NOISE)
             self.chroma.append(plane)
         self.place()
@@ -365,13 +536,12 @@ class _Colours:
 
     def choose(self) -> int:
         """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
-        gain = self.luma.gains()
-        others = [tables.likely_steps(gain, self.luma.values())]
-        _, luma = _choose(self.luma.exact, tables.likely_standard(gain), others)
+        likely = tables.likely_standard(self.luma.gains())
+        self.score, luma = _choose(self.luma.exact, likely, [self.luma.free_steps])
         self.luma.steps = luma
-        gains = [plane.gains() for plane in self.chroma]
-        together = gains[0] + gains[1]
-        values = np.concatenate([plane.values() for plane in self.chroma])
+        if self.score < LEAST_LUMA:
+            return -1
+        together = self.chroma[0].gains() + self.chroma[1].gains()
         likely = tables.likely_standard(together)
         partner = tables.partner(luma)
         if partner is None:
@@ -379,7 +549,7 @@ class _Colours:
             likely = [tables.similar_steps(together, luma), *likely]
         else:
             likely.insert(0, partner)
-        others = [tables.likely_steps(together, values)]
+        others = [partial(self.chroma[0].free_steps, self.chroma[1])]
         exact = 0
         for k, plane in enumerate(self.chroma):
             score, plane.steps = _choose(partial(self.exact, k), likely, others)
@@ -394,7 +564,15 @@ class _Colours:
         plane.steps = steps
         plane.fit(np.ones(plane.size, np.bool_))
         wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
-        return 1000 * int(np.count_nonzero(wrong == 0)) // wrong.size
+        # By MCUs of which half of the pixels are known at least, if there are enough.
+        region = tuple(
+            slice(at, at + 8 * each * n) for at, each, n in zip(self.offset, self.sampling, plane.size, strict=True)
+        )
+        known = self.kinds[region].reshape(plane.size[0], 8 * self.sampling[0], plane.size[1], -1) == 0
+        known = 2 * np.count_nonzero(known, axis=(1, 3)) >= 64 * self.sampling[0] * self.sampling[1]
+        if 16 * np.count_nonzero(known) < known.size:
+            known[:] = True
+        return 1000 * int(np.count_nonzero(wrong[known] == 0)) // int(np.count_nonzero(known))
 
     def ring(self, plane: _Plane) -> Ring:
         """What seems to be around the samples of MCUs."""
@@ -430,10 +608,7 @@ class _Colours:
             decoded, dirty = self.around(dirty, repair=False)
             if n == ROUNDS or not (dirty & self.cut).any():
                 break
-            kernel.project(
-                *(self.array, self.first, np.stack(decoded), self.kinds, dirty, *self.offset),
-                *(self.scaled, self.luma.lows, self.luma.highs),
-            )
+            self.project(np.stack(decoded), dirty)
             self.luma.scaled = self.scaled[0]
             for k, plane in enumerate(self.chroma):
                 plane.scaled = self.scaled[k + 1]
@@ -447,6 +622,20 @@ class _Colours:
                     self.rings[k] = self.polished(k)
             self.around(dirty, repair=True)
         return self.picture()
+
+    def project(self, decoded: Samples, dirty: Flags) -> None:
+        """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
+        y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
+        found = decoded[:, y, x].T.astype(np.int32)
+        y, x = y + self.offset[0], x + self.offset[1]
+        lows, highs = np.empty((2, len(y)), np.int16)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, found, lows, highs)
+        good = lows <= highs
+        y, x, lows, highs = y[good], x[good], lows[good], highs[good]
+        self.scaled[:, y, x] = found[good].T * kernel.UNIT
+        self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
+        self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""
@@ -486,8 +675,12 @@ class _Colours:
 
     def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
         """How many known pixels of each MCU are not those of samples with a ring."""
-        counts = np.zeros(self.chroma[k].size, np.int64)
-        kernel.misfits(found, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, counts)
+        decoded = triangle(found, self.sampling)
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape, strict=True))
+        wrong = (self.levels[k + 1][region] != decoded) & (self.kinds[region] == 0)
+        rows, columns = self.chroma[k].size
+        shaped = wrong.reshape(rows, decoded.shape[0] // rows, columns, -1)
+        counts: NDArray[np.int64] = np.count_nonzero(shaped, axis=(1, 3))
         return counts
 
     def picture(self) -> Picture:
@@ -499,20 +692,19 @@ class _Colours:
 
 def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     """Of luma and chroma."""
-    levels, kinds = np.empty((3, *array.shape[:2]), np.int16), np.empty(array.shape[:2], np.uint8)
-    kernel.split(array, first, 1, levels, kinds)
+    levels, kinds = _split(array, first)
     grid = _grid(levels[0], kinds)
     if grid is None:
         return None
     colours = _Colours(array, first, levels, kinds)
-    best, exact = (1, 1), -1
+    best, exact = None, -1
     for sampling in colours.samplings(grid):
         if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
             now = colours.start(sampling, grid)
+            if colours.score < LEAST_LUMA or np.count_nonzero(colours.luma.steps == 1) > ONES:
+                return None
             if 8 * now > 9 * exact:
-                best, exact = sampling, now
+                best, exact = copy(colours), now
             if exact > ENOUGH:
                 break
-    if colours.sampling != best:
-        colours.start(best, grid)
-    return colours.search()
+    return None if best is None else best.search()

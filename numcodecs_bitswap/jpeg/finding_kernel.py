@@ -35,27 +35,26 @@ COSINES = np.array(
 
 
 @part
-def forward_8(source, target, at, step, cosines, shift):
-    """Frequencies of 8 values from `at` on; `shift` bits of 20 are left."""
-    half = np.int64(1) << (shift - 1)
-    a, b, c, d = source[at], source[at + step], source[at + 2 * step], source[at + 3 * step]
-    h, g, f, e = source[at + 7 * step], source[at + 6 * step], source[at + 5 * step], source[at + 4 * step]
-    s0, s1, s2, s3 = a + h, b + g, c + f, d + e
-    d0, d1, d2, d3 = a - h, b - g, c - f, d - e
-    for k in range(0, 8, 2):
-        m = cosines[k]
-        target[at + k * step] = (m[0] * s0 + m[1] * s1 + m[2] * s2 + m[3] * s3 + half) >> shift
-        m = cosines[k + 1]
-        target[at + k * step + step] = (m[0] * d0 + m[1] * d1 + m[2] * d2 + m[3] * d3 + half) >> shift
-
-
-@part
 def forward_block(x, w, cosines):
     """Frequencies int64 (64,) of samples of the same unit, in place; `w` is spoilt. 2^10 of precision between."""
-    for y in range(0, 64, 8):
-        forward_8(x, w, y, 1, cosines, 10)
-    for k in range(8):
-        forward_8(w, x, k, 8, cosines, 30)
+    lines = len(cosines)
+    source, target, shift = x, w, 10
+    for _ in range(lines >> 2):
+        # Columns are written as rows: after both turns all is in its place.
+        half = np.int64(1) << (shift - 1)
+        for i in range(lines):
+            a, b, c, d = source[i], source[8 + i], source[16 + i], source[24 + i]
+            h, g, f, e = source[56 + i], source[48 + i], source[40 + i], source[32 + i]
+            s0, s1, s2, s3 = a + h, b + g, c + f, d + e
+            d0, d1, d2, d3 = a - h, b - g, c - f, d - e
+            for k in range(0, lines, 2):
+                m = cosines[k]
+                total = m[0] * s0 + m[1] * s1 + m[2] * s2 + m[3] * s3
+                target[8 * i + k] = (total + half) >> shift
+                m = cosines[k + 1]
+                total = m[0] * d0 + m[1] * d1 + m[2] * d2 + m[3] * d3
+                target[8 * i + k + 1] = (total + half) >> shift
+        source, target, shift = target, source, 30
 
 
 @part
@@ -102,124 +101,52 @@ def luma_bounds(red, green, blue, cb, cr):
     return low, high
 
 
-@part
-def nearest(red, green, blue, luma, cb, cr, reach):
-    """The nearest luma and chroma that make these levels, and whether there are any."""
-    best, best_luma, best_cb, best_cr = np.int64(1) << 40, luma, cb, cr
-    for distance in range(reach + 1):
-        if distance * distance >= best:
-            break
-        for i in range(-distance, distance + 1):
-            step = 1 if abs(i) == distance else 2 * max(distance, 1)
-            for j in range(-distance, distance + 1, step):
-                low, high = luma_bounds(red, green, blue, cb + i, cr + j)
-                if low > high or cb + i < 0 or cb + i > 255 or cr + j < 0 or cr + j > 255:
-                    continue
-                level = min(max(luma, low), high)
-                cost = i * i + j * j + (level - luma) * (level - luma)
-                if cost < best:
-                    best, best_luma, best_cb, best_cr = cost, level, cb + i, cr + j
-    return best < np.int64(1) << 40, best_luma, best_cb, best_cr
-
-
-@part
-def solved(red, green, blue):
-    """Luma and chroma of a colour, and its kind: 0 known, 1 cut off somewhere, 2 of no JPEG."""
-    cb = ((-11059 * red - 21709 * green + 32768 * blue + 32767) >> 16) + 128
-    cr = ((32768 * red - 27439 * green - 5329 * blue + 32767) >> 16) + 128
-    y = red - add_cr(cr)
-    cut = min(red, green, blue) == 0 or max(red, green, blue) == 255
-    if not cut and y == green - add_both(cb, cr) and y == blue - add_cb(cb) and y >= 0 and y < 256:
-        return 0, y, cb, cr
-    y = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
-    found, y, cb, cr = nearest(red, green, blue, y, cb, cr, FAR if cut else 1)
-    return (1 if cut else 0) if found else 2, y, cb, cr
-
-
-def split(array, first, stride, planes, kinds):
-    """Luma and chroma int16 (3, H, W) of colours, and the kind of each pixel (`solved`). Of each stride-th pixel only,
-    when `planes` is empty. How many are of no JPEG.
+def solve(colours, first, reach, keep, estimates, lows, highs):
+    """The nearest luma and chroma to estimates (n, 3), in their place, that make colours (n, 3); with `keep`, chroma as
+    it is where it can. Bounds of luma by that chroma: no luma is between them where none was found.
     """
-    bad = 0
-    height, width, _ = array.shape
-    for at in range(0, height * width, stride):
-        y, x = at // width, at % width
-        red, green, blue = np.int64(array[y, x, first]), np.int64(array[y, x, 1]), np.int64(array[y, x, 2 - first])
-        kind, luma, cb, cr = solved(red, green, blue)
-        bad += kind == 2
-        if planes.size:
-            planes[0, y, x], planes[1, y, x], planes[2, y, x], kinds[y, x] = luma, cb, cr, kind
-    return bad
+    for n in range(len(colours)):
+        red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
+        luma, cb, cr = np.int64(estimates[n, 0]), np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
+        best, far = np.int64(1) << 40, np.int64(reach[n])
+        lows[n], highs[n] = 255, 0
+        for distance in range(far + 1):
+            if distance * distance >= best:
+                break
+            for i in range(-distance, distance + 1):
+                step = 1 if abs(i) == distance else 2 * max(distance, 1)
+                for j in range(-distance, distance + 1, step):
+                    low, high = luma_bounds(red, green, blue, cb + i, cr + j)
+                    if low > high or min(cb + i, cr + j) < 0 or max(cb + i, cr + j) > 255:
+                        continue
+                    level = min(max(luma, low), high)
+                    cost = i * i + j * j + (level - luma) * (level - luma)
+                    if keep and distance == 0:
+                        cost = 0
+                    if cost < best:
+                        best, lows[n], highs[n] = cost, low, high
+                        estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
 
 
-def small_frequencies(plane, tops, lefts, cosines, counts):
-    """How many frequencies are next to 0 in blocks at each of 8 x 8 offsets, of windows of 15 x 15."""
-    c, w = np.empty(64, np.int64), np.empty(64, np.int64)
-    for n in range(len(tops)):
-        for oy in range(8):
-            for ox in range(8):
-                for y in range(8):
-                    for x in range(8):
-                        c[8 * y + x] = UNIT * np.int64(plane[tops[n] + oy + y, lefts[n] + ox + x])
-                forward_block(c, w, cosines)
-                for k in range(1, 64):
-                    counts[8 * ((tops[n] + oy) & 7) + ((lefts[n] + ox) & 7)] += abs(c[k]) < UNIT
-
-
-def frequencies(plane, lows, highs, rows, columns, top, left, most_cut, most_flat, cosines, values):
-    """Frequencies (n, 64) of samples of blocks in which no more than `most_cut` have an open bound, and no more than
-    `most_flat` are as their neighbours; how many blocks those are. What was lost by rounding flat ones is no noise.
+def step_gains(values, logarithms, reciprocals, scale, gains):
+    """How much more likely values (n, 64) are multiples of each step, int32 (64, 256), but for noise than of none, in
+    1/256 nat. `reciprocals`: 2^14 over the steps; `scale`: 2^20 over twice the variance of the noise, in units of
+    2^-12. 32 bits all along, of which a CPU takes many numbers at a time.
     """
-    w = np.empty(64, np.int64)
-    count = 0
-    for n in range(len(rows)):
-        at_y, at_x = top + 8 * rows[n], left + 8 * columns[n]
-        c, unsure, across, down = values[count], 0, 0, 0
-        for y in range(8):
-            for x in range(8):
-                c[8 * y + x] = plane[at_y + y, at_x + x] - 128 * UNIT
-                unsure += highs[at_y + y, at_x + x] - lows[at_y + y, at_x + x] >= UNKNOWN
-                across += x > 0 and abs(c[8 * y + x] - c[8 * y + x - 1]) < UNIT
-                down += y > 0 and abs(c[8 * y + x] - c[8 * y + x - 8]) < UNIT
-        if unsure <= most_cut and max(across, down) <= most_flat:
-            forward_block(c, w, cosines)
-            count += 1
-    return count
-
-
-def step_gains(values, logarithms, noise, gains):
-    """How much more likely values (n, 64) are multiples of each step (64, 256) but for noise than of none, in 1/256
-    nat. `noise`: twice the variance, in units of 2^-12.
-    """
-    short = np.zeros(257, np.int64)
-    for k in range(64):
-        short[:] = 0
+    for k in range(gains.shape[0]):
+        gain = gains[k]
         for n in range(len(values)):
-            x = abs(np.int64(values[n, k]))
+            x = np.int32(min(abs(values[n, k]), (1 << 17) - 1))
             # Next to 0 no step is more likely than another.
             if x < 77:
                 continue
-            last = min((x + 2 * UNIT) // UNIT, 255)
+            last = min((x + 2 * UNIT) >> 6, 255)
             for step in range(2, last + 1):
-                d = x % (UNIT * step)
-                d = min(d, UNIT * step - d)
-                gains[k, step] += max(logarithms[step] - 256 * d * d // noise, -LOST)
-            short[last + 1] += 1
-        count = 0
-        for step in range(2, 256):
-            count += short[step]
-            gains[k, step] -= count * LOST
-
-
-@part
-def violation(x, lows, highs, other, sign, weights):
-    """By how much samples x + sign other are out of bounds: the sum of squares."""
-    total = np.int64(0)
-    for p in range(64):
-        value = x[p] + sign * other[p]
-        out = max(lows[p] - value, 0) + max(value - highs[p], 0)
-        total += weights[p] * out * out
-    return total
+                times = np.int32(np.int32(x * reciprocals[step] + (1 << 19)) >> 20)
+                d = np.int32(min(abs(np.int32(x - np.int32(UNIT * times) * np.int32(step))), 255))
+                gain[step] += max(np.int32(logarithms[step] - np.int32(np.int32(d * d) * scale >> 12)), -LOST)
+            for step in range(last + 1, 256):
+                gain[step] -= LOST
 
 
 @part
@@ -229,158 +156,127 @@ def wrong_samples(q, steps, lows, highs, c, w):
     """
     for k in range(64):
         c[k] = np.int64(q[k]) * np.int64(steps[k])
-    inverse_block(c, w, ROW_SHIFT - 6)
+    inverse_block(c, w, len(steps) >> 3, ROW_SHIFT - 6)
     wrong = 0
-    for p in range(64):
+    for p in range(len(steps)):
         c[p] += 128 * UNIT
         wrong += c[p] < lows[p] or c[p] > highs[p]
     return wrong
 
 
 @part
-def repaired(q, kept, steps, lows, highs, target, wrong, basis, work, toggles):
-    """Changes the least certain frequencies of a block by one for samples to come nearer to their bounds.
-
-    `kept` are the best, of which so many samples are out of bounds; `wrong` are at first.
-    """
-    c, w = work[0], work[1]
-    # What is left of each frequency says which neighbour it may be as well, and how likely that is.
-    cost, sign = work[2], work[3]
-    for k in range(64):
-        step = np.int64(steps[k])
-        rest = target[k] - UNIT * step * np.int64(q[k])
-        sign[k] = 1 if rest >= 0 else -1
-        cost[k] = step * (UNIT * step - 2 * abs(rest))
-    chosen, state, since, weights = work[4], work[5], work[6], work[7]
-    for i in range(TOGGLES):
-        best = 0
-        for k in range(1, 64):
-            if cost[k] < cost[best]:
-                best = k
-        chosen[i], state[i] = best, 1
-        cost[best] = np.int64(1) << 60
-        for p in range(64):
-            toggles[i, p] = (sign[best] * np.int64(steps[best]) * basis[best, p] + 128) >> 8
-    # One is changed at a time, the best of them. Where none is better, samples that are wrong weigh more from then on.
-    weights[:] = 1
-    since[:] = -HELD
-    wrong_samples(q, steps, lows, highs, c, w)
-    for move in range(MOVES):
-        now = violation(c, lows, highs, c, 0, weights)
-        least, first = np.int64(1) << 60, 0
-        for i in range(TOGGLES):
-            if move - since[i] >= HELD:
-                total = violation(c, lows, highs, toggles[i], state[i], weights)
-                if total < least:
-                    least, first = total, i
-        if least >= now:
-            for p in range(64):
-                weights[p] += c[p] < lows[p] or c[p] > highs[p]
-        q[chosen[first]] += state[first] * sign[chosen[first]]
-        state[first] = -state[first]
-        since[first] = move
-        count = wrong_samples(q, steps, lows, highs, c, w)
-        if count < wrong:
-            wrong = count
-            kept[:] = q
-            if wrong == 0:
-                break
-    return wrong
+def load(plane, lows, highs, at_y, at_x, low, high, t):
+    """Samples of a block and their bounds; whether all are known."""
+    closed = True
+    for p in range(len(t)):
+        y, x = at_y + (p >> 3), at_x + (p & 7)
+        low[p] = UNIT * np.int64(lows[y, x])
+        high[p] = UNIT * np.int64(highs[y, x]) + UNIT - 1
+        t[p] = plane[y, x]
+        closed &= high[p] - low[p] < UNIT
+    return closed
 
 
-def fit(plane, lows, highs, dirty, top, left, steps, rounds, repair, cosines, basis, coefficients, wrong):
+def fit(plane, lows, highs, dirty, top, left, steps, rounds, cosines, coefficients, wrong):
     """Coefficients of those blocks that are `dirty`, and how many samples of each are out of bounds.
 
     Where bounds are open, samples and multiples of the steps are made to agree in turns.
     """
-    work, toggles, target = np.empty((8, 64), np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
-    low, high, t = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
-    q, kept = np.empty(64, np.int64), np.empty(64, np.int64)
-    c, w = work[0], work[1]
+    work, count_of = np.empty((7, 64), np.int64), len(steps)
+    c, w, q, kept, low, high, t = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
     for i in range(coefficients.shape[0]):
         for j in range(coefficients.shape[1]):
             if not dirty[i, j]:
                 continue
-            closed = True
-            for y in range(8):
-                for x in range(8):
-                    p, at_y, at_x = 8 * y + x, top + 8 * i + y, left + 8 * j + x
-                    low[p] = UNIT * np.int64(lows[at_y, at_x])
-                    high[p] = UNIT * np.int64(highs[at_y, at_x]) + UNIT - 1
-                    t[p] = plane[at_y, at_x]
-                    closed &= high[p] - low[p] < UNIT
+            closed = load(plane, lows, highs, top + 8 * i, left + 8 * j, low, high, t)
             count = 65
             for _ in range(1 if closed else rounds):
-                for p in range(64):
+                for p in range(count_of):
                     c[p] = t[p] - 128 * UNIT
                 forward_block(c, w, cosines)
-                for k in range(64):
+                for k in range(count_of):
                     q[k] = divided(c[k], np.int64(steps[k]))
                 now = wrong_samples(q, steps, low, high, c, w)
                 if now < count:
                     count = now
-                    kept[:] = q
+                    for k in range(count_of):
+                        kept[k] = q[k]
                 if now == 0 or closed:
                     break
                 same = True
-                for p in range(64):
+                for p in range(count_of):
                     value = t[p] if high[p] - low[p] < UNIT else min(max(c[p], low[p]), high[p]) - HALF
                     same &= t[p] == value
                     t[p] = value
                 if same:
                     break
-            if count > 0 and repair:
-                q[:] = kept
-                for p in range(64):
-                    c[p] = t[p] - 128 * UNIT
-                forward_block(c, w, cosines)
-                target[:] = c
-                count = repaired(q, kept, steps, low, high, target, count, basis, work, toggles)
             wrong[i, j] = count
-            for k in range(64):
+            for k in range(count_of):
                 coefficients[i, j, k] = kept[k]
 
 
-def project(array, first, decoded, kinds, dirty, top, left, planes, lows, highs):
-    """The nearest luma and chroma to `decoded` (3, H, W) that make the colours that were cut off, in dirty blocks;
-    int32 (3, H, W), and bounds of luma by the decoded chroma.
-    """
-    for i in range(dirty.shape[0]):
-        for j in range(dirty.shape[1]):
-            if not dirty[i, j]:
-                continue
-            for y in range(8 * i, 8 * i + 8):
-                for x in range(8 * j, 8 * j + 8):
-                    at_y, at_x = y + top, x + left
-                    if kinds[at_y, at_x] != 1:
-                        continue
-                    red, green = np.int64(array[at_y, at_x, first]), np.int64(array[at_y, at_x, 1])
-                    blue = np.int64(array[at_y, at_x, 2 - first])
-                    luma, cb, cr = np.int64(decoded[0, y, x]), np.int64(decoded[1, y, x]), np.int64(decoded[2, y, x])
-                    low, high = luma_bounds(red, green, blue, cb, cr)
-                    if low > high:
-                        found, luma, cb, cr = nearest(red, green, blue, luma, cb, cr, FAR)
-                        if not found:
-                            continue
-                        low, high = luma, luma
-                    else:
-                        luma = min(max(luma, low), high)
-                    planes[0, at_y, at_x], planes[1, at_y, at_x] = UNIT * luma, UNIT * cb
-                    planes[2, at_y, at_x] = UNIT * cr
-                    lows[at_y, at_x] = low if low > 0 else -UNKNOWN
-                    highs[at_y, at_x] = high if high < 255 else UNKNOWN
-
-
-def wrong_pixels(array, pixels, top, left, counts):
-    """How many pixels of each block are others: array (H, W, channels), pixels (h, w, channels), counts (rows,
-    columns).
-    """
-    for y in range(pixels.shape[0]):
-        for x in range(pixels.shape[1]):
-            wrong = 0
-            for k in range(pixels.shape[2]):
-                wrong |= array[y + top, x + left, k] != pixels[y, x, k]
-            counts[y >> 3, x >> 3] += wrong
+def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coefficients, wrong):
+    """Better coefficients of dirty blocks, some of them one off those that were fitted, where there are any."""
+    low, high, t, c = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    w = np.empty(64, np.int64)
+    q, toggles, weights = np.empty(64, np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
+    cost, sign = np.empty(64, np.int64), np.empty(64, np.int64)
+    chosen, state, since = np.empty(TOGGLES, np.int64), np.empty(TOGGLES, np.int64), np.empty(TOGGLES, np.int64)
+    for block in range(dirty.size):
+        i, j = block // dirty.shape[1], block % dirty.shape[1]
+        if not dirty[i, j] or wrong[i, j] == 0:
+            continue
+        load(plane, lows, highs, top + 8 * i, left + 8 * j, low, high, t)
+        kept = coefficients[i, j]
+        for k in range(len(steps)):
+            q[k] = kept[k]
+        wrong_samples(q, steps, low, high, c, w)
+        for p in range(len(steps)):
+            # What is not known is what was fitted.
+            c[p] = (t[p] if high[p] - low[p] < UNIT else min(max(c[p], low[p]), high[p]) - HALF) - 128 * UNIT
+            weights[p] = 1
+        forward_block(c, w, cosines)
+        # What is left of each frequency says which neighbour it may be as well, and how likely that is.
+        for k in range(len(steps)):
+            step = np.int64(steps[k])
+            rest = c[k] - UNIT * step * q[k]
+            sign[k] = 1 if rest >= 0 else -1
+            cost[k] = step * (UNIT * step - 2 * abs(rest))
+        for n in range(TOGGLES):
+            best = cost.argmin()
+            cost[best] = np.int64(1) << 60
+            chosen[n], state[n], since[n] = best, 1, -HELD
+            for p in range(len(steps)):
+                toggles[n, p] = (sign[best] * np.int64(steps[best]) * basis[best, p] + 128) >> 8
+        # One is changed at a time, the best of them. Where none is better, samples that are wrong weigh more from then
+        # on.
+        for move in range(MOVES + 1):
+            count = wrong_samples(q, steps, low, high, c, w)
+            if count < wrong[i, j]:
+                wrong[i, j] = count
+                for k in range(len(steps)):
+                    kept[k] = q[k]
+                if count == 0:
+                    break
+            now, least, first = np.int64(0), np.int64(1) << 60, 0
+            for n in range(-1, TOGGLES):
+                if n < 0 or move - since[n] >= HELD:
+                    total, by = np.int64(0), np.int64(0) if n < 0 else state[n]
+                    other = toggles[max(n, 0)]
+                    for p in range(len(steps)):
+                        value = c[p] + by * other[p]
+                        out = max(low[p] - value, 0) + max(value - high[p], 0)
+                        total += weights[p] * out * out
+                    if n < 0:
+                        now = total
+                    elif total < least:
+                        least, first = total, n
+            if least >= now:
+                for p in range(len(steps)):
+                    weights[p] += c[p] < low[p] or c[p] > high[p]
+            q[chosen[first]] += state[first] * sign[chosen[first]]
+            state[first] = -state[first]
+            since[first] = move
 
 
 @part
@@ -438,30 +334,6 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
             break
 
 
-def misfits(samples, sy, sx, levels, kinds, top, left, counts):
-    """How many known pixels of each MCU are not what is upsampled of samples with a ring."""
-    for y in range(sy * (samples.shape[0] - 2)):
-        for x in range(sx * (samples.shape[1] - 2)):
-            if kinds[y + top, x + left] == 0:
-                wrong = chroma_at(samples, y, x, sy, sx) != levels[y + top, x + left]
-                counts[y // (8 * sy), x // (8 * sx)] += wrong
-
-
-def off_triangle(levels, kinds, phase, counts):
-    """How many of four pixels in a row, two of each of two samples, were not made of three by 3/4 and 1/4.
-
-    counts (2,): those, and of how many.
-    """
-    for y in range(levels.shape[0]):
-        for x in range(2 - phase, levels.shape[1] - 2, 2):
-            if kinds[y, x - 1] | kinds[y, x] | kinds[y, x + 1] | kinds[y, x + 2]:
-                continue
-            a, b = np.int64(levels[y, x - 1]), np.int64(levels[y, x])
-            c, d = np.int64(levels[y, x + 1]), np.int64(levels[y, x + 2])
-            counts[0] += abs(3 * (b - c) - (a - d)) > 4
-            counts[1] += 1
-
-
 def halve(full, phase, even, odd, inverse, ratio, halved):
     """Samples (h, m + 2) from which pixels (h, w) of rows were upsampled, with one outside at both ends: the least
     squares. Pixel x belongs to sample (x + phase) // 2 + 1; `even` and `odd` are added to them.
@@ -471,7 +343,8 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
     count = halved.shape[1]
     d = np.empty(count, np.int64)
     for y in range(full.shape[0]):
-        d[:] = 0
+        for j in range(count):
+            d[j] = 0
         for x in range(full.shape[1]):
             at = x + phase
             value = np.int64(full[y, x]) + (odd if at & 1 else even)
@@ -489,13 +362,8 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
 
 
 settle = compiled(settle)
-misfits = compiled(misfits)
-off_triangle = compiled(off_triangle)
 halve = compiled(halve)
-split = compiled(split)
-project = compiled(project)
-wrong_pixels = compiled(wrong_pixels)
-small_frequencies = compiled(small_frequencies)
-frequencies = compiled(frequencies)
 step_gains = compiled(step_gains)
 fit = compiled(fit)
+repair = compiled(repair)
+solve = compiled(solve)

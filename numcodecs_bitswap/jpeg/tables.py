@@ -36,17 +36,26 @@ def standard() -> NDArray[np.uint16]:
 
 
 @cache
-def _logarithms() -> NDArray[np.int64]:
+def _logarithms() -> NDArray[np.int32]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    logarithms: NDArray[np.int64] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int64)
+    logarithms: NDArray[np.int32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int32)
     return logarithms
+
+
+@cache
+def _reciprocals() -> NDArray[np.int32]:
+    """2^14 over each step."""
+    steps = np.arange(256).clip(1)
+    reciprocals: NDArray[np.int32] = (((1 << 14) + steps // 2) // steps).astype(np.int32)
+    return reciprocals
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
-    out = np.zeros((64, 256), np.int64)
-    kernel.step_gains(values, _logarithms(), noise, out)
-    return out
+    out = np.zeros((64, 256), np.int32)
+    scale = np.int32(((1 << 20) + noise // 2) // noise)
+    kernel.step_gains(np.ascontiguousarray(values), _logarithms(), _reciprocals(), scale, out)
+    return out.astype(np.int64)
 
 
 def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
@@ -62,13 +71,13 @@ def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
     return standard()[1, same[0]] if len(same) else None
 
 
-def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. Where little says so they are as those of the frequencies before."""
+def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int = CLEAR) -> NDArray[np.uint16]:
+    """Steps that fit best, each by itself. Where less than `clear` says so they are as those before."""
     best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
     steps = [0] * 64
     for k in range(64):
-        if gain[k, best[k]] >= CLEAR:
+        if gain[k, best[k]] >= clear:
             steps[k] = int(best[k])
         elif 8 * ones[k] > len(values):
             steps[k] = 1
