@@ -243,7 +243,10 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
             sign[k] = 1 if rest >= 0 else -1
             cost[k] = step * (UNIT * step - 2 * abs(rest))
         for n in range(TOGGLES):
-            best = cost.argmin()
+            best = 0
+            for k in range(1, len(steps)):
+                if cost[k] < cost[best]:
+                    best = k
             cost[best] = np.int64(1) << 60
             chosen[n], state[n], since[n] = best, 1, -HELD
             for p in range(len(steps)):
