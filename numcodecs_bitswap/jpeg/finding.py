@@ -734,7 +734,8 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
             now = colours.start(sampling, grid)
             if colours.score < LEAST_LUMA or np.count_nonzero(colours.luma.steps == 1) > ONES:
                 return None
-            if 8 * now > 9 * exact:
+            # Where chroma is not halved nothing is made up, and little makes wrong tables exact.
+            if 8 * now > (7 if sampling == (1, 1) else 9) * exact:
                 best, exact = copy(colours), now
             if exact > ENOUGH or (sampling == (1, 1) and 2 * now < exact):
                 break
