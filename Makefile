@@ -11,7 +11,7 @@ LATEST := .venv-latest/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks paper-tables golden test-latest
+.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench-speed: $(INSTALLED) ## MB/s of every model and where the time goes: make b
 bench-stacks: $(INSTALLED) ## Volumes, time series, spectral bands: make bench-stacks DATA=folder [ARGS="--models NAME"]
 	@test -n "$(DATA)" || { echo 'make bench-stacks DATA=folder, with nd/*.npz and science/*.npz'; exit 1; }
 	$(BIN)/python -m benchmarks.stacks $(DATA) $(ARGS)
+
+bench-jpeg: $(INSTALLED) ## Images that were JPEGs, against their files: make bench-jpeg DATA=folder [ARGS="--limit 4"]
+	@test -n "$(DATA)" || { echo 'make bench-jpeg DATA=folder, with nd/jpeg/ and natural/'; exit 1; }
+	$(BIN)/python -m benchmarks.jpeg $(DATA) $(ARGS)
 
 paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs beside ours: make paper-tables DATA=folder
 	@test -n "$(DATA)" || { echo 'make paper-tables DATA=folder, with mnist/, cifar10_part/ and natural/'; exit 1; }

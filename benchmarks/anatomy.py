@@ -12,7 +12,7 @@ from unittest import mock
 from numcodecs.abc import Codec
 
 from benchmarks.images import Chunk
-from numcodecs_bitswap import BitSwap, catalog, chunk, frame, scheduler
+from numcodecs_bitswap import BitSwap, catalog, chunk, frame, model_route, scheduler
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.nets import hierarchy, numba_networks, parameters, stage, vae
@@ -40,7 +40,7 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
         total["chunks"] += 1
         total["frames"] += len(encoded)
         total["headers"] += len(encoded) - 4 * coded.lanes - coded.tail.nbytes
-        total["bound"] += bound_bits(net, [patch], chunk.lanes(pixels.size)).item() / 8
+        total["bound"] += bound_bits(net, [patch], model_route.lanes(pixels.size)).item() / 8
     return {**total, "excess": total["frames"] / total["bound"] - 1} if total else {}
 
 

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.paper_chains import PaidMessage, measure_chains, start
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
-from numcodecs_bitswap import LocalBitsBack, chunk
+from numcodecs_bitswap import LocalBitsBack, model_route
 from numcodecs_bitswap.bitsback import local_bits_back
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.nets.flow import FlowModel
@@ -62,7 +62,7 @@ def starts(report: Report, folder: Path) -> None:
 
 
 def _bound(net: FlowModel, crop: np.ndarray) -> float:
-    lanes = chunk.lanes(crop.size, net.levels)
+    lanes = model_route.lanes(crop.size, net.levels)
     return float(bound_bits(net, [crop[None, None]], lanes, "local_bits_back")[0])
 
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from benchmarks.paper_chains import Chains, measure_chains, runs_of
 from benchmarks.paper_peers import OURS
 from benchmarks.paper_report import Beside, Cell, Report, Table, published
-from numcodecs_bitswap import BitSwap, chunk, patches
+from numcodecs_bitswap import BitSwap, model_route, patches
 from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import Model
 from numcodecs_bitswap.peers import Chunk
@@ -37,7 +37,7 @@ def bound(model: Model, images: Chunk, core: str = "bit_swap") -> float:
     axes = patches.image_axes(images.shape, "auto", "auto")
     assert axes is not None
     classes = [part[None] for part in patches.split(images, axes, 1 << model.patch_log2)]
-    return float(bound_bits(model, classes, min(LANES, chunk.lanes(images.size, model.levels)), core)[0])
+    return float(bound_bits(model, classes, min(LANES, model_route.lanes(images.size, model.levels)), core)[0])
 
 
 def start_table(

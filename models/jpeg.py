@@ -130,7 +130,7 @@ def main() -> None:
         for each in images:
             seen = observe(start, *each)
             chosen = np.flatnonzero(rng.random(len(seen.row)) < SAMPLED / len(seen.row))
-            yield type(seen)(*(part[chosen] for part in seen))
+            yield seen.some(chosen)
 
     seen = rows_of(rows(train))
     print(len(seen.row), "rows", flush=True)

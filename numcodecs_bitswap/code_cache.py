@@ -36,6 +36,8 @@ try:
 except ImportError:  # Windows: every process compiles for itself
     fcntl = None  # type: ignore[assignment]
 
+SHARED = "jit.py", "arithmetic_coder.py", "planes/vectors.py"
+"""Sources whose functions are called from other folders."""
 logger = logging.getLogger("numcodecs_bitswap")
 PATIENCE = 120.0
 """Seconds that a process waits for another that compiles; then it compiles for itself."""
@@ -160,9 +162,9 @@ def _version() -> str:
 
 @cache
 def _stamp(folder: Path) -> str:
-    """Checksum of the sources in a folder: functions call others of files beside theirs, and of `jit`."""
+    """Checksum of the sources in a folder: functions call others of files beside theirs, and of SHARED."""
     digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.py")), Path(__file__).with_name("jit.py")]:
+    for path in [*sorted(folder.glob("*.py")), *(Path(__file__).parent / name for name in SHARED)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -5,7 +5,7 @@ the pixels around them. Everything comes back by integers; what was found wrong 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from .jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
 from .patches import Axes
 
 Pixels = NDArray[np.uint8]
+Coded = tuple[int, memoryview]
 COLOURS: tuple[Colour, ...] = "gray", "ycbcr", "rgb"
 LEAST_SIDE = 16
 """Of images that are looked at."""
@@ -30,6 +31,8 @@ SAME, STANDARD, FREE = 0, 1, 255
 """How steps are written: as those of the component before; tables 1 .. 200 of qualities; as they are."""
 STORED, PLANES = 0, 1
 """How an array of pixels is written."""
+LEAST_RECORD = 8
+"""Bytes of the shortest record of an image."""
 _ZSTD = Zstd(level=9)
 
 
@@ -103,65 +106,79 @@ class Decoding:
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
-        self.header, self.reader = header, Reader(data)
-        y, x, channel = self.reader.take(3, "axes")
-        self.axes = Axes(y, x, None if channel == NO_CHANNEL else channel)
+        reader = Reader(data)
+        y, x, channel = reader.take(3, "axes")
+        self.shape, self.axes = header.shape, Axes(y, x, None if channel == NO_CHANNEL else channel)
         own = [y, x] if channel == NO_CHANNEL else [y, x, channel]
         if header.dtype.str != "|u1" or header.nbytes == 0:
             raise FormatError(f"the JPEG route holds images of uint8, not {header.dtype} of shape {header.shape}")
         if max(own) >= len(header.shape) or len(set(own)) != len(own):
             raise FormatError(f"axes {own} do not fit {len(header.shape)} dimensions")
-        if channel != NO_CHANNEL and header.shape[channel] not in (1, 3):
-            raise FormatError(f"{header.shape[channel]} channels: only 1 or 3 are possible")
-        model_id = bytes(self.reader.take(16, "model id"))
+        channels = 1 if channel == NO_CHANNEL else header.shape[channel]
+        if channels not in (1, 3):
+            raise FormatError(f"{channels} channels: only 1 or 3 are possible")
+        model_id = bytes(reader.take(16, "model id"))
         if catalog.kind_of(model_id) != "jpeg":
             raise FormatError("the frame names a model of another kind: it was altered")
+        count = header.nbytes // (header.shape[y] * header.shape[x] * channels)
+        if count * LEAST_RECORD > reader.left:
+            raise FormatError(f"{reader.left} bytes are too few for {count} images")
+        self.records = [Record(reader, (header.shape[y], header.shape[x]), channels) for _ in range(count)]
+        if reader.left:
+            raise FormatError(f"{reader.left} bytes behind the payload")
         self.model = cast(CoefficientModel, catalog.load(model_id, "cpu").net)
 
     def array(self) -> NDArray[Any]:
         """The array in C order."""
-        reader = replace_position(self.reader)
-        array = np.empty(self.header.shape, np.uint8)
-        for image in images(array, self.axes):
-            self._image(reader, image)
-        if reader.left:
-            raise FormatError(f"{reader.left} bytes behind the payload")
+        array = np.empty(self.shape, np.uint8)
+        for record, image in zip(self.records, images(array, self.axes), strict=True):
+            record.decode(self.model, image)
         return array
 
-    def _image(self, reader: Reader, image: Pixels) -> None:
-        """Fill an image; inverse of `_image`."""
+
+class Record:
+    """What a payload says of an image; inverse of `_image`."""
+
+    def __init__(self, reader: Reader, size: tuple[int, int], channels: int) -> None:
         kind = reader.byte("kind of image")
-        if kind & 3 == 3 or kind >= 32:
+        if kind & 3 == 3 or kind >= 8 * len(SAMPLINGS):
             raise FormatError(f"kind of image {kind} is unknown: the frame was written by a newer version, upgrade")
-        colour, flipped, sampling = COLOURS[kind & 3], bool(kind >> 2 & 1), SAMPLINGS[kind >> 3]
+        self.colour, self.reversed = COLOURS[kind & 3], bool(kind >> 2 & 1)
+        self.sampling = SAMPLINGS[kind >> 3]
         top, left, rows, columns = (reader.varint(what) for what in ("top", "left", "rows", "columns"))
-        fits = top + 8 * rows <= image.shape[0] and left + 8 * columns <= image.shape[1] and rows and columns
-        if not fits or (image.ndim == 2) != (colour == "gray") or (colour != "ycbcr" and kind >> 2):
-            raise FormatError(f"{rows} x {columns} blocks of kind {kind} do not fit an image of shape {image.shape}")
-        if rows % sampling[0] or columns % sampling[1]:
+        fits = top + 8 * rows <= size[0] and left + 8 * columns <= size[1] and rows and columns
+        if not fits or (channels == 1) != (self.colour == "gray") or (self.colour != "ycbcr" and kind >> 2):
+            raise FormatError(f"{rows} x {columns} blocks of kind {kind} do not fit an image of {size} x {channels}")
+        if rows % self.sampling[0] or columns % self.sampling[1]:
             raise FormatError(f"{rows} x {columns} blocks are no whole MCUs")
-        order = ORDER_OF[colour]
-        steps: list[NDArray[np.uint16]] = []
-        for _ in order:
-            steps.append(_read_steps(reader, steps[-1] if steps else None))
-        grids = _grids(colour, sampling, rows, columns)
-        numbers = coefficients.decode(self.model, colour, grids, steps, reader.sized("coefficients"))
-        components = [Component(*each) for each in zip(steps, numbers, strict=True)]
-        components = [components[order.index(k)] for k in range(len(order))]
-        outer = (Ring(), Ring())
-        if sampling != (1, 1):
-            outer = (_read_ring(reader, components[1]), _read_ring(reader, components[2]))
-        picture = Picture(colour, sampling, (top, left), tuple(components), outer, flipped)
-        image[picture.region()] = _read_differences(reader, decoding.pixels(picture))
-        for part in _around(image, picture.offset, picture.size):
-            part[...] = _read_pixels(reader, part.shape)
+        self.offset, self.grids = (top, left), _grids(self.colour, self.sampling, rows, columns)
+        self.steps: list[NDArray[np.uint16]] = []
+        for _ in self.grids:
+            self.steps.append(_read_steps(reader, self.steps[-1] if self.steps else None))
+        self.coefficients = reader.sized("coefficients")
+        coefficients.require_bytes(self.grids, len(self.coefficients))
+        self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
+        if (code := reader.byte("differences")) > 1:
+            raise FormatError(f"differences {code} are unknown")
+        self.wrong = reader.sized("blocks") if code else None
+        self.differences = _read_coded(reader) if code else None
+        self.around = [_read_coded(reader) for _ in _parts(size, self.offset, (8 * rows, 8 * columns))]
 
-
-def replace_position(reader: Reader) -> Reader:
-    """A reader at the same position."""
-    copy = Reader(reader.data)
-    copy.at = reader.at
-    return copy
+    def decode(self, model: CoefficientModel, image: Pixels) -> None:
+        """Fill an image, (H, W) or (H, W, 3)."""
+        numbers = coefficients.decode(model, self.colour, self.grids, self.steps, self.coefficients)
+        coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
+        order = ORDER_OF[self.colour]
+        components = tuple(coded[order.index(k)] for k in range(len(order)))
+        rings = [_ring_of(*each) for each in zip(self.rings, components[1:], strict=False)] or [Ring(), Ring()]
+        outer = rings[0], rings[1]
+        picture = Picture(self.colour, self.sampling, self.offset, components, outer, self.reversed)
+        decoded = decoding.pixels(picture)
+        if self.wrong is not None and self.differences is not None:
+            decoded = _corrected(decoded, self.wrong, self.differences)
+        image[picture.region()] = decoded
+        for coded_pixels, part in zip(self.around, _around(image, picture.offset, picture.size), strict=True):
+            part[...] = _pixels_of(coded_pixels, part.shape)
 
 
 def _grids(colour: str, sampling: tuple[int, int], rows: int, columns: int) -> list[Grid]:
@@ -210,21 +227,27 @@ def _ring(component: Component, ring: Ring) -> bytes:
     return bytes([given]) + (_stored(np.concatenate(found)) if found else b"")
 
 
-def _read_ring(reader: Reader, component: Component) -> Ring:
-    """Inverse of `_ring`."""
+def _read_sides(reader: Reader) -> tuple[int, memoryview | None]:
+    """Which sides of a ring are given, and their bytes."""
     given = reader.byte("sides of a ring")
     if given > 15:
         raise FormatError(f"sides {given} of a ring are unknown")
+    return given, reader.sized("ring") if given else None
+
+
+def _ring_of(sides: tuple[int, memoryview | None], component: Component) -> Ring:
+    """Inverse of `_ring`."""
+    given, data = sides
+    if data is None:
+        return Ring()
     edges = _edges(component)
     chosen = [k for k in range(4) if given >> k & 1]
-    if not chosen:
-        return Ring()
-    numbers = unzip(reader.sized("ring"), sum(len(edges[k]) for k in chosen))
+    numbers = unzip(data, sum(len(edges[k]) for k in chosen))
     parts = np.split(numbers, np.cumsum([len(edges[k]) for k in chosen])[:-1])
-    sides: list[Pixels | None] = [None] * 4
+    found: list[Pixels | None] = [None] * 4
     for k, part in zip(chosen, parts, strict=True):
-        sides[k] = part + edges[k]
-    return Ring(*sides)
+        found[k] = part + edges[k]
+    return Ring(*found)
 
 
 def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
@@ -239,22 +262,16 @@ def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
     return bytes([1]) + _stored(np.packbits(wrong)) + _pixels(shaped, models)
 
 
-def _read_differences(reader: Reader, decoded: Pixels) -> Pixels:
-    """Inverse of `_differences`: the pixels."""
-    code = reader.byte("differences")
-    if code > 1:
-        raise FormatError(f"differences {code} are unknown")
-    if code == 0:
-        return decoded
+def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
+    """The pixels; inverse of `_differences`."""
     blocks = _blocks(decoded).copy()
     count = blocks.shape[0] * blocks.shape[1]
-    wrong = np.unpackbits(unzip(reader.sized("blocks"), (count + 7) // 8), count=count).astype(bool)
-    wrong = wrong.reshape(blocks.shape[:2])
-    n = int(wrong.sum())
+    bits = np.unpackbits(unzip(wrong, (count + 7) // 8), count=count).astype(bool).reshape(blocks.shape[:2])
+    n = int(bits.sum())
     if n == 0:
         raise FormatError("no block differs")
     shape = (8 * n, 8) if decoded.ndim == 2 else (8 * n, 8, 3)
-    blocks[wrong] += _read_pixels(reader, shape).reshape(n, -1) - np.uint8(128)
+    blocks[bits] += _pixels_of(coded, shape).reshape(n, -1) - np.uint8(128)
     return _joined(blocks, decoded.shape)
 
 
@@ -271,16 +288,25 @@ def _joined(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
     return blocks.reshape(rows, columns, 8, 8, -1).swapaxes(1, 2).reshape(shape)
 
 
-def _around(image: Pixels, offset: tuple[int, int], size: tuple[int, int]) -> list[Pixels]:
-    """Views of what is above, below, left and right of whole MCUs; the last two transposed. None is empty."""
-    (top, left), (height, width) = offset, size
-    middle = image[top : top + height]
+def _parts(size: tuple[int, int], offset: tuple[int, int], inner: tuple[int, int]) -> list[tuple[slice, slice, bool]]:
+    """What is above, below, left and right of whole MCUs in an image of a size, without what is empty; whether y and x
+    are exchanged.
+    """
+    (height, width), (top, left), (h, w) = size, offset, inner
+    every, rows = slice(0, width), slice(top, top + h)
     parts = [
-        image[:top],
-        image[top + height :],
-        *(p.swapaxes(0, 1) for p in (middle[:, :left], middle[:, left + width :])),
+        (slice(0, top), every, False),
+        (slice(top + h, height), every, False),
+        (rows, slice(0, left), True),
+        (rows, slice(left + w, width), True),
     ]
-    return [part for part in parts if part.size]
+    return [each for each in parts if all(part.stop > part.start for part in each[:2])]
+
+
+def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> list[Pixels]:
+    """Views of these parts."""
+    found = [(image[y, x], turned) for y, x, turned in _parts((image.shape[0], image.shape[1]), offset, inner)]
+    return [part.swapaxes(0, 1) if turned else part for part, turned in found]
 
 
 def _pixels(pixels: Pixels, models: list[str]) -> bytes:
@@ -293,15 +319,20 @@ def _pixels(pixels: Pixels, models: list[str]) -> bytes:
     return bytes([STORED]) + stored
 
 
-def _read_pixels(reader: Reader, shape: tuple[int, ...]) -> Pixels:
-    """Inverse of `_pixels`."""
-    code = reader.byte("kind of pixels")
-    if code == STORED:
-        return unzip(reader.sized("pixels"), int(np.prod(shape))).reshape(shape)
-    if code != PLANES:
+def _read_coded(reader: Reader) -> Coded:
+    """How an array of pixels is written, and its bytes."""
+    if (code := reader.byte("kind of pixels")) not in (STORED, PLANES):
         raise FormatError(f"kind of pixels {code} is unknown")
+    return code, reader.sized("pixels")
+
+
+def _pixels_of(coded: Coded, shape: tuple[int, ...]) -> Pixels:
+    """Inverse of `_pixels`."""
+    code, data = coded
+    if code == STORED:
+        return unzip(data, prod(shape)).reshape(shape)
     header = Header(Route.PLANES, 0, "C", np.dtype("|u1"), shape)
-    return plane_route.Decoding(header, reader.sized("pixels")).array()
+    return plane_route.Decoding(header, data).array()
 
 
 def _stored(array: NDArray[np.uint8]) -> bytes:

@@ -29,8 +29,8 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller), a model's name, or its id in
-        hex digits.
+        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller, and jpeg-v1 for images that
+        were JPEG files), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `patches.image_axes`.

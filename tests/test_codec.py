@@ -29,12 +29,14 @@ from numcodecs_bitswap import (
     LocalBitsBack,
     MissingModel,
     ModelError,
-    chunk,
+    model_route,
     patches,
+    plan,
     stored,
 )
 from numcodecs_bitswap.frame import Header, Route, build, parse
 from numcodecs_bitswap.patches import Axes
+from pictures import from_jpeg
 from strategies import arrays, assert_identical, memory, picture
 from tiny import tiny
 
@@ -317,13 +319,13 @@ def test_a_model_of_other_channels_and_a_missing_model(codec_class: Any) -> None
 )
 def test_when_a_model_is_tried(array: NDArray[np.uint8], worth: bool) -> None:
     size = len(stored.encode(array.reshape(-1), 1)[1])
-    assert chunk.worth_a_model(array, Axes(0, 1, None), size) == worth
+    assert plan.worth_a_model(array, Axes(0, 1, None), size) == worth
 
 
 def test_lanes() -> None:
     sizes = [1, 4095, 4096, 8191, 8192, 64 * 64 * 3, 256 * 256 * 3, 2**21, 2**21 * 3, 2**30]
-    assert [chunk.lanes(n) for n in sizes] == [1, 1, 1, 1, 2, 2, 32, 512, 512, 512]
-    assert [chunk.lanes(n, levels=2) for n in (28 * 28, 28 * 28 * 10000)] == [1, 32]
+    assert [model_route.lanes(n) for n in sizes] == [1, 1, 1, 1, 2, 2, 32, 512, 512, 512]
+    assert [model_route.lanes(n, levels=2) for n in (28 * 28, 28 * 28 * 10000)] == [1, 32]
 
 
 # Bad bytes
@@ -349,6 +351,7 @@ def frames(codec_class: Any) -> dict[str, bytes]:
     made = {name: codec_class(model=tiny(codec_class, 3)).encode(array) for name, array in named.items()}
     made["planes"] = codec_class(model="universal-v1").encode(picture((20, 20)))
     made["bits_zstd"] = codec_class().encode(rng.integers(0, 2**20, 40).astype("<u8"))
+    made["jpeg"] = codec_class(model="jpeg-v1").encode(from_jpeg(picture((24, 32)), "gray", (1, 1), 50))
     assert {name: route(frame).name.lower() for name, frame in made.items()} == {name: name for name in made}
     return made
 
@@ -393,7 +396,7 @@ def test_a_stated_size_takes_no_memory(shape: tuple[int, ...], kind: Route, code
     }[kind]
     if kind == Route.CONSTANT and shape == (2**31,):
         payload = payload[:2]  # one item would be a valid frame of 2 GiB
-    if kind == Route.MODEL:
+    if kind in (Route.MODEL, Route.JPEG):
         shape = (*shape[:1], 24, 3)
     frame = build(Header(kind, 0, "C", np.dtype("u1"), shape), payload)
     tracemalloc.start()

@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PHOTOGRAPH = ROOT / "examples" / "photograph.png"
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "demo.py")
-NAMES = ("README.md", "docs/guide.md", "docs/convert.md", "docs/training.md")
+NAMES = ("README.md", "docs/guide.md", "docs/convert.md", "docs/jpeg.md", "docs/training.md")
 PAGES = {name: (ROOT / name).read_text() for name in NAMES}
 BLOCKS = [
     (name, text[: m.start()].count("\n") + 2, m[1])

@@ -29,7 +29,7 @@ from numcodecs_bitswap import (
     MissingModel,
     ModelError,
     catalog,
-    chunk,
+    model_route,
     use_models,
 )
 from numcodecs_bitswap.catalog import Entry
@@ -37,6 +37,7 @@ from numcodecs_bitswap.cores import size_setting
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Inputs, Steps
 from numcodecs_bitswap.train.files import WriteError, write_whole
+from pictures import from_jpeg
 from strategies import picture
 
 KINDS = {
@@ -44,6 +45,7 @@ KINDS = {
     "flow": "tiny-gray8-flow",
     "vae": "mnist-binary-v1",
     "planes": "universal-v1",
+    "jpeg": "jpeg-v1",
 }
 JUNK = [
     None,
@@ -70,7 +72,7 @@ JUNK = [
 @pytest.fixture(autouse=True)
 def fresh_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other test's folders, and nothing remembered."""
-    for name in ("_registered", "_given", "_found", "_hashes", "_loaded", "_planes"):
+    for name in ("_registered", "_given", "_found", "_hashes", "_loaded", "_kinds"):
         monkeypatch.setattr(catalog, name, type(getattr(catalog, name))())
 
 
@@ -234,7 +236,7 @@ def frame_of(data: bytes) -> bytes:
     return data[:6] + struct.pack("<I", zlib.crc32(data[10:], zlib.crc32(data[:6]))) + data[10:]
 
 
-@pytest.mark.parametrize("route", ["raw", "zstd", "shuffle", "constant", "stages", "flow", "planes"])
+@pytest.mark.parametrize("route", ["raw", "zstd", "shuffle", "constant", "stages", "flow", "planes", "jpeg"])
 def test_altered_frames_with_right_checksums(route: str) -> None:
     """A typed error or an array, for every one."""
     image = picture((24, 40))
@@ -246,6 +248,7 @@ def test_altered_frames_with_right_checksums(route: str) -> None:
         "stages": (BitSwap(model="tiny-gray8-v1"), image),
         "flow": (LocalBitsBack(model="tiny-gray8-flow"), image),
         "planes": (BitSwap(), image),
+        "jpeg": (BitSwap(model="jpeg-v1"), from_jpeg(image, "gray", (1, 1), 50)[:, 3:]),
     }
     codec, array = arrays[route]
     whole = bytes(codec.encode(array))
@@ -285,8 +288,8 @@ def test_dtypes_nested_deep(depth: int) -> None:
 def test_a_large_patch_counts_as_what_it_takes() -> None:
     """Of 4096 x 4096, say: it is never cut, whatever the largest group is."""
     model = catalog.load("tiny-gray8-v1", "cpu")
-    assert chunk._share(model, [(1, 4096, 4096)]) == 32
-    assert chunk._share(model, [(1000, 256, 256)]) == 1
+    assert model_route._share(model, [(1, 4096, 4096)]) == 32
+    assert model_route._share(model, [(1000, 256, 256)]) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Images that were decoded from JPEG files come back from what the files held, in fewer bytes than their pixels take."""
+"""Images that were decoded from JPEG files come back from what the files held, in fewer bytes than their pixels."""
 
 import io
 from typing import Any

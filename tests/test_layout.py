@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "backends": {"errors", "jit", "forks", "arrays", "rans", "symbols", "nets"},
     "patches": {"errors"},
     "fields": {"errors"},
-    "labels": {"errors", "jit", "planes"},
+    "arithmetic_coder": {"jit"},
+    "labels": {"errors", "jit", "arithmetic_coder", "planes"},
+    "jpeg": {"errors", "jit", "arithmetic_coder", "colour", "planes"},
     "samples": {"colour", "errors", "fields", "jit", "labels", "planes"},
     "workers": set(),
     "planes": {"errors", "jit", "forks", "cores", "rans", "workers"},
@@ -44,12 +46,12 @@ MAY_IMPORT = {
     "stored": {"errors", "fields", "frame"},
     "plane_payload": {"errors", "fields", "frame", "planes", "samples"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
-    | {"options", "plane_route"}
+    | {"jpeg", "options", "plane_route"}
     | MEASURING,
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "contents", "convert", "notice", "options"}
-WIRING |= {"plane_route", "scheduler", "warmup", "zarr3"}
+WIRING |= {"jpeg_route", "model_route", "plan", "plane_route", "scheduler", "warmup", "zarr3"}
 COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 

@@ -129,6 +129,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_start_of_this_library_costs_less_than_initial_bits(models: Path) -> None:
     """Frames of few images are smaller than chains that pay for their start; and nothing is below the bound."""
     images = digits(12)

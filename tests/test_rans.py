@@ -58,6 +58,7 @@ def test_any_symbols_can_be_pushed(case: tuple[list[Words], Distribution], seed:
         assert same(before, words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("ends", "symbol"), [((0, 65535, 65536), 0), ((0, 65535, 65536), 1), ((0, 40000, 65536), 0)])
 def test_extreme_intervals_for_long(backend: str, ends: tuple[int, ...], symbol: int) -> None:

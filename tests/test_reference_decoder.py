@@ -230,6 +230,7 @@ def test_distributions_are_what_they_are_called() -> None:
         check_masses(symbols.GaussianBuckets(np.array([mean]), np.array([scale]), 2), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("stages", "mixtures", "layers"), [(0, 1, 1), (0, 2, 2), (1, 2, 1), (2, 1, 2), (2, 2, 3)])
 def test_model_frames(tmp_path: Path, channels: int, stages: int, mixtures: int, layers: int) -> None:
@@ -255,6 +256,7 @@ def test_shifts(tmp_path: Path) -> None:
         assert (messages[0].tail != messages[1].tail) == shifted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latent_bits", [1, 5, 9])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_vae_frames(tmp_path: Path, likelihood: str, latent_bits: int) -> None:

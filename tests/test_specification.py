@@ -63,6 +63,7 @@ def test_tables() -> None:
     assert octaves == reference_flow.OCTAVES.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS.values())
 @pytest.mark.parametrize("latent_bits", [1, 5, 9])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)

@@ -7,7 +7,7 @@ the lowest one, then the others in zigzag order until all that are not zero are 
 
 import numpy as np
 
-from ..decisions import EVEN, begin, decide, end, overrun
+from ..arithmetic_coder import EVEN, begin, decide, end, overrun
 from ..jit import compiled, part
 from .coefficient_tables import (
     BANDS,

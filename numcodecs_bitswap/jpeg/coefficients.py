@@ -49,6 +49,10 @@ class Seen(NamedTuple):
     value: NDArray[np.int64]
     may_be_zero: NDArray[np.bool_]
 
+    def some(self, chosen: NDArray[np.int64]) -> "Seen":
+        """Some of the rows."""
+        return Seen(self.inputs[chosen], self.row[chosen], self.value[chosen], self.may_be_zero[chosen])
+
 
 @cache
 def _own() -> NDArray[np.int64]:
@@ -82,7 +86,7 @@ def _run(
     seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
     net = model.kernel_arguments()
     return int(
-        code_coefficients(  # type: ignore[no-untyped-call]
+        code_coefficients(  # type: ignore[no-untyped-call,call-arg]
             mode, blocks, *memory, frame, steps, net, model.predictions, *tables, *seen, np.zeros(4, np.int64), data
         )
     )
@@ -120,6 +124,18 @@ def encode(
     return data[:length].tobytes()
 
 
+def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
+    """Refuse blocks that so many bytes cannot hold, before memory is taken for them.
+
+    Raises
+    ------
+    FormatError
+    """
+    count = sum(grid.rows * grid.columns for grid in grids)
+    if count > (8 * nbytes + 32) << BLOCKS_LOG2:
+        raise FormatError(f"{nbytes} bytes are too few for {count} blocks")
+
+
 def decode(
     model: CoefficientModel, colour: str, grids: Sequence[Grid], steps: Sequence[NDArray[np.uint16]], data: memoryview
 ) -> list[NDArray[np.int16]]:
@@ -130,9 +146,8 @@ def decode(
     FormatError
         There are too few bytes, or a number is out of range.
     """
+    require_bytes(grids, len(data))
     counts = [grid.rows * grid.columns for grid in grids]
-    if sum(counts) > (8 * len(data) + 32) << BLOCKS_LOG2:
-        raise FormatError(f"{len(data)} bytes are too few for {sum(counts)} blocks")
     blocks = np.zeros((sum(counts), 64), np.int16)
     if _run(1, model, blocks, _frame(grids, colour), _steps(steps), np.array(data, np.uint8)) != len(data):
         raise FormatError("the coefficients are truncated or altered")

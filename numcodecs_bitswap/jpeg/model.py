@@ -97,7 +97,8 @@ def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         return tensor.astype(np.int64)
 
     _require(arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
-    width, blocks = arch.get("width"), arch.get("blocks")
+    width: Any = arch.get("width")
+    blocks: Any = arch.get("blocks")
     _require(type(width) is int and 8 <= width <= MOST_WIDTH and width % 8 == 0, f"a width of 8, 16, ..., {MOST_WIDTH}")
     _require(type(blocks) is int and 0 <= blocks <= MOST_BLOCKS, f"0 .. {MOST_BLOCKS} blocks")
     for name, (outputs, inputs) in layers(arch).items():

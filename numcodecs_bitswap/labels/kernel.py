@@ -4,7 +4,7 @@ an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one
 
 import numpy as np
 
-from ..decisions import begin, decide, end, overrun
+from ..arithmetic_coder import begin, decide, end, overrun
 from ..jit import compiled, part
 
 MODELS = 6

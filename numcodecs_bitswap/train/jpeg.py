@@ -17,7 +17,7 @@ from ..jpeg.coefficient_tables import CLASSES, FEATURES, KINDS, OUTPUTS, OWN, RO
 from ..jpeg.coefficients import Seen
 from .planes import UNIT, Layer
 
-DEFAULT: dict[str, Any] = {"kind": "jpeg", "width": 48, "blocks": 2}
+DEFAULT: dict[str, Any] = {"kind": "jpeg", "width": 32, "blocks": 2}
 LOGIT = 48.0
 """Steps of an output to a natural unit."""
 RIDGE = 1e-3
@@ -110,7 +110,8 @@ def decisions(seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
 
 def rows_of(seen: Iterable[Seen]) -> Seen:
     """All rows."""
-    return Seen(*(np.concatenate(each) for each in zip(*seen, strict=True)))
+    inputs, row, value, may_be_zero = zip(*seen, strict=True)
+    return Seen(*map(np.concatenate, (inputs, row, value, may_be_zero)))
 
 
 def bits(net: Net, seen: Seen, quantised: bool = True) -> Tensor:
@@ -125,7 +126,7 @@ def bits(net: Net, seen: Seen, quantised: bool = True) -> Tensor:
 def rate(net: Net, seen: Seen) -> float:
     """Mean bits of rows."""
     parts = np.array_split(np.arange(len(seen.row)), len(seen.row) // 16384 + 1)
-    return sum(bits(net, Seen(*(each[k] for each in seen))).sum().item() for k in parts) / len(seen.row)
+    return sum(bits(net, seen.some(k)).sum().item() for k in parts) / len(seen.row)
 
 
 def fit(
@@ -143,17 +144,16 @@ def fit(
     torch.manual_seed(seed)
     net = Net(arch)
     average = copy.deepcopy(net)
-    optimiser = torch.optim.Adam(
-        [{"params": [p for name, p in net.named_parameters() if name != "embedding"]},
-         {"params": [net.embedding], "scale": UNIT}], lr=step_size, betas=(0.9, 0.99)
-    )  # fmt: skip
+    others = [p for name, p in net.named_parameters() if name != "embedding"]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": [net.embedding], "scale": UNIT}]
+    optimiser = torch.optim.Adam(groups, lr=step_size, betas=(0.9, 0.99))
     rng, begin, said, step = np.random.default_rng(seed), time.monotonic(), 0.0, 0
     while (spent := (time.monotonic() - begin) / 60 / minutes) < 1:
         for group in optimiser.param_groups:
             slope = 0.5 * (1 + math.cos(math.pi * spent)) * 0.99 + 0.01
             group["lr"] = step_size * group.get("scale", 1.0) * min(1, (step + 1) / 50) * slope
         chosen = rng.integers(0, len(rows.row), batch)
-        loss = bits(net, Seen(*(each[chosen] for each in rows)), spent > 0.15).mean()
+        loss = bits(net, rows.some(chosen), spent > 0.15).mean()
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
