@@ -37,7 +37,8 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
 def part(function: Callable[..., Any]) -> Any:
     """A function that compiled loops call: compiled with them, and not kept by itself."""
     # Without what makes it callable from outside, which took a third of the time.
-    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    bare: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", **bare)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

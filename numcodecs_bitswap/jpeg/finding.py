@@ -30,6 +30,8 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+SMALL = 512
+"""What a frequency next to 0 is worth."""
 SURE = 16 * CLEAR
 """Evidence with which no other offsets are looked at."""
 STRONG = 8
@@ -48,13 +50,14 @@ are enough.
 """
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
-LEAST_EXACT, LEAST_LUMA = 100, 30
+LEAST_EXACT, LEAST_LUMA = 100, 20
 """Exact blocks in a thousand, of planes as they are and of luma: with fewer there was no JPEG."""
 ONES = 48
 """Steps of 1 of a table with which nothing is won."""
-ENOUGH = 750
+ENOUGH = 900
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
-ROUNDS = 16
+ROUNDS, IDLE = 16, 4
+"""How often samples that were cut off are moved; how often without more exact blocks."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
 
@@ -180,22 +183,33 @@ def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
     return bool(8 * np.count_nonzero(bad) <= known)
 
 
-def _split(array: NDArray[np.uint8], first: int) -> tuple[Levels, NDArray[np.uint8]]:
-    """Luma and chroma (3, H, W) of colours, and of each pixel whether they are known, 0, were cut off somewhere, 1, or
-    are of no JPEG, 2.
-    """
-    colours = array.reshape(-1, 3)
-    estimates, sure, cut = _estimates(colours.astype(np.int32), first)
-    left = np.flatnonzero(~sure)
-    kinds = np.zeros(len(colours), np.uint8)
-    # Where nothing was cut off what was made of them is at most one off.
-    found = estimates[left]
-    lows, highs = np.empty((2, len(left)), np.int16)
-    kernel.solve(colours[left], first, np.where(cut[left], kernel.FAR, 1), False, found, lows, highs)
-    estimates[left] = found
-    kinds[left] = np.where(lows > highs, 2, cut[left])
-    levels = np.ascontiguousarray(estimates.T, np.int16)
-    return levels.reshape(3, *array.shape[:2]), kinds.reshape(array.shape[:2])
+class _Split:
+    """Luma and chroma of colours, estimated first."""
+
+    def __init__(self, array: NDArray[np.uint8], first: int) -> None:
+        self.array, self.first = array, first
+        self.estimates, self.sure, self.cut = _estimates(array.reshape(-1, 3).astype(np.int32), first)
+
+    def grid(self) -> tuple[int, int] | None:
+        """The grid of luma, of which estimates say enough: nothing more is compiled where there is none."""
+        shape = self.array.shape[:2]
+        return _grid(self.estimates[:, 0].reshape(shape).astype(np.int16), self.cut.reshape(shape))
+
+    def solved(self) -> tuple[Levels, NDArray[np.uint8]]:
+        """Luma and chroma (3, H, W) of colours, and of each pixel whether they are known, 0, were cut off somewhere, 1,
+        or are of no JPEG, 2.
+        """
+        colours = self.array.reshape(-1, 3)
+        left = np.flatnonzero(~self.sure)
+        kinds = np.zeros(len(colours), np.uint8)
+        # Where nothing was cut off what was made of them is at most one off.
+        found, cut = self.estimates[left], self.cut[left]
+        lows, highs = np.empty((2, len(left)), np.int16)
+        kernel.solve(colours[left], self.first, np.where(cut, kernel.FAR, 1), False, found, lows, highs)
+        self.estimates[left] = found
+        kinds[left] = np.where(lows > highs, 2, cut)
+        levels = np.ascontiguousarray(self.estimates.T, np.int16)
+        return levels.reshape(3, *self.array.shape[:2]), kinds.reshape(self.array.shape[:2])
 
 
 def _bounds(plane: NDArray[np.int16]) -> tuple[Levels, Levels]:
@@ -221,17 +235,17 @@ def _cosines(width: int) -> NDArray[np.float64]:
     return shifted.reshape(-1, width)
 
 
-def _telling(blocks: NDArray[Any], cut: Flags | None, least: int) -> Flags:
-    """Which blocks (n, 8, 8) say the most of their steps, at least so many if there are: those of which few samples
-    were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
+def _telling(blocks: NDArray[Any], cut: Flags, least: int) -> Flags:
+    """Which blocks (..., n, 8, 8) say the most of their steps, at least so many of n if there are: those of which few
+    samples were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
     """
     unit = kernel.UNIT if blocks.dtype == np.int32 else 1
-    unsure = np.zeros(len(blocks), np.int64) if cut is None else np.count_nonzero(cut, axis=(1, 2))
-    across = np.count_nonzero(abs(blocks[:, :, 1:] - blocks[:, :, :-1]) < unit, axis=(1, 2))
-    same = np.maximum(across, np.count_nonzero(abs(blocks[:, 1:] - blocks[:, :-1]) < unit, axis=(1, 2)))
+    unsure = np.count_nonzero(cut, axis=(-2, -1))
+    across = np.count_nonzero(abs(blocks[..., 1:] - blocks[..., :-1]) < unit, axis=(-2, -1))
+    same = np.maximum(across, np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1)))
     for most_cut, most_flat in UNSURE:
         chosen = (unsure <= most_cut) & (same <= most_flat)
-        if np.count_nonzero(chosen) >= least:
+        if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
             break
     return np.asarray(chosen, np.bool_)
 
@@ -283,6 +297,7 @@ class _Plane:
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
         chosen = np.flatnonzero(_telling(blocks, cut, min(count, most) // 6 + 1))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
+        self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
         values: Scaled = np.floor(frequencies.reshape(-1, 64) * 2.0**-30 + 0.5).astype(np.int32)
         return values
@@ -295,8 +310,10 @@ class _Plane:
 
     def exact(self, steps: Steps) -> int:
         """How many of some blocks in a thousand a table makes exact."""
+        # Of those that say the most: what was cut off, or is flat, agrees with many tables.
+        self.values()
         some = np.zeros(self.wrong.size, np.bool_)
-        some[:: max(some.size // TRIED, 1)] = True
+        some[self._telling[:: max(len(self._telling) // TRIED, 1)]] = True
         self.steps = steps
         self.fit(some.reshape(self.size), rounds=4)
         return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
@@ -313,10 +330,10 @@ class _Plane:
         return Component(self.steps, self.coefficients)
 
 
-def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, int] | None:
+def _grid(levels: Levels, cut_off: Flags | None = None) -> tuple[int, int] | None:
     """Rows and columns before the first whole block; None if there seem to be no blocks.
 
-    With `kinds`, of luma, there is more time: its colours said that there are.
+    With `cut_off`, of luma, there is more time: its colours said that there are.
     """
     tops, lefts = (_spread(side) for side in levels.shape)
     tops, lefts = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
@@ -324,15 +341,15 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
     places = tops[:, None, None] + fifteen[:, None], lefts[:, None, None] + fifteen
     windows = levels[places]
     cut = (windows <= 0) | (windows >= 255)
-    if kinds is not None:
-        cut |= kinds[places] > 0
+    if cut_off is not None:
+        cut |= cut_off[places]
     # Blocks at all 64 offsets in each window.
     frequencies = (_cosines(15) @ ((windows - 128.0) @ _cosines(15).T)).reshape(-1, 8, 8, 8, 8)
     near = np.count_nonzero(abs(frequencies) < 2.0**30, axis=(2, 4))
     counts = np.zeros((8, 8), np.int64)
     np.add.at(counts, ((tops[:, None, None] + eight[:, None]) & 7, (lefts[:, None, None] + eight) & 7), near)
     likely = np.argsort(-counts.ravel(), kind="stable")
-    best: tuple[int, tuple[int, int] | None] = CLEAR, None
+    best: tuple[int, int, tuple[int, int] | None] = 0, 0, None
     each = np.arange(len(tops))
     for number in (LIKELY, 64):
         offsets = np.stack(np.divmod(likely[:number], 8), 1)
@@ -342,18 +359,20 @@ def _grid(levels: Levels, kinds: NDArray[np.uint8] | None = None) -> tuple[int, 
             down[..., None, None] + eight[:, None],
             right[..., None, None] + eight,
         )
-        # All offsets are judged by blocks of the same kind, of which there are more if that has to be.
-        telling = _telling(windows[inside].reshape(-1, 8, 8), cut[inside].reshape(-1, 8, 8), number * len(tops) // 4)
-        telling = telling.reshape(number, -1)
+        # All offsets are judged by blocks of the same kind, of which the likeliest have enough.
+        telling = _telling(windows[inside], cut[inside], len(tops) // 4)
         for n in range(number):
             chosen = telling[n]
             values = frequencies[each, down[n], :, right[n]][chosen].reshape(-1, 64)
             values = np.floor(values * 2.0**-24 + 0.5).astype(np.int32)
             evidence = int(tables.gains(values, tables.EXACT_NOISE).max(1).sum()) // max(len(values), len(tops) // 8, 1)
-            best = max(best, (evidence, (int(offsets[n, 0]), int(offsets[n, 1]))), key=lambda each: each[0])
-        if kinds is None or best[0] > SURE:
+            # Of smooth pictures nearly all frequencies are next to 0, which says more than the others.
+            rank = evidence + int(counts.ravel()[likely[n]]) * SMALL // len(tops)
+            if evidence > CLEAR:
+                best = max(best, (rank, evidence, (int(offsets[n, 0]), int(offsets[n, 1]))), key=lambda each: each[0])
+        if cut_off is None or best[1] > SURE:
             break
-    return best[1]
+    return best[2]
 
 
 def _spread(side: int) -> NDArray[np.int64]:
@@ -426,9 +445,12 @@ class _Colours:
     def __init__(self, array: NDArray[np.uint8], first: int, levels: Levels, kinds: NDArray[np.uint8]) -> None:
         self.array, self.first, self.levels, self.kinds = array, first, levels, kinds
         self.scaled = levels.astype(np.int32) << 6
+        self.score = 0
+        self.steps: Steps | None = None
+        """Of luma, whatever the sampling."""
 
     def samplings(self, grid: tuple[int, int]) -> list[tuple[int, int]]:
-        """Which may be, the coarsest first."""
+        """Which may be: the coarsest first, then that of which least has to be true."""
         halved = []
         for axis in range(2):
             off, count = 0, 0
@@ -442,7 +464,8 @@ class _Colours:
                 off += int(np.count_nonzero(known & (abs(3 * (b - c) - (a - d)) > 4)))
                 count += int(np.count_nonzero(known))
             halved.append(512 * off <= count)
-        return [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
+        possible = [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
+        return sorted(possible, key=[(2, 2), (1, 1), (2, 1), (1, 2)].index) if len(possible) > 2 else possible
 
     def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
         """Samples of chroma of all pixels, with those outside that the outermost pixels are made of."""
@@ -536,9 +559,10 @@ class _Colours:
 
     def choose(self) -> int:
         """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
-        likely = tables.likely_standard(self.luma.gains())
-        self.score, luma = _choose(self.luma.exact, likely, [self.luma.free_steps])
-        self.luma.steps = luma
+        if self.steps is None:
+            likely = tables.likely_standard(self.luma.gains())
+            self.score, self.steps = _choose(self.luma.exact, likely, [self.luma.free_steps])
+        luma = self.luma.steps = self.steps
         if self.score < LEAST_LUMA:
             return -1
         together = self.chroma[0].gains() + self.chroma[1].gains()
@@ -553,7 +577,8 @@ class _Colours:
         exact = 0
         for k, plane in enumerate(self.chroma):
             score, plane.steps = _choose(partial(self.exact, k), likely, others)
-            exact += score
+            # Steps of 1 make everything exact that is smooth.
+            exact += score if np.count_nonzero(plane.steps == 1) <= ONES else 0
         return exact // 2
 
     def exact(self, k: int, steps: Steps) -> int:
@@ -599,15 +624,21 @@ class _Colours:
 
     def search(self) -> Picture:
         """Fits blocks, and moves samples that were cut off, in turns."""
-        dirty = np.ones(self.luma.size, np.bool_)
+        dirty = fitted = np.ones(self.luma.size, np.bool_)
+        least, idle = dirty.size, 0
         for n in range(ROUNDS + 1):
-            units = self.units(dirty)
+            units = self.units(fitted)
             for plane in self.chroma:
                 plane.fit(units)
             self.rings = [self.ring(plane) for plane in self.chroma]
-            decoded, dirty = self.around(dirty, repair=False)
-            if n == ROUNDS or not (dirty & self.cut).any():
+            decoded, dirty = self.around(fitted, repair=False)
+            left = int(np.count_nonzero(dirty & self.cut))
+            idle = 0 if left < least else idle + 1
+            least = min(left, least)
+            if n == ROUNDS or left == 0 or idle == IDLE:
                 break
+            # Where chroma is not halved, nothing changes in blocks of which all was known.
+            fitted = dirty & self.cut if self.sampling == (1, 1) else dirty
             self.project(np.stack(decoded), dirty)
             self.luma.scaled = self.scaled[0]
             for k, plane in enumerate(self.chroma):
@@ -692,19 +723,20 @@ class _Colours:
 
 def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     """Of luma and chroma."""
-    levels, kinds = _split(array, first)
-    grid = _grid(levels[0], kinds)
+    split = _Split(array, first)
+    grid = split.grid()
     if grid is None:
         return None
-    colours = _Colours(array, first, levels, kinds)
+    colours = _Colours(array, first, *split.solved())
     best, exact = None, -1
     for sampling in colours.samplings(grid):
         if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
             now = colours.start(sampling, grid)
             if colours.score < LEAST_LUMA or np.count_nonzero(colours.luma.steps == 1) > ONES:
                 return None
-            if 8 * now > 9 * exact:
+            # Where chroma is not halved nothing is made up, and little makes wrong tables exact.
+            if 8 * now > (7 if sampling == (1, 1) else 9) * exact:
                 best, exact = copy(colours), now
-            if exact > ENOUGH:
+            if exact > ENOUGH or (sampling == (1, 1) and 2 * now < exact):
                 break
     return None if best is None else best.search()

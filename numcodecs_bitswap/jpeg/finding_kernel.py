@@ -243,7 +243,10 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
             sign[k] = 1 if rest >= 0 else -1
             cost[k] = step * (UNIT * step - 2 * abs(rest))
         for n in range(TOGGLES):
-            best = cost.argmin()
+            best = 0
+            for k in range(1, len(steps)):
+                if cost[k] < cost[best]:
+                    best = k
             cost[best] = np.int64(1) << 60
             chosen[n], state[n], since[n] = best, 1, -HELD
             for p in range(len(steps)):
@@ -283,14 +286,12 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
 def chroma_at(samples, y, x, sy, sx):
     """Chroma of a pixel, of samples with a ring around them, as the decoder upsamples it."""
     i, j, p, r = y // sy + 1, x // sx + 1, y & 1, x & 1
-    if sx == 1:
-        return (3 * np.int64(samples[i, j]) + np.int64(samples[i + 2 * p - 1, j]) + 1 + p) >> 2
-    this, next_to = np.int64(samples[i, j]), np.int64(samples[i, j + 2 * r - 1])
-    if sy == 1:
-        return (3 * this + next_to + 1 + r) >> 2
-    this = 3 * this + np.int64(samples[i + 2 * p - 1, j])
-    next_to = 3 * next_to + np.int64(samples[i + 2 * p - 1, j + 2 * r - 1])
-    return (3 * this + next_to + 8 - r) >> 4
+    # In sixteenths, of which the next samples have none where nothing is halved.
+    down, right = 5 - sy, 5 - sx
+    near = down * np.int64(samples[i, j]) + (4 - down) * np.int64(samples[i + 2 * p - 1, j])
+    far = down * np.int64(samples[i, j + 2 * r - 1]) + (4 - down) * np.int64(samples[i + 2 * p - 1, j + 2 * r - 1])
+    bias = 8 - r if sy == sx else 4 + 4 * (p if sx == 1 else r)
+    return (right * near + (4 - right) * far + bias) >> 4
 
 
 @part
