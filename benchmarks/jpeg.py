@@ -152,7 +152,7 @@ def draw(rows: list[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("bytes of the same pixels, JPEG XL's = 1")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=110)
 
 
