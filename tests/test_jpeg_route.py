@@ -1,6 +1,9 @@
 """Images that were decoded from JPEG files come back from what the files held, in fewer bytes than their pixels."""
 
 import io
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -126,6 +129,32 @@ def test_models_by_name() -> None:
     stored = BitSwap(model="jpeg-v1").encode(picture(40, 40))
     assert route(stored) in (Route.RAW, Route.ZSTD)
     assert route(BBANS().encode(array)) == Route.JPEG
+
+
+def test_without_compiled_code() -> None:
+    """The same frame, slowly."""
+    program = """
+import hashlib, sys
+import numpy as np
+from numcodecs_bitswap import BitSwap
+from pictures import from_jpeg
+array = from_jpeg((np.add.outer(np.arange(32) ** 2, 9 * np.arange(24)) // 7 % 256).astype(np.uint8), "gray", (1, 1), 75)
+data = BitSwap(model="jpeg-v1").encode(array)
+assert np.array_equal(BitSwap().decode(data), array)
+print(data[5], hashlib.sha256(data).hexdigest())
+"""
+    lines = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | more,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for more in ({}, {"NUMBA_DISABLE_JIT": "1"})
+    ]
+    assert lines[0] == lines[1]
+    assert lines[0].startswith("7 ")
 
 
 def test_zarr() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from golden_cases import CASES, FEW, GOLDEN
 from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack, scheduler
 from numcodecs_bitswap.nets.numba_tiles import AVX2
-from pictures import photograph
+from pictures import from_jpeg, photograph
 
 torch_alone = os.environ.get("NUMCODECS_BITSWAP_DEVICE") == "torch"
 for name, case in CASES.items():
@@ -35,6 +35,10 @@ kinds: dict[str, tuple[Any, list[np.ndarray[Any, Any]]]] = {
     "bbans": (BBANS(model="tiny-rgb8-v1"), rgb[:3]),
     "flow": (LocalBitsBack(model="tiny-rgb8-flow"), rgb[:3]),
     "patches": (LocalBitsBack(model="patch32-rgb8-flow"), [np.stack([tile[:32, :32] for tile in rgb])]),
+    "jpeg": (
+        BitSwap(model="jpeg-v1"),
+        [from_jpeg(image[:48, :64], "ycbcr", (2, 2), 80), from_jpeg(image[96:144, 200:240], "rgb", (1, 1), 60)],
+    ),
     "photo": (BitSwap(model="photo-rgb8-v2"), rgb[:1]),
     "photo gray": (BitSwap(model="photo-gray8-v2"), [rgb[0][..., 0]]),
 }
