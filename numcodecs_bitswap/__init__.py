@@ -3,14 +3,18 @@
 ::
 
     array chunk
-       | patches.split            / patches.join
-    patches  (n, h, w, c) integers
-       | bitsback.groups.encode   / .decode     asks nets for parameters, symbols for intervals
-    message  (heads, tail)                      rans push / pop
-       | message.flatten          / message.unflatten
-    heads and bytes
+       | plan.plan                which routes and models are tried
+       |
+       |-- plane_route            samples: numbers 0 .. m; planes: least squares and a network, one call a tile
+       |-- jpeg_route             jpeg: what a file held, found, coded, decoded by integers
+       |-- model_route            patches -> bitsback.groups: nets give parameters, symbols intervals
+       |-- stored                 Zstandard
+       |
+    payload                       of the smallest; messages are pushed and popped by rans
        | frame.build              / frame.parse
     frame bytes
+
+Every route has an inverse beside it.
 
 Importing this package takes milliseconds: numba is loaded by the first chunk that a model codes, torch only for GPUs.
 """
