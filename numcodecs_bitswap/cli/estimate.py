@@ -39,9 +39,11 @@ def run(given: argparse.Namespace) -> int:
         raise opening.SourceError(f"--channel-axis {given.channel_axis}: {error}") from error
     sample = opening.sample(array, chunks, max(given.count, 1))
     axes = image_axes(sample[0].shape, options.get("channel_axis", "auto"), options.get("spatial_axes", "auto"))
-    models = given.model or estimate.fitting_models(sample[0], options)[:2]
+    models = given.model or estimate.fitting_models(sample[0], options)[:1]
     codecs = classical(sample[0], axes=axes)
-    codecs += [peers.bitswap(model, f"BitSwap, {model}", **options) for model in models or ["auto"]]
+    if not given.model:
+        codecs.append(peers.bitswap("auto", "BitSwap", **options))
+    codecs += [peers.bitswap(model, f"BitSwap, {model}", **options) for model in models]
     rows = [peers.measure(codec, sample) for codec in codecs]
     if given.json:
         print(json.dumps(estimate.summary(rows, sample, array, chunks), indent=2))
