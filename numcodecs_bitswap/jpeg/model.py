@@ -2,18 +2,15 @@
 only.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
+from ..planes.checks import check_layers, find, require, whole
 from .coefficient_tables import FEATURES, KINDS, OUTPUTS, ROWS, TERMS
 
 MOST_WIDTH, MOST_BLOCKS = 128, 8
-LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24
-LARGEST_SUM = 1 << 29
-"""Of a layer, so that no sum leaves int32."""
 
 
 def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
@@ -79,35 +76,12 @@ def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
     return np.ascontiguousarray(full.reshape(len(full), inputs // 2, 2).swapaxes(0, 1))
 
 
-def _require(kept: bool, rule: str) -> None:
-    if not kept:
-        raise ModelError(f"a model of kind 'jpeg' has {rule}")
-
-
 def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-    """The rules of FORMAT.md section 7. The kernel does not look at bounds, so all of them are checked here."""
-
-    def find(name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        _require(name in tensors, f"a tensor {name}")
-        tensor = tensors[name]
-        _require(
-            tensor.dtype == dtype and tensor.shape == shape,
-            f"{name} of {dtype} and shape {shape}, not {tensor.dtype} and {tensor.shape}",
-        )
-        return tensor.astype(np.int64)
-
-    _require(arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
-    width: Any = arch.get("width")
-    blocks: Any = arch.get("blocks")
-    _require(type(width) is int and 8 <= width <= MOST_WIDTH and width % 8 == 0, f"a width of 8, 16, ..., {MOST_WIDTH}")
-    _require(type(blocks) is int and 0 <= blocks <= MOST_BLOCKS, f"0 .. {MOST_BLOCKS} blocks")
-    for name, (outputs, inputs) in layers(arch).items():
-        w = np.abs(find(f"{name}.w", "int8", (outputs, inputs)))
-        b = np.abs(find(f"{name}.b", "int32", (outputs,)))
-        f = find(f"{name}.f", "uint8", (outputs,))
-        _require(int(w.max()) <= LARGEST_WEIGHT, f"weights of at most {LARGEST_WEIGHT} in {name}")
-        _require(int(f.max()) <= LARGEST_SHIFT, f"shifts of at most {LARGEST_SHIFT} in {name}")
-        sums = 127 * w.sum(1) + b + (1 << f >> 1)
-        _require(int(sums.max()) < LARGEST_SUM, f"sums below {LARGEST_SUM} in {name}")
-    find("embedding", "int16", (KINDS * ROWS, width))
-    find("prediction", "int16", (2, 64, TERMS))
+    """The rules of FORMAT.md section 7."""
+    require("jpeg", arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
+    width = arch.get("width")
+    require("jpeg", whole(width, 8, MOST_WIDTH, 8), f"a width of 8, 16, ..., {MOST_WIDTH}")
+    require("jpeg", whole(arch.get("blocks"), 0, MOST_BLOCKS), f"0 .. {MOST_BLOCKS} blocks")
+    check_layers("jpeg", layers(arch), tensors, 127)
+    find("jpeg", tensors, "embedding", "int16", (KINDS * ROWS, cast(int, width)))
+    find("jpeg", tensors, "prediction", "int16", (2, 64, TERMS))

@@ -1,17 +1,15 @@
 """A model of the plane coder: architecture and integer tensors, checked and laid out for the kernels. numpy only."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
+from .checks import check_layers, find, require, whole
 from .tables import AROUND, FAR, NEAR, OTHER, OUTPUTS, OWN, REFERENCES, SEEN_OTHER, SEEN_OWN, WEIGHT_BITS, WEIGHT_CLIP
 
 MOST_PREDICTORS, MOST_WIDTH, MOST_BLOCKS, MOST_MIXTURES = 8, 128, 8, 7
-LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24
-LARGEST_SUM = 1 << 29
-"""Of a layer, so that no sum of two layers leaves int32."""
 
 
 def input_size(predictors: int, references: int) -> int:
@@ -168,13 +166,7 @@ def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _require(kept: bool, rule: str) -> None:
-    if not kept:
-        raise ModelError(f"a model of kind 'planes' has {rule}")
-
-
-def _whole(value: Any, least: int, most: int, step: int = 1) -> bool:
-    return type(value) is int and least <= value <= most and value % step == 0
+_require = partial(require, "planes")
 
 
 def _pairs(values: Any) -> bool:
@@ -188,7 +180,7 @@ def _check_arch(arch: dict[str, Any]) -> None:
     _require(_pairs(supports) and 1 <= len(supports) <= MOST_PREDICTORS, f"1 .. {MOST_PREDICTORS} pairs of supports")
     most = len(OWN), len(OTHER)
     _require(
-        all(_whole(n, 1, limit) for each in supports for n, limit in zip(each, most, strict=True)),
+        all(whole(n, 1, limit) for each in supports for n, limit in zip(each, most, strict=True)),
         f"supports of 1 .. {most[0]} and 1 .. {most[1]} neighbours",
     )
     others = [other for _, other in sorted(supports, key=lambda each: each[0])]
@@ -197,45 +189,29 @@ def _check_arch(arch: dict[str, Any]) -> None:
     _require(largest[0] >= SEEN_OWN and largest[1] >= SEEN_OTHER, f"a support of {SEEN_OWN}, {SEEN_OTHER} or more")
     forgetting: Any = arch.get("forgetting")
     _require(
-        _pairs(forgetting) and all(_whole(n, 0, 255) for each in forgetting for n in each),
+        _pairs(forgetting) and all(whole(n, 0, 255) for each in forgetting for n in each),
         "forgetting in pairs of 0 .. 255",
     )
     for key, least, limit in (("reach", 0, 8), ("period", 1, 8), ("ridge", 1024, 1 << 24)):
         values: Any = arch.get(key)
         _require(
-            isinstance(values, list) and all(_whole(n, least, limit) for n in values), f"{key} of {least} .. {limit}"
+            isinstance(values, list) and all(whole(n, least, limit) for n in values), f"{key} of {least} .. {limit}"
         )
     for key in ("forgetting", "reach", "period", "ridge"):
         _require(len(arch[key]) == len(supports), f"one {key} for each predictor")
-    _require(_whole(arch.get("width"), 8, MOST_WIDTH, 8), f"a width of 8, 16, ..., {MOST_WIDTH}")
-    _require(_whole(arch.get("blocks"), 0, MOST_BLOCKS), f"0 .. {MOST_BLOCKS} blocks")
-    _require(_whole(arch.get("mixtures"), 1, MOST_MIXTURES), f"1 .. {MOST_MIXTURES} mixtures")
+    _require(whole(arch.get("width"), 8, MOST_WIDTH, 8), f"a width of 8, 16, ..., {MOST_WIDTH}")
+    _require(whole(arch.get("blocks"), 0, MOST_BLOCKS), f"0 .. {MOST_BLOCKS} blocks")
+    _require(whole(arch.get("mixtures"), 1, MOST_MIXTURES), f"1 .. {MOST_MIXTURES} mixtures")
 
 
 def _check_tensors(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
     """The rules of FORMAT.md section 7 on tensors. Kernels do not look at bounds, so all of them are checked here."""
 
-    def find(name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        _require(name in tensors, f"a tensor {name}")
-        tensor = tensors[name]
-        _require(
-            tensor.dtype == dtype and tensor.shape == shape,
-            f"{name} of {dtype} and shape {shape}, not {tensor.dtype} and {tensor.shape}",
-        )
-        return tensor.astype(np.int64)
-
-    for name, (outputs, inputs) in layers(arch).items():
-        w = np.abs(find(f"{name}.w", "int8", (outputs, inputs)))
-        b = np.abs(find(f"{name}.b", "int32", (outputs,)))
-        f = find(f"{name}.f", "uint8", (outputs,))
-        _require(int(w.max()) <= LARGEST_WEIGHT, f"weights of at most {LARGEST_WEIGHT} in {name}")
-        _require(int(f.max()) <= LARGEST_SHIFT, f"shifts of at most {LARGEST_SHIFT} in {name}")
-        sums = 255 * w.sum(1) + b + (1 << f >> 1)
-        _require(int(sums.max()) < LARGEST_SUM, f"sums below {LARGEST_SUM} in {name}")
+    check_layers("planes", layers(arch), tensors, 255)
     own, other = (max(each) for each in zip(*arch["supports"], strict=True))
     for R in range(REFERENCES + 1):
         if f"target{R}" in tensors:
-            target = find(f"target{R}", "int32", (own + R * other,))
+            target = find("planes", tensors, f"target{R}", "int32", (own + R * other,))
             _require(int(np.abs(target).max()) <= WEIGHT_CLIP, f"targets of at most {WEIGHT_CLIP}")
 
 
