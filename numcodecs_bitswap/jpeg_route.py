@@ -86,7 +86,7 @@ def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_model
         before = component.steps
     grids = _grids(picture.colour, picture.sampling, rows, columns)
     steps, numbers = zip(*((each.steps, each.coefficients) for each in components), strict=True)
-    parts.append(sized(coefficients.encode(model, picture.colour, grids, steps, numbers)))
+    parts += [sized(each) for each in coefficients.encode_bands(model, picture.colour, grids, steps, numbers)]
     if picture.sampling != (1, 1):
         parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
     parts.append(_differences(image[picture.region()], decoding.pixels(picture), pixel_models))
@@ -155,8 +155,10 @@ class Record:
         self.steps: list[NDArray[np.uint16]] = []
         for _ in self.grids:
             self.steps.append(_read_steps(reader, self.steps[-1] if self.steps else None))
-        self.coefficients = reader.sized("coefficients")
-        coefficients.require_bytes(self.grids, len(self.coefficients))
+        self.coefficients = []
+        for band in coefficients.bands(self.grids):
+            self.coefficients.append(reader.sized("coefficients"))
+            coefficients.require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
         self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
         if (code := reader.byte("differences")) > 1:
             raise FormatError(f"differences {code} are unknown")
@@ -166,7 +168,7 @@ class Record:
 
     def decode(self, model: CoefficientModel, image: Pixels) -> None:
         """Fill an image, (H, W) or (H, W, 3)."""
-        numbers = coefficients.decode(model, self.colour, self.grids, self.steps, self.coefficients)
+        numbers = coefficients.decode_bands(model, self.colour, self.grids, self.steps, self.coefficients)
         coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
         order = ORDER_OF[self.colour]
         components = tuple(coded[order.index(k)] for k in range(len(order)))

@@ -403,7 +403,12 @@ def jpeg_image(reader: Reader, image: Ints, model: JpegModel, find_model: FindMo
     steps: list[list[int]] = []
     for _ in sizes:
         steps.append(read_steps(reader, steps))
-    coefficients = decode_coefficients(model, reader.take(reader.varint()), colour, sizes, steps)
+    bands = []
+    for first in range(0, rows, 64):
+        count = min(64, rows - first)
+        part = [(count, columns)] + [(count // sampling[0], columns // sampling[1])] * (c - 1)
+        bands.append(decode_coefficients(model, reader.take(reader.varint()), colour, part, steps))
+    coefficients = [np.concatenate(each) for each in zip(*bands, strict=True)]
 
     # 12 Pixels of JPEG coefficients
     components = [samples_of(*each) for each in zip(coefficients, steps, strict=True)]

@@ -180,11 +180,12 @@ def picture(
     free: bool = False,
     given: tuple[int, int] = (0, 0),
     flipped: bool = False,
+    mcus: tuple[int, int] = (2, 2),
     seed: int = 0,
 ) -> Picture:
-    """2 x 2 MCUs."""
+    """So many MCUs; of two by two may the ring be given."""
     rng = np.random.default_rng(seed)
-    sizes = sizes_of(colour, sampling, 2, 2)
+    sizes = sizes_of(colour, sampling, *mcus)
     steps = [tables.standard()[int(k > 0), 70 + k // 2] for k in range(len(sizes))]
     if free:
         steps = [rng.integers(1, 300, 64).astype(np.uint16) for _ in sizes]
@@ -236,6 +237,8 @@ FRAMES: dict[str, tuple[Picture, dict[str, int]]] = {
     "4:2:0 with strips": (picture("ycbcr", (2, 2), (4, 5), given=(15, 15)), {"right": 9, "below": 3, "altered": 3}),
     "4:2:0, free steps": (picture("ycbcr", (2, 2), (0, 0), free=True, given=(5, 10)), {"right": 1}),
     "4:2:0, reversed": (picture("ycbcr", (2, 2), (1, 0), given=(9, 0), flipped=True), {"altered": 1}),
+    "4:2:0 in two bands": (picture("ycbcr", (2, 2), (0, 0), mcus=(33, 1)), {}),
+    "gray in three bands": (picture("gray", (1, 1), (1, 0), mcus=(129, 1)), {"altered": 1}),
     "4:2:2": (picture("ycbcr", (1, 2), (0, 0), given=(12, 6)), {"altered": 1}),
     "4:4:0": (picture("ycbcr", (2, 1), (0, 9), given=(3, 8), free=True), {"altered": 1}),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from ..planes.threads import run
 from .coefficient_tables import FEATURES, LOG, OWN, ROWS, SHARES, SIGMOIDS, ZIGZAG
 from .model import CoefficientModel
 
@@ -17,6 +18,8 @@ BLOCKS_LOG2 = 11
 """
 MOST_BYTES = 24
 """Of a number: 12 decisions of at most 12 bits, 17 that are even, and those of the first mantissa bit."""
+BAND = 64
+"""Rows of the first component's blocks that are coded on their own, so that large images take all cores."""
 KINDS_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (0, 3, 4)}
 ORDER_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (1, 0, 2)}
 """In which order components are coded: green first."""
@@ -153,6 +156,57 @@ def decode(
         raise FormatError("the coefficients are truncated or altered")
     parts = np.split(blocks, np.cumsum(counts)[:-1])
     return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, grids, strict=True)]
+
+
+def bands(grids: Sequence[Grid]) -> list[list[tuple[slice, Grid]]]:
+    """Of each band, for each component: which rows of blocks it has, and its grid."""
+    return [
+        [
+            (slice(top // grid.down, bottom // grid.down), grid._replace(rows=(bottom - top) // grid.down))
+            for grid in grids
+        ]
+        for top in range(0, grids[0].rows, BAND)
+        for bottom in [min(top + BAND, grids[0].rows)]
+    ]
+
+
+def encode_bands(
+    model: CoefficientModel,
+    colour: str,
+    grids: Sequence[Grid],
+    steps: Sequence[NDArray[np.uint16]],
+    coefficients: Sequence[NDArray[np.int16]],
+) -> list[bytes]:
+    """Bytes of each band; inverse of `decode_bands`. Parameters are those of `encode`."""
+
+    def one(band: list[tuple[slice, Grid]]) -> bytes:
+        parts = [each[rows] for each, (rows, _) in zip(coefficients, band, strict=True)]
+        return encode(model, colour, [grid for _, grid in band], steps, parts)
+
+    return run(one, bands(grids))
+
+
+def decode_bands(
+    model: CoefficientModel,
+    colour: str,
+    grids: Sequence[Grid],
+    steps: Sequence[NDArray[np.uint16]],
+    data: Sequence[memoryview],
+) -> list[NDArray[np.int16]]:
+    """Coefficients of the bytes of all bands; inverse of `encode_bands`.
+
+    Raises
+    ------
+    FormatError
+        As `decode`.
+    """
+
+    def one(work: tuple[list[tuple[slice, Grid]], memoryview]) -> list[NDArray[np.int16]]:
+        band, part = work
+        return decode(model, colour, [grid for _, grid in band], steps, part)
+
+    parts = run(one, list(zip(bands(grids), data, strict=True)))
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def observe(
