@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from . import catalog, patches
 from .bitsback import groups
 from .codec import BitSwap
+from .jpeg import decoding, tables
+from .jpeg.picture import Component, Picture
 from .patches import Axes
 
 LANES = 1, 8
@@ -36,9 +38,22 @@ def warm_up() -> float:
         else:
             _code_patches(net, np.stack([gray, gray + 1, gray // 2], 2), Axes(0, 1, 2))
     codec = BitSwap()
-    for array in (gray, np.stack([gray // 99] * 2), np.sin(gray).astype(np.float32), np.cumsum(np.sin(gray))):
+    wave = np.sin(gray)
+    for array in (gray, _from_jpeg(), np.stack([gray // 99] * 2), wave.astype(np.float32), np.cumsum(wave)):
         codec.decode(codec.encode(array))
     return monotonic() - start
+
+
+def _from_jpeg() -> NDArray[np.uint8]:
+    """An image as of a JPEG file with half as much chroma, so that all of that route is needed."""
+    components = []
+    for k, size in enumerate((12, 6, 6)):
+        rng = np.random.default_rng(k)
+        numbers = np.zeros((size, size, 64), np.int16)
+        numbers[..., 0] = rng.integers(-20, 20, (size, size))
+        numbers[..., [1, 8, 9, 16, 3]] = rng.integers(-4, 5, (size, size, 5))
+        components.append(Component(tables.standard()[int(k > 0), 84], numbers))
+    return decoding.pixels(Picture("ycbcr", (2, 2), (0, 0), tuple(components)))
 
 
 def _code_patches(net: Any, array: NDArray[np.uint8], axes: Axes) -> None:
