@@ -97,11 +97,11 @@ def sheet(chunk: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def subjects(models: Iterable[str], pictures: Pictures) -> list[Subject]:
     """Each model with each codec that codes it; a codec whose frames are another's but for its name is left out, and so
-    are plane models, which `benchmarks.rate` and `benchmarks.stacks` time.
+    are the models of planes and of JPEG coefficients, which `benchmarks.rate`, `stacks` and `jpeg` time.
     """
     found = []
     for model in models:
-        if catalog.kind_of(model) == "planes":
+        if catalog.kind_of(model) in ("planes", "jpeg"):
             continue
         net, payloads = catalog.load(model, "cpu").net, []
         for codec_class, serializer_class in _codecs():
