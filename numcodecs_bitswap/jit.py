@@ -7,7 +7,7 @@ import numpy.ma  # noqa: F401  # numba would import it in the middle of a first 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, config, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
-from numba.core.registry import cpu_target
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic, register_jitable
 
 from . import code_cache
@@ -34,11 +34,21 @@ def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
     return dispatcher
 
 
+class Part(CPUDispatcher):
+    """A compiled function that cannot be called from outside: Python runs its source."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.py_func(*arguments)
+
+
 def part(function: Callable[..., Any]) -> Any:
     """A function that compiled loops call: compiled with them, and not kept by itself."""
     # Without what makes it callable from outside, which took a third of the time.
     bare: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(nogil=True, error_model="numpy", **bare)(function)
+    dispatcher = njit(nogil=True, error_model="numpy", **bare)(function)
+    if COMPILES:
+        dispatcher.__class__ = Part
+    return dispatcher
 
 
 def inlined(function: Callable[..., Any]) -> Any:

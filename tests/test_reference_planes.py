@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -273,6 +274,14 @@ def test_tables() -> None:
     ]
 
 
+@numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def solve(  # type: ignore[no-untyped-def]
+    statistics, v, first, count, size, rate, reach, least, target, C, lanes, w
+):
+    """That of a compiled loop, called from Python."""
+    least_squares.solve(statistics, v, first, count, size, rate, reach, least, target, C, lanes, w)
+
+
 @pytest.mark.parametrize("rank", [1, 3, 40])
 @pytest.mark.parametrize("ridge", [1024, 300000, 1 << 24])
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 26])
@@ -296,7 +305,7 @@ def test_solutions(folder: Path, size: int, ridge: int, rank: int) -> None:
     C, lanes, w = np.zeros((n, 64, 8), np.float32), np.zeros((6, 8), np.float32), np.zeros((1, rows, n))
     rate, least = np.float32(230 / 256), np.float32(ridge)
     for first, count in ((0, 3), (3, rows - 3)):
-        least_squares.solve(statistics, 0, first, count, size, rate, 2, least, target, C, lanes, w)
+        solve(statistics, 0, first, count, size, rate, 2, least, target, C, lanes, w)
     for b in range(rows):
         assert w[0, b, :size].tolist() == regression.solve(v, b).tolist()
 
@@ -311,7 +320,7 @@ def test_rounding_of_weights() -> None:
         statistics = np.zeros((1, 25, 1, 8), np.float32)
         statistics[0, least_squares.PAD, 0, 1] = value
         one = np.float32(1)
-        least_squares.solve(statistics, 0, 0, 1, 1, one, 0, one, np.zeros(1, np.float32), C, lanes, w)
+        solve(statistics, 0, 0, 1, 1, one, 0, one, np.zeros(1, np.float32), C, lanes, w)
         assert w[0, 0, 0] == expected == reference_planes.rounded(np.float32(value))
 
 
