@@ -20,11 +20,12 @@ import uuid
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numba
-from numba.core import compiler, config
+from numba.core import bytecode, compiler, config
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
@@ -36,7 +37,7 @@ try:
 except ImportError:  # Windows: every process compiles for itself
     fcntl = None  # type: ignore[assignment]
 
-SHARED = "jit.py", "arithmetic_coder.py", "planes/vectors.py"
+SHARED = "code_cache.py", "jit.py", "arithmetic_coder.py", "planes/vectors.py"
 """Sources whose functions are called from other folders."""
 logger = logging.getLogger("numcodecs_bitswap")
 PATIENCE = 120.0
@@ -48,6 +49,21 @@ COMPILING = (
     "`numcodecs-bitswap warmup` does it ahead"
 )
 WAITING = "numcodecs_bitswap: waiting for another process that compiles, which takes half a minute to two minutes, once"
+
+
+def _count_from_elsewhere() -> None:
+    """Let no two processes give functions one name.
+
+    numba tells functions of one name apart by numbers that it counts from 1 in every process, and they become part of
+    the names in the code that is kept. Code from two processes may then hold two functions of one name, and the linker
+    takes one for the other.
+    """
+    bytecode.FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(5)) << 20)
+
+
+_count_from_elsewhere()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_from_elsewhere)
 
 
 def keep(dispatcher: Any) -> None:

@@ -190,3 +190,18 @@ def test_without_compiling_functions_are_python(source: Path, tmp_path: Path) ->
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "[0, 2, 4, 6]\n"
+
+
+def test_code_of_several_processes_fits_together(tmp_path: Path) -> None:
+    """Functions of one name, compiled by processes that count them alike, are not taken for each other."""
+
+    def run(folder: str, *names: str) -> list[str]:
+        command = [sys.executable, str(Path(__file__).parent / "programs" / "compile_closures.py"), *names]
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    expected = run("one", "first", "second")
+    assert len(set(expected)) == 2
+    assert run("two", "first") == expected[:1]
+    assert run("two", "second") == expected[1:]
+    assert run("two", "first", "second") == expected
