@@ -44,9 +44,9 @@ MANY = 4096
 """Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
-UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
+UNSURE = (0, 20), (0, 36), (4, 36), (56, 64)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
-are enough.
+are enough. Never all: what is white all over is a multiple of 8, whatever the steps.
 """
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
@@ -316,7 +316,7 @@ class _Plane:
         some[self._telling[:: max(len(self._telling) // TRIED, 1)]] = True
         self.steps = steps
         self.fit(some.reshape(self.size), rounds=4)
-        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
+        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // max(int(np.count_nonzero(some)), 1)
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
