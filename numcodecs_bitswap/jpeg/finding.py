@@ -56,7 +56,7 @@ ONES = 48
 """Steps of 1 of a table with which nothing is won."""
 ENOUGH = 900
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
-ROUNDS, IDLE = 16, 4
+ROUNDS, IDLE = 24, 4
 """How often samples that were cut off are moved; how often without more exact blocks."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
@@ -324,6 +324,13 @@ class _Plane:
         kernel.fit(*where, rounds, kernel.COSINES, self.coefficients, self.wrong)
         if repair and self.wrong[dirty].any():
             kernel.repair(*where, kernel.COSINES, _basis(), self.coefficients, self.wrong)
+
+    def kept(self) -> "_Plane":
+        """As it is now."""
+        kept = copy(self)
+        kept.scaled, kept.lows, kept.highs = self.scaled.copy(), self.lows.copy(), self.highs.copy()
+        kept.coefficients, kept.wrong = self.coefficients.copy(), self.wrong.copy()
+        return kept
 
     def component(self) -> Component:
         """What was found."""
@@ -625,7 +632,7 @@ class _Colours:
     def search(self) -> Picture:
         """Fits blocks, and moves samples that were cut off, in turns."""
         dirty = fitted = np.ones(self.luma.size, np.bool_)
-        least, idle = dirty.size, 0
+        least, idle, middle, best = dirty.size + 1, 0, False, (dirty, self.kept())
         for n in range(ROUNDS + 1):
             units = self.units(fitted)
             for plane in self.chroma:
@@ -633,18 +640,23 @@ class _Colours:
             self.rings = [self.ring(plane) for plane in self.chroma]
             decoded, dirty = self.around(fitted, repair=False)
             left = int(np.count_nonzero(dirty & self.cut))
-            idle = 0 if left < least else idle + 1
-            least = min(left, least)
+            idle += 1
+            if left < least:
+                least, idle, best = left, 0, (dirty, self.kept())
+            if idle == IDLE and not middle:
+                middle, idle = True, 0
             if n == ROUNDS or left == 0 or idle == IDLE:
                 break
             # Where chroma is not halved, nothing changes in blocks of which all was known.
             fitted = dirty & self.cut if self.sampling == (1, 1) else dirty
-            self.project(np.stack(decoded), dirty)
+            self.project(np.stack(decoded), dirty, middle)
             self.luma.scaled = self.scaled[0]
             for k, plane in enumerate(self.chroma):
                 plane.scaled = self.scaled[k + 1]
                 if self.sampling != (1, 1):
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
+        dirty, (self.luma, *self.chroma) = best
+        self.rings = [self.ring(plane) for plane in self.chroma]
         if dirty.any():
             for k, plane in enumerate(self.chroma):
                 if self.sampling == (1, 1):
@@ -654,7 +666,11 @@ class _Colours:
             self.around(dirty, repair=True)
         return self.picture()
 
-    def project(self, decoded: Samples, dirty: Flags) -> None:
+    def kept(self) -> list[_Plane]:
+        """Planes as they are."""
+        return [plane.kept() for plane in (self.luma, *self.chroma)]
+
+    def project(self, decoded: Samples, dirty: Flags, middle: bool) -> None:
         """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
@@ -665,6 +681,11 @@ class _Colours:
         good = lows <= highs
         y, x, lows, highs = y[good], x[good], lows[good], highs[good]
         self.scaled[:, y, x] = found[good].T * kernel.UNIT
+        if middle:
+            yy, xx = y, x
+            chroma = np.ascontiguousarray(self.scaled[1:, yy, xx].T)
+            kernel.centre(self.array[yy, xx], self.first, decoded[0, yy-self.offset[0], xx-self.offset[1]].astype(np.int32), chroma)
+            self.scaled[1:, yy, xx] = chroma.T
         self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 

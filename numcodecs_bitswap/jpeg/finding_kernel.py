@@ -128,6 +128,37 @@ def solve(colours, first, reach, keep, estimates, lows, highs):
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
 
 
+def centre(colours, first, luma, chroma):
+    """Chroma (n, 2) in the middle of what makes colours (n, 3) of luma, in place, in units of 1/64: as far as estimates
+    that are there say where it is open.
+    """
+    for n in range(len(colours)):
+        red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
+        level = np.int64(luma[n])
+        cb, cr = (np.int64(chroma[n, 0]) + HALF) >> 6, (np.int64(chroma[n, 1]) + HALF) >> 6
+        r = g = np.int64(0)
+        count, sum_cb, sum_cr = 0, np.int64(0), np.int64(0)
+        open_cb = open_cr = False
+        for j in range(max(cr - FAR, 0), min(cr + FAR, 255) + 1):
+            r = min(max(level + add_cr(j), 0), 255)
+            if r != red:
+                continue
+            for i in range(max(cb - FAR, 0), min(cb + FAR, 255) + 1):
+                g = min(max(level + add_both(i, j), 0), 255)
+                if g != green or min(max(level + add_cb(i), 0), 255) != blue:
+                    continue
+                count += 1
+                sum_cb += i
+                sum_cr += j
+                open_cb |= abs(i - cb) == FAR
+                open_cr |= abs(j - cr) == FAR
+        if count > 0:
+            if not open_cb:
+                chroma[n, 0] = (UNIT * sum_cb + count // 2) // count
+            if not open_cr:
+                chroma[n, 1] = (UNIT * sum_cr + count // 2) // count
+
+
 def step_gains(values, logarithms, reciprocals, scale, gains):
     """How much more likely values (n, 64) are multiples of each step, int32 (64, 256), but for noise than of none, in
     1/256 nat. `reciprocals`: 2^14 over the steps; `scale`: 2^20 over twice the variance of the noise, in units of
@@ -368,3 +399,4 @@ step_gains = compiled(step_gains)
 fit = compiled(fit)
 repair = compiled(repair)
 solve = compiled(solve)
+centre = compiled(centre)
