@@ -58,6 +58,8 @@ ENOUGH = 900
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS, IDLE = 24, 4
 """How often samples that were cut off are moved; how often without more exact blocks."""
+POLISH = 3
+"""How often blocks of chroma are repaired."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
 
@@ -657,13 +659,16 @@ class _Colours:
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
         dirty, (self.luma, *self.chroma) = best
         self.rings = [self.ring(plane) for plane in self.chroma]
-        if dirty.any():
-            for k, plane in enumerate(self.chroma):
-                if self.sampling == (1, 1):
+        for _ in range(POLISH):
+            if not dirty.any():
+                break
+            if self.sampling == (1, 1):
+                for plane in self.chroma:
                     plane.fit(dirty, repair=True)
-                else:
-                    self.rings[k] = self.polished(k)
-            self.around(dirty, repair=True)
+            else:
+                self.closed(np.stack(self.around(dirty, repair=False)[0]))
+                self.rings = [self.polished(k) for k in range(2)]
+            _, dirty = self.around(dirty, repair=True)
         return self.picture()
 
     def kept(self) -> list[_Plane]:
@@ -682,12 +687,24 @@ class _Colours:
         y, x, lows, highs = y[good], x[good], lows[good], highs[good]
         self.scaled[:, y, x] = found[good].T * kernel.UNIT
         if middle:
-            yy, xx = y, x
-            chroma = np.ascontiguousarray(self.scaled[1:, yy, xx].T)
-            kernel.centre(self.array[yy, xx], self.first, decoded[0, yy-self.offset[0], xx-self.offset[1]].astype(np.int32), chroma)
-            self.scaled[1:, yy, xx] = chroma.T
+            chroma = np.ascontiguousarray(self.scaled[1:, y, x].T)
+            luma = decoded[0, y - self.offset[0], x - self.offset[1]].astype(np.int32)
+            kernel.chroma_of(self.array[y, x], self.first, luma, False, chroma)
+            self.scaled[1:, y, x] = chroma.T
         self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
+
+    def closed(self, decoded: Samples) -> None:
+        """Takes chroma of what was cut off for known, as near to decoded planes (3, h, w) as it makes their colours."""
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
+        y, x = np.nonzero(self.kinds[region] > 0)
+        luma, chroma = decoded[0, y, x].astype(np.int32), decoded[1:, y, x].T.astype(np.int32) * kernel.UNIT
+        y, x = y + self.offset[0], x + self.offset[1]
+        kernel.chroma_of(self.array[y, x], self.first, luma, True, chroma)
+        good = chroma[:, 0] >= 0
+        self.levels[1:, y[good], x[good]] = chroma[good].T >> 6
+        self.kinds = self.kinds.copy()
+        self.kinds[y[good], x[good]] = 0
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""

@@ -128,31 +128,35 @@ def solve(colours, first, reach, keep, estimates, lows, highs):
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
 
 
-def centre(colours, first, luma, chroma):
-    """Chroma (n, 2) in the middle of what makes colours (n, 3) of luma, in place, in units of 1/64: as far as estimates
-    that are there say where it is open.
+def chroma_of(colours, first, luma, nearest, chroma):
+    """Chroma (n, 2), in units of 1/64, that makes colours (n, 3) of luma, in place of estimates that are there: the
+    middle of what does, where that is not open, or the nearest. -1 where there is none, if the nearest is asked for.
     """
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
         level = np.int64(luma[n])
         cb, cr = (np.int64(chroma[n, 0]) + HALF) >> 6, (np.int64(chroma[n, 1]) + HALF) >> 6
-        r = g = np.int64(0)
-        count, sum_cb, sum_cr = 0, np.int64(0), np.int64(0)
-        open_cb = open_cr = False
+        count, sum_cb, sum_cr = np.int64(0), np.int64(0), np.int64(0)
+        least, open_cb, open_cr = np.int64(1) << 40, False, False
+        near_cb, near_cr = np.int64(0), np.int64(0)
         for j in range(max(cr - FAR, 0), min(cr + FAR, 255) + 1):
-            r = min(max(level + add_cr(j), 0), 255)
-            if r != red:
+            if min(max(level + add_cr(j), 0), 255) != red:
                 continue
             for i in range(max(cb - FAR, 0), min(cb + FAR, 255) + 1):
-                g = min(max(level + add_both(i, j), 0), 255)
-                if g != green or min(max(level + add_cb(i), 0), 255) != blue:
+                if min(max(level + add_cb(i), 0), 255) != blue or min(max(level + add_both(i, j), 0), 255) != green:
                     continue
                 count += 1
                 sum_cb += i
                 sum_cr += j
                 open_cb |= abs(i - cb) == FAR
                 open_cr |= abs(j - cr) == FAR
-        if count > 0:
+                distance = (i - cb) * (i - cb) + (j - cr) * (j - cr)
+                if distance < least:
+                    least, near_cb, near_cr = distance, i, j
+        if nearest:
+            chroma[n, 0] = UNIT * near_cb if count > 0 else -1
+            chroma[n, 1] = UNIT * near_cr if count > 0 else -1
+        elif count > 0:
             if not open_cb:
                 chroma[n, 0] = (UNIT * sum_cb + count // 2) // count
             if not open_cr:
@@ -399,4 +403,4 @@ step_gains = compiled(step_gains)
 fit = compiled(fit)
 repair = compiled(repair)
 solve = compiled(solve)
-centre = compiled(centre)
+chroma_of = compiled(chroma_of)
