@@ -659,13 +659,15 @@ class _Colours:
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
         dirty, (self.luma, *self.chroma) = best
         self.rings = [self.ring(plane) for plane in self.chroma]
-        for _ in range(POLISH):
+        for n in range(POLISH):
             if not dirty.any():
                 break
             if self.sampling == (1, 1):
                 for plane in self.chroma:
                     plane.fit(dirty, repair=True)
             else:
+                if not n:
+                    self.kinds, self.unknown = self.kinds.copy(), self.kinds > 0
                 self.closed(np.stack(self.around(dirty, repair=False)[0]))
                 self.rings = [self.polished(k) for k in range(2)]
             _, dirty = self.around(dirty, repair=True)
@@ -697,14 +699,17 @@ class _Colours:
     def closed(self, decoded: Samples) -> None:
         """Takes chroma of what was cut off for known, as near to decoded planes (3, h, w) as it makes their colours."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
-        y, x = np.nonzero(self.kinds[region] > 0)
+        again = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
+        cut = self.unknown[region]
+        wrong = cut & (again != self.array[region]).any(2)
+        self.levels[1:, *region] = np.where(cut, decoded[1:], self.levels[1:, *region])
+        self.kinds[region][cut] = 0
+        y, x = np.nonzero(wrong)
         luma, chroma = decoded[0, y, x].astype(np.int32), decoded[1:, y, x].T.astype(np.int32) * kernel.UNIT
         y, x = y + self.offset[0], x + self.offset[1]
         kernel.chroma_of(self.array[y, x], self.first, luma, True, chroma)
-        good = chroma[:, 0] >= 0
-        self.levels[1:, y[good], x[good]] = chroma[good].T >> 6
-        self.kinds = self.kinds.copy()
-        self.kinds[y[good], x[good]] = 0
+        self.kinds[y, x] = chroma[:, 0] < 0
+        self.levels[1:, y, x] = chroma.T >> 6
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""
