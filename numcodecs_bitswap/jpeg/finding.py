@@ -44,17 +44,19 @@ MANY = 4096
 """Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
-UNSURE = (0, 20), (0, 36), (4, 36), (56, 64)
+UNSURE = (0, 20), (0, 36), (4, 36), (56, 56)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
-are enough. Never all: what is white all over is a multiple of 8, whatever the steps.
+are enough.
 """
+SOME = 64
+"""Blocks that are enough."""
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
 LEAST_EXACT, LEAST_LUMA = 100, 20
 """Exact blocks in a thousand, of planes as they are and of luma: with fewer there was no JPEG."""
 ONES = 48
 """Steps of 1 of a table with which nothing is won."""
-ENOUGH = 900
+ENOUGH = 600
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS, IDLE = 24, 4
 """How often samples that were cut off are moved; how often without more exact blocks."""
@@ -244,7 +246,9 @@ def _telling(blocks: NDArray[Any], cut: Flags, least: int) -> Flags:
     unit = kernel.UNIT if blocks.dtype == np.int32 else 1
     unsure = np.count_nonzero(cut, axis=(-2, -1))
     across = np.count_nonzero(abs(blocks[..., 1:] - blocks[..., :-1]) < unit, axis=(-2, -1))
-    same = np.maximum(across, np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1)))
+    down = np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1))
+    # What is of one level all over is a multiple of 8, whatever the steps.
+    same = np.maximum(across, down) + 64 * (across + down == 112)
     for most_cut, most_flat in UNSURE:
         chosen = (unsure <= most_cut) & (same <= most_flat)
         if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
@@ -297,7 +301,7 @@ class _Plane:
         )
         blocks = self.scaled[places]
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-        chosen = np.flatnonzero(_telling(blocks, cut, min(count, most) // 6 + 1))
+        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME)))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
         self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
@@ -645,7 +649,7 @@ class _Colours:
             idle += 1
             if left < least:
                 least, idle, best = left, 0, (dirty, self.kept())
-            if idle == IDLE and not middle:
+            if idle == IDLE and not middle and self.sampling != (1, 1):
                 middle, idle = True, 0
             if n == ROUNDS or left == 0 or idle == IDLE:
                 break
@@ -659,19 +663,50 @@ class _Colours:
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
         dirty, (self.luma, *self.chroma) = best
         self.rings = [self.ring(plane) for plane in self.chroma]
-        for n in range(POLISH):
-            if not dirty.any():
-                break
-            if self.sampling == (1, 1):
-                for plane in self.chroma:
-                    plane.fit(dirty, repair=True)
-            else:
-                if not n:
-                    self.kinds, self.unknown = self.kinds.copy(), self.kinds > 0
+        if not dirty.any():
+            return self.picture()
+        self.kinds, self.unknown = self.kinds.copy(), self.kinds > 0
+        if self.sampling == (1, 1):
+            self.polish_blocks(dirty)
+        else:
+            for _ in range(POLISH):
                 self.closed(np.stack(self.around(dirty, repair=False)[0]))
                 self.rings = [self.polished(k) for k in range(2)]
-            _, dirty = self.around(dirty, repair=True)
+                _, dirty = self.around(dirty, repair=True)
+                if not dirty.any():
+                    break
         return self.picture()
+
+    def polish_blocks(self, dirty: Flags) -> None:
+        """Repairs blocks of all planes, of which each is by itself."""
+        for plane in self.chroma:
+            plane.fit(dirty, repair=True)
+        planes = self.luma, *self.chroma
+        least = np.full(dirty.shape, 65)
+        best = [plane.coefficients.copy() for plane in planes]
+        for n in range(POLISH + 1):
+            decoded, _ = self.around(dirty, repair=True)
+            now = _wrong(self.array, coloured(decoded[0], decoded[1], decoded[2], self.first == 2), self.offset)
+            better = now < least
+            least[better] = now[better]
+            for plane, coefficients in zip(planes, best, strict=True):
+                coefficients[better] = plane.coefficients[better]
+            dirty = (now > 0) & self.cut
+            if n == POLISH or not dirty.any():
+                break
+            stacked = np.stack(decoded)
+            self.closed(stacked)
+            for k, plane in enumerate(self.chroma):
+                known = self.unknown & (self.kinds == 0)
+                plane.scaled[known] = self.levels[k + 1][known].astype(np.int32) * kernel.UNIT
+                plane.lows[known] = plane.highs[known] = self.levels[k + 1][known]
+                plane.fit(dirty, repair=True)
+            stacked[1:] = [samples(plane.component()) for plane in self.chroma]
+            self.kinds[self.unknown] = 1
+            self.project(stacked, dirty, False)
+            self.luma.scaled = self.scaled[0]
+        for plane, coefficients in zip(planes, best, strict=True):
+            plane.coefficients = coefficients
 
     def kept(self) -> list[_Plane]:
         """Planes as they are."""
