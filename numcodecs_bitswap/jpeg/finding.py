@@ -239,7 +239,7 @@ def _cosines(width: int) -> NDArray[np.float64]:
     return shifted.reshape(-1, width)
 
 
-def _telling(blocks: NDArray[Any], cut: Flags, least: int) -> Flags:
+def _telling(blocks: NDArray[Any], cut: Flags, least: int, flat_lie: bool) -> Flags:
     """Which blocks (..., n, 8, 8) say the most of their steps, at least so many of n if there are: those of which few
     samples were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
     """
@@ -247,8 +247,10 @@ def _telling(blocks: NDArray[Any], cut: Flags, least: int) -> Flags:
     unsure = np.count_nonzero(cut, axis=(-2, -1))
     across = np.count_nonzero(abs(blocks[..., 1:] - blocks[..., :-1]) < unit, axis=(-2, -1))
     down = np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1))
-    # What is of one level all over is a multiple of 8, whatever the steps.
-    same = np.maximum(across, down) + 64 * (across + down == 112)
+    same = np.maximum(across, down)
+    if flat_lie:
+        # What is of one level all over is a multiple of 8, whatever the steps.
+        same += 64 * (across + down == 112)
     for most_cut, most_flat in UNSURE:
         chosen = (unsure <= most_cut) & (same <= most_flat)
         if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
@@ -301,7 +303,7 @@ class _Plane:
         )
         blocks = self.scaled[places]
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME)))
+        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME), self.noise == tables.EXACT_NOISE))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
         self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
@@ -373,7 +375,7 @@ def _grid(levels: Levels, cut_off: Flags | None = None) -> tuple[int, int] | Non
             right[..., None, None] + eight,
         )
         # All offsets are judged by blocks of the same kind, of which the likeliest have enough.
-        telling = _telling(windows[inside], cut[inside], len(tops) // 4)
+        telling = _telling(windows[inside], cut[inside], len(tops) // 4, False)
         for n in range(number):
             chosen = telling[n]
             values = frequencies[each, down[n], :, right[n]][chosen].reshape(-1, 64)
