@@ -287,12 +287,16 @@ class _Plane:
             self._values = self._frequencies(4 * SAMPLE, SAMPLE)
         return self._values
 
+    def any_values(self) -> Scaled:
+        """Frequencies of some blocks, flat ones too."""
+        return self._frequencies(4 * SAMPLE, SAMPLE, False)
+
     def free_steps(self, *others: "_Plane") -> Steps:
         """Steps by all blocks, of other planes with the same too: what is rare is seen in none of a few."""
         values = np.concatenate([plane._frequencies(MANY, MANY) for plane in (self, *others)])
         return tables.likely_steps(tables.gains(values, self.noise), values, tables.CLEAR // 2)
 
-    def _frequencies(self, looked: int, most: int) -> Scaled:
+    def _frequencies(self, looked: int, most: int, flat_lie: bool = True) -> Scaled:
         """Of at most so many of as many blocks that are looked at."""
         rows, columns = self.size
         count = min(rows * columns, looked)
@@ -303,7 +307,7 @@ class _Plane:
         )
         blocks = self.scaled[places]
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME), self.noise == tables.EXACT_NOISE))
+        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME), flat_lie))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
         self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
@@ -549,7 +553,7 @@ class _Colours:
                 evidence, small = 0, 0
                 for plane in self.chroma:
                     plane.place(self._inner(offset), size)
-                    values = plane.values()
+                    values = plane.any_values()
                     count = max(len(values), 1)
                     evidence += int(tables.gains(values, plane.noise).max(1).sum()) // (CLEAR * count)
                     small += 64 * int(np.count_nonzero(abs(values) < 64)) // count
