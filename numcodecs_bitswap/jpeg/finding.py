@@ -44,7 +44,7 @@ MANY = 4096
 """Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
-UNSURE = (0, 20), (0, 36), (4, 36), (56, 56)
+UNSURE = (0, 20), (0, 36), (4, 36), (8, 56), (56, 56)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
 are enough.
 """
@@ -251,9 +251,9 @@ def _telling(blocks: NDArray[Any], cut: Flags, least: int, flat_lie: bool) -> Fl
     if flat_lie:
         # What is of one level all over is a multiple of 8, whatever the steps.
         same += 64 * (across + down == 112)
-    for most_cut, most_flat in UNSURE:
+    for (most_cut, most_flat), part in zip(UNSURE, (1, 1, 1, 4, 1), strict=True):
         chosen = (unsure <= most_cut) & (same <= most_flat)
-        if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
+        if np.all(part * np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
             break
     return np.asarray(chosen, np.bool_)
 
