@@ -58,9 +58,9 @@ ONES = 48
 """Steps of 1 of a table with which nothing is won."""
 ENOUGH = 600
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
-ROUNDS, IDLE = 24, 4
+ROUNDS, IDLE = 24, 2
 """How often samples that were cut off are moved; how often without more exact blocks."""
-POLISH = 3
+POLISH = 2
 """How often blocks of chroma are repaired."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
