@@ -675,9 +675,9 @@ class _Colours:
         if self.sampling == (1, 1):
             self.polish_blocks(dirty)
         else:
-            for _ in range(POLISH):
+            for n in range(POLISH):
                 self.closed(np.stack(self.around(dirty, repair=False)[0]))
-                self.rings = [self.polished(k) for k in range(2)]
+                self.rings = [self.polished(k, n > 0) for k in range(2)]
                 _, dirty = self.around(dirty, repair=True)
                 if not dirty.any():
                     break
@@ -758,8 +758,10 @@ class _Colours:
         rows, columns = blocks.shape
         return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
 
-    def polished(self, k: int) -> Ring:
-        """Repairs blocks of chroma from samples that make the right pixels; the ring that does."""
+    def polished(self, k: int, again: bool) -> Ring:
+        """Repairs blocks of chroma from samples that make the right pixels, those that were found where this is done
+        again; the ring that does.
+        """
         plane, ring = self.chroma[k], self.rings[k]
         for last in (False, True):
             found = surrounded(samples(plane.component()), ring)
@@ -774,8 +776,9 @@ class _Colours:
             rim[1:-1, 1:-1] = inside
             (top, left), (rows, columns) = plane.offset, plane.size
             estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
-            found[1:-1, 1:-1][inside] = estimate[inside]
-            self.settle(k, found, rim, 1)
+            if not again:
+                found[1:-1, 1:-1][inside] = estimate[inside]
+            self.settle(k, found, rim, 1 + again)
             other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
             other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
             other.fit(wrong > 0, repair=True)
