@@ -30,6 +30,8 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+EVIDENCE = 64
+"""Of as many blocks as steps are taken of: with less there was no JPEG."""
 SMALL = 512
 """What a frequency next to 0 is worth."""
 SURE = 16 * CLEAR
@@ -307,7 +309,10 @@ class _Plane:
         )
         blocks = self.scaled[places]
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-        chosen = np.flatnonzero(_telling(blocks, cut, min(min(count, most) // 6 + 1, SOME), flat_lie))
+        least = min(min(count, most) // 6 + 1, SOME)
+        chosen = np.flatnonzero(_telling(blocks, cut, least, flat_lie))
+        if not len(chosen):
+            chosen = np.flatnonzero(_telling(blocks, cut, least, False))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
         self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
@@ -319,6 +324,10 @@ class _Plane:
         if self._gains is None:
             self._gains = tables.gains(self.values(), self.noise)
         return self._gains
+
+    def clear(self) -> bool:
+        """Whether blocks say that there were steps: of more of them than a grid is found by, chance says much less."""
+        return int(self.gains().max(1).sum()) > EVIDENCE * len(self.values())
 
     def exact(self, steps: Steps) -> int:
         """How many of some blocks in a thousand a table makes exact."""
@@ -407,6 +416,8 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
+    if not planes[channels // 2].clear():
+        return None
     together = np.sum([plane.gains() for plane in planes], axis=0)
     most = 0
     for plane in planes:
@@ -519,12 +530,17 @@ class _Colours:
                 flags = found if axis else found.T
         return np.ascontiguousarray(flags)
 
+    def luma_at(self, grid: tuple[int, int]) -> _Plane:
+        """Luma, with blocks from a pixel on."""
+        luma = _Plane.of_levels(self.levels[0], grid)
+        luma.lows[self.kinds > 0], luma.highs[self.kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
+        return luma
+
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
         """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
-        luma = self.luma = _Plane.of_levels(self.levels[0], grid)
-        luma.lows[open_pixels], luma.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+        self.luma = self.luma_at(grid)
         self.chroma = []
         for k in (1, 2):
             if sampling == (1, 1):
@@ -815,6 +831,8 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     if grid is None:
         return None
     colours = _Colours(array, first, *split.solved())
+    if not colours.luma_at(grid).clear():
+        return None
     best, exact = None, -1
     for sampling in colours.samplings(grid):
         if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):
