@@ -748,8 +748,9 @@ class _Colours:
         if middle:
             chroma = np.ascontiguousarray(self.scaled[1:, y, x].T)
             luma = decoded[0, y - self.offset[0], x - self.offset[1]].astype(np.int32)
-            kernel.chroma_of(self.array[y, x], self.first, luma, False, chroma)
-            self.scaled[1:, y, x] = chroma.T
+            kernel.chroma_of(self.array[y, x], self.first, luma, chroma)
+            known = chroma[:, 0] >= 0
+            self.scaled[1:, y[known], x[known]] = chroma[known].T
         self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 
@@ -764,9 +765,9 @@ class _Colours:
         y, x = np.nonzero(wrong)
         luma, chroma = decoded[0, y, x].astype(np.int32), decoded[1:, y, x].T.astype(np.int32) * kernel.UNIT
         y, x = y + self.offset[0], x + self.offset[1]
-        kernel.chroma_of(self.array[y, x], self.first, luma, True, chroma)
+        kernel.chroma_of(self.array[y, x], self.first, luma, chroma)
         self.kinds[y, x] = chroma[:, 0] < 0
-        self.levels[1:, y, x] = chroma.T >> 6
+        self.levels[1:, y, x] = chroma.T + kernel.HALF >> 6
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""

@@ -128,39 +128,32 @@ def solve(colours, first, reach, keep, estimates, lows, highs):
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
 
 
-def chroma_of(colours, first, luma, nearest, chroma):
+def chroma_of(colours, first, luma, chroma):
     """Chroma (n, 2), in units of 1/64, that makes colours (n, 3) of luma, in place of estimates that are there: the
-    middle of what does, where that is not open, or the nearest. -1 where there is none, if the nearest is asked for.
+    middle of what does, or the nearest where that is open. -1 where there is none.
     """
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
         level = np.int64(luma[n])
         cb, cr = (np.int64(chroma[n, 0]) + HALF) >> 6, (np.int64(chroma[n, 1]) + HALF) >> 6
-        count, sum_cb, sum_cr = np.int64(0), np.int64(0), np.int64(0)
-        least, open_cb, open_cr = np.int64(1) << 40, False, False
-        near_cb, near_cr = np.int64(0), np.int64(0)
-        for j in range(max(cr - FAR, 0), min(cr + FAR, 255) + 1):
-            if min(max(level + add_cr(j), 0), 255) != red:
-                continue
-            for i in range(max(cb - FAR, 0), min(cb + FAR, 255) + 1):
-                if min(max(level + add_cb(i), 0), 255) != blue or min(max(level + add_both(i, j), 0), 255) != green:
+        count, sum_cb, sum_cr, least = np.int64(0), np.int64(0), np.int64(0), np.int64(1) << 40
+        near_cb, near_cr, most_cb, most_cr = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        for j in range(-FAR, FAR + 1):
+            for i in range(-FAR, FAR + 1):
+                low, high = luma_bounds(red, green, blue, cb + i, cr + j)
+                if level < low or level > high:
                     continue
                 count += 1
                 sum_cb += i
                 sum_cr += j
-                open_cb |= abs(i - cb) == FAR
-                open_cr |= abs(j - cr) == FAR
-                distance = (i - cb) * (i - cb) + (j - cr) * (j - cr)
-                if distance < least:
-                    least, near_cb, near_cr = distance, i, j
-        if nearest:
-            chroma[n, 0] = UNIT * near_cb if count > 0 else -1
-            chroma[n, 1] = UNIT * near_cr if count > 0 else -1
-        elif count > 0:
-            if not open_cb:
-                chroma[n, 0] = (UNIT * sum_cb + count // 2) // count
-            if not open_cr:
-                chroma[n, 1] = (UNIT * sum_cr + count // 2) // count
+                most_cb, most_cr = max(most_cb, abs(i)), max(most_cr, abs(j))
+                if i * i + j * j < least:
+                    least, near_cb, near_cr = i * i + j * j, i, j
+        if count == 0:
+            chroma[n, 0] = chroma[n, 1] = -1
+            continue
+        chroma[n, 0] = UNIT * (cb + near_cb) if most_cb == FAR else UNIT * cb + UNIT * sum_cb // count
+        chroma[n, 1] = UNIT * (cr + near_cr) if most_cr == FAR else UNIT * cr + UNIT * sum_cr // count
 
 
 def step_gains(values, logarithms, reciprocals, scale, gains):
@@ -351,19 +344,19 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
             for j in range(samples.shape[1]):
                 if not dirty[i, j]:
                     continue
-                best = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
-                if best == 0:
-                    continue
                 was = np.int64(samples[i, j])
-                level = was
-                for by in range(1, reach + 1):
-                    for value in (was - by, was + by):
-                        if value < 0 or value > 255:
-                            continue
-                        samples[i, j] = value
-                        total = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
-                        if total < best:
-                            best, level = total, value
+                level, best = was, np.int64(1) << 40
+                # As it is, then one less, one more, and so on.
+                for n in range(2 * reach + 1):
+                    value = was + ((n >> 1) + (n & 1)) * (1 - 2 * (n & 1))
+                    if value < 0 or value > 255:
+                        continue
+                    samples[i, j] = value
+                    total = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
+                    if total < best:
+                        best, level = total, value
+                    if best == 0:
+                        break
                 samples[i, j] = level
                 moved |= level != was
         if not moved:
