@@ -211,7 +211,7 @@ class _Split:
         # Where nothing was cut off what was made of them is at most one off.
         found, cut = self.estimates[left], self.cut[left]
         lows, highs = np.empty((2, len(left)), np.int16)
-        kernel.solve(colours[left], self.first, np.where(cut, kernel.FAR, 1), False, found, lows, highs)
+        kernel.solve(colours[left], self.first, np.where(cut, kernel.FAR, 1), False, False, found, lows, highs)
         self.estimates[left] = found
         kinds[left] = np.where(lows > highs, 2, cut)
         levels = np.ascontiguousarray(self.estimates.T, np.int16)
@@ -738,18 +738,16 @@ class _Colours:
         """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
-        found = decoded[:, y, x].T.astype(np.int32)
+        found = np.ascontiguousarray(decoded[:, y, x].T, np.int32)
         y, x = y + self.offset[0], x + self.offset[1]
         lows, highs = np.empty((2, len(y)), np.int16)
-        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, found, lows, highs)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, False, found, lows, highs)
         good = lows <= highs
         y, x, lows, highs = y[good], x[good], lows[good], highs[good]
         self.scaled[:, y, x] = found[good].T * kernel.UNIT
         if middle:
-            chroma = np.ascontiguousarray(self.scaled[1:, y, x].T)
-            luma = decoded[0, y - self.offset[0], x - self.offset[1]].astype(np.int32)
-            kernel.chroma_of(self.array[y, x], self.first, luma, chroma)
-            known = chroma[:, 0] >= 0
+            luma = decoded[0, y - self.offset[0], x - self.offset[1]]
+            chroma, known = self.chroma_of(y, x, np.concatenate([luma[:, None], found[good][:, 1:]], 1))
             self.scaled[1:, y[known], x[known]] = chroma[known].T
         self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
@@ -763,11 +761,20 @@ class _Colours:
         self.levels[1:, *region] = np.where(cut, decoded[1:], self.levels[1:, *region])
         self.kinds[region][cut] = 0
         y, x = np.nonzero(wrong)
-        luma, chroma = decoded[0, y, x].astype(np.int32), decoded[1:, y, x].T.astype(np.int32) * kernel.UNIT
+        found = decoded[:, y, x].T
         y, x = y + self.offset[0], x + self.offset[1]
-        kernel.chroma_of(self.array[y, x], self.first, luma, chroma)
-        self.kinds[y, x] = chroma[:, 0] < 0
+        chroma, known = self.chroma_of(y, x, found)
+        self.kinds[y, x] = ~known
         self.levels[1:, y, x] = chroma.T + kernel.HALF >> 6
+
+    def chroma_of(
+        self, y: NDArray[np.int64], x: NDArray[np.int64], estimates: NDArray[Any]
+    ) -> tuple[NDArray[np.int32], Flags]:
+        """Chroma (n, 2) of some pixels in units of 1/64, by luma and chroma (n, 3), and where there is any."""
+        found = np.ascontiguousarray(estimates, np.int32)
+        lows, highs = np.empty((2, len(y)), np.int16)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), False, True, found, lows, highs)
+        return found[:, 1:], np.asarray(lows <= highs, np.bool_)
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""

@@ -101,17 +101,21 @@ def luma_bounds(red, green, blue, cb, cr):
     return low, high
 
 
-def solve(colours, first, reach, keep, estimates, lows, highs):
+def solve(colours, first, reach, keep, held, estimates, lows, highs):
     """The nearest luma and chroma to estimates (n, 3), in their place, that make colours (n, 3); with `keep`, chroma as
     it is where it can. Bounds of luma by that chroma: no luma is between them where none was found.
+
+    With `held` luma is as it is, and chroma is the middle of what makes colours, or the nearest where that is open, in
+    units of 1/64.
     """
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
         luma, cb, cr = np.int64(estimates[n, 0]), np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
         best, far = np.int64(1) << 40, np.int64(reach[n])
+        count, sum_cb, sum_cr, most_cb, most_cr = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         lows[n], highs[n] = 255, 0
         for distance in range(far + 1):
-            if distance * distance >= best:
+            if distance * distance >= best and not held:
                 break
             for i in range(-distance, distance + 1):
                 step = 1 if abs(i) == distance else 2 * max(distance, 1)
@@ -120,40 +124,22 @@ def solve(colours, first, reach, keep, estimates, lows, highs):
                     if low > high or min(cb + i, cr + j) < 0 or max(cb + i, cr + j) > 255:
                         continue
                     level = min(max(luma, low), high)
+                    if held and level != luma:
+                        continue
+                    count += 1
+                    sum_cb += i
+                    sum_cr += j
+                    most_cb, most_cr = max(most_cb, abs(i)), max(most_cr, abs(j))
                     cost = i * i + j * j + (level - luma) * (level - luma)
                     if keep and distance == 0:
                         cost = 0
                     if cost < best:
                         best, lows[n], highs[n] = cost, low, high
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
-
-
-def chroma_of(colours, first, luma, chroma):
-    """Chroma (n, 2), in units of 1/64, that makes colours (n, 3) of luma, in place of estimates that are there: the
-    middle of what does, or the nearest where that is open. -1 where there is none.
-    """
-    for n in range(len(colours)):
-        red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
-        level = np.int64(luma[n])
-        cb, cr = (np.int64(chroma[n, 0]) + HALF) >> 6, (np.int64(chroma[n, 1]) + HALF) >> 6
-        count, sum_cb, sum_cr, least = np.int64(0), np.int64(0), np.int64(0), np.int64(1) << 40
-        near_cb, near_cr, most_cb, most_cr = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        for j in range(-FAR, FAR + 1):
-            for i in range(-FAR, FAR + 1):
-                low, high = luma_bounds(red, green, blue, cb + i, cr + j)
-                if level < low or level > high:
-                    continue
-                count += 1
-                sum_cb += i
-                sum_cr += j
-                most_cb, most_cr = max(most_cb, abs(i)), max(most_cr, abs(j))
-                if i * i + j * j < least:
-                    least, near_cb, near_cr = i * i + j * j, i, j
-        if count == 0:
-            chroma[n, 0] = chroma[n, 1] = -1
-            continue
-        chroma[n, 0] = UNIT * (cb + near_cb) if most_cb == FAR else UNIT * cb + UNIT * sum_cb // count
-        chroma[n, 1] = UNIT * (cr + near_cr) if most_cr == FAR else UNIT * cr + UNIT * sum_cr // count
+        if held and count > 0:
+            near_cb, near_cr = np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
+            estimates[n, 1] = UNIT * near_cb if most_cb == far else UNIT * cb + UNIT * sum_cb // count
+            estimates[n, 2] = UNIT * near_cr if most_cr == far else UNIT * cr + UNIT * sum_cr // count
 
 
 def step_gains(values, logarithms, reciprocals, scale, gains):
@@ -396,4 +382,3 @@ step_gains = compiled(step_gains)
 fit = compiled(fit)
 repair = compiled(repair)
 solve = compiled(solve)
-chroma_of = compiled(chroma_of)
