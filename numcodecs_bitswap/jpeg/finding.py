@@ -46,7 +46,7 @@ MANY = 4096
 """Blocks of which steps are taken that are of no quality's table."""
 TRIED = 96
 """Blocks on which tables are tried."""
-UNSURE = (0, 20), (0, 36), (4, 36), (8, 56), (56, 56)
+UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
 are enough.
 """
@@ -58,7 +58,7 @@ LEAST_EXACT, LEAST_LUMA = 100, 20
 """Exact blocks in a thousand, of planes as they are and of luma: with fewer there was no JPEG."""
 ONES = 48
 """Steps of 1 of a table with which nothing is won."""
-ENOUGH = 600
+ENOUGH = 900
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
 ROUNDS, IDLE = 24, 2
 """How often samples that were cut off are moved; how often without more exact blocks."""
@@ -253,9 +253,9 @@ def _telling(blocks: NDArray[Any], cut: Flags, least: int, flat_lie: bool) -> Fl
     if flat_lie:
         # What is of one level all over is a multiple of 8, whatever the steps.
         same += 64 * (across + down == 112)
-    for (most_cut, most_flat), part in zip(UNSURE, (1, 1, 1, 4, 1), strict=True):
+    for most_cut, most_flat in UNSURE:
         chosen = (unsure <= most_cut) & (same <= most_flat)
-        if np.all(part * np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
+        if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
             break
     return np.asarray(chosen, np.bool_)
 
