@@ -30,6 +30,8 @@ LIKELY = 4
 """Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
 CLEAR = 256
 """Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+EVIDENCE = 64
+"""Of as many blocks as steps are taken of: with less there was no JPEG."""
 SMALL = 512
 """What a frequency next to 0 is worth."""
 SURE = 16 * CLEAR
@@ -48,6 +50,8 @@ UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
 """Samples of them that may have been cut off, and that may be as their neighbours: the first of these for which there
 are enough.
 """
+SOME = 64
+"""Blocks that are enough."""
 FEW = 500
 """Exact blocks in a thousand that make one try other tables."""
 LEAST_EXACT, LEAST_LUMA = 100, 20
@@ -56,8 +60,10 @@ ONES = 48
 """Steps of 1 of a table with which nothing is won."""
 ENOUGH = 900
 """Exact blocks in a thousand of chroma: no other sampling is tried."""
-ROUNDS, IDLE = 16, 4
+ROUNDS, IDLE = 24, 2
 """How often samples that were cut off are moved; how often without more exact blocks."""
+POLISH = 2
+"""How often blocks of chroma are repaired."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
 
@@ -205,7 +211,7 @@ class _Split:
         # Where nothing was cut off what was made of them is at most one off.
         found, cut = self.estimates[left], self.cut[left]
         lows, highs = np.empty((2, len(left)), np.int16)
-        kernel.solve(colours[left], self.first, np.where(cut, kernel.FAR, 1), False, found, lows, highs)
+        kernel.solve(colours[left], self.first, np.where(cut, kernel.FAR, 1), False, False, found, lows, highs)
         self.estimates[left] = found
         kinds[left] = np.where(lows > highs, 2, cut)
         levels = np.ascontiguousarray(self.estimates.T, np.int16)
@@ -235,14 +241,18 @@ def _cosines(width: int) -> NDArray[np.float64]:
     return shifted.reshape(-1, width)
 
 
-def _telling(blocks: NDArray[Any], cut: Flags, least: int) -> Flags:
+def _telling(blocks: NDArray[Any], cut: Flags, least: int, flat_lie: bool) -> Flags:
     """Which blocks (..., n, 8, 8) say the most of their steps, at least so many of n if there are: those of which few
     samples were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
     """
     unit = kernel.UNIT if blocks.dtype == np.int32 else 1
     unsure = np.count_nonzero(cut, axis=(-2, -1))
     across = np.count_nonzero(abs(blocks[..., 1:] - blocks[..., :-1]) < unit, axis=(-2, -1))
-    same = np.maximum(across, np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1)))
+    down = np.count_nonzero(abs(blocks[..., 1:, :] - blocks[..., :-1, :]) < unit, axis=(-2, -1))
+    same = np.maximum(across, down)
+    if flat_lie:
+        # What is of one level all over is a multiple of 8, whatever the steps.
+        same += 64 * (across + down == 112)
     for most_cut, most_flat in UNSURE:
         chosen = (unsure <= most_cut) & (same <= most_flat)
         if np.all(np.count_nonzero(chosen, axis=-1).ravel()[:LIKELY] >= least):
@@ -279,12 +289,16 @@ class _Plane:
             self._values = self._frequencies(4 * SAMPLE, SAMPLE)
         return self._values
 
+    def any_values(self) -> Scaled:
+        """Frequencies of some blocks, flat ones too."""
+        return self._frequencies(4 * SAMPLE, SAMPLE, False)
+
     def free_steps(self, *others: "_Plane") -> Steps:
         """Steps by all blocks, of other planes with the same too: what is rare is seen in none of a few."""
         values = np.concatenate([plane._frequencies(MANY, MANY) for plane in (self, *others)])
         return tables.likely_steps(tables.gains(values, self.noise), values, tables.CLEAR // 2)
 
-    def _frequencies(self, looked: int, most: int) -> Scaled:
+    def _frequencies(self, looked: int, most: int, flat_lie: bool = True) -> Scaled:
         """Of at most so many of as many blocks that are looked at."""
         rows, columns = self.size
         count = min(rows * columns, looked)
@@ -295,7 +309,10 @@ class _Plane:
         )
         blocks = self.scaled[places]
         cut = self.highs[places] - self.lows[places] >= kernel.UNKNOWN
-        chosen = np.flatnonzero(_telling(blocks, cut, min(count, most) // 6 + 1))
+        least = min(min(count, most) // 6 + 1, SOME)
+        chosen = np.flatnonzero(_telling(blocks, cut, least, flat_lie))
+        if not len(chosen):
+            chosen = np.flatnonzero(_telling(blocks, cut, least, False))
         chosen = chosen[:: -(-len(chosen) // most) or 1]
         self._telling = down[chosen] * columns + right[chosen]
         frequencies = _cosines(8) @ (blocks[chosen] - 128.0 * kernel.UNIT) @ _cosines(8).T
@@ -308,6 +325,10 @@ class _Plane:
             self._gains = tables.gains(self.values(), self.noise)
         return self._gains
 
+    def clear(self) -> bool:
+        """Whether blocks say that there were steps: of more of them than a grid is found by, chance says much less."""
+        return int(self.gains().max(1).sum()) > EVIDENCE * len(self.values())
+
     def exact(self, steps: Steps) -> int:
         """How many of some blocks in a thousand a table makes exact."""
         # Of those that say the most: what was cut off, or is flat, agrees with many tables.
@@ -316,7 +337,7 @@ class _Plane:
         some[self._telling[:: max(len(self._telling) // TRIED, 1)]] = True
         self.steps = steps
         self.fit(some.reshape(self.size), rounds=4)
-        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // int(np.count_nonzero(some))
+        return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // max(int(np.count_nonzero(some)), 1)
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
         """Coefficients of some blocks."""
@@ -324,6 +345,13 @@ class _Plane:
         kernel.fit(*where, rounds, kernel.COSINES, self.coefficients, self.wrong)
         if repair and self.wrong[dirty].any():
             kernel.repair(*where, kernel.COSINES, _basis(), self.coefficients, self.wrong)
+
+    def kept(self) -> "_Plane":
+        """As it is now."""
+        kept = copy(self)
+        kept.scaled, kept.lows, kept.highs = self.scaled.copy(), self.lows.copy(), self.highs.copy()
+        kept.coefficients, kept.wrong = self.coefficients.copy(), self.wrong.copy()
+        return kept
 
     def component(self) -> Component:
         """What was found."""
@@ -360,7 +388,7 @@ def _grid(levels: Levels, cut_off: Flags | None = None) -> tuple[int, int] | Non
             right[..., None, None] + eight,
         )
         # All offsets are judged by blocks of the same kind, of which the likeliest have enough.
-        telling = _telling(windows[inside], cut[inside], len(tops) // 4)
+        telling = _telling(windows[inside], cut[inside], len(tops) // 4, False)
         for n in range(number):
             chosen = telling[n]
             values = frequencies[each, down[n], :, right[n]][chosen].reshape(-1, 64)
@@ -388,6 +416,8 @@ def _find_planes(array: NDArray[np.uint8]) -> Picture | None:
     if offset is None:
         return None
     planes = [_Plane.of_levels(array[..., k].astype(np.int16), offset) for k in range(channels)]
+    if not planes[channels // 2].clear():
+        return None
     together = np.sum([plane.gains() for plane in planes], axis=0)
     most = 0
     for plane in planes:
@@ -500,12 +530,17 @@ class _Colours:
                 flags = found if axis else found.T
         return np.ascontiguousarray(flags)
 
+    def luma_at(self, grid: tuple[int, int]) -> _Plane:
+        """Luma, with blocks from a pixel on."""
+        luma = _Plane.of_levels(self.levels[0], grid)
+        luma.lows[self.kinds > 0], luma.highs[self.kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
+        return luma
+
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
         """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
-        luma = self.luma = _Plane.of_levels(self.levels[0], grid)
-        luma.lows[open_pixels], luma.highs[open_pixels] = -kernel.UNKNOWN, kernel.UNKNOWN
+        self.luma = self.luma_at(grid)
         self.chroma = []
         for k in (1, 2):
             if sampling == (1, 1):
@@ -534,7 +569,7 @@ class _Colours:
                 evidence, small = 0, 0
                 for plane in self.chroma:
                     plane.place(self._inner(offset), size)
-                    values = plane.values()
+                    values = plane.any_values()
                     count = max(len(values), 1)
                     evidence += int(tables.gains(values, plane.noise).max(1).sum()) // (CLEAR * count)
                     small += 64 * int(np.count_nonzero(abs(values) < 64)) // count
@@ -625,7 +660,7 @@ class _Colours:
     def search(self) -> Picture:
         """Fits blocks, and moves samples that were cut off, in turns."""
         dirty = fitted = np.ones(self.luma.size, np.bool_)
-        least, idle = dirty.size, 0
+        least, idle, middle, best = dirty.size + 1, 0, False, (dirty, self.kept())
         for n in range(ROUNDS + 1):
             units = self.units(fitted)
             for plane in self.chroma:
@@ -633,40 +668,113 @@ class _Colours:
             self.rings = [self.ring(plane) for plane in self.chroma]
             decoded, dirty = self.around(fitted, repair=False)
             left = int(np.count_nonzero(dirty & self.cut))
-            idle = 0 if left < least else idle + 1
-            least = min(left, least)
+            idle += 1
+            if left < least:
+                least, idle, best = left, 0, (dirty, self.kept())
+            if idle == IDLE and not middle and self.sampling != (1, 1):
+                middle, idle = True, 0
             if n == ROUNDS or left == 0 or idle == IDLE:
                 break
             # Where chroma is not halved, nothing changes in blocks of which all was known.
             fitted = dirty & self.cut if self.sampling == (1, 1) else dirty
-            self.project(np.stack(decoded), dirty)
+            self.project(np.stack(decoded), dirty, middle)
             self.luma.scaled = self.scaled[0]
             for k, plane in enumerate(self.chroma):
                 plane.scaled = self.scaled[k + 1]
                 if self.sampling != (1, 1):
                     plane.scaled = self.halved(plane.scaled, self.sampling, self.grid)
-        if dirty.any():
-            for k, plane in enumerate(self.chroma):
-                if self.sampling == (1, 1):
-                    plane.fit(dirty, repair=True)
-                else:
-                    self.rings[k] = self.polished(k)
-            self.around(dirty, repair=True)
+        dirty, (self.luma, *self.chroma) = best
+        self.rings = [self.ring(plane) for plane in self.chroma]
+        if not dirty.any():
+            return self.picture()
+        self.kinds, self.unknown = self.kinds.copy(), self.kinds > 0
+        if self.sampling == (1, 1):
+            self.polish_blocks(dirty)
+        else:
+            for n in range(POLISH):
+                self.closed(np.stack(self.around(dirty, repair=False)[0]))
+                self.rings = [self.polished(k, n > 0) for k in range(2)]
+                _, dirty = self.around(dirty, repair=True)
+                if not dirty.any():
+                    break
         return self.picture()
 
-    def project(self, decoded: Samples, dirty: Flags) -> None:
+    def polish_blocks(self, dirty: Flags) -> None:
+        """Repairs blocks of all planes, of which each is by itself."""
+        for plane in self.chroma:
+            plane.fit(dirty, repair=True)
+        planes = self.luma, *self.chroma
+        least = np.full(dirty.shape, 65)
+        best = [plane.coefficients.copy() for plane in planes]
+        for n in range(POLISH + 1):
+            decoded, _ = self.around(dirty, repair=True)
+            now = _wrong(self.array, coloured(decoded[0], decoded[1], decoded[2], self.first == 2), self.offset)
+            better = now < least
+            least[better] = now[better]
+            for plane, coefficients in zip(planes, best, strict=True):
+                coefficients[better] = plane.coefficients[better]
+            dirty = (now > 0) & self.cut
+            if n == POLISH or not dirty.any():
+                break
+            stacked = np.stack(decoded)
+            self.closed(stacked)
+            for k, plane in enumerate(self.chroma):
+                known = self.unknown & (self.kinds == 0)
+                plane.scaled[known] = self.levels[k + 1][known].astype(np.int32) * kernel.UNIT
+                plane.lows[known] = plane.highs[known] = self.levels[k + 1][known]
+                plane.fit(dirty, repair=True)
+            stacked[1:] = [samples(plane.component()) for plane in self.chroma]
+            self.kinds[self.unknown] = 1
+            self.project(stacked, dirty, False)
+            self.luma.scaled = self.scaled[0]
+        for plane, coefficients in zip(planes, best, strict=True):
+            plane.coefficients = coefficients
+
+    def kept(self) -> list[_Plane]:
+        """Planes as they are."""
+        return [plane.kept() for plane in (self.luma, *self.chroma)]
+
+    def project(self, decoded: Samples, dirty: Flags, middle: bool) -> None:
         """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
-        found = decoded[:, y, x].T.astype(np.int32)
+        found = np.ascontiguousarray(decoded[:, y, x].T, np.int32)
         y, x = y + self.offset[0], x + self.offset[1]
         lows, highs = np.empty((2, len(y)), np.int16)
-        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, found, lows, highs)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), True, False, found, lows, highs)
         good = lows <= highs
         y, x, lows, highs = y[good], x[good], lows[good], highs[good]
         self.scaled[:, y, x] = found[good].T * kernel.UNIT
+        if middle:
+            luma = decoded[0, y - self.offset[0], x - self.offset[1]]
+            chroma, known = self.chroma_of(y, x, np.concatenate([luma[:, None], found[good][:, 1:]], 1))
+            self.scaled[1:, y[known], x[known]] = chroma[known].T
         self.luma.lows[y, x] = np.where(lows > 0, lows, -kernel.UNKNOWN)
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
+
+    def closed(self, decoded: Samples) -> None:
+        """Takes chroma of what was cut off for known, as near to decoded planes (3, h, w) as it makes their colours."""
+        region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
+        again = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
+        cut = self.unknown[region]
+        wrong = cut & (again != self.array[region]).any(2)
+        self.levels[1:, *region] = np.where(cut, decoded[1:], self.levels[1:, *region])
+        self.kinds[region][cut] = 0
+        y, x = np.nonzero(wrong)
+        found = decoded[:, y, x].T
+        y, x = y + self.offset[0], x + self.offset[1]
+        chroma, known = self.chroma_of(y, x, found)
+        self.kinds[y, x] = ~known
+        self.levels[1:, y, x] = chroma.T + kernel.HALF >> 6
+
+    def chroma_of(
+        self, y: NDArray[np.int64], x: NDArray[np.int64], estimates: NDArray[Any]
+    ) -> tuple[NDArray[np.int32], Flags]:
+        """Chroma (n, 2) of some pixels in units of 1/64, by luma and chroma (n, 3), and where there is any."""
+        found = np.ascontiguousarray(estimates, np.int32)
+        lows, highs = np.empty((2, len(y)), np.int16)
+        kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), False, True, found, lows, highs)
+        return found[:, 1:], np.asarray(lows <= highs, np.bool_)
 
     def units(self, blocks: Flags) -> Flags:
         """MCUs of which any block of luma is flagged."""
@@ -674,8 +782,10 @@ class _Colours:
         rows, columns = blocks.shape
         return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
 
-    def polished(self, k: int) -> Ring:
-        """Repairs blocks of chroma from samples that make the right pixels; the ring that does."""
+    def polished(self, k: int, again: bool) -> Ring:
+        """Repairs blocks of chroma from samples that make the right pixels, those that were found where this is done
+        again; the ring that does.
+        """
         plane, ring = self.chroma[k], self.rings[k]
         for last in (False, True):
             found = surrounded(samples(plane.component()), ring)
@@ -690,8 +800,9 @@ class _Colours:
             rim[1:-1, 1:-1] = inside
             (top, left), (rows, columns) = plane.offset, plane.size
             estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
-            found[1:-1, 1:-1][inside] = estimate[inside]
-            self.settle(k, found, rim, 1)
+            if not again:
+                found[1:-1, 1:-1][inside] = estimate[inside]
+            self.settle(k, found, rim, 1 + again)
             other = _Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
             other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
             other.fit(wrong > 0, repair=True)
@@ -728,6 +839,8 @@ def _find_ycbcr(array: NDArray[np.uint8], first: int) -> Picture | None:
     if grid is None:
         return None
     colours = _Colours(array, first, *split.solved())
+    if not colours.luma_at(grid).clear():
+        return None
     best, exact = None, -1
     for sampling in colours.samplings(grid):
         if all(array.shape[k] >= grid[k] + 8 * sampling[k] for k in range(2)):

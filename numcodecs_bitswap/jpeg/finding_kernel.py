@@ -101,17 +101,21 @@ def luma_bounds(red, green, blue, cb, cr):
     return low, high
 
 
-def solve(colours, first, reach, keep, estimates, lows, highs):
+def solve(colours, first, reach, keep, held, estimates, lows, highs):
     """The nearest luma and chroma to estimates (n, 3), in their place, that make colours (n, 3); with `keep`, chroma as
     it is where it can. Bounds of luma by that chroma: no luma is between them where none was found.
+
+    With `held` luma is as it is, and chroma is the middle of what makes colours, or the nearest where that is open, in
+    units of 1/64.
     """
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
         luma, cb, cr = np.int64(estimates[n, 0]), np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
         best, far = np.int64(1) << 40, np.int64(reach[n])
+        count, sum_cb, sum_cr, most_cb, most_cr = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         lows[n], highs[n] = 255, 0
         for distance in range(far + 1):
-            if distance * distance >= best:
+            if distance * distance >= best and not held:
                 break
             for i in range(-distance, distance + 1):
                 step = 1 if abs(i) == distance else 2 * max(distance, 1)
@@ -120,12 +124,22 @@ def solve(colours, first, reach, keep, estimates, lows, highs):
                     if low > high or min(cb + i, cr + j) < 0 or max(cb + i, cr + j) > 255:
                         continue
                     level = min(max(luma, low), high)
+                    if held and level != luma:
+                        continue
+                    count += 1
+                    sum_cb += i
+                    sum_cr += j
+                    most_cb, most_cr = max(most_cb, abs(i)), max(most_cr, abs(j))
                     cost = i * i + j * j + (level - luma) * (level - luma)
                     if keep and distance == 0:
                         cost = 0
                     if cost < best:
                         best, lows[n], highs[n] = cost, low, high
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
+        if held and count > 0:
+            near_cb, near_cr = np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
+            estimates[n, 1] = UNIT * near_cb if most_cb == far else UNIT * cb + UNIT * sum_cb // count
+            estimates[n, 2] = UNIT * near_cr if most_cr == far else UNIT * cr + UNIT * sum_cr // count
 
 
 def step_gains(values, logarithms, reciprocals, scale, gains):
@@ -316,19 +330,19 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
             for j in range(samples.shape[1]):
                 if not dirty[i, j]:
                     continue
-                best = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
-                if best == 0:
-                    continue
                 was = np.int64(samples[i, j])
-                level = was
-                for by in range(1, reach + 1):
-                    for value in (was - by, was + by):
-                        if value < 0 or value > 255:
-                            continue
-                        samples[i, j] = value
-                        total = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
-                        if total < best:
-                            best, level = total, value
+                level, best = was, np.int64(1) << 40
+                # As it is, then one less, one more, and so on.
+                for n in range(2 * reach + 1):
+                    value = was + ((n >> 1) + (n & 1)) * (1 - 2 * (n & 1))
+                    if value < 0 or value > 255:
+                        continue
+                    samples[i, j] = value
+                    total = misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width)
+                    if total < best:
+                        best, level = total, value
+                    if best == 0:
+                        break
                 samples[i, j] = level
                 moved |= level != was
         if not moved:

@@ -93,5 +93,5 @@ def similar_steps(gain: NDArray[np.int64], table: NDArray[np.uint16]) -> NDArray
     near = (4 * reach >= 3 * steps[:, None]) & (2 * reach <= 3 * steps[:, None] + 2)
     found = np.where(near, gain, -(1 << 60)).argmax(1)
     places = np.arange(64)
-    better = gain[places, found] - gain[places, steps] >= CLEAR
+    better = gain[places, found] - gain[places, steps] >= CLEAR // 2
     return np.where(better, found, steps).clip(1, 255).astype(np.uint16)
