@@ -12,6 +12,7 @@ no torch: a chunk that gains nothing from a model never loads one.
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,16 @@ def allow(header: Header) -> None:
         raise FormatError(
             f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
         )
+
+
+def _jpeg_route() -> ModuleType:
+    """The module, which reads numba: not every chunk needs it."""
+    with loading():
+        from . import backends
+
+        backends.check_jpeg()
+        from . import jpeg_route
+    return jpeg_route
 
 
 class Encoding:
@@ -105,8 +116,7 @@ class Encoding:
                 from . import plane_route
             yield Route.PLANES, plane_route.encode(self.array, self.plan.axes, self.plan.planes)
         if self.plan.jpeg is not None:
-            with loading():
-                from . import jpeg_route
+            jpeg_route = _jpeg_route()
             yield Route.JPEG, jpeg_route.encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])
         if self.job is not None:
             yield Route.MODEL, self.job.payload()
@@ -143,8 +153,7 @@ class Decoding:
                 from . import plane_route
             self.route = plane_route.Decoding(self.header, payload)
         elif self.header.route == Route.JPEG:
-            with loading():
-                from . import jpeg_route
+            jpeg_route = _jpeg_route()
             self.route = jpeg_route.Decoding(self.header, payload)
         else:
             itemsize = self.header.dtype.itemsize

@@ -8,7 +8,6 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from numcodecs_bitswap.jpeg import decoding, tables
 from numcodecs_bitswap.jpeg.picture import Colour, Component, Picture
 
 PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "photograph.png"
@@ -26,6 +25,8 @@ def photograph() -> NDArray[np.uint8]:
 
 def from_jpeg(image: NDArray[np.uint8], colour: Colour, sampling: tuple[int, int], quality: int) -> NDArray[np.uint8]:
     """What a JPEG file of an image, of whole MCUs, decodes to: made by the package's own decoder."""
+    from numcodecs_bitswap.jpeg import decoding, tables  # reads numba
+
     planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
     if colour == "ycbcr":
         red, green, blue = (plane.astype(np.float64) for plane in planes)

@@ -41,6 +41,12 @@ def for_device(device: str) -> Backend:
     return TorchBackend(device)
 
 
+def check_jpeg() -> None:
+    """Raise DeviceError unless what JPEG files held can be looked for and decoded."""
+    if find_spec("numba") is None:
+        raise DeviceError("images of uint8 need numba, which looks whether they were JPEG files: pip install numba")
+
+
 def check_planes() -> None:
     """Raise DeviceError unless models of the plane coder, which choose for themselves, can run at all."""
     if find_spec("numba") is None:
