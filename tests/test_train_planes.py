@@ -43,7 +43,7 @@ def stack(n: int = 12, height: int = 48, width: int = 40) -> Any:
 def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are written here; the model that they begin with is a small one of random weights."""
     monkeypatch.chdir(tmp_path)
-    for name in ("_registered", "_found", "_loaded", "_given", "_planes"):
+    for name in ("_registered", "_found", "_loaded", "_given", "_kinds"):
         monkeypatch.setattr(catalog, name, type(getattr(catalog, name))())
     (tmp_path / "models").mkdir()
     write_tensors(ARCH, random_tensors(ARCH), tmp_path / "models" / "start.safetensors", "start", "none", "random")
