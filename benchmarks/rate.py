@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.images import Chunk, chunks_of
 from benchmarks.roofline import counted
-from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap import BitSwap, plane_route
 from numcodecs_bitswap.chunk import Decoding
 from numcodecs_bitswap.classical import classical
 from numcodecs_bitswap.colour import to_ycbcr
@@ -55,8 +55,8 @@ def operations(model: str, chunk: Chunk) -> float:
     """Multiplications, each with its addition, of the networks for one sample of a chunk; 0 if no model codes it."""
     with counted() as work:
         frame = BitSwap(model=model).encode(chunk)
-    planes = Decoding(memoryview(frame)).planes
-    if planes is None or planes.model is None:
+    planes = Decoding(memoryview(frame)).route
+    if not isinstance(planes, plane_route.Decoding) or planes.model is None:
         return work.operations / 2 / chunk.size
     payload = planes.payload
     assert isinstance(payload, PlanesPayload)

@@ -211,7 +211,7 @@ def data_for(route: Route) -> tuple[Any, int]:
     return np.tile(np.frombuffer(b"item", np.uint8), 100), 4
 
 
-@pytest.mark.parametrize("route", [route for route in Route if route not in (Route.MODEL, Route.PLANES)])
+@pytest.mark.parametrize("route", sorted(set(Route) - {Route.MODEL, Route.PLANES, Route.JPEG}))
 def test_stored_routes(route: Route) -> None:
     data, itemsize = data_for(route)
     chosen, payload = stored.encode(data, itemsize)
