@@ -58,11 +58,12 @@ def operations(model: str, chunk: Chunk) -> float:
     planes = Decoding(memoryview(frame)).route
     if not isinstance(planes, plane_route.Decoding) or planes.model is None:
         return work.operations / 2 / chunk.size
-    payload = planes.payload
+    payload, net = planes.payload, planes.model.net
     assert isinstance(payload, PlanesPayload)
+    assert isinstance(net, PlaneModel)
     order = Order(*payload.samples.axes, payload.references, payload.permuted, payload.permutation)
     references = (order.refer(chunk.shape) >= 0).sum(1)
-    return float(np.mean([plane_operations(planes.model.net, count) for count in references]))
+    return float(np.mean([plane_operations(net, count) for count in references]))
 
 
 def plane_operations(net: PlaneModel, references: int) -> int:
