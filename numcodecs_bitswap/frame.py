@@ -167,6 +167,24 @@ def build_model(payload: ModelPayload) -> bytes:
     return payload.model_id + axes + counts + payload.heads.astype("<u4").tobytes() + payload.tail.tobytes()
 
 
+def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, int, int | None]:
+    """The y, x and channel axis of images of 1 or 3 channels.
+
+    Raises
+    ------
+    FormatError
+        They do not fit the shape.
+    """
+    y, x, channel = reader.take(3, "axes")
+    axes = (y, x, None if channel == NO_CHANNEL else channel)
+    used = [axis for axis in axes if axis is not None]
+    if max(used) >= len(shape) or len(set(used)) != len(used):
+        raise FormatError(f"axes {used} do not fit {len(shape)} dimensions")
+    if channel != NO_CHANNEL and shape[channel] not in (1, 3):
+        raise FormatError(f"{shape[channel]} channels: only 1 or 3 are possible")
+    return axes
+
+
 def parse_model(header: Header, data: memoryview) -> ModelPayload:
     """The model route's payload, every field checked against the header; inverse of `build_model`.
 
@@ -179,13 +197,7 @@ def parse_model(header: Header, data: memoryview) -> ModelPayload:
         raise FormatError(f"the model route holds uint8, not {header.dtype}")
     reader = Reader(data)
     model_id = bytes(reader.take(16, "model id"))
-    y, x, channel, patch_log2 = reader.take(4, "axes and patch size")
-    axes = (y, x, None if channel == NO_CHANNEL else channel)
-    used = [axis for axis in axes if axis is not None]
-    if max(used) >= len(header.shape) or len(set(used)) != len(used):
-        raise FormatError(f"axes {used} do not fit {len(header.shape)} dimensions")
-    if channel != NO_CHANNEL and header.shape[channel] not in (1, 3):
-        raise FormatError(f"{header.shape[channel]} channels: only 1 or 3 are possible")
+    axes, patch_log2 = read_axes(reader, header.shape), reader.byte("patch size")
     if not 3 <= patch_log2 <= 12:
         raise FormatError(f"patch log2 {patch_log2} is out of range")
     if not 1 <= (lanes := reader.varint("lanes")) <= 1 << 16:

@@ -12,7 +12,7 @@ import numpy as np
 from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
-from . import catalog, plane_route
+from . import catalog, frame, plane_route
 from .errors import FormatError
 from .fields import Reader, sized, unzip, varints
 from .frame import NO_CHANNEL, Header, Route
@@ -25,8 +25,6 @@ from .patches import Axes
 Pixels = NDArray[np.uint8]
 Coded = tuple[int, memoryview]
 COLOURS: tuple[Colour, ...] = "gray", "ycbcr", "rgb"
-LEAST_SIDE = 16
-"""Of images that are looked at."""
 SAME, STANDARD, FREE = 0, 1, 255
 """How steps are written: as those of the component before; tables 1 .. 200 of qualities; as they are."""
 STORED, PLANES = 0, 1
@@ -56,8 +54,6 @@ def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str])
     model, pixel_models : names or ids
         Of kind `jpeg`; of the plane coder, for pixels that are coded as such.
     """
-    if min(array.shape[axes.y], array.shape[axes.x]) < LEAST_SIDE:
-        return None
     records = []
     loaded = None
     for image in images(array, axes):
@@ -107,23 +103,18 @@ class Decoding:
 
     def __init__(self, header: Header, data: memoryview) -> None:
         reader = Reader(data)
-        y, x, channel = reader.take(3, "axes")
-        self.shape, self.axes = header.shape, Axes(y, x, None if channel == NO_CHANNEL else channel)
-        own = [y, x] if channel == NO_CHANNEL else [y, x, channel]
         if header.dtype.str != "|u1" or header.nbytes == 0:
             raise FormatError(f"the JPEG route holds images of uint8, not {header.dtype} of shape {header.shape}")
-        if max(own) >= len(header.shape) or len(set(own)) != len(own):
-            raise FormatError(f"axes {own} do not fit {len(header.shape)} dimensions")
-        channels = 1 if channel == NO_CHANNEL else header.shape[channel]
-        if channels not in (1, 3):
-            raise FormatError(f"{channels} channels: only 1 or 3 are possible")
+        self.shape, self.axes = header.shape, Axes(*frame.read_axes(reader, header.shape))
+        height, width = self.shape[self.axes.y], self.shape[self.axes.x]
+        channels = 1 if self.axes.channel is None else self.shape[self.axes.channel]
         model_id = bytes(reader.take(16, "model id"))
         if catalog.kind_of(model_id) != "jpeg":
             raise FormatError("the frame names a model of another kind: it was altered")
-        count = header.nbytes // (header.shape[y] * header.shape[x] * channels)
+        count = header.nbytes // (height * width * channels)
         if count * LEAST_RECORD > reader.left:
             raise FormatError(f"{reader.left} bytes are too few for {count} images")
-        self.records = [Record(reader, (header.shape[y], header.shape[x]), channels) for _ in range(count)]
+        self.records = [Record(reader, (height, width), channels) for _ in range(count)]
         if reader.left:
             raise FormatError(f"{reader.left} bytes behind the payload")
         self.model = cast(CoefficientModel, catalog.load(model_id, "cpu").net)

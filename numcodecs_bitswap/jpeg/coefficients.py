@@ -218,7 +218,7 @@ def observe(
 ) -> Seen:
     """What `encode` sees of each number, to train on."""
     blocks = _joined(coefficients)
-    seen, told = np.zeros((len(blocks) * 65, FEATURES + 1), np.int16), np.zeros((len(blocks) * 65, 2), np.int32)
+    seen, told = np.zeros((len(blocks) * ROWS, FEATURES + 1), np.int16), np.zeros((len(blocks) * ROWS, 2), np.int32)
     rows = _run(2, model, blocks, _frame(grids, colour), _steps(steps), np.zeros(1, np.uint8), (seen, told))
     seen, told = seen[:rows], told[:rows]
     return Seen(seen[:, :-1], seen[:, -1].astype(np.int64), told[:, 0].astype(np.int64), told[:, 1] > 0)
