@@ -6,6 +6,7 @@ rows. Its factors are put together here to those of each output.
 
 import numpy as np
 
+from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from ..jit import compiled, part
 
 EVEN_2, EVEN_6, LESS_2, LESS_6 = 10703, 4433, 4433, -10704
@@ -80,9 +81,9 @@ def to_rgb(luma, cb, cr, first, pixels):
     for y in range(luma.shape[0]):
         for x in range(luma.shape[1]):
             level, b, r = np.int64(luma[y, x]), np.int64(cb[y, x]) - 128, np.int64(cr[y, x]) - 128
-            pixels[y, x, first] = limited(level + ((91881 * r + 32768) >> 16))
-            pixels[y, x, 1] = limited(level + ((-22554 * b - 46802 * r + 32768) >> 16))
-            pixels[y, x, 2 - first] = limited(level + ((116130 * b + 32768) >> 16))
+            pixels[y, x, first] = limited(level + ((CR_TO_RED * r + 32768) >> 16))
+            pixels[y, x, 1] = limited(level + ((CB_TO_GREEN * b + CR_TO_GREEN * r + 32768) >> 16))
+            pixels[y, x, 2 - first] = limited(level + ((CB_TO_BLUE * b + 32768) >> 16))
 
 
 inverse_blocks = compiled(inverse_blocks)
