@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from . import finding_kernel, tables
 from .decoding import coloured, pixels, samples, surrounded, triangle, upsampled
 from .picture import Component, Picture, Ring, Samples
@@ -159,9 +160,11 @@ def _estimates(colours: NDArray[np.int32], first: int) -> tuple[NDArray[np.int32
     red, green, blue = (np.ascontiguousarray(colours[:, k]) for k in (first, 1, 2 - first))
     cb = (-11059 * red - 21709 * green + 32768 * blue + 32767) >> 16
     cr = (32768 * red - 27439 * green - 5329 * blue + 32767) >> 16
-    luma = red - (91881 * cr + 32768 >> 16)
+    luma = red - (CR_TO_RED * cr + 32768 >> 16)
     cut = (np.minimum(np.minimum(red, green), blue) == 0) | (np.maximum(np.maximum(red, green), blue) == 255)
-    sure = (luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)) & (luma == blue - (116130 * cb + 32768 >> 16))
+    sure = (luma == green - (CB_TO_GREEN * cb + CR_TO_GREEN * cr + 32768 >> 16)) & (
+        luma == blue - (CB_TO_BLUE * cb + 32768 >> 16)
+    )
     sure &= (luma >= 0) & (luma < 256) & ~cut
     luma = np.where(sure, luma, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
     return np.stack([luma, cb + 128, cr + 128], 1), sure, cut
@@ -183,9 +186,9 @@ def _decoded_colours(array: NDArray[np.uint8], first: int) -> bool:
     for i in (-1, 0, 1):
         for j in (-1, 0, 1):
             cb, cr = estimates[left, 1] + (i - 128), estimates[left, 2] + (j - 128)
-            luma = red - (91881 * cr + 32768 >> 16)
-            same = luma == green - (-22554 * cb - 46802 * cr + 32768 >> 16)
-            bad &= ~(same & (luma == blue - (116130 * cb + 32768 >> 16)))
+            luma = red - (CR_TO_RED * cr + 32768 >> 16)
+            same = luma == green - (CB_TO_GREEN * cb + CR_TO_GREEN * cr + 32768 >> 16)
+            bad &= ~(same & (luma == blue - (CB_TO_BLUE * cb + 32768 >> 16)))
     return bool(8 * np.count_nonzero(bad) <= known)
 
 

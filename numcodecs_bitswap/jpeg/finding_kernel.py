@@ -5,6 +5,7 @@ Samples and frequencies are in units of 1/64 where no more is said.
 
 import numpy as np
 
+from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from ..jit import compiled, part
 from .decoding_kernel import ROW_SHIFT, inverse_block
 
@@ -66,19 +67,19 @@ def divided(x, step):
 @part
 def add_cb(cb):
     """What Cb adds to blue, and to green in units of 2^-16."""
-    return (116130 * (cb - 128) + 32768) >> 16
+    return (CB_TO_BLUE * (cb - 128) + 32768) >> 16
 
 
 @part
 def add_cr(cr):
     """What Cr adds to red."""
-    return (91881 * (cr - 128) + 32768) >> 16
+    return (CR_TO_RED * (cr - 128) + 32768) >> 16
 
 
 @part
 def add_both(cb, cr):
     """What chroma adds to green."""
-    return (-22554 * (cb - 128) - 46802 * (cr - 128) + 32768) >> 16
+    return (CB_TO_GREEN * (cb - 128) + CR_TO_GREEN * (cr - 128) + 32768) >> 16
 
 
 @part
