@@ -70,7 +70,7 @@ bench-jpeg: $(INSTALLED) ## Images that were JPEGs, against their files: make be
 
 paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs beside ours: make paper-tables DATA=folder
 	@test -n "$(DATA)" || { echo 'make paper-tables DATA=folder, with mnist/, cifar10_part/ and natural/'; exit 1; }
-	$(BIN)/python -m benchmarks.paper_tables $(DATA)
+	$(BIN)/python -m benchmarks.papers $(DATA)
 
 golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones are never changed)
 	$(BIN)/python tests/make_golden.py

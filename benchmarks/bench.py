@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from benchmarks import anatomy, process
 from benchmarks.images import STAGES, chunks_of, image_sets
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.classical import PHOTOGRAPHS, SLOW, classical
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.peers import THREADS, Measured, bitswap, measure, table
+from numcodecs_bitswap.measure.classical import PHOTOGRAPHS, SLOW, classical
+from numcodecs_bitswap.measure.harness import THREADS, Measured, bitswap, measure, table
 
 OUT = Path("bench-out")
 REFERENCE = "JPEG XL effort 7"

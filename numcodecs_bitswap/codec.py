@@ -12,10 +12,10 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 from numpy.typing import NDArray
 
-from . import scheduler
-from .chunk import Decoding, Encoding, memory
-from .frame import Header
+from .chunk.coding import Decoding, Encoding, memory
+from .chunk.frame import Header
 from .options import Options
+from .runtime import scheduler
 
 
 class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types

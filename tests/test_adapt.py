@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.research.bound import information
 from numcodecs_bitswap.arrays.on_numpy import NUMPY
-from numcodecs_bitswap.bitsback import adapt
-from numcodecs_bitswap.bitsback.bound import information
+from numcodecs_bitswap.bitsback import scale_shifts
 from numcodecs_bitswap.bitsback.coder import block
+from numcodecs_bitswap.distributions.logistic_mixture import LogisticMixture
 from numcodecs_bitswap.nets.parameters import Parameters
-from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
-from plain_message import empty, integers, random_words, same, unflatten
+from reference.message import empty, integers, random_words, same, unflatten
 
 BACKENDS = ["numba", "torch"]
 
@@ -43,8 +43,8 @@ def test_pop_is_the_inverse_of_push(seed: int, n: int, off: int) -> None:
     for backend in BACKENDS:
         message = unflatten([random_words(rng, 5, 50)], backend)
         before, symbols = message.flatten(), drawn(message, given, off)
-        adapt.push_block(message, given, symbols)
-        assert np.array_equal(adapt.pop_block(message, given), symbols)
+        scale_shifts.push_block(message, given, symbols)
+        assert np.array_equal(scale_shifts.pop_block(message, given), symbols)
         assert same(message, before)
 
 
@@ -66,26 +66,26 @@ def test_the_choice_is_that_of_the_format(backend: str, n: int, every: int) -> N
             prepared, s = mixture.prepare(0, n), symbols.astype(np.int64)
             frequencies = (mixture.cum(prepared, s + 1) - mixture.cum(prepared, s))[0, ::every].tolist()
             costs.append(every * sum(map(cost, frequencies)) + (263 if v == 3 else 967))
-        choice = adapt.choose(message, LogisticMixture(logits, means, scales, 256), symbols)
+        choice = scale_shifts.choose(message, LogisticMixture(logits, means, scales, 256), symbols)
         assert choice.tolist() == [[costs.index(min(costs))]]
         assert abs(2 * choice.item() - 6 - off) <= 1 or choice.item() in (0, 7)
 
 
 def test_costs_are_near_no_tie_and_prices_are_those_of_the_prior() -> None:
-    log, price = adapt._LOG, adapt._PRICES
+    log, price = scale_shifts._LOG, scale_shifts._PRICES
     exact = 256 * (16 - np.log2(np.arange(1, 65537)))
     assert np.abs(exact - log[1:]).max() < 0.5 - 1e-6
     message = empty(1, 1)
     for v, expected in ((0, 967), (3, 263), (7, 967)):
-        bits = information(adapt.prior(message, NUMPY), np.full((1, 1), v))[0]
+        bits = information(scale_shifts.prior(message, NUMPY), np.full((1, 1), v))[0]
         assert round(256 * bits) == price[v] == expected
 
 
 def test_small_blocks_have_no_shift() -> None:
     rng = np.random.default_rng(0)
-    given, plain = parameters(rng, adapt.FEWEST - 2), empty(1, 3)
+    given, plain = parameters(rng, scale_shifts.FEWEST - 2), empty(1, 3)
     message, symbols = plain.copy(), drawn(plain, given, 9)
-    adapt.push_block(message, given, symbols)
+    scale_shifts.push_block(message, given, symbols)
     plain.push(block(plain, given), symbols)
     assert same(message, plain.flatten())
 
@@ -94,6 +94,6 @@ def test_a_shift_pays_where_the_scales_are_off() -> None:
     rng = np.random.default_rng(1)
     given, plain = parameters(rng, 4000, (20, 60)), empty(1, 1)
     message, symbols = plain.copy(), drawn(plain, given, 7)
-    adapt.push_block(message, given, symbols)
+    scale_shifts.push_block(message, given, symbols)
     plain.push(block(plain, given), symbols)
     assert message.flatten()[0][1].size < 0.99 * plain.flatten()[0][1].size

@@ -10,8 +10,9 @@ import safetensors.numpy
 import zarr
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
-from numcodecs_bitswap import BitSwap, MissingModel, ModelError, catalog, embed_model, use_models
-from numcodecs_bitswap.beside import PlaceError
+from numcodecs_bitswap import BitSwap, MissingModel, ModelError, embed_model, use_models
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.models.embedded import PlaceError
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from strategies import picture
 

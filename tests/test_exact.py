@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numcodecs_bitswap.errors import DeviceError, ModelError
-from numcodecs_bitswap.nets import exact, numba_networks, torch_layer
-from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.nets import layers, numba_networks, torch_layer
+from numcodecs_bitswap.nets.layers import Layer
 from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer, choose_gemm
 from numcodecs_bitswap.nets.torch_ops import neighbours, settle
 from numcodecs_bitswap.nets.units import aligned
 
 
-def layer_tensors(w: np.ndarray, b: np.ndarray, f: np.ndarray) -> exact.Tensors:
+def layer_tensors(w: np.ndarray, b: np.ndarray, f: np.ndarray) -> layers.Tensors:
     wide = np.abs(w).max() > 64
     return {"x.w": w.astype(np.int16 if wide else np.int8), "x.b": b.astype(np.int32), "x.f": f.astype(np.uint8)}
 

@@ -16,17 +16,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numcodecs_bitswap.chunk.coding.frame import parse, parse_model
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from benchmarks.lbb_variants import VARIANTS
-from benchmarks.smooth_flow import SmoothFlow
-from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, ModelError, catalog
+from benchmarks.research.bound import bound_bits, flow_bits
+from benchmarks.research.lbb_variants import VARIANTS
+from benchmarks.research.smooth_flow import SmoothFlow
+from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, ModelError
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups, local_bits_back
-from numcodecs_bitswap.bitsback.bound import bound_bits, flow_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT
-from numcodecs_bitswap.frame import parse, parse_model
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Pointwise
 from numcodecs_bitswap.nets.numba_transforms import CompiledElementwise

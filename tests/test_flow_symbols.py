@@ -11,15 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import make_tables
 from numcodecs_bitswap.bitsback.local_bits_back import pop_values, push_values
+from numcodecs_bitswap.distributions import gaussian_places
+from numcodecs_bitswap.distributions.bits import Bits
+from numcodecs_bitswap.distributions.gaussian import ALPHABET, LARGEST, Gaussian
+from numcodecs_bitswap.distributions.tables import flow_tables, vae_tables
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.rans.numba_backend import NumbaStack
 from numcodecs_bitswap.rans.torch_backend import TorchStack
-from numcodecs_bitswap.symbols import gaussian_places, make_tables
-from numcodecs_bitswap.symbols.bits import Bits
-from numcodecs_bitswap.symbols.gaussian import ALPHABET, LARGEST, Gaussian
-from numcodecs_bitswap.symbols.tables import flow_tables, vae_tables
-from plain_message import empty, on_torch, unflatten
+from reference.message import empty, on_torch, unflatten
 
 deviations = st.integers(256, 1 << 27) | st.floats(8, 27).map(lambda octave: round(2**octave))
 means = st.integers(-LARGEST, LARGEST) | st.integers(-5000, 5000)

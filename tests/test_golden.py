@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference_decoder
+from numcodecs_bitswap.chunk.coding.frame import parse, parse_model
 from numpy.typing import NDArray
 
-import reference_decoder
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack, catalog, plane_payload
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
 from numcodecs_bitswap.bitsback.groups import DIRECT
-from numcodecs_bitswap.frame import parse, parse_model
+from numcodecs_bitswap.chunk.coding import plane_payload
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder
 from strategies import assert_identical
 
@@ -76,8 +78,9 @@ def test_a_direct_core_decodes_by_the_specification() -> None:
     """No frame that the codec writes needs one (what is that small is stored), so one is made here."""
     from zlib import crc32
 
+    from numcodecs_bitswap.chunk.coding.frame import Header, ModelPayload, Route, build, build_model
+
     from numcodecs_bitswap.bitsback import groups
-    from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
 
     array = np.full((2, 2, 3), 130, np.uint8)
     model = catalog.load("tiny-rgb8-v1", "cpu")

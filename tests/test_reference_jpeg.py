@@ -9,22 +9,24 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import reference_decoder
+import reference_jpeg
+from numcodecs_bitswap.chunk.coding.fields import sized, varints
+from numcodecs_bitswap.chunk.coding.frame import Header, Route
+from numcodecs_bitswap.chunk.coding.patches import Axes
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-import reference_decoder
-import reference_jpeg
-from numcodecs_bitswap import BitSwap, FormatError, ModelError, catalog, frame, jpeg_route
-from numcodecs_bitswap.fields import sized, varints
-from numcodecs_bitswap.frame import Header, Route
+from numcodecs_bitswap import BitSwap, FormatError, ModelError
+from numcodecs_bitswap.chunk.coding import frame, jpeg_route
 from numcodecs_bitswap.jpeg import coefficients, decoding, tables
 from numcodecs_bitswap.jpeg.coefficients import Grid
 from numcodecs_bitswap.jpeg.model import CoefficientModel
 from numcodecs_bitswap.jpeg.picture import SAMPLINGS, Component, Picture, Ring
-from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap.models import catalog
 from random_models import model_id, random_jpeg, random_planes
-from reference_jpeg import JpegModel, decode_coefficients, samples_of, surround, upsample
-from reference_model import FrameError
+from reference.jpeg import JpegModel, decode_coefficients, samples_of, surround, upsample
+from reference.networks import FrameError
 from strategies import assert_identical
 
 Array = NDArray[Any]

@@ -11,29 +11,22 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+import reference_decoder
+import reference_planes
+from numcodecs_bitswap.chunk.coding.frame import Header, Route
+from numcodecs_bitswap.chunk.coding.patches import Axes
+from numcodecs_bitswap.chunk.coding.plane_payload import PlanesPayload
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-import reference_decoder
-import reference_planes
-from numcodecs_bitswap import (
-    BitSwap,
-    FormatError,
-    ModelError,
-    catalog,
-    colour,
-    frame,
-    plane_payload,
-    plane_route,
-    samples,
-)
-from numcodecs_bitswap.frame import Header, Route
-from numcodecs_bitswap.patches import Axes
-from numcodecs_bitswap.plane_payload import PlanesPayload
+from numcodecs_bitswap import BitSwap, FormatError, ModelError, samples
+from numcodecs_bitswap.chunk.coding import frame, plane_payload, plane_route
+from numcodecs_bitswap.jpeg import colour
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder, least_squares, model, tables
 from numcodecs_bitswap.planes.coder import Order
 from random_models import SMALL_PLANES, model_id, random_planes
-from reference_model import FrameError
+from reference.networks import FrameError
 from strategies import assert_identical
 
 Array = NDArray[Any]

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference_decoder
+from numcodecs_bitswap.chunk.coding.frame import Header, Route
+from numcodecs_bitswap.chunk.coding.patches import Axes
 from numpy.typing import NDArray
 
-import reference_decoder
-from numcodecs_bitswap import BitSwap, FormatError, frame, labels, plane_payload, plane_route, samples
-from numcodecs_bitswap.frame import Header, Route
-from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap import BitSwap, FormatError, labels, samples
+from numcodecs_bitswap.chunk.coding import frame, plane_payload, plane_route
 from numcodecs_bitswap.planes import coder
 from random_models import model_id, random_planes
-from reference_decoder import FrameError
-from reference_labels import decode_labels
+from reference.frames import FrameError
+from reference.labels import decode_labels
 from strategies import assert_identical
 from test_samples import ARRAYS, K, smooth
 

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-
 import reference_decoder
 import reference_flow
 import reference_symbols
-from numcodecs_bitswap import BBANS, catalog, patches
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numcodecs_bitswap.chunk.coding.frame import Header, ModelPayload, Route, build, build_model
+from numpy.typing import NDArray
+
+from numcodecs_bitswap import BBANS
 from numcodecs_bitswap.bitsback import groups
-from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
-from numcodecs_bitswap.symbols.tables import flow_tables, tables, vae_tables
+from numcodecs_bitswap.chunk.coding import patches
+from numcodecs_bitswap.distributions.tables import flow_tables, tables, vae_tables
+from numcodecs_bitswap.models import catalog
 from random_models import LIKELIHOODS, model_id, random_flow, random_hierarchy, random_vae
 from strategies import assert_identical
 from test_reference_decoder import encode, smooth

@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
+import make_tables
+from numcodecs_bitswap.distributions.bernoulli import Bernoulli
+from numcodecs_bitswap.distributions.beta_binomial import BetaBinomial
+from numcodecs_bitswap.distributions.categorical import Categorical
+from numcodecs_bitswap.distributions.gaussian_buckets import GaussianBuckets
+from numcodecs_bitswap.distributions.logistic_mixture import LogisticMixture
+from numcodecs_bitswap.distributions.tables import tables, vae_tables
+from numcodecs_bitswap.distributions.uniform import Uniform
 from numcodecs_bitswap.rans.distribution import Distribution, Functions
-from numcodecs_bitswap.symbols import make_tables
-from numcodecs_bitswap.symbols.bernoulli import Bernoulli
-from numcodecs_bitswap.symbols.beta_binomial import BetaBinomial
-from numcodecs_bitswap.symbols.categorical import Categorical
-from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
-from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
-from numcodecs_bitswap.symbols.tables import tables, vae_tables
-from numcodecs_bitswap.symbols.uniform import Uniform
-from plain_message import BLOCKS, Plain, cums, on_torch, random_words, same, unflatten
+from reference.message import BLOCKS, Plain, cums, on_torch, random_words, same, unflatten
 
 Component = tuple[int, int, int]
 """(logit, mean, scale)"""

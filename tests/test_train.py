@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, catalog
+from benchmarks.research.bound import CountingMessage, bound_bits
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import bit_swap
-from numcodecs_bitswap.bitsback.bound import CountingMessage, bound_bits
-from numcodecs_bitswap.nets.hierarchy import BitSwapModel
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets.bit_swap import BitSwapModel
 from numcodecs_bitswap.nets.vae import VaeModel
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train import data, loop, sources

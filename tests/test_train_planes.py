@@ -11,17 +11,20 @@ import pytest
 import safetensors.numpy
 import torch
 import zarr
+from numcodecs_bitswap.chunk.coding.patches import image_axes
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, catalog, colour, frame, options
+from numcodecs_bitswap import BitSwap, options
+from numcodecs_bitswap.chunk.coding import frame
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.patches import image_axes
+from numcodecs_bitswap.jpeg import colour
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes.model import DEFAULT, random_tensors
 from numcodecs_bitswap.planes.observe import Rows
 from numcodecs_bitswap.samples import KINDS
 from numcodecs_bitswap.train import plane_data, plane_trainer
 from numcodecs_bitswap.train.export import write_tensors
-from numcodecs_bitswap.train.pieces import open_pictures
+from numcodecs_bitswap.train.own_arrays import open_pictures
 from numcodecs_bitswap.train.plane_trainer import PlaneTrainer, Start
 from numcodecs_bitswap.train.planes import Fitting, integer_tensors, new_nets, rates, take_tensors
 from pictures import photograph

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..errors import DeviceError
-from ..forks import loading
+from ..runtime.forks import loading
 from .base import Backend
 
 

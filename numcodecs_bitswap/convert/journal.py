@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ..errors import SourceError
-from ..opening import UNFINISHED
+from ..readers.arrays import UNFINISHED
 from .plan import Plan, Planned
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")

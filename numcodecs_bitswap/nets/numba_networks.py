@@ -14,11 +14,11 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ..arrays import Array
-from ..jit import compiled
+from ..runtime.jit import compiled
 from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
 
 if TYPE_CHECKING:
-    from .exact import Layer
+    from .layers import Layer
 
 Part = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], bool]
 """Of a layer: weights (inputs, limbs * columns), biases, shifts, whether wide."""

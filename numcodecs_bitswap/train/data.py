@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import BitswapError
-from ..opening import IMAGES
+from ..readers.arrays import IMAGES
 
 Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")

@@ -18,10 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import checkpoint
+from .distributed import Together
 from .files import append_line, make_folder
 from .recipe import Net, Recipe, RecipeError
 from .sources import Data
-from .together import Together
 
 REPORTS, REPORT_EVERY_S = 30, (5.0, 120.0)
 """How often a run measures and saves itself, and the shortest and longest time between."""

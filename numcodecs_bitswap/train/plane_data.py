@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .. import plane_route
-from ..catalog import Loaded
-from ..opening import SIDE, Opened
-from ..patches import Axes
+from ..chunk import plane_route
+from ..chunk.patches import Axes
+from ..models.catalog import Loaded
 from ..planes import coder
 from ..planes.model import PlaneModel
 from ..planes.observe import Rows, observe
 from ..planes.tables import REFERENCES
+from ..readers.arrays import SIDE, Opened
 from .data import DataError
-from .pieces import Pictures, Piece, cut_all, hold_back
+from .own_arrays import Pictures, Piece, cut_all, hold_back
 
 ROWS, HELD_ROWS = 1_500_000, 1 << 15
 """Pixels that are trained on, and that rates are measured on while training."""

@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from .. import catalog, estimate, peers
-from ..peers import Measured
+from ..measure import estimate, harness
+from ..measure.harness import Measured
+from ..models import catalog
 from . import compare
 from .export import tensor_bytes, write_bytes
 from .files import make_folder, write_whole
@@ -79,7 +80,7 @@ def _card(trainer: PlaneTrainer, out: Path, digest: str, said: str, rows: list[M
 
 {describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
 
-{peers.table(rows, best_other(rows).name, "bits/sample")}
+{harness.table(rows, best_other(rows).name, "bits/sample")}
 
 Arrays that were written with this model need its file to be read: keep it with them.
 """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from tqdm import tqdm
 
-from .. import catalog
+from ..models import catalog
 from ..planes.model import DEFAULT, PlaneModel
 from ..planes.tables import REFERENCES
 from . import checkpoint

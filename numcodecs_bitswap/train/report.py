@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import catalog, estimate, peers
-from ..peers import Measured
+from ..measure import estimate, harness
+from ..measure.harness import Measured
+from ..models import catalog
 from . import compare
 from .export import write_model
 from .files import make_folder, write_whole
@@ -106,7 +107,7 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 
 {describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
 
-{peers.table(rows, best_other(rows).name, "bits/sample")}
+{harness.table(rows, best_other(rows).name, "bits/sample")}
 
 Arrays that were written with this model need its file to be read: keep it with them.
 """

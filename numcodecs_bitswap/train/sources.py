@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, held_back_patches, list_images, split_held_back
-from .held_back import held_back
-from .pieces import Pictures, PieceSource, split
+from .own_arrays import Pictures, PieceSource, split
 from .recipe import Recipe
+from .validation import held_back
 
 HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20
 """Patches that rates are measured on; of arrays, whose items are small, as many as this, and no more pixels."""
