@@ -49,9 +49,9 @@ check: $(INSTALLED) ## Lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HELD_BACK="training folder ..."]
-	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
-	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
+bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [VALIDATION="training folder ..."]
+	@test -n "$(DATA)$(VALIDATION)" || { echo 'make bench DATA="folder of images ..." [VALIDATION="training folder ..."]'; exit 1; }
+	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(VALIDATION),--validation $(VALIDATION))
 
 bench-rate: $(INSTALLED) ## Models' bits/sample against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
 	@test -n "$(DATA)" || { echo 'make bench-rate DATA="folder of images ..." [ARGS=--gray]'; exit 1; }

@@ -15,7 +15,7 @@ from benchmarks.images import Chunk
 from benchmarks.research.bound import bound_bits
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.backends import for_device
-from numcodecs_bitswap.chunk.coding import coding, frame, model_route
+from numcodecs_bitswap.chunk import coding, frame, model_route
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets import bit_swap, numba_networks, parameters, stage, vae
 from numcodecs_bitswap.rans.message import Message

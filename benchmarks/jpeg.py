@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
-from numcodecs_bitswap.chunk.coding.frame import Route
 from numpy.typing import NDArray
 from PIL import Image
 
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.chunk.coding import frame
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.jpeg.finding import find, wrong_blocks
 
 Pixels = NDArray[np.uint8]

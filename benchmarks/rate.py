@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from numcodecs_bitswap.chunk.coding.coding import Decoding
-from numcodecs_bitswap.chunk.coding.plane_payload import PlanesPayload
 
 from benchmarks.images import Chunk, chunks_of
 from benchmarks.speed.roofline import counted
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.chunk.coding import plane_route
+from numcodecs_bitswap.chunk import plane_route
+from numcodecs_bitswap.chunk.coding import Decoding
+from numcodecs_bitswap.chunk.plane_payload import PlanesPayload
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.jpeg.colour import to_ycbcr
 from numcodecs_bitswap.measure.classical import classical

@@ -1,8 +1,8 @@
 """Makes `tables.npz`, `vae_tables.npz` and `flow_tables.npz`, the constants of FORMAT.md section 3.1, in exact decimal
 arithmetic.
 
-Run once: `python -m make_tables`. The files are part of the byte format, so an existing
-one is never overwritten. Tests recompute them; nothing else imports this module.
+Run once: `python tests/make_tables.py`. The files are part of the byte format, so an existing one is never overwritten.
+Tests recompute them.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FOLDER = Path(__file__).parents[1] / "numcodecs_bitswap" / "distributions"
 DIGITS = 50
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
@@ -154,14 +155,14 @@ def flow_arrays() -> dict[str, NDArray[Any]]:
 
 
 def main() -> None:
-    """Write the files beside this one, but those that are there."""
+    """Write the files that are not there yet into FOLDER."""
     files: dict[str, Callable[[], dict[str, Any]]] = {
         "tables.npz": arrays,
         "vae_tables.npz": vae_arrays,
         "flow_tables.npz": flow_arrays,
     }
     for name, contents in files.items():
-        path = Path(__file__).parents[1] / "numcodecs_bitswap" / "distributions" / name
+        path = FOLDER / name
         if path.exists():
             print(f"{name} exists and is left as it is")
             continue

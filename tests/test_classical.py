@@ -1,4 +1,4 @@
-"""classical.py and peers.py: every codec gives back what it takes; figures are those of the bytes."""
+"""measure/classical.py and harness.py: every codec gives back what it takes; figures are those of the bytes."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numcodecs_bitswap.chunk.coding.patches import image_axes
 
+from numcodecs_bitswap.chunk.patches import image_axes
 from numcodecs_bitswap.measure.classical import _GENERAL, _PLANES, ARRAYS, PHOTOGRAPHS, classical
 from numcodecs_bitswap.measure.harness import Peer, bitswap, measure, table
 from strategies import picture

@@ -19,12 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numcodecs_bitswap.chunk.coding.frame import Header, Route, build, parse
-from numcodecs_bitswap.chunk.coding.patches import Axes
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap, BitswapError, FormatError, LocalBitsBack, MissingModel, ModelError
-from numcodecs_bitswap.chunk.coding import model_route, patches, plan, stored
+from numcodecs_bitswap.chunk import model_route, patches, plan, stored
+from numcodecs_bitswap.chunk.frame import Header, Route, build, parse
+from numcodecs_bitswap.chunk.patches import Axes
 from pictures import from_jpeg
 from strategies import arrays, assert_identical, memory, picture
 from tiny import tiny

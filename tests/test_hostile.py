@@ -30,7 +30,7 @@ from numcodecs_bitswap import (
     ModelError,
     use_models,
 )
-from numcodecs_bitswap.chunk.coding import model_route
+from numcodecs_bitswap.chunk import model_route
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.models.catalog import Entry
 from numcodecs_bitswap.nets.flow import FlowModel

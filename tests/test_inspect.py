@@ -10,7 +10,7 @@ import zarr
 from numcodecs import Delta
 
 from numcodecs_bitswap import BitSwap, ShapeWarning
-from numcodecs_bitswap.chunk.coding import notice
+from numcodecs_bitswap.chunk import notice
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.measure import contents
 from numcodecs_bitswap.models import catalog

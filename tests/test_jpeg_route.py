@@ -11,12 +11,12 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numcodecs_bitswap.chunk.coding.frame import Route
 from numpy.typing import NDArray
 from PIL import Image
 
 from numcodecs_bitswap import BBANS, BitSwap, FormatError
-from numcodecs_bitswap.chunk.coding import frame
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from strategies import assert_identical
 

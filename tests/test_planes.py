@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numcodecs_bitswap.chunk.coding.frame import Header, Route
-from numcodecs_bitswap.chunk.coding.patches import Axes, image_axes
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap
-from numcodecs_bitswap.chunk.coding import frame, plane_route
+from numcodecs_bitswap.chunk import frame, plane_route
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes, image_axes
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.models import catalog

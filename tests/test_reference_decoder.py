@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference_decoder as ref
-import reference_symbols as symbols
 from numcodecs import Zstd
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
+from reference import distributions as symbols
+from reference import frames as ref
 from reference.distributions import Block, Ints, Uniform
 from reference.frames import Message
 from reference.networks import FrameError, Model

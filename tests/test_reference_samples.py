@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference_decoder
-from numcodecs_bitswap.chunk.coding.frame import Header, Route
-from numcodecs_bitswap.chunk.coding.patches import Axes
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BitSwap, FormatError, labels, samples
-from numcodecs_bitswap.chunk.coding import frame, plane_payload, plane_route
+from numcodecs_bitswap.chunk import frame, plane_payload, plane_route
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes
 from numcodecs_bitswap.planes import coder
 from random_models import model_id, random_planes
+from reference import frames as reference_frames
 from reference.frames import FrameError
 from reference.labels import decode_labels
 from strategies import assert_identical
@@ -74,7 +74,7 @@ def test_arrays(kind: str, folder: Path) -> None:
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
-    assert_identical(reference_decoder.decode(data, lambda _: path), array)
+    assert_identical(reference_frames.decode(data, lambda _: path), array)
 
 
 def labelled(*shape: int) -> Array:
@@ -96,7 +96,7 @@ def test_labels(shape: tuple[int, ...], folder: Path) -> None:
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
-    assert_identical(reference_decoder.decode(data, lambda _: path), array)
+    assert_identical(reference_frames.decode(data, lambda _: path), array)
 
 
 @pytest.mark.parametrize("m", [1, 2, 300, 70_000, 2**32 - 1])

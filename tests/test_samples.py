@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numcodecs_bitswap.chunk.coding.fields import Reader
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import FormatError, samples
+from numcodecs_bitswap.chunk.fields import Reader
 from numcodecs_bitswap.samples import Samples, chain, choice, fixed, gaps, lattice, lattice_search, ordered, words
 from numcodecs_bitswap.samples.lattice import Line
 from strategies import assert_identical

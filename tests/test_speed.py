@@ -13,13 +13,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numcodecs_bitswap.chunk.coding.coding import Decoding
 
 from benchmarks.speed import __main__
 from benchmarks.speed.cases import TALLEST, Pictures, sheet, subjects
 from benchmarks.speed.paths import differences, through_codec, through_zarr
 from benchmarks.speed.roofline import Ceilings, Work, counted
 from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.chunk.coding import Decoding
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.runtime import scheduler
 from pictures import photograph

@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap train` on one's own arrays: what is opened, what is held back, what is written, what is said."""
+"""`numcodecs-bitswap train` on one's own arrays: what is opened, kept for validation, written, said."""
 
 import os
 import re
@@ -150,7 +150,7 @@ def test_a_folder_of_files_of_one_kind(tmp_path: Path) -> None:
     chunks=st.tuples(st.integers(1, 5), st.integers(3, 300), st.integers(3, 300)),
     leading=st.booleans(),
 )
-def test_nothing_held_back_is_trained_on(shape: tuple[int, ...], chunks: tuple[int, ...], leading: bool) -> None:
+def test_no_validation_data_is_trained_on(shape: tuple[int, ...], chunks: tuple[int, ...], leading: bool) -> None:
     """Pieces lie in the array, large enough for a patch, and none overlaps another."""
     shape, chunks = (shape, chunks) if leading else (shape[1:], chunks[1:])
     array = zarr.create_array({}, shape=shape, chunks=tuple(map(min, shape, chunks)), dtype="u1")
@@ -179,7 +179,7 @@ def test_codecs_are_compared_on_whole_chunks_and_rates_on_large_crops() -> None:
     pictures = open_pictures(["a.zarr"])
     recipe = default_recipe(1, 96, "mine", "none")
     kept = split(pictures, recipe.training.patch)[1]
-    of = validation.held_back(pictures, kept, recipe)
+    of = validation.validation(pictures, kept, recipe)
     assert {chunk.shape for chunk in of.chunks} == {(2, 64, 64)}
     assert {crop.shape for crop in of.crops} == {(64, 64)}
     assert of.patches.shape == (len(of.crops), 1, 64, 64)
@@ -216,7 +216,7 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
 
 
 def test_a_petabyte_is_no_trouble() -> None:
-    """It holds nothing, so nothing is read; a tenth of the planes is held back."""
+    """It holds nothing, so nothing is read; a tenth of the planes is for validation."""
     zarr.create_array("a.zarr", shape=(10**6, 2**15, 2**15), chunks=(1, 256, 256), dtype="u1", fill_value=7)
     pictures = open_pictures(["a.zarr"])
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""nets/slabs.py: a grid gives the same activations by layers, whole and in slabs, as by a network compiled whole."""
+"""nets/torch_networks.py: by layers, whole and in slabs, a grid gives the activations of a network compiled whole."""
 
 import numpy as np
 import pytest

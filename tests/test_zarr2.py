@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import zarr
 from numcodecs import Delta
-from numcodecs_bitswap.chunk.coding.frame import Route
 
 from numcodecs_bitswap import FormatError
+from numcodecs_bitswap.chunk.frame import Route
 from strategies import picture
 from tiny import tiny
 

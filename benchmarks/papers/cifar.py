@@ -9,11 +9,11 @@ from benchmarks.papers.report import Report, Table, published
 from benchmarks.papers.starts import bound, start_table
 from numcodecs_bitswap.measure.harness import measure
 from numcodecs_bitswap.train.arrays import read_items
-from numcodecs_bitswap.train.data import split_held_back
+from numcodecs_bitswap.train.data import split_validation
 
 MODEL = "cifar-part-v1"
 TRAINING = 2500
-"""The first so many are the training file, of which a tenth is held back (see the model's recipe)."""
+"""The first so many are the training file, of which a tenth is for validation (see the model's recipe)."""
 PAPERS: Papers = {"Bit-Swap paper": ("bit_swap", "cifar")}
 
 
@@ -26,7 +26,7 @@ def cifar(report: Report, folder: Path, limit: int) -> None:
         The images are not there.
     """
     every = list(read_items(folder / "cifar10_part" / "train_3000.npz", 3))
-    images = np.stack(split_held_back(every[:TRAINING])[1] + every[TRAINING:])[:limit]
+    images = np.stack(split_validation(every[:TRAINING])[1] + every[TRAINING:])[:limit]
     title = f"Part of CIFAR-10: {len(images)} of {len(every):,} images, none of them seen in training"
     table = Table(
         title,

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from numcodecs_bitswap.chunk.coding.patches import Axes
 
 from benchmarks.papers.chains import measure_chains
 from benchmarks.papers.peers import GENERAL, IMAGE, OURS, Papers, general, image, learned, sizes, theirs, timed
 from benchmarks.papers.report import Beside, Cell, Report, Table, published
-from numcodecs_bitswap.chunk.coding import patches
+from numcodecs_bitswap.chunk import patches
+from numcodecs_bitswap.chunk.patches import Axes
 from numcodecs_bitswap.measure.harness import Chunk, measure
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.train.data import list_images, read_image

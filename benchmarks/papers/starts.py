@@ -12,7 +12,7 @@ from benchmarks.papers.report import Beside, Cell, Report, Table, published
 from benchmarks.research.bound import bound_bits
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.bitsback.groups import Model
-from numcodecs_bitswap.chunk.coding import model_route, patches
+from numcodecs_bitswap.chunk import model_route, patches
 from numcodecs_bitswap.measure.harness import Chunk
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...numcodecs_bitswap import arrays
-from ...numcodecs_bitswap.arrays import Array
-from ...numcodecs_bitswap.bitsback.groups import Model, Pixels, push_classes
-from ...numcodecs_bitswap.bitsback.local_bits_back import channels_of, with_channels
-from ...numcodecs_bitswap.rans.distribution import Distribution, Values
-from ...numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap import arrays
+from numcodecs_bitswap.arrays import Array
+from numcodecs_bitswap.bitsback.groups import Model, Pixels, push_classes
+from numcodecs_bitswap.bitsback.local_bits_back import channels_of, with_channels
+from numcodecs_bitswap.rans.distribution import Distribution, Values
+from numcodecs_bitswap.rans.message import Message
 
 
 class CountingMessage(Message):

@@ -10,7 +10,7 @@ from benchmarks.papers.report import Beside, Cell, Report, Table, published
 from benchmarks.research.bound import bound_bits
 from numcodecs_bitswap import LocalBitsBack
 from numcodecs_bitswap.bitsback import local_bits_back
-from numcodecs_bitswap.chunk.coding import model_route
+from numcodecs_bitswap.chunk import model_route
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train.data import list_images, read_image

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs_bitswap.chunk.coding.frame import Route
 from numpy.typing import NDArray
 
 import numcodecs_bitswap
@@ -20,7 +19,8 @@ from benchmarks.images import Chunk
 from benchmarks.process import PHOTOGRAPH, enlarged
 from examples.digits import drawn
 from numcodecs_bitswap import zarr3
-from numcodecs_bitswap.chunk.coding import frame
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.errors import ModelError
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.train.data import list_images, random_crop, read_image, to_gray

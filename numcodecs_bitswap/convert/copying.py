@@ -99,7 +99,7 @@ def convert(
     Parameters
     ----------
     source, target : str
-        Path or URL; of a source also the path of a file that `opening.open_array` opens.
+        Path or URL; of a source also the path of a file that `readers.arrays.open_array` opens.
     wanted : Wanted
     workers : str
         "threads", "processes", or the address of a dask scheduler whose workers see the same paths and URLs.

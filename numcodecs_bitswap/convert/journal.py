@@ -1,4 +1,4 @@
-"""The store of a target while it is made: metadata held back, and what is done, so that a run can go on after any end.
+"""The store of a target while it is made: metadata kept back, and what is done, so that a run can go on after any end.
 
 In the folder `unfinished-conversion`: `plan.json`, what the target will be, and `done.0` and `done.1`, one bit a block,
 written in turn. A write that was cut off fails its checksum, and the other one counts. A block is marked when all of

@@ -161,7 +161,7 @@ def codec_of(array: Any) -> str | None:
         name = array.metadata.compressor.codec_id if array.metadata.compressor is not None else ""
         return name if name in ("bitswap", "bbans", "localbitsback") else None
     package, _, name = getattr(array.serializer, "name", "").partition(".")
-    return name if package == __package__ and not array.compressors else None
+    return name if package == __package__.partition(".")[0] and not array.compressors else None
 
 
 def chunks_of(array: Any) -> Iterator[tuple[Shape, memoryview | None]]:

@@ -6,7 +6,7 @@ files are compressed there, with the suffix .zst, and the SHA-256 is that of wha
 the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
 folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
 `numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder), models beside data
-that `beside.use_models` was called for. What computes is imported by `load` only.
+that `embedded.use_models` was called for. What computes is imported by `load` only.
 """
 
 import functools

@@ -1,5 +1,5 @@
 """Whole networks on a CPU, of numpy arrays, one compiled loop each, which holds no interpreter lock: the integers that
-`slabs` makes by many products (see `numba_tiles`).
+`torch_networks` makes by many products (see `numba_tiles`).
 
 Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
 to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.

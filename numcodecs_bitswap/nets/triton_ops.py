@@ -1,5 +1,5 @@
 """Networks on a GPU: layers, residual blocks, inputs and parameters as one Triton kernel each (`triton_layers`,
-`triton_cells`), with the functions of `slabs` and `torch_ops` and the same integers.
+`triton_cells`), with the functions of `torch_networks` and `torch_ops` and the same integers.
 
 Activations stay on the device as int8, channels last, and no neighbourhood is copied. The first call of every kind is
 compared with the torch functions, on the grids given and on extreme values; where they differ, or where Triton cannot

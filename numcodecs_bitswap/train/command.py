@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .sources import Data
 
-HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is held back, and
-compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another kind of model
-is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
+HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is kept for
+validation, and compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another
+kind of model is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships,
+on --data.
 """
 
 DEFAULT = "default"

@@ -1,4 +1,4 @@
-"""What a model gained: codecs on held-back data, side by side."""
+"""What a model gained: codecs on validation data, side by side."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Any array or folder of arrays -> pieces to train on and pieces held back, read when they are needed.
+"""Any array or folder of arrays -> pieces to train on and pieces for validation, read when they are needed.
 
 A piece is a block of whole chunks, some 256 x 256 pixels of every plane that a chunk has. Only so many are kept at a
 time as fit in MEMORY; one after the other they make room for others. Which ones are there depends on the step alone, so
@@ -73,8 +73,8 @@ def open_pictures(
     Parameters
     ----------
     sources : sequence of str
-        Arrays that `opening.open_array` opens, or folders of such files. Of files in folders those are left out whose
-        dtype or channels are not those of most.
+        Arrays that `readers.arrays.open_array` opens, or folders of such files. Of files in folders those are
+        left out whose dtype or channels are not those of most.
     region, channel_axis
         Of every array.
     kinds : sequence of str
@@ -132,8 +132,8 @@ def _files(folder: Path) -> list[str]:
 
 
 def split(pictures: Pictures, patch: int) -> tuple[list[Piece], list[Piece]]:
-    """Pieces to train on and held-back ones, a tenth: whole files if there are ten or more, else whole planes (or rows)
-    of pieces along the first axis that has ten or more, else single pieces. Pieces are smaller where there are few.
+    """Pieces to train on and those for validation, a tenth: whole files if there are ten or more, else whole planes (or
+    rows) of pieces along the first axis that has ten or more, else single pieces. They are smaller where there are few.
 
     Raises
     ------
@@ -158,13 +158,15 @@ def hold_back(pictures: Pictures, pieces: list[tuple[Piece, int]], patch: int) -
     parts = [[piece for piece, key in pieces if (key % 10 == held) == back] for back in (False, True)]
     if not parts[0] or not parts[1]:
         shapes = ", ".join(str(array.shape) for array in pictures.arrays[:3])
-        raise DataError(f"too little data: {shapes} has no two parts of {patch} x {patch}, one of which is held back")
+        raise DataError(
+            f"too little data: {shapes} has no two parts of {patch} x {patch}, one of which is for validation"
+        )
     return parts[0], parts[1]
 
 
 def cut_all(pictures: Pictures, sizes: Sequence[tuple[int, ...]], least: int) -> list[tuple[Piece, int]]:
     """All pieces of these sizes (of those cut off at an end, none smaller than `least` pixels), and the number of the
-    file, plane or piece that is held back or not.
+    file, plane or piece that is for validation or not.
     """
     pieces: list[tuple[Piece, int]] = []
     for number, (array, axes, size) in enumerate(zip(pictures.arrays, pictures.axes, sizes, strict=True)):

@@ -1,4 +1,4 @@
-"""The held-back part of a user's arrays: chunks for codecs, and patches for the rates of a run."""
+"""The validation part of a user's arrays: chunks for codecs, and patches for the rates of a run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def _spatial(axes: Axes) -> tuple[int, int]:
     return axes.y, axes.x
 
 
-class HeldBack(NamedTuple):
+class Validation(NamedTuple):
     """What is never trained on: whole chunks as Zarr would code them, square crops of their planes, and those as
     networks see them, (n, c, side, side).
     """
@@ -31,8 +31,8 @@ class HeldBack(NamedTuple):
     patches: Pixels
 
 
-def held_back(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> HeldBack:
-    """Read a random part of the pieces that are held back. Crops are as large as the model and a quarter of the pieces
+def validation(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> Validation:
+    """Read a random part of the pieces for validation. Crops are as large as the model and a quarter of the pieces
     allow; smaller pieces have none.
     """
     sides = [min(piece.size[axis] for axis in _spatial(pictures.axes[piece.array])) for piece in pieces]
@@ -58,7 +58,7 @@ def held_back(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> He
     shape = Counter(chunk.shape for chunk in chunks).most_common(1)[0][0]
     patches = np.stack([crop.transpose(2, 0, 1) for crop in crops])
     flat = crops if pictures.channels > 1 else [crop[..., 0] for crop in crops]
-    return HeldBack([chunk for chunk in chunks if chunk.shape == shape], flat, patches)
+    return Validation([chunk for chunk in chunks if chunk.shape == shape], flat, patches)
 
 
 def _whole_chunks(block: NDArray[Any], size: tuple[int, ...]) -> list[NDArray[Any]]:

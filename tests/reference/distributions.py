@@ -1,4 +1,4 @@
-"""Section 3 of FORMAT.md, for `reference_decoder`: the tables, computed anew with `decimal`, and the distributions.
+"""Section 3 of FORMAT.md, for `frames`: the tables, computed anew with `decimal`, and the distributions.
 
 Every entry is a plain Python integer; the tables that take time are worked out as far as they are asked for.
 """

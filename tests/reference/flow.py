@@ -1,4 +1,4 @@
-"""Sections 3.8, 3.9 and 6.5 of FORMAT.md, for `reference_decoder`: flows. Trunks and messages are the decoder's."""
+"""Sections 3.8, 3.9 and 6.5 of FORMAT.md, for `frames`: flows. Trunks and messages are the decoder's."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,10 +1,9 @@
 """A decoder of numcodecs_bitswap frames, written from FORMAT.md alone and in the order of that page.
 
 It is made to be read: the message is plain Python integers, the networks are numpy int64, the tables are computed anew
-with `decimal`. Section 1.4 is in `reference_samples`, section 3 in `reference_symbols`, section 7 in `reference_model`,
-flows are in `reference_flow`, sections 9 and 10 in `reference_planes` and `reference_labels`, sections 11 and 12 in
-`reference_jpeg`. None of them imports torch or anything of the package, so that the package can be held against the
-page.
+with `decimal`. Section 1.4 is in `samples`, section 3 in `distributions`, section 7 in `networks`, flows are in `flow`,
+sections 9 and 10 in `planes` and `labels`, sections 11 and 12 in `jpeg`. None of them imports torch or anything of the
+package, so that the package can be held against the page.
 """
 
 import json
@@ -272,7 +271,7 @@ def cut_into_groups(tiles: list[Tile], schedule: Sequence[tuple[int, int]]) -> l
     return groups
 
 
-# ---- 1.5 Planes payload; the samples of 1.4 are in `reference_samples`
+# ---- 1.5 Planes payload; the samples of 1.4 are in `samples`
 
 
 def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel) -> NDArray[Any]:
@@ -523,7 +522,7 @@ class Message:
         return np.array(symbols, np.int64)
 
 
-# ---- 3. Distributions: reference_symbols.py
+# ---- 3. Distributions: distributions.py
 
 
 # ---- 4. Integer networks. A grid of activations is (g, rows, columns, channels).

@@ -1,4 +1,4 @@
-"""Sections 11 and 12 of FORMAT.md, and what section 7 says of their models, for `reference_decoder`: JPEG images.
+"""Sections 11 and 12 of FORMAT.md, and what section 7 says of their models, for `frames`: JPEG images.
 
 Plain Python integers, one decision after the other; the network and the pixels are numpy int64.
 """

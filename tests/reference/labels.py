@@ -1,4 +1,4 @@
-"""Section 10 of FORMAT.md, for `reference_decoder`: labels. Plain Python integers, one decision after the other."""
+"""Section 10 of FORMAT.md, for `frames`: labels. Plain Python integers, one decision after the other."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Section 7 of FORMAT.md, for `reference_decoder`: a model file, read and checked."""
+"""Section 7 of FORMAT.md, for `frames`: a model file, read and checked."""
 
 import hashlib
 import json

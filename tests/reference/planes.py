@@ -1,4 +1,4 @@
-"""Section 9 of FORMAT.md, and what section 7 says of its models, for `reference_decoder`: the plane coder.
+"""Section 9 of FORMAT.md, and what section 7 says of its models, for `frames`: the plane coder.
 
 Integers are Python's or numpy int64. Real numbers are arrays of numpy float32, whose operations are those of IEEE 754,
 each rounded once. A tile is decoded wavefront by wavefront: arrays hold one item for each pixel of the wavefront.

@@ -1,4 +1,4 @@
-"""Section 1.4 of FORMAT.md, for `reference_decoder`: from numbers to an array. Words are Python's integers, one at a
+"""Section 1.4 of FORMAT.md, for `frames`: from numbers to an array. Words are Python's integers, one at a
 time; real numbers are numpy's float32 and float64.
 """
 

@@ -1,4 +1,4 @@
-"""bitsback/adapt.py: shifts of a block's scales, chosen in integers as FORMAT.md section 8 says."""
+"""bitsback/scale_shifts.py: shifts of a block's scales, chosen in integers as FORMAT.md section 8 says."""
 
 import math
 from typing import Any

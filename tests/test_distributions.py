@@ -171,7 +171,7 @@ def log_choose() -> Any:
 def test_tables_are_never_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(make_tables, "__file__", str(tmp_path / "make_tables.py"))
+    monkeypatch.setattr(make_tables, "FOLDER", tmp_path)
     (tmp_path / "tables.npz").write_bytes(b"of a release")
     for name in ("arrays", "vae_arrays"):
         monkeypatch.setattr(make_tables, name, lambda: {"one": np.arange(3)})
