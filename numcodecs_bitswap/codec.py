@@ -116,9 +116,10 @@ class BitSwap(_LearnedCodec):
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.
     spatial_axes : "auto" or two ints
-        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one.
-        Plane models let a plane refer to the planes before it along these axes where that pays; to other models the
-        items are independent images.
+        The y and x axis. "auto": the last two axes that are not the channel axis; or, where one of these is short and
+        a block of the chunk is smaller so, the two longest, as in a volume (y, x, z). Every other axis is a leading
+        one. Plane models let a plane refer to the planes before it along these axes where that pays; to other models
+        the items are independent images.
 
     Raises
     ------

@@ -114,7 +114,7 @@ class Encoding:
         if self.plan.planes:
             with loading():
                 from . import plane_route
-            yield Route.PLANES, plane_route.encode(self.array, self.plan.axes, self.plan.planes)
+            yield Route.PLANES, plane_route.encode(self.array, self.plan.axes, self.plan.planes, self.plan.longest)
         if self.plan.jpeg is not None:
             jpeg_route = _jpeg_route()
             yield Route.JPEG, jpeg_route.encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])

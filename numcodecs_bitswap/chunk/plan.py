@@ -17,6 +17,8 @@ SMALLEST = 256
 """Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
 SMALLEST_SERIES = 4096
 """The same of series: those are mostly coordinates."""
+LONGER = 2
+"""How many times as long as one of the last two axes the two longest have to be, to be thought of as spatial."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Plan:
     Attributes
     ----------
     axes : Axes
+    longest : Axes or None
+        Axes of which planes may be smaller: the array may be a volume (y, x, z).
     planes : list of str
         Of the plane coder, to choose from; empty: its route is not tried.
     jpeg : str or None
@@ -35,6 +39,7 @@ class Plan:
     """
 
     axes: Axes
+    longest: Axes | None
     planes: list[str]
     jpeg: str | None
     model: str | None
@@ -64,7 +69,8 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: int) -
     planes = {"planes": [name], "auto": [AUTO_PHOTO, AUTO_UNIVERSAL] if array.dtype.itemsize == 1 else [AUTO_UNIVERSAL]}
     jpeg = {"jpeg": name, "auto": AUTO_JPEG} if image and channels in (1, 3) else {}
     other = kind not in ("auto", "planes", "jpeg") and image and worth_a_model(array, axes, stored_bytes)
-    return Plan(axes, planes.get(kind, []), jpeg.get(kind), name if other else None)
+    longest = None if series or options.spatial_axes != "auto" else _longest(array, axes)
+    return Plan(axes, longest, planes.get(kind, []), jpeg.get(kind), name if other else None)
 
 
 def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
@@ -90,3 +96,12 @@ def _axes(array: NDArray[Any], options: Options) -> Axes | None:
     if axes is None or array.dtype.kind != "c":
         return axes
     return Axes(axes.y + 1, axes.x + 1, None if axes.channel is None else axes.channel + 1)
+
+
+def _longest(array: NDArray[Any], last: Axes) -> Axes | None:
+    """The two longest axes, if the last two are short beside them."""
+    if last.channel is not None or array.dtype.kind == "c":
+        return None
+    y, x = sorted(sorted(range(array.ndim), key=lambda axis: -array.shape[axis])[:2])
+    short, long = min(array.shape[last.y], array.shape[last.x]), min(array.shape[y], array.shape[x])
+    return Axes(y, x, None) if LONGER * short <= long else None

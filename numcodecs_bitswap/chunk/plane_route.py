@@ -32,6 +32,8 @@ WINDOW, TRIED_PLANES = 48, 3
 """Side and number of planes that models are tried on, and routes."""
 ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
 """Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
+BLOCK_SIDE, BLOCK_DEPTH = 48, 8
+"""Sides of the block that axes are tried on: of axes that may be spatial, and of others."""
 GREEN_FIRST = (1, 0, 2)
 CLOSE = 1.3
 """Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
@@ -53,7 +55,7 @@ def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
     return samples.prepare(array, (axes.y, axes.x), axes.channel)
 
 
-def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | None:
+def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes | None = None) -> bytes | None:
     """Payload of an array under the best of some models; None if all samples are the same, or do not come back.
 
     Parameters
@@ -64,8 +66,12 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
         Of the array's words.
     models : names or ids
         The first is taken where nothing is tried.
+    longest : Axes, optional
+        Taken instead of `axes` unless a block of the array is larger so.
     """
     loaded = [catalog.load(name, "cpu") for name in models]
+    if longest is not None:
+        axes = min((longest, axes), key=lambda each: _block_size(array, longest, each, loaded[0]))
     best = as_labels(array, axes)
     prepared = prepare(array, axes)
     if prepared is None:
@@ -172,6 +178,19 @@ def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
         begin = max(0, (length - most) // 2) if axis != axes.channel else 0
         numbers = numbers.take(range(begin, min(begin + most, length)), axis)
     return numbers
+
+
+def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.Loaded) -> int:
+    """Bytes of a block in the middle, in planes along some axes. What is thin in the array is thin in the block."""
+    for axis, length in enumerate(array.shape):
+        most = BLOCK_SIDE if axis in (longest.y, longest.x) else BLOCK_DEPTH
+        begin = max(0, (length - most) // 2)
+        array = array.take(range(begin, min(begin + most, length)), axis)
+    prepared = prepare(array, axes)
+    if prepared is None:
+        return 0
+    order = _orders(prepared.numbers.shape, axes, False)[0]
+    return _size(model, order, prepared.numbers, prepared.m) + len(prepared.samples.low)
 
 
 def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
