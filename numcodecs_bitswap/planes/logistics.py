@@ -112,7 +112,14 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
 
         steps = builder.mul(all_lanes(stride), ir.Constant(EIGHT_INTEGERS, list(range(8))))
         index = builder.add(all_lanes(s), steps)
-        x = builder.add(spread(builder, centre, 8), gathered(builder, edges, index))
+        edge = register(builder, EIGHT_INTEGERS)
+        with builder.if_else(builder.icmp_signed("==", stride, I64(1))) as (adjacent, apart):
+            with adjacent:
+                at = builder.add(edges, builder.shl(s, I64(2)))
+                builder.store(load(builder, at, EIGHT_INTEGERS), edge)
+            with apart:
+                builder.store(gathered(builder, edges, index), edge)
+        x = builder.add(spread(builder, centre, 8), builder.load(edge))
         place = _place(builder, x)
         mass = register(builder, EIGHT_INTEGERS)
         builder.store(_integers(0), mass)

@@ -15,8 +15,15 @@ def _class(d: float) -> int:
 
 
 SIGMOIDS, LIGHTS = SIGMOID.astype(np.int32), WEIGHT.astype(np.int32)
-STRIDES = np.array([max(1, round(2 * _class(30 / slope) / 7)) for slope in SLOPE], np.int32)
-"""Buckets from one edge of a window to the next, by the scale, 12 / SLOPE levels: most of a logistic is in it."""
+
+
+def _stride(slope: float) -> int:
+    """Buckets from one edge of a window to the next: the window holds nearly all of a logistic."""
+    reach = _class(30 / slope)
+    return max(1, round((2 if reach < 6 else 3) * reach / 7))
+
+
+STRIDES = np.array([_stride(slope) for slope in SLOPE], np.int32)
 HEAD_MIN = np.uint64(1 << 24)
 
 
@@ -80,13 +87,14 @@ def bucket_of(d, half):
 def find(r, window, stride, half, m, K, centre, rate, pitch, weight, mean, slope, edges, sigmoid, out):
     """The bucket of a pixel with cum(s) <= r < cum(s + 1), its start and its freq.
 
-    Its window is looked at first; then, as often as need be, eight edges that divide what is left.
+    Its window is looked at first; then eight edges around where the bucket is likely to be; then, as often as need be,
+    eight edges that divide what is left.
 
     window, weight, mean, slope, edges, sigmoid, out : addresses, the second to fourth of the first component, others
     `pitch` bytes apart.
     """
     count = at_most(window, r)
-    first, row = half - 3 * stride, window
+    first, row, inside = half - 3 * stride, window, 0 < count < 8
     low, high, start, end = 0, 2 * half, 0, 65536
     while True:
         if count > 0 and first + (count - 1) * stride > low:
@@ -95,8 +103,11 @@ def find(r, window, stride, half, m, K, centre, rate, pitch, weight, mean, slope
             high, end = first + count * stride, np.int64(int32_at(row + 4 * count))
         if high - low == 1:
             return low, start, end - start
-        stride = (high - low + 8) // 9
+        stride = 1 if inside else (high - low + 8) // 9
         first, row = low + stride, out
+        if inside and high - low > 9:  # within a window cum is nearly straight
+            guess = low + np.int64(np.float32(r - start) * np.float32(high - low) / np.float32(end - start))
+            first, inside = min(max(guess - 3, first), high - 8), False
         count = eight_edges(out, r, edges, sigmoid, first, stride, centre, m, rate, K, weight, mean, slope, pitch)
 
 
