@@ -11,7 +11,20 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, F32, I64, load, register, spread, store, transposed
+from .vectors import (
+    ADDRESS,
+    EIGHT_DOUBLES,
+    EIGHT_FLOATS,
+    EIGHT_INTEGERS,
+    F32,
+    I64,
+    call,
+    load,
+    register,
+    spread,
+    store,
+    transposed,
+)
 
 
 def _vector(builder: Any, address: Any) -> Any:
@@ -92,20 +105,54 @@ def less_product(typing: Any, out: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def subtract_product(typing: Any, out: Any, a: Any, b: Any) -> Any:
-    """out -= a * b."""
+def less_products(typing: Any, out: Any, rows: Any, pitch: Any, inverses: Any, count: Any) -> Any:
+    """out[j, i] = -(rows[j, i] * inverses[j]), i = 0, 1, for `count` rows that are `pitch` bytes apart."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, a, b = arguments
-        product = builder.fmul(_vector(builder, a), _vector(builder, b))
-        store(builder, builder.fsub(_vector(builder, out), product), out)
+        out, rows, pitch, inverses, count = arguments
+        with cgutils.for_range(builder, count) as step:
+            j = step.index
+            inverse = _vector(builder, builder.add(inverses, builder.shl(j, I64(5))))
+            row, to = builder.add(rows, builder.mul(j, pitch)), builder.add(out, builder.shl(j, I64(6)))
+            for at in (I64(0), I64(32)):
+                product = builder.fmul(_vector(builder, builder.add(row, at)), inverse)
+                store(builder, builder.fneg(product), builder.add(to, at))
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 3), generate
+    return types.void(*[ADDRESS] * 5), generate
 
 
 @intrinsic
-def add_products(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
+def add_products(typing: Any, out: Any, pitch: Any, rows: Any, factors: Any, count: Any) -> Any:
+    """out[i, k] += sum over j of factors[j, i] * rows[j, k], i = 0, 1 and k = 0 .. 3, term by term, for `count` rows.
+
+    Rows are `pitch` bytes apart, those of `out` too.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, pitch, rows, factors, count = arguments
+        places = [[builder.add(row, I64(32 * k)) for k in range(4)] for row in (out, builder.add(out, pitch))]
+        totals = [[register(builder, EIGHT_FLOATS) for _ in range(4)] for _ in range(2)]
+        for kept, at in zip(sum(totals, []), sum(places, []), strict=True):
+            builder.store(_vector(builder, at), kept)
+        with cgutils.for_range(builder, count) as step:
+            row = builder.add(rows, builder.mul(step.index, pitch))
+            factor = builder.add(factors, builder.shl(step.index, I64(6)))
+            both = [_vector(builder, builder.add(factor, I64(32 * i))) for i in range(2)]
+            for k in range(4):
+                other = _vector(builder, builder.add(row, I64(32 * k)))
+                for i in range(2):
+                    total = totals[i][k]
+                    builder.store(builder.fadd(builder.load(total), builder.fmul(both[i], other)), total)
+        for kept, at in zip(sum(totals, []), sum(places, []), strict=True):
+            store(builder, builder.load(kept), at)
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 5), generate
+
+
+@intrinsic
+def add_product(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
     """out[k] += factor * row[k] for `count` vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -122,19 +169,35 @@ def add_products(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> An
 
 
 @intrinsic
-def add_two_products(typing: Any, out: Any, row: Any, factor: Any, row2: Any, factor2: Any, count: Any) -> Any:
-    """As `add_products` of one row and then of another."""
+def subtract_products(typing: Any, out: Any, column: Any, pitch: Any, factor: Any, count: Any) -> Any:
+    """out[j] -= column[j] * factor for `count` rows that are `pitch` bytes apart."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, row, factor, row2, factor2, count = arguments
-        first, second = _vector(builder, factor), _vector(builder, factor2)
+        out, column, pitch, factor, count = arguments
+        factors = _vector(builder, factor)
         with cgutils.for_range(builder, count) as step:
-            at = builder.shl(step.index, I64(5))
+            at = builder.mul(step.index, pitch)
             to = builder.add(out, at)
-            product = builder.fmul(first, _vector(builder, builder.add(row, at)))
-            total = builder.fadd(_vector(builder, to), product)
-            product = builder.fmul(second, _vector(builder, builder.add(row2, at)))
-            store(builder, builder.fadd(total, product), to)
+            product = builder.fmul(_vector(builder, builder.add(column, at)), factors)
+            store(builder, builder.fsub(_vector(builder, to), product), to)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 6), generate
+    return types.void(*[ADDRESS] * 5), generate
+
+
+@intrinsic
+def round_weights(typing: Any, out: Any, values: Any, scale: Any, most: Any) -> Any:
+    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most if it is not a number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, values, scale, most = arguments
+        highest = spread(builder, most, 8)
+        lowest = builder.fneg(highest)
+        value = builder.fmul(builder.fpext(_vector(builder, values), EIGHT_DOUBLES), spread(builder, scale, 8))
+        value = builder.fadd(value, ir.Constant(EIGHT_DOUBLES, [0.5] * 8))
+        value = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, value)
+        value = builder.select(builder.fcmp_ordered(">", value, lowest), value, lowest)
+        store(builder, builder.select(builder.fcmp_ordered("<", value, highest), value, highest), out)
+        return context.get_dummy_value()
+
+    return types.void(ADDRESS, ADDRESS, types.float64, types.float64), generate

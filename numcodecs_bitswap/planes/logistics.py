@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from .tables import LOGISTIC_SCALES, WEIGHTS
 from .vectors import (
     ADDRESS,
+    EIGHT_DOUBLES,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F32,
@@ -31,7 +32,7 @@ from .vectors import (
     transposed,
 )
 
-_WIDE, _DOUBLES = ir.VectorType(I64, 8), ir.VectorType(F64, 8)
+_WIDE = ir.VectorType(I64, 8)
 
 
 def _floats(value: float) -> Any:
@@ -323,9 +324,9 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
             store(builder, nearest, builder.add(centre, at))
             store(builder, gathered(builder, strides, builder.load(which)), builder.add(stride, at))
             # An integer below 2^32: with 2^52 added it is the lower half of the number's bits.
-            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), _DOUBLES))
-            quotient = call(builder, "llvm.floor.v8f64", _DOUBLES, quotient)
-            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(_DOUBLES, [2.0**52] * 8)), _WIDE)
+            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), EIGHT_DOUBLES))
+            quotient = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, quotient)
+            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(EIGHT_DOUBLES, [2.0**52] * 8)), _WIDE)
             store(builder, builder.trunc(bits, EIGHT_INTEGERS), builder.add(rate, at))
         return context.get_dummy_value()
 

@@ -127,10 +127,17 @@ def push(heads, lane, tail, place, start, freq):
 
 @part
 def pop_update(heads, lane, tail, place, start, freq):
-    """Returns the new place, -1 if the tail is too short."""
+    """Returns the new place, -1 if the tail is too short. At most two bytes are missing from a head: without a branch,
+    which could not be foreseen.
+    """
     head = heads[lane]
     head = np.uint64(freq) * (head >> np.uint64(16)) + (head & np.uint64(65535)) - np.uint64(start)
-    while head < HEAD_MIN:
+    if place >= 2:
+        two = np.uint64(tail[place - 1]) << np.uint64(8) | np.uint64(tail[place - 2])
+        count = np.int64(head < HEAD_MIN) + np.int64(head < HEAD_MIN >> np.uint64(8))
+        head = head << np.uint64(8 * count) | two >> np.uint64(16 - 8 * count)
+        place -= count
+    while head < HEAD_MIN:  # near the end, or not what an encoder writes
         place -= 1
         if place < 0:
             return -1

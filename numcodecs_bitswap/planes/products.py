@@ -16,14 +16,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import OUTPUTS
+from .tables import OUTPUTS, WEIGHT_BITS
 from .vectors import (
     ADDRESS,
     AVX2,
+    EIGHT_DOUBLES,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F64,
-    FOUR_DOUBLES,
     I8,
     I16,
     I32,
@@ -32,6 +32,7 @@ from .vectors import (
     call,
     constant,
     load,
+    register,
     spread,
     store,
     transposed,
@@ -63,6 +64,10 @@ def _dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
             right = builder.ashr(builder.shl(b, constant(lanes, I32, 24 - 8 * k)), constant(lanes, I32, 24))
             sums = builder.add(sums, builder.mul(left, right))
     return sums
+
+
+def _doubles(value: float) -> Any:
+    return ir.Constant(EIGHT_DOUBLES, [value] * 8)
 
 
 def _bounded(builder: Any, values: Any, low: int, high: int) -> Any:
@@ -229,16 +234,16 @@ def _absolute(builder: Any, v: Any) -> Any:
     return builder.select(builder.icmp_signed("<", v, I32(0)), builder.sub(I32(0), v), v)
 
 
-def _word(builder: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    low = builder.or_(a, builder.shl(b, I32(8)))
-    return builder.or_(low, builder.or_(builder.shl(c, I32(16)), builder.shl(d, I32(24))))
+def _insert(builder: Any, word: Any, byte: Any, shift: Any) -> Any:
+    others = builder.and_(word, builder.not_(builder.shl(I32(255), shift)))
+    return builder.or_(others, builder.shl(byte, shift))
 
 
 absolute32 = _scalar("absolute32", _absolute, 1)
 add32 = _scalar("add32", lambda builder, a, b: builder.add(a, b), 2)
 times32 = _scalar("times32", lambda builder, a, b: builder.mul(a, b), 2)
-word32 = _scalar("word32", _word, 4)
-"""Four bytes in a word."""
+insert32 = _scalar("insert32", _insert, 3)
+"""A word with another byte at a shift."""
 
 
 @intrinsic
@@ -259,31 +264,42 @@ def decay_and_add(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> A
 
 
 @intrinsic
-def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any) -> Any:
-    """out[i] = sum over j of weights[j] * x[j, i] for 8 pixels: float64, int32, float64 at addresses.
+def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any, base: Any, top: Any) -> Any:
+    """Predictions of 8 pixels: out[i] = floor(sum over j of weights[j] * x[j, i] / 2^(WEIGHT_BITS - 4) + 1/2) + 16
+    base[i], clamped to 0 .. top. int32 but for the weights, float64, at addresses.
 
-    Integers below 2^53 all of them, so the order does not matter.
+    Sums are of integers below 2^53, so their order does not matter: every second term goes to a sum of its own.
     """
-    own: Any = cgutils.alloca_once
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, x, pitch, weights, count = arguments
-        totals = [own(builder, FOUR_DOUBLES) for _ in range(2)]
+        out, x, pitch, weights, count, base, top = arguments
+        totals = [register(builder, EIGHT_DOUBLES) for _ in range(2)]
         for total in totals:
-            builder.store(ir.Constant(FOUR_DOUBLES, [0.0] * 4), total)
-        with cgutils.for_range(builder, count) as step:
-            w = spread(builder, load(builder, builder.add(weights, builder.mul(step.index, I64(8))), F64), 4)
-            at = builder.add(x, builder.mul(step.index, pitch))
+            builder.store(_doubles(0.0), total)
+
+        def add(j: Any, total: Any) -> None:
+            w = spread(builder, load(builder, builder.add(weights, builder.shl(j, I64(3))), F64), 8)
+            values = load(builder, builder.add(x, builder.mul(j, pitch)), EIGHT_INTEGERS)
+            product = builder.fmul(w, builder.sitofp(values, EIGHT_DOUBLES))
+            builder.store(builder.fadd(builder.load(total), product), total)
+
+        with cgutils.for_range(builder, builder.ashr(count, I64(1))) as step:
             for k, total in enumerate(totals):
-                values = builder.sitofp(
-                    load(builder, builder.add(at, I64(16 * k)), ir.VectorType(I32, 4)), FOUR_DOUBLES
-                )
-                builder.store(builder.fadd(builder.load(total), builder.fmul(w, values)), total)
-        for k, total in enumerate(totals):
-            store(builder, builder.load(total), builder.add(out, I64(32 * k)))
+                add(builder.add(builder.shl(step.index, I64(1)), I64(k)), total)
+        with builder.if_then(builder.trunc(count, ir.IntType(1))):
+            add(builder.sub(count, I64(1)), totals[0])
+        total = builder.fadd(*(builder.load(total) for total in totals))
+        total = builder.fadd(builder.fmul(total, _doubles(16.0 / (1 << WEIGHT_BITS))), _doubles(0.5))
+        total = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, total)
+        bases = builder.sitofp(load(builder, base, EIGHT_INTEGERS), EIGHT_DOUBLES)
+        total = builder.fadd(total, builder.fmul(bases, _doubles(16.0)))
+        highest = spread(builder, top, 8)
+        total = builder.select(builder.fcmp_ordered(">", total, _doubles(0.0)), total, _doubles(0.0))
+        total = builder.select(builder.fcmp_ordered("<", total, highest), total, highest)
+        store(builder, builder.fptosi(total, EIGHT_INTEGERS), out)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 5), generate
+    return types.void(*[ADDRESS] * 6, types.float64), generate
 
 
 @intrinsic
@@ -381,37 +397,50 @@ def _weighed(builder: Any, _: Any, row: Any, __: Any, least: Any) -> Any:
     return builder.shl(value, constant(8, I32, 3))
 
 
-def _squashed(builder: Any, _: Any, row: Any, factors: Any, times: Any) -> Any:
-    x = builder.fmul(builder.sitofp(row, EIGHT_FLOATS), builder.fmul(factors, times))
-    size = call(builder, "llvm.fabs.v8f32", EIGHT_FLOATS, x)
+@intrinsic
+def squash_rows(typing: Any, out: Any, rows: Any, factors: Any, count: Any) -> Any:
+    """Four inputs of the network, as words of bytes: each 128 + the squashed product of a row and its factors
+    (FORMAT.md 9.4), for 8 count pixels. rows, factors : tuples of four addresses.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, rows, factors, count = arguments
+        pairs = [cgutils.unpack_tuple(builder, each, 4) for each in (rows, factors)]  # type: ignore[no-untyped-call]
+        with cgutils.for_range(builder, count) as step:
+            at = builder.shl(step.index, I64(5))
+            words = []
+            for k, (row, factor) in enumerate(zip(*pairs, strict=True)):
+                value = load(builder, builder.add(row, at), EIGHT_INTEGERS)
+                value = _squashed(builder, value, load(builder, builder.add(factor, at), EIGHT_FLOATS))
+                words.append(builder.shl(value, constant(8, I32, 8 * k)))
+            store(builder, reduce(builder.or_, words), builder.add(out, at))
+        return context.get_dummy_value()
+
+    four = types.UniTuple(ADDRESS, 4)
+    return types.void(ADDRESS, four, four, types.int64), generate
+
+
+def _squashed(builder: Any, row: Any, factors: Any) -> Any:
+    x = builder.fmul(builder.sitofp(row, EIGHT_FLOATS), factors)
+    bits = builder.bitcast(x, EIGHT_INTEGERS)
+    size = builder.bitcast(builder.and_(bits, constant(8, I32, 0x7FFFFFFF)), EIGHT_FLOATS)
     slow = builder.fadd(
         ir.Constant(EIGHT_FLOATS, [24.0] * 8), builder.fmul(ir.Constant(EIGHT_FLOATS, [0.25] * 8), size)
     )
     size = builder.select(builder.fcmp_ordered("<", slow, size), slow, size)
     most = ir.Constant(EIGHT_FLOATS, [127.0] * 8)
     size = builder.select(builder.fcmp_ordered("<", most, size), most, size)
-    whole = builder.fptosi(size, row.type)
-    negative = builder.fcmp_ordered("<", x, ir.Constant(EIGHT_FLOATS, [0.0] * 8))
-    offset = constant(8, I32, 128)
-    return builder.select(negative, builder.sub(offset, whole), builder.add(offset, whole))
+    sign = builder.and_(bits, constant(8, I32, -(1 << 31)))
+    signed = builder.bitcast(builder.or_(builder.bitcast(size, EIGHT_INTEGERS), sign), EIGHT_FLOATS)
+    return builder.add(builder.fptosi(signed, EIGHT_INTEGERS), constant(8, I32, 128))
 
 
 def _doubled(builder: Any, _: Any, row: Any, base: Any, __: Any) -> Any:
     return builder.sub(builder.shl(row, constant(8, I32, 1)), base)
 
 
-def _grown(builder: Any, to: Any, row: Any, _: Any, times: Any) -> Any:
-    zero = constant(8, I32, 0)
-    size = builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
-    return builder.add(load(builder, to, row.type), builder.mul(size, times))
-
-
-squash_row = _rows(_squashed, EIGHT_FLOATS, types.float32)
-"""An input of the network: 128 + the squashed product of a row, its factors and one number for all (FORMAT.md 9.4)."""
 double_less = _rows(_doubled, EIGHT_INTEGERS, types.int32)
 """Twice a row less another."""
-add_sizes = _rows(_grown, EIGHT_INTEGERS, types.int32)
-"""Plus the absolute values of a row times a number."""
 log_row = _rows(_eighth_log, EIGHT_INTEGERS, types.int32)
 """log8 of an eighth of a row."""
 relative_row = _rows(_relative, EIGHT_INTEGERS, types.int32)
@@ -420,6 +449,42 @@ unit_row = _rows(_units, EIGHT_INTEGERS, types.int32)
 """256 INVERSE[q quarters >> 2] of a row q, in float32."""
 weighed_row = _rows(_weighed, EIGHT_INTEGERS, types.int32)
 """8 times (13 row >> 6, plus a number)."""
+
+
+@intrinsic
+def sum_sizes(typing: Any, out: Any, middle: Any, moves: Any, twice: Any, once: Any, begin: Any, count: Any) -> Any:
+    """out[i] = begin + the absolute values of rows, for 8 count int32. The rows are moves[k] bytes from `middle`: the
+    first `twice` of them count twice, the next `once` once.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, middle, moves, twice, once, begin, count = arguments
+        total, start = register(builder, EIGHT_INTEGERS), spread(builder, begin, 8)
+        moves_once = builder.add(moves, builder.shl(twice, I64(3)))
+        with cgutils.for_range(builder, count) as step:
+            at = builder.shl(step.index, I64(5))
+            here = builder.add(middle, at)
+
+            def add(table: Any, rows: Any, here: Any = here) -> None:
+                with cgutils.for_range(builder, rows) as row:
+                    move = load(builder, builder.add(table, builder.shl(row.index, I64(3))), I64)
+                    value = load(builder, builder.add(here, move), EIGHT_INTEGERS)
+                    builder.store(builder.add(builder.load(total), _absolute_row(builder, value)), total)
+
+            builder.store(constant(8, I32, 0), total)
+            add(moves, twice)
+            builder.store(builder.add(start, builder.shl(builder.load(total), constant(8, I32, 1))), total)
+            add(moves_once, once)
+            store(builder, builder.load(total), builder.add(out, at))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 3, whole, whole, types.int32, whole), generate
+
+
+def _absolute_row(builder: Any, row: Any) -> Any:
+    zero = constant(8, I32, 0)
+    return builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
 
 
 @intrinsic

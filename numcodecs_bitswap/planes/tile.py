@@ -16,9 +16,9 @@ import numpy as np
 from ..jit import address_of, compiled, part
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
-from .network import blend_predictions, inputs, magnitudes, network, pack
+from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, network
 from .products import double_less, error_row, log_row, note_pairs, unit_row
-from .tables import BLOCK, CLIP, KEEP, LARGEST, LEAST_SCALE, MARGIN_U, MARGIN_Y, WEIGHT_BITS
+from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, KEPT = np.float32(0), np.float32(KEEP)
@@ -103,8 +103,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
     def code_tile(
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
-        mean, slope, floats, floats8, acc, picked, edges, out, window, noted, lows, seen, told, chosen, average,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y, weight,
+        mean, slope, floats, floats8, rounded, picked, edges, out, window, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -132,6 +132,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         at_edges, at_out = address_of(edges, 0, 0), address_of(out, 0, 0)
         at_sigmoid, at_window = address_of(SIGMOIDS, 0, 0), address_of(window, 0, 0)
         level = np.float32(127.5) / np.float32(m)
+        lay_moves(G, near, far, around, moved)
         done = 0
         place = length
         before = -1
@@ -153,6 +154,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 for j in range(n):
                     weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
             before = R
+            lay_inputs(G, X, T, factors, puts[R], 4 * nets[R, 0], spots)
             for u in range(U):
                 y0, y1 = max(0, (u - w + 2) >> 1), min(h - 1, u >> 1)
                 ya = y0 // BL * BL
@@ -166,15 +168,15 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 for b in range(ya // BL, end, 8):
                                     solve(
                                         S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], targets[R], C,
-                                        floats8, weights,
+                                        floats8, rounded, weights,
                                     )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
                 regressors(G, R, u, ya, n8, moves[R], n, X, bases)
-                predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred, acc)
+                predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred)
                 for v in range(V + 1):
-                    magnitudes(G[1 + R + v], u, ya, n8, near, np.int32(8 * LEAST_SCALE), mags[v])
+                    near_sizes(G, 1 + R + v, u, ya, n8, moved, address_of(mags, v, 0))
                 blend_predictions(mags, pred, n8, blend, top, num, den)
                 at_q, at_stat, at_mag = address_of(q, 0, 0), address_of(stat, 0, 0), address_of(mags, V, 0)
                 log_row(at_q, at_mag, at_mag, np.int32(0), n8 // 8)
@@ -182,8 +184,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 stat[:lo] = F0
                 stat[hi:n8] = F0
                 inputs(
-                    G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level,
-                    far, around, F, T, factors,
+                    G, R, V, u, ya, n8, X, near_rows[R], spots, puts[R, put_counts[R]], nets[R, 0], base, pred, mags,
+                    blend, q, top, level, moved, T, factors, words,
                 )  # fmt: skip
                 if dump:
                     for i in range(lo, hi):
@@ -192,9 +194,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             told[row, 0], told[row, 1], told[row, 2] = R, blend[i], q[i]
                             told[row, 3] = planes[p, ya + i, u - 2 * (ya + i)]
                             for k in range(4 * nets[R, 0]):
-                                seen[row, k] = F[k, i] - 128
+                                seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
-                    pack(F, nets[R, 0], n8, words)
                     network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:

@@ -14,8 +14,8 @@ AVX2 = "+avx2" in FEATURES
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()
-EIGHT_FLOATS, FOUR_DOUBLES = ir.VectorType(F32, 8), ir.VectorType(F64, 4)
-EIGHT_INTEGERS = ir.VectorType(I32, 8)
+EIGHT_FLOATS = ir.VectorType(F32, 8)
+EIGHT_INTEGERS, EIGHT_DOUBLES = ir.VectorType(I32, 8), ir.VectorType(F64, 8)
 register: Any = cgutils.alloca_once
 """Memory of a loop's own, of one value, which LLVM keeps in a register."""
 
