@@ -151,11 +151,15 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
     n = int(model.orders[most])
     across = -(-h // BLOCK) * BLOCK
-    lane, words = across + 16, (n + 8) // 8 * 8
+    lane, words = across // 16 * 16 + 32, (n + 8) // 8 * 8
     blocks, rows = across // BLOCK, w + 2 * (h - 1) + 2 * MARGIN_U
 
     def zeros(kind: Any, *shape: int) -> NDArray[Any]:
-        return np.zeros(shape, kind)
+        """They begin where a line of the cache does, so that no vector of an aligned row lies in two."""
+        size = prod(shape) * np.dtype(kind).itemsize
+        memory = np.zeros(size + 64, np.uint8)
+        begin = -memory.ctypes.data % 64
+        return memory[begin : begin + size].view(kind).reshape(shape)
 
     i4, f4 = np.int32, np.float32
     steps = int(model.nets[: most + 1, 0].max())

@@ -8,11 +8,7 @@ from .products import (
     absolute32,
     add32,
     insert32,
-    layer_add,
-    layer_begin,
-    layer_grow,
-    layer_rectify,
-    layer_set,
+    layers,
     log_row,
     relative_row,
     squash_rows,
@@ -162,33 +158,57 @@ def begins(blob, net, at, o, steps):
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 
 
+def _network(layers):  # type: ignore[no-untyped-def]
+    lanes, begin, grow, rectify, as_is, add = layers
+
+    @part
+    def network(net, blob, x, width, blocks, n_y, first, end, state, h, v, y):
+        """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1, `lanes` pixels at a time.
+        `net` says where its layers are in the blob.
+        """
+        steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
+        for o in range(0, width, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, steps)
+            for i in range(first, end, lanes):
+                begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
+        for _ in range(blocks):
+            at += 3
+            for o in range(0, width, OUTPUTS):
+                w, b, f = begins(blob, net, at, o, inner)
+                for i in range(first, end, lanes):
+                    rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
+            at += 3
+            for o in range(0, width, OUTPUTS):
+                w, b, f = begins(blob, net, at, o, inner)
+                for i in range(first, end, lanes):
+                    to, own = address_of(h, o // 4, i), address_of(state, o, i)
+                    grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
+        at += 3
+        for o in range(0, n_y, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, inner)
+            for i in range(first, end, lanes):
+                as_is(address_of(h, 0, i), pitch, w, inner, b, f, address_of(y, o, i), 0)
+        at += 3
+        for o in range(0, n_y * 2 // 3, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, steps)
+            for i in range(first, end, lanes):
+                add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
+
+    return network
+
+
+wide_network, narrow_network = (_network(layers(lanes)) for lanes in (LANES, 8))
+if LANES == 8:
+    narrow_network = wide_network
+
+
 @part
-def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
-    """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
-    steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
-    for o in range(0, width, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, steps)
-        for i in range(0, n, LANES):
-            layer_begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
-    for _ in range(blocks):
-        at += 3
-        for o in range(0, width, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, inner)
-            for i in range(0, n, LANES):
-                layer_rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
-        at += 3
-        for o in range(0, width, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, inner)
-            for i in range(0, n, LANES):
-                to, own = address_of(h, o // 4, i), address_of(state, o, i)
-                layer_grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
-    at += 3
-    for o in range(0, n_y, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, inner)
-        for i in range(0, n, LANES):
-            layer_set(address_of(h, 0, i), pitch, w, inner, b, f, address_of(y, o, i), 0)
-    at += 3
-    for o in range(0, n_y * 2 // 3, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, steps)
-        for i in range(0, n, LANES):
-            layer_add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
+def networks(net, blob, x, width, blocks, n_y, lo, hi, state, h, v, y):
+    """The network for pixels lo .. hi - 1, and those that fill the last vector."""
+    # From 0 on, where rows are aligned, unless that takes one vector more.
+    first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
+    rest = (hi - first) % LANES
+    end = hi - rest if rest <= LANES - 8 else hi
+    wide_network(net, blob, x, width, blocks, n_y, first, end, state, h, v, y)
+    if LANES > 8:
+        narrow_network(net, blob, x, width, blocks, n_y, end, hi, state, h, v, y)

@@ -9,7 +9,7 @@ Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits
 """
 
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -77,8 +77,8 @@ def _bounded(builder: Any, values: Any, low: int, high: int) -> Any:
     return builder.select(builder.icmp_signed("<", values, most), values, most)
 
 
-def _layer(ending: Any, small: bool = False) -> Any:
-    """An intrinsic: sums of a layer's OUTPUTS outputs for LANES pixels, plus bias, shifted, to what `ending` makes of
+def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
+    """An intrinsic: sums of a layer's OUTPUTS outputs for some pixels, plus bias, shifted, to what `ending` makes of
     them. Inputs of `small` ones are at most 127, and their steps are even.
 
     x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
@@ -95,11 +95,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, x_pitch, w, steps, bias, shift, out, state = arguments
-            kind = ir.VectorType(I32, LANES)
+            kind = ir.VectorType(I32, lanes)
             totals = [own(builder, kind) for _ in range(OUTPUTS)]
             for o, total in enumerate(totals):
                 at = builder.add(bias, I64(4 * o))
-                builder.store(spread(builder, load(builder, at, I32), LANES), total)
+                builder.store(spread(builder, load(builder, at, I32), lanes), total)
             w_pitch = builder.mul(steps, I64(4))
             rows = [builder.add(w, builder.mul(w_pitch, I64(o))) for o in range(OUTPUTS)]
             together = 2 if small else 1
@@ -109,11 +109,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
                 a = [load(builder, builder.add(x, builder.mul(each, x_pitch)), kind) for each in steps_now]
                 for total, row in zip(totals, rows, strict=True):
                     at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
-                    b = [spread(builder, load(builder, each, I32), LANES) for each in at]
+                    b = [spread(builder, load(builder, each, I32), lanes) for each in at]
                     builder.store(_dot(builder, builder.load(total), a, b), total)
             values = []
             for o, total in enumerate(totals):
-                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), LANES)
+                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)
                 values.append(builder.ashr(builder.load(total), by))
             ending(builder, values, out, x_pitch, state)
             return context.get_dummy_value()
@@ -128,7 +128,7 @@ def _store_words(builder: Any, values: list[Any], out: Any, pitch: Any) -> None:
     for k in range(0, len(values), 4):
         word = _bounded(builder, values[k], 0, 127)
         for m in range(1, 4):
-            up = constant(LANES, I32, 8 * m)
+            up = constant(word.type.count, I32, 8 * m)
             word = builder.or_(word, builder.shl(_bounded(builder, values[k + m], 0, 127), up))
         store(builder, word, builder.add(out, builder.mul(pitch, I64(k // 4))))
 
@@ -161,16 +161,26 @@ def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> N
         store(builder, builder.add(value, load(builder, place, value.type)), place)
 
 
-layer_begin = _layer(_begin)
-"""The state, clamped to +-127, and its ReLU in words."""
-layer_grow = _layer(_grow, small=True)
-"""Added to the state, clamped, and its ReLU in words."""
-layer_rectify = _layer(_rectify, small=True)
-"""ReLU in words."""
-layer_set = _layer(_set, small=True)
-"""As they are."""
-layer_add = _layer(_add)
-"""Added to what is there."""
+class Layers(NamedTuple):
+    """What layers do with their sums, for some number of pixels at a time."""
+
+    lanes: int
+    begin: Any
+    """The state, clamped to +-127, and its ReLU in words."""
+    grow: Any
+    """Added to the state, clamped, and its ReLU in words."""
+    rectify: Any
+    """ReLU in words."""
+    set: Any
+    """As they are."""
+    add: Any
+    """Added to what is there."""
+
+
+def layers(lanes: int) -> Layers:
+    """Layers for a number of pixels at a time."""
+    small = [_layer(ending, lanes, small=True) for ending in (_grow, _rectify, _set)]
+    return Layers(lanes, _layer(_begin, lanes), *small, _layer(_add, lanes))
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:

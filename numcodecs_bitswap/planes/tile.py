@@ -16,7 +16,7 @@ import numpy as np
 from ..jit import address_of, compiled, part
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
-from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, network
+from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks
 from .products import double_less, error_row, log_row, note_pairs, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
@@ -196,7 +196,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             for k in range(4 * nets[R, 0]):
                                 seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
-                    network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
+                    networks(nets[R], blob, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
                     windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
