@@ -62,7 +62,7 @@ def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid:
     t = builder.fmul(builder.sitofp(builder.sub(place, mean), EIGHT_FLOATS), slope)
     t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
     where = builder.add(builder.fptosi(t, EIGHT_INTEGERS), _integers(4096))
-    return builder.mul(weight, gathered(builder, sigmoid, where))
+    return builder.mul(weight, gathered(builder, sigmoid, where, 2))
 
 
 def _sum_masses(
@@ -101,7 +101,7 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
                 rate: Any, count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
     """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture; how many of them are at most r.
 
-    edges, sigmoid : tables of int32; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
+    edges, sigmoid : tables of int32 and uint16; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
     apart. All lie at addresses.
     """
 

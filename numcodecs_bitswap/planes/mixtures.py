@@ -14,7 +14,8 @@ def _class(d: float) -> int:
     return 8 * bits + (int(d) >> bits)
 
 
-SIGMOIDS, LIGHTS = SIGMOID.astype(np.int32), WEIGHT.astype(np.int32)
+SIGMOIDS, LIGHTS = np.append(SIGMOID, 0).astype(np.uint16), WEIGHT.astype(np.int32)
+"""Half the bytes, so that more else stays in the cache. Gathers read a number behind the last."""
 
 
 def _stride(slope: float) -> int:

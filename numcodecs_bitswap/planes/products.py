@@ -186,6 +186,8 @@ def layers(lanes: int) -> Layers:
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
     """Sums plus, in each lane, the products of 2 int16 by 2 int16."""
     lanes = sums.type.count
+    if VNNI:
+        return call(builder, f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", sums.type, sums, a, b)
     if AVX2:
         halves = ir.VectorType(I16, 2 * lanes)
         product = call(
@@ -312,37 +314,55 @@ def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any, b
     return types.void(*[ADDRESS] * 6, types.float64), generate
 
 
+def _narrowed(builder: Any, a: Any, b: Any) -> Any:
+    """Two vectors of 8 int32 as one of int16, clamped: a 0 .. 3, b 0 .. 3, a 4 .. 7, b 4 .. 7."""
+    if AVX2:
+        return call(builder, "llvm.x86.avx2.packssdw", ir.VectorType(I16, 16), a, b)
+    limits = constant(8, I32, -(1 << 15)), constant(8, I32, (1 << 15) - 1)
+    halves = []
+    for each in (a, b):
+        each = builder.select(builder.icmp_signed(">", each, limits[0]), each, limits[0])
+        each = builder.select(builder.icmp_signed("<", each, limits[1]), each, limits[1])
+        halves.append(builder.trunc(each, ir.VectorType(I16, 8)))
+    order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]
+    return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, 16), order))
+
+
 @intrinsic
-def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any, odd: Any) -> Any:
-    """out[i, j] = x[j, i] * factors[i] in float32, clamped to +-limit, towards zero, for 8 pixels i and 8 regressors j:
-    the lower half of a word, with the upper half 0, or if `odd` the upper half of the word that is there.
+def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any) -> Any:
+    """Of 8 pixels i and 8 regressors j the words out[i // 2, j]: x[j, i] * factors[i] in float32, clamped to +-limit,
+    towards zero, for two pixels, the first in the lower half.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, out_pitch, x, x_pitch, factors, limit, odd = arguments
-        integers = ir.VectorType(I32, 8)
+        out, out_pitch, x, x_pitch, factors, limit = arguments
+        halves = ir.VectorType(I16, 16)
         scale, most = load(builder, factors, EIGHT_FLOATS), spread(builder, limit, 8)
-        least = builder.fneg(most)
+        least = spread(builder, builder.fptosi(builder.fneg(limit), I16), 16)
         rows = []
         for j in range(8):
-            value = load(builder, builder.add(x, builder.mul(x_pitch, I64(j))), integers)
+            value = load(builder, builder.add(x, builder.mul(x_pitch, I64(j))), EIGHT_INTEGERS)
             value = builder.fmul(builder.sitofp(value, EIGHT_FLOATS), scale)
-            value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
             value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
-            rows.append(builder.fptosi(value, integers))
-        places = [builder.add(out, builder.mul(out_pitch, I64(i))) for i in range(8)]
-        columns = transposed(builder, rows)
-        with builder.if_else(odd) as (then, otherwise):
-            with then:
-                for place, column in zip(places, columns, strict=True):
-                    upper = builder.shl(column, constant(8, I32, 16))
-                    store(builder, builder.or_(load(builder, place, integers), upper), place)
-            with otherwise:
-                for place, column in zip(places, columns, strict=True):
-                    store(builder, builder.and_(column, constant(8, I32, 65535)), place)
+            rows.append(builder.fptosi(value, EIGHT_INTEGERS))
+        words = []  # of regressors j and j + 1: pixels 01 23 01 23 45 67 45 67
+        for j in range(0, 8, 2):
+            both = _narrowed(builder, rows[j], rows[j + 1])
+            both = builder.select(builder.icmp_signed(">", both, least), both, least)
+            words.append(builder.bitcast(both, EIGHT_INTEGERS))
+
+        def mixed(a: Any, b: Any, *order: int) -> Any:
+            return builder.shuffle_vector(a, b, ir.Constant(EIGHT_INTEGERS, list(order)))
+
+        for p in range(2):
+            four = [mixed(words[k], words[k + 1], *(8 * (c // 2 % 2) + 2 * (c % 2) + c // 4 * 4 + p for c in range(8)))
+                    for k in (0, 2)]  # fmt: skip
+            for q in range(2):
+                column = mixed(*four, *(4 * q + c % 4 + 8 * (c // 4) for c in range(8)))
+                store(builder, column, builder.add(out, builder.mul(out_pitch, I64(p + 2 * q))))
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 5, types.float32, types.boolean), generate
+    return types.void(*[ADDRESS] * 5, types.float32), generate
 
 
 def _rows(form: Any, *kinds: Any) -> Any:

@@ -81,7 +81,7 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
 
 
 @part
-def settle(G, R, V, n, u, ya, lo, hi, errors, pred, blend, base, X, values):
+def settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values):
     """What is known of a wavefront once its pixels are: values, errors, the regression's target."""
     r, c = u + MU, MY + ya
     count, at = (hi + 7) // 8, address_of(values, 0, 0)
@@ -91,8 +91,6 @@ def settle(G, R, V, n, u, ya, lo, hi, errors, pred, blend, base, X, values):
     for v in range(V):
         error_row(address_of(G, 1 + R + v, r) + 4 * c, at, address_of(pred, v, 0), lo, hi, count)
     error_row(address_of(G, 1 + R + V, r) + 4 * c, at, address_of(blend, 0, 0), lo, hi, count)
-    for i in range(lo, hi):
-        errors[ya + i, u - 2 * (ya + i)] = G[1 + R + V, r, c + i]
 
 
 def _kernel(version):  # type: ignore[no-untyped-def]
@@ -141,6 +139,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
             while references.shape[1] > R and references[p, R] >= 0:
                 R += 1
             n, size = orders[R], sizes[R]
+            referred = (references == p).any()
             n_words = (n + 8) // 8 * 8
             G[0] = (m + 1) >> 1
             for s in range(R):
@@ -237,13 +236,16 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             if deep:
                                 lows[done + i - lo] = ended[i]
                 done += hi - lo
-                settle(G, R, V, n, u, ya, lo, hi, errors[p], pred, blend, base, X, values)
+                settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
+                if referred:
+                    for i in range(lo, hi):
+                        errors[p, ya + i, u - 2 * (ya + i)] = G[1 + R + V, u + MU, MY + ya + i]
                 pad_front(G, u, h, w, R, V)
                 for i in range(0, n8, 8):
                     for j in range(0, n + 1, 8):
                         note_pairs(
-                            address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0],
-                            address_of(X, j, i), X.strides[0], address_of(stat, 0, i), LIMIT, u % 2 == 1,
+                            address_of(XP, ya + i + u % BL, 0) + 4 * j, XP.strides[1],
+                            address_of(X, j, i), X.strides[0], address_of(stat, 0, i), LIMIT,
                         )  # fmt: skip
             if dump:
                 average[R, -1] += NB
