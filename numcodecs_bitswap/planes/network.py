@@ -36,8 +36,8 @@ def lay_moves(G, near, far, around, moves):
 
 @part
 def lay_inputs(G, X, T, factors, puts, count, spots):
-    """Where the rows of inputs begin, and their factors: spots[k] is the address, at wavefront 0 for those of G, whether
-    it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`.
+    """Where the rows of inputs begin, and their factors: spots[k] is the address, in G that of its first cell,
+    whether it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`.
     """
     for k in range(count):
         kind, a, by, place, f = puts[k, 0], puts[k, 1], puts[k, 2], puts[k, 3], puts[k, 4]

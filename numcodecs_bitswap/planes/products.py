@@ -35,7 +35,6 @@ from .vectors import (
     register,
     spread,
     store,
-    transposed,
 )
 
 LANES = 16 if VNNI == "avx512vnni" else 8
@@ -336,7 +335,6 @@ def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, fact
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, out_pitch, x, x_pitch, factors, limit = arguments
-        halves = ir.VectorType(I16, 16)
         scale, most = load(builder, factors, EIGHT_FLOATS), spread(builder, limit, 8)
         least = spread(builder, builder.fptosi(builder.fneg(limit), I16), 16)
         rows = []

@@ -15,7 +15,20 @@ import numpy as np
 
 from ..jit import address_of, compiled, part
 from .least_squares import PAD, learn, predict, solve
-from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
+from .mixtures import (
+    SIGMOIDS,
+    bits_of,
+    bucket_of,
+    edge_of,
+    find,
+    intervals,
+    look,
+    mixture,
+    pop_update,
+    push,
+    search,
+    windows,
+)
 from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks
 from .products import double_less, error_row, log_row, note_pairs, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
@@ -101,8 +114,9 @@ def _kernel(version):  # type: ignore[no-untyped-def]
     def code_tile(
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y, weight,
-        mean, slope, floats, floats8, rounded, picked, edges, out, window, noted, lows, seen, told, chosen, average,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y,
+        weight, mean, slope, floats, floats8, rounded, picked, edges, out, window, found, eight, noted, lows, seen,
+        told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -198,25 +212,41 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                     networks(nets[R], blob, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
-                    windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
+                    grouped = L % 8 == 0  # the next eight pixels are on lanes of their own
+                    if not grouped:
+                        windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
                     lane = np.int64(0)
                     for i in range(lo, hi):
                         r = np.int64(heads[lane] & np.uint64(65535))
-                        picked[i], begin, freq = find(
-                            r, at_window + 32 * i, np.int64(stride[i]), half, m, K, centre[i], rate[i], mean.strides[0],
-                            at_weight + 4 * i, at_mean + 4 * i, at_slope + 4 * i, at_edges, at_sigmoid, at_out,
-                        )  # fmt: skip
-                        place = pop_update(heads, lane, tail, place, begin, freq)
+                        if grouped:
+                            k = (i - lo) % 8
+                            if k == 0:
+                                for other in range(8):
+                                    eight[other] = np.int32(heads[lane + other] & np.uint64(65535))
+                                search(found, eight, i, stride, half, m, K, weight, mean, slope, centre, rate)
+                            low, high = np.int64(found[0, k]), np.int64(found[1, k])
+                            start, end = np.int64(found[2, k]), np.int64(found[3, k])
+                        else:
+                            low, high, start, end = look(at_window + 32 * i, r, np.int64(stride[i]), half)
+                        if high - low > 1:
+                            low, start, end = find(
+                                r, low, high, start, end, np.int64(stride[i]), centre[i], m, rate[i], K,
+                                at_weight + 4 * i, at_mean + 4 * i, at_slope + 4 * i, mean.strides[0], at_edges,
+                                at_sigmoid, at_out,
+                            )  # fmt: skip
+                        picked[i] = low
+                        place = pop_update(heads, lane, tail, place, start, end - start)
                         if place < 0:
                             return -1
                         lane = lane + 1 if lane + 1 < L else 0
                     for i in range(lo, hi):
                         values[i] = centre[i] + edges[picked[i]]
                     for low in (16, 0):
+                        lane = np.int64(-1)
                         for i in range(lo, hi if m >> low >= 16 else lo):
+                            lane = lane + 1 if lane + 1 < L else 0
                             bits = min(max(bits_of(picked[i], half) - low, 0), 16)
                             if bits > 0:
-                                lane = (i - lo) % L
                                 r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
                                 place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
                                 if place < 0:
@@ -259,11 +289,13 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
                 done -= count
                 for low in (0, 16):
+                    lane = count % L
                     for i in range(count - 1 if m >> low >= 16 else -1, -1, -1):
+                        lane = lane - 1 if lane > 0 else L - 1
                         bits = min(max(np.int64(lows[done + i] & np.uint32(31)) - low, 0), 16)
                         if bits > 0:
                             number = np.int64(lows[done + i] >> np.uint32(5)) >> low & ((1 << bits) - 1)
-                            place = push(heads, i % L, tail, place, number << (16 - bits), 1 << (16 - bits))
+                            place = push(heads, lane, tail, place, number << (16 - bits), 1 << (16 - bits))
                 lane = (count - 1) % L
                 for i in range(count - 1, -1, -1):
                     begin = np.int64(noted[done + i] & np.uint32(65535))
