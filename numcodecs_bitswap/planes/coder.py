@@ -166,14 +166,14 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     return (
         zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
-        zeros(f4, n + 1, words, 8),
+        zeros(f4, n, words, 8),
         zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
         zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
         zeros(i4, width, lane), zeros(i4, width // 4, lane),
         zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
-        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6 + 3 * n, 8),
-        zeros(np.float64, 8), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
+        zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
         zeros(i4, 4, 8), zeros(i4, 8),
     )  # fmt: skip
 

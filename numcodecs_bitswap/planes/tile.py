@@ -114,7 +114,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y,
-        weight, mean, slope, floats, floats8, rounded, picked, edges, out, window, found, eight, noted, lows, seen,
+        weight, mean, slope, floats, floats8, picked, edges, out, window, found, eight, noted, lows, seen,
         told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
@@ -181,7 +181,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 for b in range(ya // BL, end, 8):
                                     solve(
                                         S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], target, C,
-                                        floats8, rounded, weights,
+                                        floats8, weights,
                                     )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
