@@ -80,6 +80,16 @@ def lay_out(S, plane, h, w, start):
 
 
 @part
+def fade(S, count):
+    """Statistics of a plane for the next one. A loop: of `S *= KEPT` numba also compiles what it might raise."""
+    for v in range(S.shape[0]):
+        for b in range(PAD, PAD + count):
+            for j in range(S.shape[2]):
+                for k in range(S.shape[3]):
+                    S[v, b, j, k] *= KEPT
+
+
+@part
 def regressors(G, R, u, ya, n8, moves, count, X, bases):
     """Differences of neighbours to their plane's base, in half levels, X[j, i]; twice the bases."""
     r, c = u + MU, MY + ya
@@ -153,7 +163,10 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 R += 1
             n, size, net, target = orders[R], sizes[R], nets[R], targets[R]
             own_moves, logs = moves[R], puts[R, put_counts[R]]
-            referred = (references == p).any()
+            referred = False
+            for later in range(p + 1, P):
+                for s in range(references.shape[1]):
+                    referred |= references[later, s] == p
             n_words = (n + 8) // 8 * 8
             G[0] = (m + 1) >> 1
             for s in range(R):
@@ -161,7 +174,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             if before == R:
-                S[:, PAD : PAD + NB] *= KEPT
+                fade(S, NB)
             else:
                 S[:, PAD : PAD + NB] = F0
                 for j in range(n):
