@@ -159,7 +159,8 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         size = prod(shape) * np.dtype(kind).itemsize
         memory = np.zeros(size + 64, np.uint8)
         begin = -memory.ctypes.data % 64
-        return memory[begin : begin + size].view(kind).reshape(shape)
+        array: NDArray[Any] = memory[begin : begin + size].view(kind).reshape(shape)
+        return array
 
     i4, f4 = np.int32, np.float32
     steps = int(model.nets[: most + 1, 0].max())
