@@ -151,24 +151,31 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
     n = int(model.orders[most])
     across = -(-h // BLOCK) * BLOCK
-    lane, words = across + 16, (n + 8) // 8 * 8
+    lane, words = across // 16 * 16 + 32, (n + 8) // 8 * 8
     blocks, rows = across // BLOCK, w + 2 * (h - 1) + 2 * MARGIN_U
 
     def zeros(kind: Any, *shape: int) -> NDArray[Any]:
-        return np.zeros(shape, kind)
+        """They begin where a line of the cache does, so that no vector of an aligned row lies in two."""
+        size = prod(shape) * np.dtype(kind).itemsize
+        memory = np.zeros(size + 64, np.uint8)
+        begin = -memory.ctypes.data % 64
+        array: NDArray[Any] = memory[begin : begin + size].view(kind).reshape(shape)
+        return array
 
     i4, f4 = np.int32, np.float32
-    inputs = np.full((4 * int(model.nets[: most + 1, 0].max()) + 4, lane), 128, i4)
+    steps = int(model.nets[: most + 1, 0].max())
     return (
         zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
         zeros(f4, n, words, 8),
         zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
-        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + most, lane), inputs,
-        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
+        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
+        zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
+        zeros(i4, width, lane), zeros(i4, width // 4, lane),
         zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
         zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
-        zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(i4, 4, 8), zeros(i4, 8),
     )  # fmt: skip
 
 
