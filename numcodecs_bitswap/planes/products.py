@@ -227,6 +227,26 @@ def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitc
     return types.void(*[ADDRESS] * 6), generate
 
 
+@intrinsic
+def square_sums(typing: Any, out: Any, rows: Any, pitch: Any, count: Any, vectors: Any) -> Any:
+    """out[j] = sum over pairs p of the squares of both of rows[p, j], j = 0 .. 8 vectors - 1; as `correlate`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, rows, pitch, count, vectors = arguments
+        total = register(builder, EIGHT_INTEGERS)
+        with cgutils.for_range(builder, vectors) as vector:
+            at = builder.mul(vector.index, I64(32))
+            builder.store(constant(8, I32, 0), total)
+            with cgutils.for_range(builder, count) as step:
+                place = builder.add(builder.add(rows, at), builder.mul(step.index, pitch))
+                both = load(builder, place, EIGHT_INTEGERS)
+                builder.store(_pairs(builder, builder.load(total), both, both), total)
+            store(builder, builder.load(total), builder.add(out, at))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 5), generate
+
+
 def _scalar(name: str, function: Any, count: int) -> Any:
     """An operation on int32 that stays int32: numba's own widen to 64 bits, which halves what a vector holds."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..jit import address_of, compiled, part
+from .adaptation import begin_head, learn_head, set_contexts
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
 from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks
@@ -102,7 +103,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y, weight,
-        mean, slope, floats, floats8, rounded, picked, edges, out, window, noted, lows, seen, told, chosen, average,
+        mean, slope, floats, floats8, rounded, picked, edges, out, window, head, head_words,
+        head_moments, head_rates, head_rows, head_mask, head_pairs, head_sums, head_squares, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -152,6 +154,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 S[:, PAD : PAD + NB] = F0
                 for j in range(n):
                     weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+                begin_head(nets[R], blob, 4 + 6 * blocks, width, head, head_words, head_moments, head_rates, K)
             before = R
             lay_inputs(G, X, T, factors, puts[R], 4 * nets[R, 0], spots)
             for u in range(U):
@@ -195,7 +198,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             for k in range(4 * nets[R, 0]):
                                 seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
-                    networks(nets[R], blob, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
+                    set_contexts(q, n8, hidden[width // 4 :])
+                    networks(nets[R], blob, head_words, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
                     windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
@@ -235,6 +239,11 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             noted[done + i - lo] = started[i]
                             if deep:
                                 lows[done + i - lo] = ended[i]
+                if not dump and hi > lo:
+                    learn_head(
+                        values, centre, m, q, K, weight, mean, slope, width, state, lo, hi, n8, head_rows, head_mask,
+                        head_pairs, head_sums, head_squares, head, head_words, head_moments, head_rates,
+                    )  # fmt: skip
                 done += hi - lo
                 settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
                 if referred:
