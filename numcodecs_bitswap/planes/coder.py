@@ -175,7 +175,7 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6 + 3 * n, 8),
         zeros(np.float64, 8), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
         zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1), zeros(f4, outputs),
-        zeros(i4, inputs + outputs, lane), zeros(f4, max(lane, inputs)), zeros(i4, lane // 2, inputs + outputs),
+        zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)), zeros(i4, lane // 2, inputs + outputs),
         zeros(i4, outputs, inputs), zeros(i4, inputs + outputs),
     )  # fmt: skip
 

@@ -241,7 +241,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 lows[done + i - lo] = ended[i]
                 if not dump and hi > lo:
                     learn_head(
-                        values, centre, m, q, K, weight, mean, slope, width, state, lo, hi, n8, head_rows, head_mask,
+                        values, centre, m, q, K, weight, mean, slope, hidden, lo, hi, n8, head_rows, head_mask,
                         head_pairs, head_sums, head_squares, head, head_words, head_moments, head_rates,
                     )  # fmt: skip
                 done += hi - lo
