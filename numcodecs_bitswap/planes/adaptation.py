@@ -49,12 +49,13 @@ def begin_head(net, blob, at, width, head, words, moments, rates, K):
 
 
 @part
-def set_contexts(q, n8, words):
-    """Inputs of the last layer for the classes of local scales, four in a word."""
+def set_contexts(q, n8, words, first):
+    """Inputs of the last layer for the classes of local scales, in words from the first on."""
     for i in range(n8):
         c = min(max((q[i] - CONTEXT_FIRST) >> 2, 0), CONTEXTS - 1)
         for k in range(CONTEXTS // 4):
-            words[k, i] = CONTEXT_INPUT << 8 * (c & 3) if k == c >> 2 else 0
+            words[first + k, i] = 0
+        words[first + (c >> 2), i] = CONTEXT_INPUT << 8 * (c & 3)
 
 
 @intrinsic

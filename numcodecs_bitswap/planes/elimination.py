@@ -131,9 +131,9 @@ def add_products(typing: Any, out: Any, pitch: Any, rows: Any, factors: Any, cou
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, pitch, rows, factors, count = arguments
-        places = [[builder.add(row, I64(32 * k)) for k in range(4)] for row in (out, builder.add(out, pitch))]
-        totals = [[register(builder, EIGHT_FLOATS) for _ in range(4)] for _ in range(2)]
-        for kept, at in zip(sum(totals, []), sum(places, []), strict=True):
+        places = [builder.add(row, I64(32 * k)) for row in (out, builder.add(out, pitch)) for k in range(4)]
+        totals = [register(builder, EIGHT_FLOATS) for _ in places]
+        for kept, at in zip(totals, places, strict=True):
             builder.store(_vector(builder, at), kept)
         with cgutils.for_range(builder, count) as step:
             row = builder.add(rows, builder.mul(step.index, pitch))
@@ -142,9 +142,9 @@ def add_products(typing: Any, out: Any, pitch: Any, rows: Any, factors: Any, cou
             for k in range(4):
                 other = _vector(builder, builder.add(row, I64(32 * k)))
                 for i in range(2):
-                    total = totals[i][k]
+                    total = totals[4 * i + k]
                     builder.store(builder.fadd(builder.load(total), builder.fmul(both[i], other)), total)
-        for kept, at in zip(sum(totals, []), sum(places, []), strict=True):
+        for kept, at in zip(totals, places, strict=True):
             store(builder, builder.load(kept), at)
         return context.get_dummy_value()
 

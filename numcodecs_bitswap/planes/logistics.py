@@ -73,6 +73,7 @@ def _sum_masses(
 
     rows : addresses of weights, means and slopes of the first component, others `pitch` bytes apart.
     """
+    masses = masses[: len(places)]
     for mass in masses:
         builder.store(_integers(0), mass)
     with cgutils.for_range(builder, components) as component:
@@ -102,8 +103,8 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
                 rate: Any, count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
     """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture; how many of them are at most r.
 
-    edges, sigmoid : tables of int32 and uint16; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
-    apart. All lie at addresses.
+    edges, sigmoid : tables of int32 and uint16; weight, mean : int32 and slope : float32 of `count` components,
+    `pitch` bytes apart. All lie at addresses.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -205,6 +206,85 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
     return types.void(*[ADDRESS] * 4, whole, whole, *[ADDRESS, whole, *[ADDRESS] * 5, whole]), generate
 
 
+def _cums(
+    builder: Any, masses: list[Any], symbols: list[Any], middle: Any, centre: Any, largest: Any, rate: Any,
+    rows: list[Any], components: Any, pitch: Any, sigmoid: Any,
+) -> list[Any]:  # fmt: skip
+    """cum of some symbols of each of eight pixels."""
+    xs = []
+    for symbol in symbols:
+        i = builder.sub(symbol, middle)
+        below = builder.icmp_signed("<", i, _integers(0))
+        edge = _edge_of(builder, builder.select(below, builder.neg(i), i))
+        xs.append(builder.add(centre, builder.select(below, builder.neg(edge), edge)))
+    _sum_masses(builder, masses, [_place(builder, x) for x in xs], rows, components, pitch, sigmoid)
+    found = zip(symbols, xs, masses, strict=False)
+    return [_cumulative(builder, symbol, x, builder.load(mass), rate, largest) for symbol, x, mass in found]
+
+
+@intrinsic
+def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any,
+                components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any) -> Any:  # fmt: skip
+    """Of eight pixels: low and high, the buckets between which that with cum <= r < next cum is, and cum of these two.
+
+    The windows of `window_rows` are looked at, and if several pixels need it, four edges around where the bucket is
+    likely to be. Rows of int32, of float32 for the slope, at addresses; those of `found` are 32 bytes apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found, r, stride, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid = arguments
+        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
+        width, middles, rates, r = (load(builder, each, EIGHT_INTEGERS) for each in (stride, centre, rate, r))
+        masses, kept = ([register(builder, EIGHT_INTEGERS) for _ in range(count)] for count in (8, 4))
+        for begin, value in zip(kept, (0, None, 0, 65536), strict=True):
+            builder.store(builder.shl(middle, _integers(1)) if value is None else _integers(value), begin)
+
+        def look(symbols: list[Any]) -> tuple[Any, Any]:
+            """Keep what edges, in ascending order, tell; cum of the edges before and behind."""
+            cums = _cums(
+                builder, masses, symbols, middle, middles, largest, rates, [weight, mean, slope], components, pitch,
+                sigmoid,
+            )  # fmt: skip
+            low, high, start, end = (builder.load(each) for each in kept)
+            before, behind = start, end
+            for symbol, cum in zip(symbols, cums, strict=True):
+                below = builder.icmp_signed("<=", cum, r)
+                before = builder.select(below, start, before)
+                low, start = _most(builder, builder.select(below, symbol, low), low), builder.select(below, cum, start)
+            for symbol, cum in zip(symbols[::-1], cums[::-1], strict=True):
+                above = builder.and_(builder.icmp_signed(">", cum, r), builder.icmp_signed("<", symbol, high))
+                behind = builder.select(above, end, behind)
+                high, end = builder.select(above, symbol, high), builder.select(above, cum, end)
+            for value, each in zip((low, high, start, end), kept, strict=True):
+                builder.store(value, each)
+            return before, behind
+
+        steps = [builder.mul(width, _integers(k)) for k in range(-3, 5)]
+        before, behind = look([builder.add(middle, step) for step in steps])
+        low, high, start, end = (builder.load(each) for each in kept)
+        between, part, whole = (builder.sub(*each) for each in ((high, low), (r, start), (end, start)))
+        open_ = builder.icmp_signed(">", between, _integers(1))
+        inside = builder.and_(open_, builder.icmp_signed("<=", between, width))
+        count = builder.ctpop(builder.bitcast(inside, I8))
+        with builder.if_then(builder.icmp_unsigned(">", count, I8(2))):
+            # A parabola through cum of four edges, as far as it stays between these two.
+            bend = builder.sub(builder.sub(behind, end), builder.sub(start, before))
+            part, between, whole, bend = (builder.sitofp(each, EIGHT_FLOATS) for each in (part, between, whole, bend))
+            bend = _between(builder, builder.fdiv(bend, builder.fmul(whole, _floats(4.0))), -0.5, 0.5)
+            part = builder.fdiv(part, whole)
+            more = builder.fmul(bend, builder.fmul(part, builder.fsub(_floats(1.0), part)))
+            guess = builder.fptosi(builder.fmul(builder.fadd(part, more), between), EIGHT_INTEGERS)
+            first = _least(builder, builder.add(low, builder.sub(guess, _integers(1))), builder.sub(high, _integers(4)))
+            first = _most(builder, first, builder.add(low, _integers(1)))
+            look([builder.add(first, _integers(k)) for k in range(4)])
+        for k, each in enumerate(kept):
+            store(builder, builder.load(each), builder.add(found, I64(32 * k)))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 4, whole, whole, ADDRESS, whole, *[ADDRESS] * 3, whole, ADDRESS), generate
+
+
 @intrinsic
 def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any, components: Any,
                 weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
@@ -223,19 +303,11 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
             def row(address: Any) -> Any:
                 return load(builder, builder.add(address, at), EIGHT_INTEGERS)
 
-            width, middles, rates = row(stride), row(centre), row(rate)
-            symbols, xs, places = [], [], []
-            for k in range(-3, 5):
-                i = builder.mul(width, _integers(abs(k)))
-                edge = _edge_of(builder, i)
-                symbols.append(builder.add(middle, i) if k > 0 else builder.sub(middle, i))
-                xs.append(builder.add(middles, edge) if k > 0 else builder.sub(middles, edge))
-                places.append(_place(builder, xs[-1]))
-            _sum_masses(builder, masses, places, [builder.add(each, at) for each in rows], components, pitch, sigmoid)
-            columns = [
-                _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
-                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
-            ]
+            width, places = row(stride), [builder.add(each, at) for each in rows]
+            symbols = [builder.add(middle, builder.mul(width, _integers(k))) for k in range(-3, 5)]
+            columns = _cums(
+                builder, masses, symbols, middle, row(centre), largest, row(rate), places, components, pitch, sigmoid
+            )
             to = builder.add(out, builder.shl(at, I64(3)))
             for k, pixel in enumerate(transposed(builder, columns)):
                 store(builder, pixel, builder.add(to, I64(32 * k)))

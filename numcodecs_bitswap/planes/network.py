@@ -5,22 +5,20 @@ import numpy as np
 from ..jit import address_of, part
 from .products import (
     LANES,
-    absolute32,
-    add32,
-    insert32,
+    insert_row,
     layers,
     log_row,
     relative_row,
     squash_rows,
+    subtract_rows,
     sum_sizes,
-    times32,
     unit_row,
     weighed_row,
 )
 from .tables import AROUND, FAR, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, OUTPUTS
 
 MU, MY = MARGIN_U, MARGIN_Y
-ZERO = np.int32(0)
+ZERO, ONE = np.int32(0), np.int32(1)
 F0, F1, HALF, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.0625))
 NEAR_AT, FAR_AT, AROUND_AT, MOVES = 0, len(NEAR), len(NEAR) + len(FAR), len(NEAR) + len(FAR) + len(AROUND)
 """Where the moves to neighbours are among all of them."""
@@ -35,9 +33,10 @@ def lay_moves(G, near, far, around, moves):
 
 
 @part
-def lay_inputs(G, X, T, factors, puts, count, spots):
-    """Where the rows of inputs begin, and their factors: spots[k] is the address, at wavefront 0 for those of G, whether
-    it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`.
+def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
+    """Where the rows of inputs begin, and their factors: spots[k] is the address, in G that of its first cell,
+    whether it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`. The end of
+    `moves` is how many bytes regressors of the nearest pixels are from the first.
     """
     for k in range(count):
         kind, a, by, place, f = puts[k, 0], puts[k, 1], puts[k, 2], puts[k, 3], puts[k, 4]
@@ -49,6 +48,8 @@ def lay_inputs(G, X, T, factors, puts, count, spots):
         else:
             spots[k, 0], spots[k, 1] = address_of(G, a, 0) + by * G.strides[1] + place * G.strides[2], 1
         spots[k, 2] = address_of(factors, 2 * f if kind == 0 else 2 * f + 1, 0)
+    for j in range(4):
+        moves[MOVES + j] = near_rows[j] * X.strides[0]
 
 
 @part
@@ -69,14 +70,12 @@ def units(factors, q, f, n8):
 @part
 def insert(words, k, row, n8):
     """Input k of the network, with offset 128."""
-    word, shift = words[k // 4], np.int32(8 * (k % 4))
-    for i in range(n8):
-        word[i] = insert32(word[i], row[i], shift)
+    insert_row(address_of(words, k // 4, 0), row, row, np.int32(8 * (k % 4)), n8 // 8)
 
 
 @part
 def inputs(
-    G, R, V, u, ya, n8, X, near_rows, spots, logs, steps, base, pred, mags, blend, q, top, level, moves, T, factors,
+    G, R, V, u, ya, n8, X, spots, logs, steps, base, pred, mags, blend, q, top, level, moves, T, factors,
     words,
 ):  # fmt: skip
     """Inputs of the network, uint8 with offset 128, four in a word: words[k // 4, i]. `logs` says where logarithms go.
@@ -87,9 +86,7 @@ def inputs(
     at_q = address_of(q, 0, 0)
     units(factors, at_q, 0, n8)
     for v in range(V):
-        p, t = pred[v], T[v]
-        for i in range(n8):
-            t[i] = p[i] - blend[i]
+        subtract_rows(address_of(T, v, 0), address_of(pred, v, 0), address_of(blend, 0, 0), ZERO, n8 // 8)
     for i in range(n8):
         T[V, i] = blend[i] - 16 * base[i]
         T[V + 1, i] = blend[i]
@@ -97,15 +94,10 @@ def inputs(
     # Activity further away, and how much the nearest pixels differ.
     here, least = address_of(G, 1 + R + V, 0) + shift, np.int32(8 * LEAST_SCALE)
     sum_sizes(address_of(mags, V + 1, 0), here, address_of(moves, 0, FAR_AT), 0, AROUND_AT - FAR_AT, least, n8 // 8)
-    texture = mags[V + 2]
+    texture = address_of(mags, V + 2, 0)
+    sum_sizes(texture, address_of(X, 0, 0), address_of(moves, 0, MOVES), 0, 4, ONE, n8 // 8)
     for i in range(n8):
-        texture[i] = 4
-    for j in range(4):
-        x = X[near_rows[j]]
-        for i in range(n8):
-            texture[i] = add32(texture[i], times32(np.int32(4), absolute32(x[i])))
-    for i in range(n8):
-        texture[i] = 8 * texture[i]
+        mags[V + 2, i] <<= 5
     for s in range(R):
         mag, f = address_of(mags, V + 3 + s, 0), address_of(factors, 2 + 2 * s, 0)
         here = address_of(G, 2 + R + V + s, 0) + shift
@@ -114,19 +106,21 @@ def inputs(
         log_row(f, mag, mag, ZERO, n8 // 8)
         units(factors, f, 1 + s, n8)
     for step in range(steps):
-        a, b, c, d = spots[4 * step], spots[4 * step + 1], spots[4 * step + 2], spots[4 * step + 3]
-        rows = a[0] + a[1] * shift, b[0] + b[1] * shift, c[0] + c[1] * shift, d[0] + d[1] * shift
-        squash_rows(address_of(words, step, 0), rows, (a[2], b[2], c[2], d[2]), n8 // 8)
+        k = 4 * step
+        rows = (
+            spots[k, 0] + spots[k, 1] * shift, spots[k + 1, 0] + spots[k + 1, 1] * shift,
+            spots[k + 2, 0] + spots[k + 2, 1] * shift, spots[k + 3, 0] + spots[k + 3, 1] * shift,
+        )  # fmt: skip
+        own = spots[k, 2], spots[k + 1, 2], spots[k + 2, 2], spots[k + 3, 2]
+        squash_rows(address_of(words, step, 0), rows, own, n8 // 8)
     # Logarithms of magnitudes, against the local scale.
-    at, out = logs[0], T[0]
+    at, out, fit = logs[0], address_of(T, 0, 0), address_of(T, 1, 0)
     for v in range(V + 2 + R):
-        row = address_of(mags, v if v < V else v + 1, 0)
-        relative_row(address_of(out, 0, 0), row, at_q, np.int32(4 if v <= V else 2), n8 // 8)
+        relative_row(out, address_of(mags, v if v < V else v + 1, 0), at_q, np.int32(4 if v <= V else 2), n8 // 8)
         insert(words, at + v if v < V + 2 else logs[v - V - 1], out, n8)
-    fit = T[1]
     for i in range(n8):
-        out[i] = min(max(2 * (q[i] - 48), -127), 127) + 128
-        fit[i] = np.int32(np.float32(base[i]) * level)
+        T[0, i] = min(max(2 * (q[i] - 48), -127), 127) + 128
+        T[1, i] = np.int32(np.float32(base[i]) * level)
     insert(words, at + V + 2, out, n8)
     insert(words, at + V + 3, fit, n8)
 
@@ -135,19 +129,17 @@ def inputs(
 def blend_predictions(mags, pred, n8, blend, top, num, den):
     """Predictions weighted by the inverse square of their errors nearby."""
     V = pred.shape[0]
-    p0 = pred[0]
     for i in range(n8):
         num[i] = F0
         den[i] = F0
     for v in range(V):
-        m, p = mags[v], pred[v]
         for i in range(n8):
-            f = np.float32(m[i])
+            f = np.float32(mags[v, i])
             g = F1 / (f * f)
-            num[i] += g * np.float32(p[i] - p0[i])
+            num[i] += g * np.float32(pred[v, i] - pred[0, i])
             den[i] += g
     for i in range(n8):
-        value = np.int32(np.floor(num[i] / den[i] + HALF)) + p0[i]
+        value = np.int32(np.floor(num[i] / den[i] + HALF)) + pred[0, i]
         blend[i] = min(max(value, 0), top)
 
 

@@ -35,7 +35,6 @@ from .vectors import (
     register,
     spread,
     store,
-    transposed,
 )
 
 LANES = 16 if VNNI == "avx512vnni" else 8
@@ -283,37 +282,6 @@ def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: A
     return types.void(*[ADDRESS] * 6), generate
 
 
-def _scalar(name: str, function: Any, count: int) -> Any:
-    """An operation on int32 that stays int32: numba's own widen to 64 bits, which halves what a vector holds."""
-
-    def typed(typing, *arguments):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return function(builder, *arguments)
-
-        return types.int32(*[types.int32] * count), generate
-
-    names = ", ".join("abcdefgh"[:count])
-    scope: dict[str, Any] = {"typed": typed}
-    exec(f"def {name}(typing, {names}):\n    return typed(typing, {names})", scope)
-    return intrinsic(scope[name])
-
-
-def _absolute(builder: Any, v: Any) -> Any:
-    return builder.select(builder.icmp_signed("<", v, I32(0)), builder.sub(I32(0), v), v)
-
-
-def _insert(builder: Any, word: Any, byte: Any, shift: Any) -> Any:
-    others = builder.and_(word, builder.not_(builder.shl(I32(255), shift)))
-    return builder.or_(others, builder.shl(byte, shift))
-
-
-absolute32 = _scalar("absolute32", _absolute, 1)
-add32 = _scalar("add32", lambda builder, a, b: builder.add(a, b), 2)
-times32 = _scalar("times32", lambda builder, a, b: builder.mul(a, b), 2)
-insert32 = _scalar("insert32", _insert, 3)
-"""A word with another byte at a shift."""
-
-
 @intrinsic
 def decay_and_add(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
     """out[i] = out[i] * factor + row[i], float32 and int32."""
@@ -392,7 +360,6 @@ def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, fact
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, out_pitch, x, x_pitch, factors, limit = arguments
-        halves = ir.VectorType(I16, 16)
         scale, most = load(builder, factors, EIGHT_FLOATS), spread(builder, limit, 8)
         least = spread(builder, builder.fptosi(builder.fneg(limit), I16), 16)
         rows = []
@@ -521,10 +488,29 @@ def _squashed(builder: Any, row: Any, factors: Any) -> Any:
     return builder.add(builder.fptosi(signed, EIGHT_INTEGERS), constant(8, I32, 128))
 
 
+def _inserted(builder: Any, to: Any, row: Any, _: Any, shifts: Any) -> Any:
+    others = builder.not_(builder.shl(constant(8, I32, 255), shifts))
+    return builder.or_(builder.and_(load(builder, to, row.type), others), builder.shl(row, shifts))
+
+
+def _sum(builder: Any, _: Any, row: Any, other: Any, __: Any) -> Any:
+    return builder.add(row, other)
+
+
+def _difference(builder: Any, _: Any, row: Any, other: Any, __: Any) -> Any:
+    return builder.sub(row, other)
+
+
 def _doubled(builder: Any, _: Any, row: Any, base: Any, __: Any) -> Any:
     return builder.sub(builder.shl(row, constant(8, I32, 1)), base)
 
 
+add_rows = _rows(_sum, EIGHT_INTEGERS, types.int32)
+"""A row plus another."""
+subtract_rows = _rows(_difference, EIGHT_INTEGERS, types.int32)
+"""A row less another."""
+insert_row = _rows(_inserted, EIGHT_INTEGERS, types.int32)
+"""Words with another byte, a row, at a shift."""
 double_less = _rows(_doubled, EIGHT_INTEGERS, types.int32)
 """Twice a row less another."""
 log_row = _rows(_eighth_log, EIGHT_INTEGERS, types.int32)
