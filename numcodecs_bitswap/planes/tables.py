@@ -1,4 +1,4 @@
-"""Constants and tables of the plane coder (FORMAT.md 9.1 to 9.5). numpy only; imports nothing of this package.
+"""Constants and tables of the plane coder (FORMAT.md 9.1 to 9.6). numpy only; imports nothing of this package.
 
 Offsets are (dy, dx). Pixels of a tile are coded in wavefronts u = x + 2 y, so a neighbour is known if dx < -2 dy.
 """

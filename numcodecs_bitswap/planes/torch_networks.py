@@ -1,4 +1,4 @@
-"""From neighbours to the distributions of samples, in torch: inputs, networks, mixtures (FORMAT.md 9.3 to 9.5).
+"""From neighbours to the distributions of samples, in torch: inputs, networks, mixtures (FORMAT.md 9.3 to 9.6).
 
 Part of `torch_tiles`, whose docstring says what holds for all of it.
 """
