@@ -422,7 +422,7 @@ class Head:
         w, self.bias, self.shift = model.layers[f"net{R}.head"]
         self.h = np.hstack([f32(w), np.zeros((3 * K, 16), np.float32)])
         self.rates = f32(np.array([3072] * K + [1152] * (2 * K)) << self.shift)
-        self.N, self.v, self.e = constant(0), np.zeros(3 * K, np.float32), np.zeros(model.width + 16, np.float32)
+        self.N, self.v, self.e = f32([0]), f32(np.zeros(3 * K)), f32(np.zeros(model.width + 16))
 
     def linear(self, a: Ints) -> Ints:
         w = np.floor(self.h + constant(0.5)).astype(np.int64)
@@ -462,9 +462,7 @@ def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape:
     return planes
 
 
-def decode_plane(
-    model: PlaneModel, pop: Pop, regression: Regression, head: Head, known: list[Known], m: int
-) -> Known:
+def decode_plane(model: PlaneModel, pop: Pop, regression: Regression, head: Head, known: list[Known], m: int) -> Known:
     R, V, h, w = len(known), model.predictors, regression.h, regression.w
     own = Field(np.zeros((h, w), np.int64), (m + 1) >> 1)
     errors = [Field(np.zeros((h, w), np.int64), (m + 1) >> 2) for _ in range(V + 1)]  # of predictors and blend

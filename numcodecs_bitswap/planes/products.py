@@ -256,8 +256,8 @@ def square_sums(typing: Any, out: Any, rows: Any, pitch: Any, count: Any, vector
 
 @intrinsic
 def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: Any, mask: Any, count: Any) -> Any:
-    """Of 8 pixels i and `count` words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in a
-    word, the first in the lower half; 0 where mask[i] is.
+    """Of 8 pixels i and `count` words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
+    a word, the first in the lower half; 0 where mask[i] is.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
