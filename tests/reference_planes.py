@@ -396,7 +396,7 @@ class Buckets:
         weights = [weight for weight, _, _ in self.components[i]]
         M = sum(w * (b - a) for w, (a, b, *_) in zip(weights, parts, strict=True)) + 4 * sum(weights)
         F = np.float32(str(1 / Decimal(384)))
-        found: list[list[np.float32]] = [[], [], []]
+        found: list[list[Any]] = [[], [], []]
         for (w, _, slope), (a, b, da, db, below, above) in zip(self.components[i], parts, strict=True):
             o = f32(w) * (constant(256) / f32(M))
             found[0].append(o * f32(db - da) * min(self.scale[i] * slope * F, constant(16)))
