@@ -159,7 +159,8 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         size = prod(shape) * np.dtype(kind).itemsize
         memory = np.zeros(size + 64, np.uint8)
         begin = -memory.ctypes.data % 64
-        return memory[begin : begin + size].view(kind).reshape(shape)
+        array: NDArray[Any] = memory[begin : begin + size].view(kind).reshape(shape)
+        return array
 
     i4, f4 = np.int32, np.float32
     inputs, outputs = width + CONTEXTS, (3 * K + 7) // 8 * 8  # of the last layer
@@ -167,14 +168,14 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     return (
         zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
-        zeros(f4, n + 1, words, 8),
+        zeros(f4, n, words, 8),
         zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
         zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
         zeros(i4, width, lane), zeros(i4, inputs // 4, lane),
         zeros(i4, width // 4, lane), zeros(i4, outputs, lane), zeros(i4, K, lane), zeros(i4, K, lane),
-        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6 + 3 * n, 8),
-        zeros(np.float64, 8), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
+        zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
         zeros(i4, 4, 8), zeros(i4, 8),
         zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1),
         zeros(f4, outputs), zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)),

@@ -17,6 +17,7 @@ from .vectors import (
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F32,
+    F64,
     I64,
     call,
     load,
@@ -123,15 +124,14 @@ def less_products(typing: Any, out: Any, rows: Any, pitch: Any, inverses: Any, c
 
 
 @intrinsic
-def add_products(typing: Any, out: Any, pitch: Any, rows: Any, factors: Any, count: Any) -> Any:
-    """out[i, k] += sum over j of factors[j, i] * rows[j, k], i = 0, 1 and k = 0 .. 3, term by term, for `count` rows.
-
-    Rows are `pitch` bytes apart, those of `out` too.
+def add_products(typing: Any, out: Any, out2: Any, rows: Any, pitch: Any, factors: Any, count: Any) -> Any:
+    """out[k] += sum over j of factors[j, 0] * rows[j, k], k = 0 .. 3, term by term, for `count` rows that are `pitch`
+    bytes apart; out2 with factors[j, 1].
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, pitch, rows, factors, count = arguments
-        places = [builder.add(row, I64(32 * k)) for row in (out, builder.add(out, pitch)) for k in range(4)]
+        out, out2, rows, pitch, factors, count = arguments
+        places = [builder.add(row, I64(32 * k)) for row in (out, out2) for k in range(4)]
         totals = [register(builder, EIGHT_FLOATS) for _ in places]
         for kept, at in zip(totals, places, strict=True):
             builder.store(_vector(builder, at), kept)
@@ -148,7 +148,7 @@ def add_products(typing: Any, out: Any, pitch: Any, rows: Any, factors: Any, cou
             store(builder, builder.load(kept), at)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 5), generate
+    return types.void(*[ADDRESS] * 6), generate
 
 
 @intrinsic
@@ -186,18 +186,26 @@ def subtract_products(typing: Any, out: Any, column: Any, pitch: Any, factor: An
 
 
 @intrinsic
-def round_weights(typing: Any, out: Any, values: Any, scale: Any, most: Any) -> Any:
-    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most if it is not a number."""
+def round_weights(typing: Any, out: Any, pitch: Any, values: Any, scale: Any, most: Any, count: Any) -> Any:
+    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most if it is not a number. `count` of eight
+    numbers, `pitch` bytes apart.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, values, scale, most = arguments
+        out, pitch, values, scale, most, count = arguments
         highest = spread(builder, most, 8)
         lowest = builder.fneg(highest)
         value = builder.fmul(builder.fpext(_vector(builder, values), EIGHT_DOUBLES), spread(builder, scale, 8))
         value = builder.fadd(value, ir.Constant(EIGHT_DOUBLES, [0.5] * 8))
         value = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, value)
         value = builder.select(builder.fcmp_ordered(">", value, lowest), value, lowest)
-        store(builder, builder.select(builder.fcmp_ordered("<", value, highest), value, highest), out)
+        value = builder.select(builder.fcmp_ordered("<", value, highest), value, highest)
+        own = register(builder, EIGHT_DOUBLES)
+        builder.store(value, own)
+        numbers = builder.ptrtoint(own, I64)
+        with cgutils.for_range(builder, count) as step:
+            one = load(builder, builder.add(numbers, builder.shl(step.index, I64(3))), F64)
+            store(builder, one, builder.add(out, builder.mul(step.index, pitch)))
         return context.get_dummy_value()
 
-    return types.void(ADDRESS, ADDRESS, types.float64, types.float64), generate
+    return types.void(*[ADDRESS] * 3, types.float64, types.float64, types.int64), generate

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import address_of, part
+from ..jit import address_of, part, scratch
 from .elimination import (
     add_product,
     add_products,
@@ -15,11 +15,15 @@ from .elimination import (
     window_sums,
 )
 from .products import correlate, decay_and_add, weigh
-from .tables import BLOCK, WEIGHT_BITS, WEIGHT_CLIP
+from .tables import BLOCK, OTHER, OWN, REFERENCES, WEIGHT_BITS, WEIGHT_CLIP
 
 BL = BLOCK
 F0, F1 = np.float32(0), np.float32(1)
-SCALE, MOST = np.float64(1 << WEIGHT_BITS), np.float64(WEIGHT_CLIP)
+SCALE, HIGHEST = np.float64(1 << WEIGHT_BITS), np.float64(WEIGHT_CLIP)
+MOST = len(OWN) + REFERENCES * len(OTHER) + 1
+"""Numbers of a solution, rounded up to an even number."""
+ROOM = 4 * (4 * MOST + 8)
+"""Words for three vectors of each and a row of C, with what is written behind its end."""
 PAD = 8
 """Blocks of zeros before and behind those of a plane: as far as a window reaches."""
 
@@ -43,14 +47,16 @@ def learn(XP, b, words, n, sizes, lams, A, S):
 
 
 @part
-def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, rounded, weights):
+def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
     """Weights of predictor v in `count` <= 8 blocks from b on, rounded to integers, from the blocks around each.
 
     Windowed sums and ridge, then elimination, row by row; every operation is rounded once, in this order. Blocks lie
     side by side in vectors: C[j, k] are the eight numbers C_jk, `lanes` vectors for what is done next.
     """
-    powers, factor, inverses = address_of(lanes, 0, 0), address_of(lanes, 2, 0), address_of(lanes, 4, 0)
-    factors = inverses + 32 * len(C)
+    powers, factor = address_of(lanes, 0, 0), address_of(lanes, 2, 0)
+    own_memory = scratch(ROOM)
+    inverses = address_of(own_memory, 0, 0)
+    factors, spare = inverses + 32 * MOST, inverses + 96 * MOST
     row, cell = C.strides[0], C.strides[1]
     first, sums = address_of(C, 0, 0), address_of(S, v, b + PAD)
     power = F1
@@ -65,21 +71,20 @@ def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, rounded, weigh
             C[j, j, lane] += ridge
             C[j, m, lane] += pull
     # Two rows at a time: each element sees the same operations in the same order as with one column at a time. What is
-    # left of the diagonal is of no use, and neither is row m.
+    # left of the diagonal is of no use, and neither is a spare row behind the last.
     for i in range(0, m, 2):
         own, inverse = first + i * row, inverses + 32 * i
+        following = own + row if i + 1 < m else spare
         less_products(factors, first + i * cell, row, inverses, i)
         for k in range(i // 4 * 4, m + 1, 4):
-            add_products(own + k * cell, row, first + k * cell, factors, i)
+            add_products(own + k * cell, following + k * cell, first + k * cell, row, factors, i)
         invert(inverse, own + i * cell, ridge)
         less_product(factor, own + (i + 1) * cell, inverse)
-        add_product(own + row + (i + 1) * cell, own + (i + 1) * cell, factor, m - i)
-        invert(inverse + 32, own + row + (i + 1) * cell, ridge)
+        add_product(following + (i + 1) * cell, own + (i + 1) * cell, factor, m - i)
+        invert(inverse + 32, following + (i + 1) * cell, ridge)
     for i in range(m - 1, -1, -1):
         divide(factor, first + i * row + m * cell, first + i * row + i * cell, ridge)
-        round_weights(address_of(rounded, 0, 0), factor, SCALE, MOST)
-        for lane in range(count):
-            weights[v, b + lane, i] = rounded[lane]
+        round_weights(address_of(weights, v, b) + 8 * i, weights.strides[1], factor, SCALE, HIGHEST, count)
         subtract_products(first + m * cell, first + i * cell, row, factor, i)
 
 

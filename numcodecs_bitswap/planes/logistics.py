@@ -207,19 +207,24 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
 
 
 def _cums(
-    builder: Any, masses: list[Any], symbols: list[Any], middle: Any, centre: Any, largest: Any, rate: Any,
-    rows: list[Any], components: Any, pitch: Any, sigmoid: Any,
+    builder: Any, masses: list[Any], symbols: list[Any], xs: list[Any], largest: Any, rate: Any, rows: list[Any],
+    components: Any, pitch: Any, sigmoid: Any,
 ) -> list[Any]:  # fmt: skip
-    """cum of some symbols of each of eight pixels."""
-    xs = []
-    for symbol in symbols:
-        i = builder.sub(symbol, middle)
-        below = builder.icmp_signed("<", i, _integers(0))
-        edge = _edge_of(builder, builder.select(below, builder.neg(i), i))
-        xs.append(builder.add(centre, builder.select(below, builder.neg(edge), edge)))
+    """cum of some symbols of each of eight pixels, which begin at samples x."""
     _sum_masses(builder, masses, [_place(builder, x) for x in xs], rows, components, pitch, sigmoid)
     found = zip(symbols, xs, masses, strict=False)
     return [_cumulative(builder, symbol, x, builder.load(mass), rate, largest) for symbol, x, mass in found]
+
+
+def _window(builder: Any, width: Any, middle: Any, centre: Any) -> tuple[list[Any], list[Any]]:
+    """The symbols of a window, in ascending order, and where they begin."""
+    steps = [builder.mul(width, _integers(k)) for k in range(5)]
+    edges = [_edge_of(builder, step) for step in steps]
+    symbols, xs = (
+        [builder.sub(begin, each[k]) for k in (3, 2, 1)] + [builder.add(begin, each[k]) for k in range(5)]
+        for begin, each in ((middle, steps), (centre, edges))
+    )
+    return symbols, xs
 
 
 @intrinsic
@@ -239,12 +244,10 @@ def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half:
         for begin, value in zip(kept, (0, None, 0, 65536), strict=True):
             builder.store(builder.shl(middle, _integers(1)) if value is None else _integers(value), begin)
 
-        def look(symbols: list[Any]) -> tuple[Any, Any]:
+        def look(symbols: list[Any], xs: list[Any]) -> tuple[Any, Any]:
             """Keep what edges, in ascending order, tell; cum of the edges before and behind."""
-            cums = _cums(
-                builder, masses, symbols, middle, middles, largest, rates, [weight, mean, slope], components, pitch,
-                sigmoid,
-            )  # fmt: skip
+            rows = [weight, mean, slope]
+            cums = _cums(builder, masses, symbols, xs, largest, rates, rows, components, pitch, sigmoid)
             low, high, start, end = (builder.load(each) for each in kept)
             before, behind = start, end
             for symbol, cum in zip(symbols, cums, strict=True):
@@ -259,8 +262,7 @@ def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half:
                 builder.store(value, each)
             return before, behind
 
-        steps = [builder.mul(width, _integers(k)) for k in range(-3, 5)]
-        before, behind = look([builder.add(middle, step) for step in steps])
+        before, behind = look(*_window(builder, width, middle, middles))
         low, high, start, end = (builder.load(each) for each in kept)
         between, part, whole = (builder.sub(*each) for each in ((high, low), (r, start), (end, start)))
         open_ = builder.icmp_signed(">", between, _integers(1))
@@ -276,7 +278,13 @@ def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half:
             guess = builder.fptosi(builder.fmul(builder.fadd(part, more), between), EIGHT_INTEGERS)
             first = _least(builder, builder.add(low, builder.sub(guess, _integers(1))), builder.sub(high, _integers(4)))
             first = _most(builder, first, builder.add(low, _integers(1)))
-            look([builder.add(first, _integers(k)) for k in range(4)])
+            symbols, xs = [builder.add(first, _integers(k)) for k in range(4)], []
+            for symbol in symbols:
+                i = builder.sub(symbol, middle)
+                below = builder.icmp_signed("<", i, _integers(0))
+                edge = _edge_of(builder, builder.select(below, builder.neg(i), i))
+                xs.append(builder.add(middles, builder.select(below, builder.neg(edge), edge)))
+            look(symbols, xs)
         for k, each in enumerate(kept):
             store(builder, builder.load(each), builder.add(found, I64(32 * k)))
         return context.get_dummy_value()
@@ -303,11 +311,9 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
             def row(address: Any) -> Any:
                 return load(builder, builder.add(address, at), EIGHT_INTEGERS)
 
-            width, places = row(stride), [builder.add(each, at) for each in rows]
-            symbols = [builder.add(middle, builder.mul(width, _integers(k))) for k in range(-3, 5)]
-            columns = _cums(
-                builder, masses, symbols, middle, row(centre), largest, row(rate), places, components, pitch, sigmoid
-            )
+            symbols, xs = _window(builder, row(stride), middle, row(centre))
+            places = [builder.add(each, at) for each in rows]
+            columns = _cums(builder, masses, symbols, xs, largest, row(rate), places, components, pitch, sigmoid)
             to = builder.add(out, builder.shl(at, I64(3)))
             for k, pixel in enumerate(transposed(builder, columns)):
                 store(builder, pixel, builder.add(to, I64(32 * k)))

@@ -129,11 +129,12 @@ _NEAR, _FAR, _AROUND = (np.array([(dy, dx + 2 * dy) for dy, dx in each], np.int6
 
 def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row of numbers that each input is: (kind, row, move, move, factor), kind 0 a regressor, 1 a row made of
-    predictions, 2 a row of a skewed array; 0 where an input is another one. The last line: where logarithms begin, and
+    predictions, 2 a row of a skewed array, -1 where an input is no such row. The last line: where logarithms begin, and
     those of the references.
     """
     puts = np.zeros((-(-input_size(V, R) // 4) * 4 + 1, 5), np.int64)
-    puts[:SEEN_OWN, 1] = own[:SEEN_OWN]
+    puts[:, 0] = -1
+    puts[:SEEN_OWN, 0], puts[:SEEN_OWN, 1] = 0, own[:SEEN_OWN]
     k = SEEN_OWN
     for v in range(V + 1):
         puts[k + v] = 1, v, 0, 0, 0

@@ -41,13 +41,13 @@ def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
     for k in range(count):
         kind, a, by, place, f = puts[k, 0], puts[k, 1], puts[k, 2], puts[k, 3], puts[k, 4]
         spots[k, 1] = 0
-        if kind == 0:
+        if kind <= 0:
             spots[k, 0] = address_of(X, a, 0)
         elif kind == 1:
             spots[k, 0] = address_of(T, a, 0)
         else:
             spots[k, 0], spots[k, 1] = address_of(G, a, 0) + by * G.strides[1] + place * G.strides[2], 1
-        spots[k, 2] = address_of(factors, 2 * f if kind == 0 else 2 * f + 1, 0)
+        spots[k, 2] = address_of(factors, 2 * f if kind <= 0 else 2 * f + 1, 0)
     for j in range(4):
         moves[MOVES + j] = near_rows[j] * X.strides[0]
 

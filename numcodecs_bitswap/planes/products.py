@@ -178,8 +178,8 @@ class Layers(NamedTuple):
 
 def layers(lanes: int) -> Layers:
     """Layers for a number of pixels at a time."""
-    small = [_layer(ending, lanes, small=True) for ending in (_grow, _rectify, _set)]
-    return Layers(lanes, _layer(_begin, lanes), *small, _layer(_add, lanes))
+    grow, rectify, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _rectify, _set))
+    return Layers(lanes, _layer(_begin, lanes), grow, rectify, as_they_are, _layer(_add, lanes))
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
@@ -469,7 +469,7 @@ def squash_rows(typing: Any, out: Any, rows: Any, factors: Any, count: Any) -> A
             store(builder, reduce(builder.or_, words), builder.add(out, at))
         return context.get_dummy_value()
 
-    four = types.UniTuple(ADDRESS, 4)
+    four: Any = types.UniTuple(ADDRESS, 4)  # type: ignore[no-untyped-call]
     return types.void(ADDRESS, four, four, types.int64), generate
 
 

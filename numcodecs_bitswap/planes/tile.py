@@ -81,6 +81,16 @@ def lay_out(S, plane, h, w, start):
 
 
 @part
+def fade(S, count):
+    """Statistics of a plane for the next one. A loop: of `S *= KEPT` numba also compiles what it might raise."""
+    for v in range(S.shape[0]):
+        for b in range(PAD, PAD + count):
+            for j in range(S.shape[2]):
+                for k in range(S.shape[3]):
+                    S[v, b, j, k] *= KEPT
+
+
+@part
 def regressors(G, R, u, ya, n8, moves, count, X, bases):
     """Differences of neighbours to their plane's base, in half levels, X[j, i]; twice the bases."""
     r, c = u + MU, MY + ya
@@ -115,8 +125,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y,
-        weight, mean, slope, floats, floats8, rounded, picked, edges, out, window, found, eight, head, head_words,
-        moments, rates, gradients, mask, pairs, sums, squares, noted, lows, seen, told, chosen, average,
+        weight, mean, slope, floats, floats8, picked, edges, out, window, found, eight, head, head_words, moments,
+        rates, gradients, mask, pairs, sums, squares, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -154,7 +164,10 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 R += 1
             n, size, net, target = orders[R], sizes[R], nets[R], targets[R]
             own_moves, logs = moves[R], puts[R, put_counts[R]]
-            referred = (references == p).any()
+            referred = False
+            for later in range(p + 1, P):
+                for s in range(references.shape[1]):
+                    referred |= references[later, s] == p
             n_words = (n + 8) // 8 * 8
             G[0] = (m + 1) >> 1
             for s in range(R):
@@ -162,7 +175,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             if before == R:
-                S[:, PAD : PAD + NB] *= KEPT
+                fade(S, NB)
             else:
                 S[:, PAD : PAD + NB] = F0
                 for j in range(n):
@@ -183,7 +196,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 for b in range(ya // BL, end, 8):
                                     solve(
                                         S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], target, C,
-                                        floats8, rounded, weights,
+                                        floats8, weights,
                                     )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from . import tables
 from .model import PlaneModel
-from .tables import AROUND, BLOCK, FAR, MARGIN_U, MARGIN_Y, NEAR, SEEN_OWN, WEIGHT_BITS
+from .tables import AROUND, BLOCK, FAR, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
 
 
 class Skew:
@@ -97,8 +97,7 @@ class Neighbours:
         chosen = [
             (a, 0 if a == 0 else 1 + V + a, dy, du - 2 * dy) for a, du, dy in model.moves[R, : model.orders[R]].tolist()
         ]
-        puts = model.puts[R, : model.put_counts[R]].tolist()
-        theirs = [put[1] for put in puts if put[0] == 0 and put[4] > 0]
+        shown = [put for put in model.puts[R, : model.put_counts[R]].tolist() if put[0] == 0]
         planes = [0, *range(2 + V, 2 + V + R)]
         kinds: list[list[tuple[int, int, int]]] = [
             [where for _, *where in chosen],  # type: ignore[misc]
@@ -116,8 +115,8 @@ class Neighbours:
             for each in (
                 offsets,
                 [base for base, *_ in chosen],
-                [put[1] for put in puts[:SEEN_OWN]],
-                theirs,
+                [put[1] for put in shown if put[4] == 0],
+                [put[1] for put in shown if put[4] > 0],
             )
         )
 
