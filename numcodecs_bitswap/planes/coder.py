@@ -20,7 +20,7 @@ from ..runtime.forks import loading
 from .message import Message as Message
 from .message import Planes, lanes
 from .model import PlaneModel
-from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
+from .tables import BLOCK, CONTEXTS, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
 
 
@@ -163,6 +163,7 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         return array
 
     i4, f4 = np.int32, np.float32
+    inputs, outputs = width + CONTEXTS, (3 * K + 7) // 8 * 8  # of the last layer
     steps = int(model.nets[: most + 1, 0].max())
     return (
         zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
@@ -171,11 +172,14 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
         zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
         zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
-        zeros(i4, width, lane), zeros(i4, width // 4, lane),
-        zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
+        zeros(i4, width, lane), zeros(i4, inputs // 4, lane),
+        zeros(i4, width // 4, lane), zeros(i4, outputs, lane), zeros(i4, K, lane), zeros(i4, K, lane),
         zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
         zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
         zeros(i4, 4, 8), zeros(i4, 8),
+        zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1),
+        zeros(f4, outputs), zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)),
+        zeros(i4, lane // 2, inputs + outputs), zeros(i4, outputs, inputs), zeros(i4, inputs + outputs),
     )  # fmt: skip
 
 

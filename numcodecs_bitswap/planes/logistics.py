@@ -6,12 +6,13 @@ takes eight pixels at a time. Decoding looks for a pixel's bucket among eight ed
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import LOGISTIC_SCALES, WEIGHTS
+from .tables import GRADIENT, LOGISTIC_SCALES, WEIGHTS
 from .vectors import (
     ADDRESS,
     EIGHT_DOUBLES,
@@ -410,3 +411,87 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
 
     whole = types.int64
     return types.void(ADDRESS, ADDRESS, whole, ADDRESS, ADDRESS, whole, whole, *[ADDRESS] * 10, whole), generate
+
+
+@intrinsic
+def gradient_rows(typing: Any, out: Any, pitch: Any, values: Any, centre: Any, m: Any, q: Any, components: Any,
+                  weight: Any, mean: Any, slope: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
+    """out[3 components, i]: the gradients of FORMAT.md 9.6 of 8 count pixels. Rows of int32, of float32 for the slope,
+    at addresses, `pitch` bytes apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, pitch, values, centre, m, q, components, weight, mean, slope, sigmoid, count = arguments
+        largest = spread(builder, builder.trunc(m, I32), 8)
+        zero, one, whole = _integers(0), _integers(1), _integers(65536)
+        sum_w, total = register(builder, EIGHT_INTEGERS), register(builder, EIGHT_INTEGERS)
+
+        def mass(place: Any, mu: Any, by: Any) -> tuple[Any, Any]:
+            t = builder.fmul(builder.sitofp(builder.sub(place, mu), EIGHT_FLOATS), by)
+            t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
+            t = builder.fptosi(t, EIGHT_INTEGERS)
+            return t, gathered(builder, sigmoid, builder.add(t, _integers(4096)), 2)
+
+        def density(part: Any) -> Any:
+            return builder.lshr(builder.mul(part, builder.sub(whole, part)), _integers(16))
+
+        def gradient(value: Any) -> Any:
+            return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), EIGHT_INTEGERS)
+
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+
+            def row(address: Any, k: Any, kind: Any = EIGHT_INTEGERS) -> Any:
+                return load(builder, builder.add(builder.add(address, at), builder.mul(k, pitch)), kind)
+
+            def result(part: int, k: Any) -> Any:
+                k = builder.add(builder.mul(components, I64(part)), k)
+                return builder.add(builder.add(out, at), builder.mul(k, pitch))
+
+            middles = row(centre, I64(0))
+            d = builder.sub(row(values, I64(0)), middles)
+            below = builder.icmp_signed("<", d, zero)
+            i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
+            first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
+            begin = builder.add(middles, builder.select(below, builder.sub(zero, last), first))
+            end = builder.add(middles, builder.select(below, builder.sub(zero, first), last))
+            cut, over = builder.icmp_signed("<=", begin, zero), builder.icmp_signed(">", end, largest)
+            builder.store(zero, sum_w)
+            builder.store(zero, total)
+            with cgutils.for_range(builder, components) as component:
+                k = component.index
+                w, mu, by = row(weight, k), row(mean, k), row(slope, k, EIGHT_FLOATS)
+                t, a = mass(_place(builder, begin), mu, by)
+                s, b = mass(_place(builder, end), mu, by)
+                a, b = builder.select(cut, zero, a), builder.select(over, whole, b)
+                inside, da, db = builder.sub(b, a), density(a), density(b)
+                builder.store(builder.add(builder.load(sum_w), w), sum_w)
+                builder.store(builder.add(builder.load(total), builder.mul(w, inside)), total)
+                store(builder, builder.sub(db, da), result(0, k))
+                store(builder, builder.sub(builder.mul(db, s), builder.mul(da, t)), result(1, k))
+                store(builder, inside, result(2, k))
+            weights = builder.load(sum_w)
+            mixed = builder.add(builder.load(total), builder.shl(weights, _integers(2)))
+            unit = builder.fdiv(_floats(256.0), builder.sitofp(mixed, EIGHT_FLOATS))
+            share = builder.fdiv(_floats(256.0), builder.sitofp(weights, EIGHT_FLOATS))
+            bits = builder.shl(builder.add(row(q, I64(0)), _integers(1016)), _integers(20))
+            scale = builder.bitcast(bits, EIGHT_FLOATS)  # SCALE[q]
+            step_of = _floats(float(np.float32(1 / 384)))
+            with cgutils.for_range(builder, components) as component:
+                k = component.index
+                w = builder.sitofp(row(weight, k), EIGHT_FLOATS)
+                o = builder.fmul(w, unit)
+                by = builder.fmul(builder.fmul(scale, row(slope, k, EIGHT_FLOATS)), step_of)
+                by = builder.select(builder.fcmp_ordered("<", by, _floats(16.0)), by, _floats(16.0))
+                places = [result(part, k) for part in range(3)]
+                mean_by, scale_by, inside = (
+                    builder.fmul(o, builder.sitofp(load(builder, place, EIGHT_INTEGERS), EIGHT_FLOATS))
+                    for place in places
+                )
+                store(builder, gradient(builder.fmul(mean_by, by)), places[0])
+                store(builder, gradient(builder.fmul(scale_by, step_of)), places[1])
+                store(builder, gradient(builder.fsub(builder.fmul(w, share), inside)), places[2])
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 4, whole, ADDRESS, whole, *[ADDRESS] * 4, whole), generate

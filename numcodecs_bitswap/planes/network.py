@@ -154,9 +154,10 @@ def _network(layers):  # type: ignore[no-untyped-def]
     lanes, begin, grow, rectify, as_is, add = layers
 
     @part
-    def network(net, blob, x, width, blocks, n_y, first, end, state, h, v, y):
+    def network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
         """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1, `lanes` pixels at a time.
-        `net` says where its layers are in the blob.
+        `net` says where its layers are in the blob; `head` has the weights of the last one, words [output, step], and
+        the last rows of h what only that one takes.
         """
         steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
         for o in range(0, width, OUTPUTS):
@@ -177,9 +178,10 @@ def _network(layers):  # type: ignore[no-untyped-def]
                     grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
         at += 3
         for o in range(0, n_y, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, inner)
+            _, b, f = begins(blob, net, at, o, inner)
+            w, all_inner = address_of(head, o, 0), head.shape[1]
             for i in range(first, end, lanes):
-                as_is(address_of(h, 0, i), pitch, w, inner, b, f, address_of(y, o, i), 0)
+                as_is(address_of(h, 0, i), pitch, w, all_inner, b, f, address_of(y, o, i), 0)
         at += 3
         for o in range(0, n_y * 2 // 3, OUTPUTS):
             w, b, f = begins(blob, net, at, o, steps)
@@ -195,12 +197,12 @@ if LANES == 8:
 
 
 @part
-def networks(net, blob, x, width, blocks, n_y, lo, hi, state, h, v, y):
+def networks(net, blob, head, x, width, blocks, n_y, lo, hi, state, h, v, y):
     """The network for pixels lo .. hi - 1, and those that fill the last vector."""
     # From 0 on, where rows are aligned, unless that takes one vector more.
     first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
     rest = (hi - first) % LANES
     end = hi - rest if rest <= LANES - 8 else hi
-    wide_network(net, blob, x, width, blocks, n_y, first, end, state, h, v, y)
+    wide_network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y)
     if LANES > 8:
-        narrow_network(net, blob, x, width, blocks, n_y, end, hi, state, h, v, y)
+        narrow_network(net, blob, head, x, width, blocks, n_y, end, hi, state, h, v, y)

@@ -198,29 +198,85 @@ def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
     return builder.add(builder.add(sums, low), builder.mul(builder.ashr(a, up), builder.ashr(b, up)))
 
 
-@intrinsic
-def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitch: Any, count: Any) -> Any:
-    """out[i, j] = sum over pairs p of left[p, i] * right[p, j], i and j = 0 .. 7: int32 words of two int16 each.
+def _correlate(rows: int) -> Any:
+    """An intrinsic: out[i, j] = sum over pairs p of left[p, i] * right[p, j], i = 0 .. rows - 1 and j = 0 .. 7: int32
+    words of two int16 each.
 
     All lie at addresses; `pitch` is the bytes from one pair's words to the next, for both.
     """
-    own: Any = cgutils.alloca_once
+
+    @intrinsic
+    def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitch: Any, count: Any) -> Any:
+        own: Any = cgutils.alloca_once
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            out, out_pitch, left, right, pitch, count = arguments
+            kind = ir.VectorType(I32, 8)
+            totals = [own(builder, kind) for _ in range(rows)]
+            for total in totals:
+                builder.store(constant(8, I32, 0), total)
+            with cgutils.for_range(builder, count) as step:
+                at = builder.mul(step.index, pitch)
+                b = load(builder, builder.add(right, at), kind)
+                here = builder.add(left, at)
+                for i, total in enumerate(totals):
+                    a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), 8)
+                    builder.store(_pairs(builder, builder.load(total), a, b), total)
+            for i, total in enumerate(totals):
+                store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, I64(i))))
+            return context.get_dummy_value()
+
+        return types.void(*[ADDRESS] * 6), generate
+
+    return correlate
+
+
+correlate, correlate_row = _correlate(8), _correlate(1)
+
+
+@intrinsic
+def square_sums(typing: Any, out: Any, rows: Any, pitch: Any, count: Any, vectors: Any) -> Any:
+    """out[j] = sum over pairs p of the squares of both of rows[p, j], j = 0 .. 8 vectors - 1; as `correlate`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, out_pitch, left, right, pitch, count = arguments
-        kind = ir.VectorType(I32, 8)
-        totals = [own(builder, kind) for _ in range(8)]
-        for total in totals:
+        out, rows, pitch, count, vectors = arguments
+        total = register(builder, EIGHT_INTEGERS)
+        with cgutils.for_range(builder, vectors) as vector:
+            at = builder.mul(vector.index, I64(32))
             builder.store(constant(8, I32, 0), total)
+            with cgutils.for_range(builder, count) as step:
+                place = builder.add(builder.add(rows, at), builder.mul(step.index, pitch))
+                both = load(builder, place, EIGHT_INTEGERS)
+                builder.store(_pairs(builder, builder.load(total), both, both), total)
+            store(builder, builder.load(total), builder.add(out, at))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 5), generate
+
+
+@intrinsic
+def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: Any, mask: Any, count: Any) -> Any:
+    """Of 8 pixels i and `count` words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
+    a word, the first in the lower half; 0 where mask[i] is.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, words, words_pitch, mask, count = arguments
+        none = ir.Constant(EIGHT_INTEGERS, [0] * 8)
+        there = builder.icmp_signed("!=", load(builder, mask, EIGHT_INTEGERS), none)
+        octets = ir.VectorType(I8, 32)
+        order = [8 * pair + 4 * pixel + b for pair in range(4) for b in range(4) for pixel in range(2)]
         with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, pitch)
-            b = load(builder, builder.add(right, at), kind)
-            here = builder.add(left, at)
-            for i, total in enumerate(totals):
-                a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), 8)
-                builder.store(_pairs(builder, builder.load(total), a, b), total)
-        for i, total in enumerate(totals):
-            store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, I64(i))))
+            word = load(builder, builder.add(words, builder.mul(step.index, words_pitch)), EIGHT_INTEGERS)
+            both = builder.bitcast(builder.select(there, word, none), octets)
+            both = builder.shuffle_vector(both, both, ir.Constant(ir.VectorType(I32, 32), order))
+            at = builder.add(out, builder.shl(step.index, I64(4)))
+            for pair in range(4):
+                part = builder.shuffle_vector(
+                    both, both, ir.Constant(ir.VectorType(I32, 8), list(range(8 * pair, 8 * pair + 8)))
+                )
+                part = builder.zext(part, ir.VectorType(I16, 8))
+                store(builder, part, builder.add(at, builder.mul(out_pitch, I64(pair))))
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 6), generate

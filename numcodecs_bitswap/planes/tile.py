@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.jit import address_of, compiled, part
+from .adaptation import begin_head, learn_head, set_contexts
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import (
     SIGMOIDS,
@@ -124,8 +125,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
         G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y,
-        weight, mean, slope, floats, floats8, picked, edges, out, window, found, eight, noted, lows, seen,
-        told, chosen, average,
+        weight, mean, slope, floats, floats8, picked, edges, out, window, found, eight, head, head_words, moments,
+        rates, gradients, mask, pairs, sums, squares, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -179,6 +180,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 S[:, PAD : PAD + NB] = F0
                 for j in range(n):
                     weights[:, :, j] = np.floor(np.float64(target[j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+                begin_head(net, blob, 4 + 6 * blocks, width, head, head_words, moments, rates, K)
             before = R
             lay_inputs(G, X, T, factors, near_rows[R], moved, puts[R], 4 * net[0], spots)
             for u in range(U):
@@ -224,7 +226,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             for k in range(4 * net[0]):
                                 seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
-                    networks(net, blob, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
+                    set_contexts(q, n8, hidden, width // 4)
+                    networks(net, blob, head_words, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
                     grouped = L % 8 == 0  # the next eight pixels are on lanes of their own
@@ -280,6 +283,11 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             noted[done + i - lo] = started[i]
                             if deep:
                                 lows[done + i - lo] = ended[i]
+                if not dump and hi > lo:
+                    learn_head(
+                        values, centre, m, q, K, weight, mean, slope, hidden, lo, hi, n8, gradients, mask, pairs, sums,
+                        squares, head, head_words, moments, rates,
+                    )  # fmt: skip
                 done += hi - lo
                 settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
                 if referred:
