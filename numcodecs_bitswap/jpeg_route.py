@@ -16,8 +16,9 @@ from . import catalog, frame, plane_route
 from .errors import FormatError
 from .fields import Reader, sized, unzip, varints
 from .frame import NO_CHANNEL, Header, Route
-from .jpeg import coefficients, decoding, finding, tables
+from .jpeg import coefficients, decoding, tables
 from .jpeg.coefficients import ORDER_OF, Grid
+from .jpeg.finding import Found, find
 from .jpeg.model import CoefficientModel
 from .jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
 from .patches import Axes
@@ -58,19 +59,20 @@ def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str])
     loaded = None
     for image in images(array, axes):
         image = np.ascontiguousarray(image)
-        picture = finding.find(image)
-        if picture is None:
+        found = find(image)
+        if found is None:
             return None
         loaded = loaded or catalog.load(model, "cpu")
-        records.append(_image(image, picture, cast(CoefficientModel, loaded.net), pixel_models))
+        records.append(_image(image, found, cast(CoefficientModel, loaded.net), pixel_models))
     if loaded is None:
         return None
     channel = NO_CHANNEL if axes.channel is None else axes.channel
     return bytes([axes.y, axes.x, channel]) + loaded.id + b"".join(records)
 
 
-def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_models: list[str]) -> bytes:
+def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: list[str]) -> bytes:
     """The record of an image."""
+    picture = found.picture
     order = ORDER_OF[picture.colour]
     components = [picture.components[k] for k in order]
     kind = COLOURS.index(picture.colour) | picture.reversed << 2 | SAMPLINGS.index(picture.sampling) << 3
@@ -85,7 +87,7 @@ def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_model
     parts += [sized(each) for each in coefficients.encode_bands(model, picture.colour, grids, steps, numbers)]
     if picture.sampling != (1, 1):
         parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
-    parts.append(_differences(image[picture.region()], decoding.pixels(picture), pixel_models))
+    parts.append(_differences(image[picture.region()], found.pixels, pixel_models))
     parts += [_pixels(each, pixel_models) for each in _around(image, picture.offset, picture.size)]
     return b"".join(parts)
 

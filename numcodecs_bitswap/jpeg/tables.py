@@ -36,25 +36,28 @@ def standard() -> NDArray[np.uint16]:
 
 
 @cache
-def _logarithms() -> NDArray[np.int32]:
+def _logarithms() -> NDArray[np.float32]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    logarithms: NDArray[np.int32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int32)
+    logarithms: NDArray[np.float32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.float32)
     return logarithms
 
 
 @cache
-def _reciprocals() -> NDArray[np.int32]:
-    """2^14 over each step."""
-    steps = np.arange(256).clip(1)
-    reciprocals: NDArray[np.int32] = (((1 << 14) + steps // 2) // steps).astype(np.int32)
+def _reciprocals() -> NDArray[np.float32]:
+    """Of each step in units of 1/64."""
+    reciprocals: NDArray[np.float32] = (1 / (kernel.UNIT * np.arange(256).clip(1))).astype(np.float32)
     return reciprocals
+
+
+def of_gains(noise: int) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
+    """What the kernels take to weigh steps: logarithms, reciprocals, scale."""
+    return _logarithms(), _reciprocals(), np.float32(256 / noise)
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
-    out = np.zeros((64, 256), np.int32)
-    scale = np.int32(((1 << 20) + noise // 2) // noise)
-    kernel.step_gains(np.ascontiguousarray(values), _logarithms(), _reciprocals(), scale, out)
+    out = np.empty((64, 256), np.float32)
+    kernel.step_gains(np.ascontiguousarray(values.T, np.float32), *of_gains(noise), out)
     return out.astype(np.int64)
 
 
