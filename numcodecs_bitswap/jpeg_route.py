@@ -9,15 +9,14 @@ from math import prod
 from typing import Any, cast
 
 import numpy as np
-from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from . import catalog, frame, plane_route
 from .errors import FormatError
-from .fields import Reader, sized, unzip, varints
+from .fields import Reader, packed, sized, unzip, varints
 from .frame import NO_CHANNEL, Header, Route
-from .jpeg import coefficients, decoding, tables
-from .jpeg.coefficients import ORDER_OF, Grid
+from .jpeg import decoding, tables
+from .jpeg.coefficients import ORDER_OF, Coding, Grid, bands, require_bytes
 from .jpeg.finding import Found, find
 from .jpeg.model import CoefficientModel
 from .jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
@@ -32,7 +31,6 @@ STORED, PLANES = 0, 1
 """How an array of pixels is written."""
 LEAST_RECORD = 8
 """Bytes of the shortest record of an image."""
-_ZSTD = Zstd(level=9)
 
 
 def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
@@ -84,7 +82,7 @@ def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: l
         before = component.steps
     grids = _grids(picture.colour, picture.sampling, rows, columns)
     steps, numbers = zip(*((each.steps, each.coefficients) for each in components), strict=True)
-    parts += [sized(each) for each in coefficients.encode_bands(model, picture.colour, grids, steps, numbers)]
+    parts += [sized(each) for each in Coding(model, picture.colour, grids, steps).encode_bands(numbers)]
     if picture.sampling != (1, 1):
         parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
     parts.append(_differences(image[picture.region()], found.pixels, pixel_models))
@@ -149,9 +147,9 @@ class Record:
         for _ in self.grids:
             self.steps.append(_read_steps(reader, self.steps[-1] if self.steps else None))
         self.coefficients = []
-        for band in coefficients.bands(self.grids):
+        for band in bands(self.grids):
             self.coefficients.append(reader.sized("coefficients"))
-            coefficients.require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
+            require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
         self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
         if (code := reader.byte("differences")) > 1:
             raise FormatError(f"differences {code} are unknown")
@@ -161,7 +159,7 @@ class Record:
 
     def decode(self, model: CoefficientModel, image: Pixels) -> None:
         """Fill an image, (H, W) or (H, W, 3)."""
-        numbers = coefficients.decode_bands(model, self.colour, self.grids, self.steps, self.coefficients)
+        numbers = Coding(model, self.colour, self.grids, self.steps).decode_bands(self.coefficients)
         coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
         order = ORDER_OF[self.colour]
         components = tuple(coded[order.index(k)] for k in range(len(order)))
@@ -189,7 +187,7 @@ def _steps(steps: NDArray[np.uint16], before: NDArray[np.uint16] | None) -> byte
     known = (tables.standard().reshape(-1, 64) == steps).all(1)
     if known.any():
         return bytes([STANDARD + int(known.argmax())])
-    return bytes([FREE]) + sized(bytes(_ZSTD.encode(steps.astype("<u2"))))
+    return bytes([FREE]) + packed(steps)
 
 
 def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np.uint16]:
@@ -198,7 +196,7 @@ def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np
     if code == SAME and before is not None:
         return before
     if code == FREE:
-        steps = unzip(reader.sized("steps"), 128).view("<u2").astype(np.uint16)
+        steps = reader.unpack(np.dtype(np.uint16), 64, "steps")
         if not steps.all():
             raise FormatError("a step is 0")
         return steps
@@ -219,7 +217,7 @@ def _ring(component: Component, ring: Ring) -> bytes:
     sides = [ring.top, ring.bottom, ring.left, ring.right]
     given = sum(1 << k for k, side in enumerate(sides) if side is not None)
     found = [side - edge for side, edge in zip(sides, _edges(component), strict=True) if side is not None]
-    return bytes([given]) + (_stored(np.concatenate(found)) if found else b"")
+    return bytes([given]) + (packed(np.concatenate(found)) if found else b"")
 
 
 def _read_sides(reader: Reader) -> tuple[int, memoryview | None]:
@@ -254,7 +252,7 @@ def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
     found = blocks[wrong] - known[wrong] + np.uint8(128)
     channels = 1 if pixels.ndim == 2 else 3
     shaped = found.reshape(-1, 8, channels) if channels == 3 else found.reshape(-1, 8)
-    return bytes([1]) + _stored(np.packbits(wrong)) + _pixels(shaped, models)
+    return bytes([1]) + packed(np.packbits(wrong)) + _pixels(shaped, models)
 
 
 def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
@@ -307,11 +305,11 @@ def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> l
 def _pixels(pixels: Pixels, models: list[str]) -> bytes:
     """An array of pixels (h, w) or (h, w, 3), by the plane coder or as it is."""
     pixels = np.ascontiguousarray(pixels)
-    stored = _stored(pixels)
+    as_they_are = packed(pixels)
     coded = plane_route.encode(pixels, Axes(0, 1, 2 if pixels.ndim == 3 else None), models)
-    if coded is not None and len(sized(coded)) < len(stored):
+    if coded is not None and len(sized(coded)) < len(as_they_are):
         return bytes([PLANES]) + sized(coded)
-    return bytes([STORED]) + stored
+    return bytes([STORED]) + as_they_are
 
 
 def _read_coded(reader: Reader) -> Coded:
@@ -328,8 +326,3 @@ def _pixels_of(coded: Coded, shape: tuple[int, ...]) -> Pixels:
         return unzip(data, prod(shape)).reshape(shape)
     header = Header(Route.PLANES, 0, "C", np.dtype("|u1"), shape)
     return plane_route.Decoding(header, data).array()
-
-
-def _stored(array: NDArray[np.uint8]) -> bytes:
-    """The bytes of an array by Zstandard, behind their number."""
-    return sized(bytes(_ZSTD.encode(np.ascontiguousarray(array).reshape(-1))))

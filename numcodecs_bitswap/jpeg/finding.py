@@ -58,10 +58,15 @@ def find(array: NDArray[np.uint8]) -> Found | None:
     return _worth(array, find_planes(array))
 
 
+def compared(array: NDArray[np.uint8], picture: Picture) -> Found:
+    """A picture, decoded and compared with an array."""
+    pixels = decoding.pixels(picture)
+    return Found(picture, pixels, decoding.wrong_pixels(array, pixels, picture.offset))
+
+
 def _worth(array: NDArray[np.uint8], picture: Picture | None) -> Found | None:
     """A picture, if most of its blocks are right."""
     if picture is None:
         return None
-    pixels = decoding.pixels(picture)
-    wrong = decoding.wrong_pixels(array, pixels, picture.offset)
-    return None if 2 * np.count_nonzero(wrong) > wrong.size else Found(picture, pixels, wrong)
+    found = compared(array, picture)
+    return None if 2 * np.count_nonzero(found.wrong) > found.wrong.size else found
