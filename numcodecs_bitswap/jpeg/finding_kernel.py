@@ -6,7 +6,7 @@ Samples and frequencies are in units of 1/64 where no more is said.
 import numpy as np
 
 from ..jit import compiled, part
-from .decoding_kernel import ROW_SHIFT, add_both, add_cb, add_cr, inverse_block
+from .decoding_kernel import ROW_SHIFT, add_both, add_cb, add_cr, inverse_block, limited
 
 FAR = 12
 """How far from an estimate chroma is looked for where a level was cut off."""
@@ -19,6 +19,8 @@ TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
 MOVES, HELD = 160, 3
 """So often one of them is changed, and not again for so many."""
+MANY_WRONG = 24
+"""Pixels that are wrong in a block; more are not counted."""
 COSINES = np.array(
     [
         [370728, 370728, 370728, 370728],
@@ -348,6 +350,54 @@ def misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width):
     return total
 
 
+@part
+def misfits_inside(c, around, sy, sx, levels, kinds, top, left):
+    """How many known pixels that are made of one block alone, at most MANY_WRONG, are not those of its samples, which
+    are in units of 1/64 and less 128.
+    """
+    for p in range(64):
+        around[1 + (p >> 3), 1 + (p & 7)] = limited((c[p] >> 6) + 128)
+    wrong = 0
+    for y in range(sy - 1, 7 * sy + 1):
+        for x in range(sx - 1, 7 * sx + 1):
+            if kinds[top + y, left + x] == 0:
+                wrong += chroma_at(around, y, x, sy, sx) != levels[top + y, left + x]
+        if wrong >= MANY_WRONG:
+            return MANY_WRONG
+    return wrong
+
+
+def vote(scaled, at_y, at_x, steps, others, cosines, sy, sx, levels, kinds, top, left, votes):
+    """By how many more known pixels of all blocks of a plane come right with another step of one frequency, of `others`
+    (64, n): added to `votes`, int64 (64, n). Blocks begin at (at_y, at_x), their pixels at (top, left).
+    """
+    work, around = np.empty((4, 64), np.int64), np.zeros((10, 10), np.int64)
+    c, w, q, kept = work[0], work[1], work[2], work[3]
+    rows = min((scaled.shape[0] - at_y) >> 3, (levels.shape[0] - top) // (8 * sy))
+    columns = min((scaled.shape[1] - at_x) >> 3, (levels.shape[1] - left) // (8 * sx))
+    for i in range(rows):
+        for j in range(columns):
+            y, x = top + 8 * sy * i, left + 8 * sx * j
+            for p in range(len(steps)):
+                kept[p] = np.int64(scaled[at_y + 8 * i + (p >> 3), at_x + 8 * j + (p & 7)]) - 128 * UNIT
+            forward_block(kept, w, cosines)
+            for k in range(len(steps)):
+                q[k] = divided(kept[k], np.int64(steps[k])) * np.int64(steps[k])
+                c[k] = q[k]
+            inverse_block(c, w, len(steps) >> 3, ROW_SHIFT - 6)
+            before = misfits_inside(c, around, sy, sx, levels, kinds, y, x)
+            for k in range(len(steps)):
+                for n in range(others.shape[1]):
+                    other = divided(kept[k], others[k, n]) * others[k, n]
+                    if other == q[k]:
+                        continue
+                    for p in range(len(steps)):
+                        c[p] = q[p]
+                    c[k] = other
+                    inverse_block(c, w, len(steps) >> 3, ROW_SHIFT - 6)
+                    votes[k, n] += before - misfits_inside(c, around, sy, sx, levels, kinds, y, x)
+
+
 def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
     """Moves dirty samples, of uint8 (h + 2, w + 2) with the ring, by up to `reach` for pixels to come right."""
     height, width = sy * (samples.shape[0] - 2), sx * (samples.shape[1] - 2)
@@ -405,6 +455,7 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
 
 describe = compiled(describe)
 frequencies = compiled(frequencies)
+vote = compiled(vote)
 settle = compiled(settle)
 halve = compiled(halve)
 step_gains = compiled(step_gains)

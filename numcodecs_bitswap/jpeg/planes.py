@@ -31,7 +31,7 @@ TRIED = 96
 """Blocks on which tables are tried."""
 SOME = 64
 """Blocks that are enough."""
-FEW = 500
+FEW = 900
 """Exact blocks in a thousand that make one try other tables."""
 LEAST_EXACT = 100
 """Exact blocks in a thousand: with fewer there was no JPEG."""
@@ -179,9 +179,10 @@ def choose(
             if not any(np.array_equal(steps, each) for _, each in tried):
                 tried.append((exact(steps), steps))
         most = max(score for score, _ in tried)
-        if most > FEW:
+        # Steps of 1 make everything exact that is smooth.
+        if any(score > FEW and score == most and np.count_nonzero(steps == 1) <= ONES for score, steps in tried):
             break
-    return next((score, steps) for score, steps in tried if 8 * score >= 7 * most)
+    return next((score, steps) for score, steps in tried if 16 * score >= 15 * most)
 
 
 def _same(steps: Steps) -> Steps:

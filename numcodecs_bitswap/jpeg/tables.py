@@ -74,6 +74,27 @@ def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
     return standard()[1, same[0]] if len(same) else None
 
 
+def is_standard(steps: NDArray[np.uint16]) -> bool:
+    """Whether a table is one of a quality."""
+    return bool((standard() == steps).all(2).any())
+
+
+def others(steps: NDArray[np.uint16], like: NDArray[np.uint16] | None = None) -> NDArray[np.int64]:
+    """Steps, (64, n), that each one may be instead: those next to it, and those next to the ones before it, or of
+    another table that it is like.
+    """
+    square = steps.astype(np.int64).reshape(8, 8)
+    before = np.zeros((8, 8), np.int64)
+    before[0, 0] = square[0, 0]
+    before[:, 1:] = square[:, :-1]
+    before[1:] = np.maximum(before[1:], square[:-1])
+    near = before.reshape(64, 1) if like is None else like[:, None].astype(np.int64)
+    found: NDArray[np.int64] = np.concatenate(
+        [near + np.array([-1, 0, 1]), square.reshape(64, 1) + np.array([-1, 1])], 1
+    )
+    return found.clip(1, 255)
+
+
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int = CLEAR) -> NDArray[np.uint16]:
     """Steps that fit best, each by itself. Where less than `clear` says so they are as those before."""
     best = gain.argmax(1)

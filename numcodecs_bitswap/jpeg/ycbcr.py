@@ -2,6 +2,7 @@
 found is the same on every machine.
 """
 
+from collections.abc import Callable
 from copy import copy
 from functools import cache, partial
 from typing import Any
@@ -27,6 +28,8 @@ LEAST_LUMA = 20
 """Exact blocks of luma in a thousand: with fewer there was no JPEG."""
 POLISH = 2
 """How often blocks of chroma are repaired."""
+VOTES = 6
+"""How often a table is revised."""
 REACH, SWEEPS = 6, 4
 """How far samples around those of the MCUs are moved, and how often."""
 ALIKE = 4
@@ -215,6 +218,8 @@ class _Colours:
         if self.steps is None:
             likely = tables.likely_standard(self.luma.gains())
             self.score, self.steps = choose(self.luma.exact, likely, [self.luma.free_steps])
+            if LEAST_LUMA <= self.score < 1000:
+                self.score, self.steps = self.revised([0], self.steps, None, self.luma.exact)
         luma = self.luma.steps = self.steps
         if self.score < LEAST_LUMA:
             return -1
@@ -233,6 +238,42 @@ class _Colours:
             # Steps of 1 make everything exact that is smooth.
             exact += score if np.count_nonzero(plane.steps == 1) <= ONES else 0
         return exact // 2
+
+    def refine(self) -> None:
+        """Better steps of chroma, of no quality: both planes have the same, and cameras nearly those of luma."""
+
+        def exact(steps: Steps) -> int:
+            return self.exact(0, steps) + self.exact(1, steps)
+
+        if tables.is_standard(self.luma.steps):
+            return
+        likeliest = max([plane.steps for plane in (*self.chroma, self.luma)], key=exact)
+        _, steps = self.revised([1, 2], likeliest, self.luma.steps, exact)
+        for plane in self.chroma:
+            plane.steps = steps
+
+    def revised(
+        self, which: list[int], steps: Steps, like: Steps | None, exact: Callable[[Steps], int]
+    ) -> tuple[int, Steps]:
+        """A table of some planes that is of no quality, with other steps where more pixels come right by them; how many
+        blocks that makes exact.
+        """
+        best, most = steps, exact(steps)
+        for _ in range(0 if tables.is_standard(steps) else VOTES):
+            others = tables.others(best, like)
+            votes = np.zeros(others.shape, np.int64)
+            for k in which:
+                plane = [self.luma, *self.chroma][k]
+                sampling = self.sampling if k else (1, 1)
+                where = *sampling, self.levels[k], self.kinds, *self.offset
+                kernel.vote(plane.scaled, *plane.offset, best, others, kernel.COSINES, *where, votes)
+            chosen = np.arange(64), votes.argmax(1)
+            steps = np.where(votes[chosen] > 0, others[chosen], best).astype(np.uint16)
+            now = exact(steps)
+            if now <= most:
+                break
+            best, most = steps, now
+        return most, best
 
     def exact(self, k: int, steps: Steps) -> int:
         """How many blocks of chroma in a thousand a table makes exact."""
@@ -469,4 +510,7 @@ def find_ycbcr(array: NDArray[np.uint8], first: int, coloured: bool) -> Picture 
                 best, exact = copy(colours), now
             if exact > ENOUGH or (sampling == (1, 1) and 2 * now < exact):
                 break
-    return None if best is None else best.search()
+    if best is None:
+        return None
+    best.refine()
+    return best.search()
