@@ -96,16 +96,16 @@ def test_any_table() -> None:
     exact_part(through_jpeg(scene(3), qtables=[steps.tolist()] * 2, subsampling=0), 0.8)
 
 
-@pytest.mark.parametrize("white", [0.0, 0.5])
+@pytest.mark.parametrize("white", [0.0, 0.7])
 def test_table_of_a_camera(white: float) -> None:
-    """Steps that grow slowly, those of chroma one more here and there; a sky that was cut off."""
+    """Steps that grow slowly, those of chroma one more here and there; a sky that was cut off, where evidence is little."""
     rng = np.random.default_rng(12)
     steps = 5 + (np.add.outer(np.arange(8), np.arange(8)) ** 2 // 12).ravel()
     array = scene(12, 256, 256)
     sky = 252 + rng.normal(0, 1, (256, 256, 1)) + np.linspace(4, -6, 256)[:, None, None]
     array = np.where(np.arange(256)[:, None, None] < 256 * white, sky, array).round().clip(0, 255).astype(np.uint8)
     tables = [steps.tolist(), (steps + (rng.random(64) < 0.3)).tolist()]
-    exact_part(through_jpeg(array, qtables=tables, subsampling=2), 0.9)
+    exact_part(through_jpeg(array, qtables=tables, subsampling=2), 0.97)
 
 
 def test_levels_that_were_cut_off() -> None:
