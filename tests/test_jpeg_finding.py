@@ -98,7 +98,7 @@ def test_any_table() -> None:
 
 @pytest.mark.parametrize("white", [0.0, 0.7])
 def test_table_of_a_camera(white: float) -> None:
-    """Steps that grow slowly, those of chroma one more here and there; a sky that was cut off, where evidence is little."""
+    """Steps that grow slowly, those of chroma one more here and there; a sky that was cut off says little of them."""
     rng = np.random.default_rng(12)
     steps = 5 + (np.add.outer(np.arange(8), np.arange(8)) ** 2 // 12).ravel()
     array = scene(12, 256, 256)
