@@ -11,6 +11,7 @@ from ..runtime.jit import FEATURES
 
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 AVX2 = "+avx2" in FEATURES
+AVX512 = "+avx512bw" in FEATURES
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()

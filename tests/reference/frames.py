@@ -446,7 +446,8 @@ def read_steps(reader: Reader, before: list[list[int]]) -> list[int]:
         require(len(before) > 0, "steps of a component before")
         return before[-1]
     if code == 255:
-        steps = [int(step) for step in np.frombuffer(packed(reader, 128), "<u2")]
+        low, high = np.frombuffer(packed(reader, 128), np.uint8).astype(int).reshape(2, 64)
+        steps = [int(step) for step in low + 256 * high]
         require(min(steps) > 0, "steps of 1..65535")
         return steps
     require(code <= 200, "a way to write steps")
