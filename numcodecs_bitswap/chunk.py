@@ -23,7 +23,7 @@ from .cores import size_setting
 from .dtypes import dtype_text
 from .errors import FormatError
 from .forks import loading
-from .frame import Header, Route
+from .frame import BytesLike, Header, Route
 from .model_route import DecodeJob, EncodeJob
 from .options import AUTO_PHOTO, Options
 from .plan import plan
@@ -88,10 +88,10 @@ class Encoding:
         self.array, self.header = array, Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
         allow(self.header)
         dtype_text(array.dtype)  # before anything looks at the memory of an object array
-        data = memory(array, layout)
-        route, self.payload = stored.encode(data, array.dtype.itemsize)
-        self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
-        self.plan = None if route == Route.CONSTANT else plan(array, options, codec, len(self.payload))
+        self.data = memory(array, layout)
+        self.header = replace(self.header, checksum=zlib.crc32(self.data.data))
+        constant = self.data.size == 0 or stored.is_constant(self.data, array.dtype.itemsize)
+        self.plan = None if constant else plan(array, options, codec, self._stored_bytes)
         self.job: EncodeJob | None = None
         if self.plan is not None and self.plan.model is not None:
             axes = self.plan.axes
@@ -102,11 +102,16 @@ class Encoding:
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
         notice.look(self.header)
-        payloads = [(self.header.route, self.payload)]
+        payloads: list[tuple[Route, BytesLike]] = []
         if self.plan is not None:
-            payloads += [(route, payload) for route, payload in self._payloads() if payload is not None]
+            payloads = [(route, payload) for route, payload in self._payloads() if payload is not None]
+        least = min((len(payload) for _, payload in payloads), default=None)
+        payloads.insert(0, stored.encode(self.data, self.header.dtype.itemsize, least))
         frames = (frame.build(replace(self.header, route=route), payload) for route, payload in payloads)
         return min(frames, key=len)
+
+    def _stored_bytes(self) -> int:
+        return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
 
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
         """Payloads by routes of the plan; what reads numba is imported here, since not every chunk needs it."""

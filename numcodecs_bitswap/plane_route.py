@@ -30,6 +30,8 @@ WINDOW, TRIED_PLANES = 48, 3
 """Side and number of planes that models are tried on, and routes."""
 ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
 """Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
+CREDIT = 1 / 128
+"""Part of a trial's bits that each reference after the first is let off: in a window there is little to learn from."""
 GREEN_FIRST = (1, 0, 2)
 CLOSE = 1.3
 """Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
@@ -192,7 +194,10 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
         costs = [_size(models[0], each, part, m) for each in orders]  # a picture: one part holds all there is to see
     else:
-        costs = _plane_costs(models[0], orders, numbers, m)
+        costs = [
+            cost - round(cost * CREDIT * max(len(order.references) - 1, 0))
+            for order, cost in zip(orders, _plane_costs(models[0], orders, numbers, m), strict=True)
+        ]
     best = int(np.argmin(costs))
     if len(models) == 1:
         return models[0], orders[best]
@@ -200,33 +205,21 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
-    """Bytes of windows of a few planes that have all references of each order."""
+    """What windows of a few planes take that have all references of each order, in 1/256 bit."""
     y, x = orders[0].y, orders[0].x
     totals = [0] * len(orders)
-
-    def plane(window: list[Any], axis: int, distance: int) -> NDArray[Any]:
-        place = list(window)
-        if distance:
-            place[axis] -= distance
-        found = numbers[tuple(place)]
-        return np.asarray(found if y < x else found.T)
-
-    def size(planes: list[NDArray[Any]], references: list[int]) -> int:
-        refer = np.full((len(planes), REFERENCES), -1, np.int64)
-        refer[-1, : len(references)] = references
-        coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
-        return sum(len(each.tail) for each in coded)
-
     for k in range(1, ORDER_PLANES + 1):
         window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
         for axis in (y, x):
             begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
             window[axis] = slice(begin, begin + ORDER_WINDOW)
-        alone: dict[tuple[int, int], int] = {}
         for j, order in enumerate(orders):
-            known = [(axis, distance) for axis, distance in order.references if window[axis] >= distance]
-            for key in known:
-                alone[key] = alone.get(key) or size([plane(window, *key)], [])
-            planes = [*(plane(window, *key) for key in known), plane(window, y, 0)]
-            totals[j] += size(planes, list(range(len(known)))) - sum(alone[key] for key in known)
+            places = []
+            for axis, distance in order.references:
+                if window[axis] >= distance:
+                    places.append([*window[:axis], window[axis] - distance, *window[axis + 1 :]])
+            planes = np.stack([numbers[tuple(place)] for place in [*places, window]])
+            refer = np.full((len(planes), REFERENCES), -1, np.int64)
+            refer[-1, : len(places)] = range(len(places))
+            totals[j] += coder.costs(_net(model), planes if y < x else planes.swapaxes(1, 2), refer, m)[-1]
     return totals

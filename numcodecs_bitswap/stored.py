@@ -16,12 +16,14 @@ from .frame import BytesLike, Route
 LEVEL = 5  # one level forever: the bytes of a chunk must not depend on a setting
 PARTS, GLANCE = 4, 1 << 12
 """Parts of a large array, and the items of each, on which the routes are tried before one is taken."""
-NEAR = 1.05
+NEAR = 1.02
 """Routes are taken whose parts are smaller than so many times the smallest."""
-_ZSTD = Zstd(level=LEVEL)
+_ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
+HOPELESS = 0.75
+"""Level 5 is not tried where it would have to take less than so much of what level 1 takes."""
 
 
-def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
+def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> tuple[Route, BytesLike]:
     """The smallest stored payload; at equal size the simpler route.
 
     Parameters
@@ -30,6 +32,8 @@ def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
         The decoded bytes in memory order, contiguous.
     itemsize : int
         Bytes per item of the array they come from.
+    least : int, optional
+        Bytes that another route takes: the raw bytes are returned if nothing promises less.
 
     Returns
     -------
@@ -37,11 +41,19 @@ def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
     """
     if data.size == 0:
         return Route.RAW, b""
-    if np.array_equal(data[itemsize:], data[:-itemsize]):
-        tried: list[tuple[Route, BytesLike]] = [(Route.ZSTD, _ZSTD.encode(data)), (Route.CONSTANT, data[:itemsize].data)]
-    else:
-        tried = [(route, _compressed(route, data, itemsize)) for route in _promising(data, itemsize)]
+    tried: list[tuple[Route, BytesLike]] = []
+    if is_constant(data, itemsize):
+        tried = [(Route.ZSTD, _ZSTD.encode(data)), (Route.CONSTANT, data[:itemsize].data)]
+    for route in _promising(data, itemsize) if not tried else []:
+        arranged = _arranged(route, data, itemsize)
+        if least is None or not _is_large(data, itemsize) or len(_FAST.encode(arranged)) * HOPELESS <= least:
+            tried.append((route, _ZSTD.encode(arranged)))
     return min([(Route.RAW, data.data), *tried], key=lambda each: (len(each[1]), each[0]))
+
+
+def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
+    """Whether all items have the same bytes."""
+    return np.array_equal(data[itemsize:], data[:-itemsize])
 
 
 def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDArray[np.uint8]:
@@ -65,13 +77,15 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
     return np.tile(item, nbytes // itemsize) if route == Route.CONSTANT else item.copy()
 
 
-def _compressed(route: Route, data: NDArray[np.uint8], itemsize: int) -> BytesLike:
-    """The payload of a route that uses Zstandard."""
+def _arranged(route: Route, data: NDArray[np.uint8], itemsize: int) -> BytesLike | NDArray[np.uint8]:
+    """The bytes that a route gives to Zstandard."""
     if route == Route.SHUFFLE_ZSTD:
-        data = Shuffle(itemsize).encode(data)
-    elif route == Route.BITS_ZSTD:
-        data = _bit_planes(data, itemsize)
-    return bytes(_ZSTD.encode(data))
+        return bytes(Shuffle(itemsize).encode(data))
+    return _bit_planes(data, itemsize) if route == Route.BITS_ZSTD else data
+
+
+def _is_large(data: NDArray[np.uint8], itemsize: int) -> bool:
+    return data.size > 2 * PARTS * GLANCE * itemsize
 
 
 def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
@@ -81,12 +95,12 @@ def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
         routes.append(Route.SHUFFLE_ZSTD)
     if itemsize in (2, 4, 8):
         routes.append(Route.BITS_ZSTD)
-    items = data.reshape(-1, itemsize)
-    if len(routes) == 1 or len(items) <= 2 * PARTS * GLANCE:
+    if len(routes) == 1 or not _is_large(data, itemsize):
         return routes
+    items = data.reshape(-1, itemsize)
     begins = [(len(items) - GLANCE) * k // (PARTS - 1) for k in range(PARTS)]
     parts = np.concatenate([items[begin : begin + GLANCE] for begin in begins]).reshape(-1)
-    sizes = [len(_compressed(route, parts, itemsize)) for route in routes]
+    sizes = [len(_ZSTD.encode(_arranged(route, parts, itemsize))) for route in routes]
     return [route for route, size in zip(routes, sizes, strict=True) if size < NEAR * min(sizes)]
 
 
