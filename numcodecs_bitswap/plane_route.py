@@ -33,8 +33,14 @@ ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
 CREDIT = 1 / 128
 """Part of a trial's bits that each reference after the first is let off: in a window there is little to learn from."""
 GREEN_FIRST = (1, 0, 2)
-CLOSE = 1.3
-"""Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
+CLEAR, CLOSE, LITTLE = 1.3, 1.5, 2048
+"""Planes are not tried if they are expected to take so many times what labels take; labels not if they are expected to
+take so many times the bytes of planes, and so many more.
+"""
+ITEMS_PER_LABEL = 8
+"""Fewer items to a label, on average, are no labels."""
+LABEL_ROWS, LABEL_BANDS = 8, 8
+"""Rows of a band, and bands of a plane, that are coded as labels before all are."""
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
@@ -66,20 +72,26 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
         The first is taken where nothing is tried.
     """
     loaded = [catalog.load(name, "cpu") for name in models]
-    best = as_labels(array, axes)
     prepared = prepare(array, axes)
     if prepared is None:
         return None
     prepared = samples.checked(prepared, array)
     if prepared is None:
-        return best
+        return as_labels(array, axes)
     model, order = choose(prepared, axes, loaded)
-    if best is not None:
+    best: bytes | None = None
+    as_some = _labels_estimate(array, axes) if samples.look_like_labels(array, (axes.y, axes.x)) else None
+    if as_some is not None:
         part = _part(prepared.numbers, axes)
-        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
-        if len(best) * CLOSE < expected:
-            return best
+        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size
+        expected += len(prepared.samples.fields)
+        if as_some * CLEAR < expected:
+            best = as_labels(array, axes)
+            if best is not None and len(best) * CLEAR < expected:
+                return best
     planes = as_planes(prepared, model, order)
+    if as_some is not None and best is None and as_some < CLOSE * len(planes) + LITTLE:
+        best = as_labels(array, axes)
     return planes if best is None else min(planes, best, key=len)
 
 
@@ -92,16 +104,40 @@ def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
 
 
 def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
-    """Payload of an array as labels, if it looks like some."""
+    """Payload of an array as labels; None if it does not come back."""
     prepared = samples.labelled(array, (axes.y, axes.x))
-    if prepared is None or not samples.comes_back(prepared, array):
+    if not samples.comes_back(prepared, array):
         return None
+    reference, data = _labels(prepared, axes)
+    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+
+
+def _labels(prepared: Prepared, axes: Axes) -> tuple[int | None, bytes]:
+    """The axis of the reference planes of labels, and their bytes."""
     shape = prepared.numbers.shape
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     reference = leading[-1] if leading else None
     order = Order(axes.y, axes.x)
-    data = labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
-    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+    return reference, labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
+
+
+def _labels_estimate(array: NDArray[Any], axes: Axes) -> float:
+    """Bytes of an array as labels, by some rows of two planes of each axis; infinite if the labels are too many."""
+    part = given = words.of_array(array)
+    leading = [axis for axis in range(part.ndim) if axis not in (axes.y, axes.x)]
+    for axis in (axes.y, *leading):
+        n = part.shape[axis]
+        chosen = np.arange(n)
+        if axis == axes.y:
+            chosen = chosen[chosen // LABEL_ROWS % (n // LABEL_ROWS // LABEL_BANDS + 1) == 0]
+        else:
+            chosen = chosen[(n - 1) // 2 : (n - 1) // 2 + 2]
+        part = part.take(chosen, axis)
+    found, numbers = np.unique(part, return_inverse=True)
+    if len(found) * ITEMS_PER_LABEL > part.size:
+        return float("inf")
+    planes = words.planes_of(numbers.reshape(part.shape), (axes.y, axes.x))
+    return len(labels.encode(planes, np.arange(len(planes)) - 1, len(found))) * given.size / part.size
 
 
 def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:

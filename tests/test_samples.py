@@ -36,9 +36,7 @@ def check(array: Array, axes: tuple[int, int] | None = None) -> samples.Prepared
     prepared = samples.prepare(array, axes or (last - 1, last), None)
     assert max(int(prepared.numbers.max()), 1) == prepared.m < 1 << 22
     assert_identical(back(prepared), np.ascontiguousarray(array))
-    as_labels = samples.labelled(array, axes or (last - 1, last))
-    if as_labels is not None:
-        assert_identical(back(as_labels), np.ascontiguousarray(array))
+    assert_identical(back(samples.labelled(array, axes or (last - 1, last))), np.ascontiguousarray(array))
     return prepared
 
 
@@ -374,5 +372,5 @@ def test_labels_look_like_labels() -> None:
     assert prepared is not None
     assert prepared.m == 59
     assert_identical(back(prepared), array)
-    assert samples.labelled(K, (0, 1)) is None
+    assert not samples.look_like_labels(K, (0, 1))
     assert choice.LABELS < 1

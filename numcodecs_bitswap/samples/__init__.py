@@ -14,7 +14,7 @@ coder, and a few compiled loops in `kernel.py`.
 
 from .chain import Samples, is_numeric
 from .check import checked, comes_back
-from .choice import Prepared, labelled, prepare
+from .choice import Prepared, labelled, look_like_labels, prepare
 from .fixed import Fixed
 from .lattice import Lattice
 from .luma import Luma
@@ -36,6 +36,7 @@ __all__ = [
     "is_numeric",
     "is_series",
     "labelled",
+    "look_like_labels",
     "prepare",
     "shape_of",
 ]

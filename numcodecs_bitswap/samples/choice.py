@@ -109,17 +109,19 @@ def _bits(prepared: Prepared) -> float:
     )
 
 
-def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared | None:
-    """An array as labels, in the order in which they occur first; None if it does not look like one."""
+def look_like_labels(array: NDArray[Any], axes: tuple[int, int]) -> bool:
+    """Whether most items are the same as a neighbour."""
     given = words.of_array(array)
     y, x = (np.moveaxis(given, axis, 0) for axis in axes)
-    same = max(float(np.mean(each[1:] == each[:-1])) if len(each) > 1 else 0.0 for each in (y, x))
-    if same < LABELS:
-        return None
+    return any(len(each) > 1 and float(np.mean(each[1:] == each[:-1])) >= LABELS for each in (y, x))
+
+
+def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
+    """An array as labels, in the order in which they occur first."""
+    given = words.of_array(array)
     number = number_of(array.dtype, False)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
-    scale = ordered.by_occurrence(ordered.find(given, number, 0), given)
-    return _prepared(start, scale, given)
+    return _prepared(start, ordered.by_occurrence(ordered.find(given, number, 0), given), given)
 
 
 def _prepared(samples: Samples, scale: Scale, filled: Words) -> Prepared:
