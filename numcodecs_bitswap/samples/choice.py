@@ -23,6 +23,8 @@ LEAP = 1.03
 """How much more a series may take as steps by the estimate."""
 FEW = 64
 """One word for so many others may be off a lattice."""
+HINTS = 8
+"""Groups whose lines are tried for the next one."""
 LABELS = 0.6
 """Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
 
@@ -152,8 +154,7 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
         lines: list[Line] = []
         for k, row in enumerate(rows):
             values = row if there is None else row[there[k]]
-            hint = lines[-1] if lines else None
-            line = lattice_search.search(values, hint) if len(values) else Line(1.0, 0.0, 1.0)
+            line = lattice_search.search(values, _hints(lines)) if len(values) else Line(1.0, 0.0, 1.0)
             if line is None and groups:
                 line = lattice_search.few(values)
             if line is None:
@@ -168,6 +169,11 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
             # Else the planes may have lattices of their own.
             best = best or scale
     return best
+
+
+def _hints(lines: list[Line]) -> list[Line]:
+    """The last lines that differ by more than their constant."""
+    return list({(line.s, line.d, line.single, line.a == 0): line for line in reversed(lines[-HINTS:])}.values())
 
 
 def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_] | None) -> float:
