@@ -5,7 +5,7 @@ an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one
 import numpy as np
 
 from ..arithmetic_coder import begin, decide, end, overrun
-from ..jit import compiled, inlined, part
+from ..loops import compiled, inlined, part
 
 MODELS = 6
 """Contexts of one decision."""

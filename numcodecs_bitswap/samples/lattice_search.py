@@ -176,7 +176,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
     """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
     if step < LEAST * unit:
         return None
-    from .kernel import fitted_step  # reads numba
+    from .kernel import fitted_step  # may read numba
 
     step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE)  # type: ignore[no-untyped-call]
     return step if step > 0 else None
@@ -282,7 +282,7 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
     halving: room is a concave function of the step.
     """
 
-    from .kernel import room, widest  # reads numba
+    from .kernel import room, widest  # may read numba
 
     for s in steps[:-1]:
         width, a = room(s, k, low, high)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ RAW, ZSTD = 0, 1
 
 def pack(low: NDArray[Any], counts: NDArray[np.uint8]) -> bytes:
     """Bytes of the lowest counts[i] bits of low[i], both of one axis; inverse of `unpack`."""
-    from .kernel import gather_bits  # reads numba
+    from .kernel import gather_bits  # may read numba
 
     parts, wide, number = [], low.astype(np.uint64), _longer(counts)
     rare, there = _rare(counts, number)
@@ -39,7 +39,7 @@ def unpack(data: memoryview, counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
     FormatError
         The bytes are not those of so many bits.
     """
-    from .kernel import spread_bits  # reads numba
+    from .kernel import spread_bits  # may read numba
 
     reader, low, number = Reader(data), np.zeros(len(counts), np.uint64), _longer(counts)
     rare, there = _rare(counts, number)
