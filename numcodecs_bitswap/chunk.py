@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import frame, model_route, notice, stored
+from . import frame, model_route, notice, stored, structured
 from .cores import size_setting
 from .dtypes import dtype_text
 from .errors import FormatError
@@ -92,6 +92,7 @@ class Encoding:
         self.header = replace(self.header, checksum=zlib.crc32(self.data.data))
         constant = self.data.size == 0 or stored.is_constant(self.data, array.dtype.itemsize)
         self.plan = None if constant else plan(array, options, codec, self._stored_bytes)
+        self.by_fields = Options(model=options.model) if structured.is_tried(array, options, codec) else None
         self.job: EncodeJob | None = None
         if self.plan is not None and self.plan.model is not None:
             axes = self.plan.axes
@@ -105,10 +106,16 @@ class Encoding:
         payloads: list[tuple[Route, BytesLike]] = []
         if self.plan is not None:
             payloads = [(route, payload) for route, payload in self._payloads() if payload is not None]
+        if self.by_fields is not None:
+            payloads = [(Route.FIELDS, structured.encode(self.header, self.data, self._frame_of_field))]
         least = min((len(payload) for _, payload in payloads), default=None)
         payloads.insert(0, stored.encode(self.data, self.header.dtype.itemsize, least))
         frames = (frame.build(replace(self.header, route=route), payload) for route, payload in payloads)
         return min(frames, key=len)
+
+    def _frame_of_field(self, array: NDArray[Any]) -> bytes:
+        assert self.by_fields is not None
+        return Encoding(array, self.by_fields, "bit_swap", "C").finish()
 
     def _stored_bytes(self) -> int:
         return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
@@ -151,6 +158,7 @@ class Decoding:
             check(self.header)
         self.job: DecodeJob | None = None
         self.route: PlaneDecoding | JpegDecoding | DecodeJob | None = None
+        self.fields = payload if self.header.route == Route.FIELDS else None
         if self.header.route == Route.MODEL:
             self.route = self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
@@ -160,7 +168,7 @@ class Decoding:
         elif self.header.route == Route.JPEG:
             jpeg_route = _jpeg_route()
             self.route = jpeg_route.Decoding(self.header, payload)
-        else:
+        elif self.fields is None:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
 
@@ -174,13 +182,22 @@ class Decoding:
         """
         order: Any = self.header.layout
         array: NDArray[Any]
-        if self.route is None:
+        if self.fields is not None:
+            array = structured.decode(self.header, self.fields, _array_of_field)
+        elif self.route is None:
             array = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
             array = np.asarray(self.route.array(), order=order)
         if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
+
+
+def _array_of_field(data: memoryview, check: Callable[[Header], None]) -> NDArray[Any]:
+    decoding = Decoding(data, check)
+    if decoding.job is not None:
+        raise FormatError("a field's frame has the route of models")
+    return decoding.finish()
 
 
 def _layout(array: NDArray[Any]) -> str:

@@ -15,7 +15,7 @@ if find_spec("numba") is not None:
     from .jit import compiled, inlined, part
 else:
 
-    def compiled(kernel: Callable[..., Any], signature: str | None = None) -> Any:
+    def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
         """A loop as it is; the first one that is called warns."""
 
         @wraps(kernel)

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "opening": {"errors", "images", "codec", "frame"},
     "frame": {"errors", "dtypes", "fields"},
     "stored": {"errors", "fields", "frame"},
+    "structured": {"catalog", "errors", "fields", "frame", "options"},
     "plane_payload": {"errors", "fields", "frame", "planes", "samples"},
     "train": {"errors", "samples", "colour", "planes", "nets", "symbols", "rans", "catalog", "opening", "patches"}
     | {"jpeg", "options", "plane_route"}
