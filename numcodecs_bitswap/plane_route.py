@@ -90,6 +90,9 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str]) -> bytes | No
             if best is not None and len(best) * CLEAR < expected:
                 return best
     planes = as_planes(prepared, model, order)
+    if best is None and samples.is_series(array.shape) and samples.histogram_bytes(prepared.numbers) < len(planes):
+        reference, data = _labels(prepared, axes)
+        best = plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
     if as_some is not None and best is None and as_some < CLOSE * len(planes) + LITTLE:
         best = as_labels(array, axes)
     return planes if best is None else min(planes, best, key=len)

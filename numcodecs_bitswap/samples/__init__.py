@@ -18,7 +18,7 @@ from .choice import Prepared, labelled, look_like_labels, prepare
 from .fixed import Fixed
 from .lattice import Lattice
 from .luma import Luma
-from .noise import bits
+from .noise import bits, histogram_bytes
 from .ordered import Ordered
 from .words import KINDS, is_series, shape_of
 
@@ -33,6 +33,7 @@ __all__ = [
     "bits",
     "checked",
     "comes_back",
+    "histogram_bytes",
     "is_numeric",
     "is_series",
     "labelled",
