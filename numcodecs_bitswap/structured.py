@@ -16,7 +16,7 @@ from .frame import Header
 from .options import Options
 
 Array = NDArray[Any]
-SMALLEST = 256
+SMALLEST = 1024
 """Items of the smallest array that is coded by fields: each has a header of its own."""
 
 

@@ -35,7 +35,7 @@ def records(dtype: np.dtype[Any], *shape: int) -> Array:
 @pytest.mark.parametrize("layout", ["C", "F", "strided"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_come_back(kind: str, layout: str) -> None:
-    array = records(KINDS[kind], 20, 31)
+    array = records(KINDS[kind], 70, 31)
     array = {"C": array, "F": np.asfortranarray(array), "strided": array[::2, ::-1]}[layout]
     frame = BitSwap().encode(array)
     assert_identical(BitSwap().decode(frame), array)
@@ -55,25 +55,25 @@ def test_fields_are_worth_it() -> None:
 
 
 def test_when_fields_are_tried() -> None:
-    array = records(KINDS["numbers"], 300)
+    array = records(KINDS["numbers"], 1100)
     assert structured.is_tried(array, Options(), "bit_swap")
     assert structured.is_tried(array, Options(model="universal-v1"), "local_bits_back")
     assert not structured.is_tried(array, Options(), "local_bits_back")
     assert not structured.is_tried(array, Options(model="tiny-rgb8-v1"), "bit_swap")
-    assert not structured.is_tried(array[:200], Options(), "bit_swap")
-    assert not structured.is_tried(np.zeros(300), Options(), "bit_swap")
+    assert not structured.is_tried(array[:1000], Options(), "bit_swap")
+    assert not structured.is_tried(np.zeros(1100), Options(), "bit_swap")
     assert LocalBitsBack().encode(array)[5] != Route.FIELDS
 
 
 def test_damaged_payloads_raise() -> None:
-    array = records(np.dtype([("a", "<i2"), ("b", "<i2")]), 300)
+    array = records(np.dtype([("a", "<i2"), ("b", "<i2")]), 1100)
     header = Header(Route.FIELDS, 0, "C", array.dtype, array.shape)
 
     def frame_of(part: Array) -> bytes:
         return Encoding(part, Options(), "bit_swap", "C").finish()
 
     a, b = (sized(frame_of(np.ascontiguousarray(array[name]))) for name in "ab")
-    other = sized(frame_of(np.ascontiguousarray(array["a"][:299])))
+    other = sized(frame_of(np.ascontiguousarray(array["a"][:1099])))
     float_ = sized(frame_of(np.ascontiguousarray(array["a"]).view("<f2")))
     for payload in (b"", a, a + b + b"\0", a + other, float_ + b, a + b[:-1], a + sized(b"no frame")):
         with pytest.raises(FormatError):
