@@ -85,4 +85,5 @@ def decode(
     if reader.left:
         raise FormatError(f"{reader.left} bytes behind the last field")
     items = np.concatenate(parts, axis=1)
-    return np.ndarray(header.shape, header.dtype, items.data, order=header.layout)  # type: ignore[call-overload,no-any-return]
+    order: Any = header.layout
+    return np.ndarray(header.shape, header.dtype, items.data, order=order)
