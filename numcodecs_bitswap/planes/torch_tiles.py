@@ -57,6 +57,13 @@ def encode(
     return coder.messages(device)
 
 
+def frequencies(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> list[NDArray[np.int64]]:
+    """The sizes of the intervals of each plane of a tile (P, h, w), in no order."""
+    coder = _Encoder(torch.from_numpy(tile)[None], m)
+    _code(model, 1, tile.shape, references, m, torch.device("cpu"), coder)
+    return [torch.cat([freq.flatten() for _, freq in plane]).numpy() for plane in coder.noted]
+
+
 def decode(
     model: PlaneModel,
     messages: list[Message],

@@ -6,7 +6,7 @@ The decoder holds four bytes, of which the last three lie behind the end and cou
 
 import numpy as np
 
-from ..runtime.jit import part
+from ..runtime.loops import part
 
 LOW, RANGE, CODE, AT = 0, 1, 2, 3
 """What a state, int64 (4,), holds."""
