@@ -8,10 +8,11 @@ PYTHON_LATEST ?= python3.12
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 LATEST := .venv-latest/bin
+DOCS := .venv-docs/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden test-latest
+.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden docs docs-serve test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +75,19 @@ paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs besid
 
 golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones are never changed)
 	$(BIN)/python tests/make_golden.py
+
+# mkdocs has an environment of its own: it needs neither torch nor what tests need.
+.venv-docs/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make docs PYTHON=path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv-docs
+	$(DOCS)/pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: .venv-docs/installed ## Build the site into site/, strictly: a warning or a dead link ends it
+	$(DOCS)/mkdocs build --strict --quiet
+
+docs-serve: .venv-docs/installed ## Show the site at http://127.0.0.1:8000 and build it again at every change
+	$(DOCS)/mkdocs serve
 
 test-latest: ## Run the tests with the newest zarr and numcodecs (Python 3.12 or newer, up to 6 GB)
 	@$(PYTHON_LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { echo \
