@@ -37,6 +37,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     if match := re.fullmatch(r"\s*<!-- include: (\S+) -->\s*", markdown):
         place = (ROOT / match[1]).parent
         markdown = (ROOT / match[1]).read_text(encoding="utf-8")
+        markdown = markdown.replace("][", "]\\[")  # an index behind an index is no link
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", command_line())
     return relinked(markdown, place, source, config["repo_url"])
