@@ -91,21 +91,30 @@ def _command(name: str, help_: str, parser: argparse.ArgumentParser, level: int 
         for inner, inner_help, each in _choices(nested[0]):
             yield from _command(f"{name} {inner}", inner_help, each, level + 1)
         return
-    os.environ["COLUMNS"] = "100"
-    usage = parser.format_usage().removeprefix("usage: ")
-    yield f"```text\n{usage}```\n"
     rows = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    given = [_value(action) + ("..." if action.nargs in ("+", "*") else "") for action in rows if _plain(action)]
+    options = [] if len(given) == len(rows) else ["[options]"]
+    yield f"```text\n{' '.join(['numcodecs-bitswap', name, *options, *given])}\n```\n"
     if rows:
         yield "| | |\n|---|---|"
         for action in rows:
-            yield f"| {_named(action)} | {(action.help or '').replace('|', chr(92) + '|')} |"
+            choices = f" One of {', '.join(f'`{each}`' for each in action.choices)}." if action.choices else ""
+            text = (action.help or "").replace("|", chr(92) + "|")
+            yield f"| {_named(action)} | {text}{';' if text and choices else ''}{choices.lower()} |"
         yield ""
 
 
+def _plain(action: argparse.Action) -> bool:
+    return not action.option_strings
+
+
+def _value(action: argparse.Action) -> str:
+    name = action.metavar if isinstance(action.metavar, str) else action.dest
+    return name.upper().replace("_", "-")
+
+
 def _named(action: argparse.Action) -> str:
-    if not action.option_strings:
-        return f"`{action.metavar or action.dest}`"
-    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
-    if action.choices:
-        value = " " + ", ".join(map(str, action.choices))
+    if _plain(action):
+        return f"`{_value(action)}`"
+    value = "" if action.nargs == 0 else f" {_value(action)}"
     return ", ".join(f"`{each}{value}`" for each in action.option_strings)

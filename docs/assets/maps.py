@@ -1,6 +1,6 @@
 """The pictures and figures of the page "Maps of bits": python docs/assets/maps.py (about five minutes)
 
-Takes examples/photograph.png, writes map-NAME.png here and prints the table of the page. Needs the extras `images` and
+Takes examples/photograph.png, writes map-NAME.webp here and prints the table of the page. Needs the extras `images` and
 `train`.
 """
 
@@ -59,14 +59,15 @@ def draw(picture: NDArray[np.uint8], bits: NDArray[np.float64], path: Path) -> N
     figure = Figure(figsize=(11, 3.7), layout="constrained", facecolor=GROUND)
     left, right = figure.subplots(1, 2)
     left.imshow(picture, cmap="gray", vmin=0, vmax=255)
-    shown = right.imshow(bits, cmap="magma", vmin=0, vmax=8, extent=(0, picture.shape[1], picture.shape[0], 0))
+    shown = right.imshow(bits, cmap="magma", vmin=0, vmax=7, extent=(0, picture.shape[1], picture.shape[0], 0))
     bar = figure.colorbar(shown, ax=right, shrink=0.9)
-    bar.set_label("bits/sample", color=INK)
-    bar.ax.tick_params(colors=INK)
+    bar.set_label("bits/sample", color=INK, size=13)
+    bar.ax.tick_params(colors=INK, labelsize=12)
     for axes in (left, right):
         axes.set_axis_off()
-    figure.savefig(path, dpi=90, facecolor=GROUND)
-    Image.open(path).convert("RGB").quantize(255).save(path, optimize=True)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100, facecolor=GROUND)
+    Image.open(file).convert("RGB").save(path, quality=90, method=6)
 
 
 def main() -> None:
@@ -77,7 +78,7 @@ def main() -> None:
         others = {peer.name: len(peer.encode(picture)) for peer in classical(picture)}
         best = min(others, key=lambda each: others[each])
         print(f"| {title} | {8 * ours / picture.size:.2f} | {8 * others[best] / picture.size:.2f} | {best} |", flush=True)
-        draw(picture, bits_map(picture), HERE / f"map-{name}.png")
+        draw(picture, bits_map(picture), HERE / f"map-{name}.webp")
 
 
 if __name__ == "__main__":
