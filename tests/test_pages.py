@@ -60,7 +60,12 @@ def shell(commands: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path, "COLUMNS": "120"}
     done = subprocess.run(
-        ["bash", "-euc", commands], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["bash", "-euc", commands],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

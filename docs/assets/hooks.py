@@ -26,6 +26,7 @@ INCLUDED = {
 }
 """Files of the repository that are pages of the site."""
 LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
+FIGURE = re.compile(r"(\d) %")
 FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
 log = logging.getLogger("mkdocs.hooks")
 
@@ -59,9 +60,9 @@ def relinked(markdown: str, place: Path, page: Path, repository: str) -> str:
             inside = DOCS / INCLUDED[name]
         return match[1] + Path(os.path.relpath(inside, page.parent)).as_posix() + match[3]
 
-    # Links in code are text.
+    # Links in code are text. A figure and its sign stay on one line.
     parts = FENCE.split(markdown)
-    return "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
+    return "".join(part if i % 2 else FIGURE.sub(r"\1&nbsp;%", LINK.sub(link, part)) for i, part in enumerate(parts))
 
 
 def command_line() -> str:

@@ -77,7 +77,9 @@ def main() -> None:
         ours = len(BitSwap().encode(picture))
         others = {peer.name: len(peer.encode(picture)) for peer in classical(picture)}
         best = min(others, key=lambda each: others[each])
-        print(f"| {title} | {8 * ours / picture.size:.2f} | {8 * others[best] / picture.size:.2f} | {best} |", flush=True)
+        print(
+            f"| {title} | {8 * ours / picture.size:.2f} | {8 * others[best] / picture.size:.2f} | {best} |", flush=True
+        )
         draw(picture, bits_map(picture), HERE / f"map-{name}.webp")
 
 
