@@ -90,7 +90,7 @@ golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones
 	@touch $@
 
 docs: .venv-docs/installed ## Build the site into site/, strictly: a warning or a dead link ends it
-	$(DOCS)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet
 
 docs-serve: .venv-docs/installed ## Show the site at http://127.0.0.1:8000 and build it again at every change
 	$(DOCS)/mkdocs serve
