@@ -110,6 +110,7 @@ def test_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_every_block_says_what_it_is() -> None:
     for page, found in BLOCKS.items():
         for block in found:
+            assert block.why or "pip install" not in block.text, (page, block.line)
             assert block.language in (*SHOWN, "python", "sh", "console"), (page, block.line)
     assert sum(block.why is not None for found in BLOCKS.values() for block in found) <= 20
     assert {"README.md", "docs/index.md", "docs/worth.md", "docs/tutorials/microscopy.md"} <= set(RUN)
