@@ -56,9 +56,9 @@ check: $(INSTALLED) ## Lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [HELD_BACK="training folder ..."]
-	@test -n "$(DATA)$(HELD_BACK)" || { echo 'make bench DATA="folder of images ..." [HELD_BACK="training folder ..."]'; exit 1; }
-	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(HELD_BACK),--held-back $(HELD_BACK))
+bench: $(INSTALLED) ## Measure on your images: make bench DATA="folder ..." [VALIDATION="training folder ..."]
+	@test -n "$(DATA)$(VALIDATION)" || { echo 'make bench DATA="folder of images ..." [VALIDATION="training folder ..."]'; exit 1; }
+	$(BIN)/python -m benchmarks.bench $(DATA) $(if $(VALIDATION),--validation $(VALIDATION))
 
 bench-rate: $(INSTALLED) ## Models' bits/sample against their operations: make bench-rate DATA="folder ..." [ARGS=--gray]
 	@test -n "$(DATA)" || { echo 'make bench-rate DATA="folder of images ..." [ARGS=--gray]'; exit 1; }
@@ -77,7 +77,7 @@ bench-jpeg: $(INSTALLED) ## Images that were JPEGs, against their files: make be
 
 paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs beside ours: make paper-tables DATA=folder
 	@test -n "$(DATA)" || { echo 'make paper-tables DATA=folder, with mnist/, cifar10_part/ and natural/'; exit 1; }
-	$(BIN)/python -m benchmarks.paper_tables $(DATA)
+	$(BIN)/python -m benchmarks.papers $(DATA)
 
 golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones are never changed)
 	$(BIN)/python tests/make_golden.py
@@ -97,7 +97,7 @@ docs-serve: .venv-docs/installed ## Show the site at http://127.0.0.1:8000 and b
 
 # What readers have: no torch, the newest of everything else.
 LIGHT_TESTS := tests/test_golden.py tests/test_zarr2.py tests/test_zarr3.py tests/test_cli.py tests/test_convert.py \
-	tests/test_beside.py tests/test_images.py tests/test_packaging.py tests/test_pages.py
+	tests/test_embedded.py tests/test_images.py tests/test_packaging.py tests/test_pages.py
 
 test-light: ## Run what needs no torch in an environment without it, with the newest zarr and numcodecs
 	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make test-light PYTHON=path/to/python"; exit 1; }

@@ -12,11 +12,14 @@ from unittest import mock
 from numcodecs.abc import Codec
 
 from benchmarks.images import Chunk
-from numcodecs_bitswap import BitSwap, catalog, chunk, frame, model_route, scheduler
+from benchmarks.research.bound import bound_bits
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.backends import for_device
-from numcodecs_bitswap.bitsback.bound import bound_bits
-from numcodecs_bitswap.nets import hierarchy, numba_networks, parameters, stage, vae
+from numcodecs_bitswap.chunk import coding, frame, model_route
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets import bit_swap, numba_networks, parameters, stage, vae
 from numcodecs_bitswap.rans.message import Message
+from numcodecs_bitswap.runtime import scheduler
 
 
 def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
@@ -117,15 +120,15 @@ def _timed(seconds: dict[str, float]) -> Iterator[None]:
         (stage.Stage, "pass_a", "networks"),
         (stage.Stage, "pass_b", "networks"),
         (parameters.PhaseParameters, "channel", "networks"),
-        (hierarchy.BitSwapModel, "posterior", "networks"),
-        (hierarchy.BitSwapModel, "likelihood", "networks"),
-        (hierarchy.BitSwapModel, "conditional", "networks"),
+        (bit_swap.BitSwapModel, "posterior", "networks"),
+        (bit_swap.BitSwapModel, "likelihood", "networks"),
+        (bit_swap.BitSwapModel, "conditional", "networks"),
         (vae.VaeModel, "posterior", "networks"),
         (vae.VaeModel, "likelihood", "networks"),
         (Message, "push", "message"),
         (Message, "pop", "message"),
         (Message, "costs", "message"),
-        *((each, name, "framing") for each in (chunk.Encoding, chunk.Decoding) for name in ("__init__", "finish")),
+        *((each, name, "framing") for each in (coding.Encoding, coding.Decoding) for name in ("__init__", "finish")),
     ]
     patches = [mock.patch.object(place, name, timer(getattr(place, name), part)) for place, name, part in places]
     for patch in patches:

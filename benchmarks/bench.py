@@ -1,6 +1,6 @@
 """`make bench`: sizes and speeds of codecs on chunks of your images; memory and start-up of this one.
 
-    python -m benchmarks.bench FOLDER ... [--held-back TRAINING_FOLDER ...] [--slow]
+    python -m benchmarks.bench FOLDER ... [--validation TRAINING_FOLDER ...] [--slow]
 
 Chunks of 64 x 64 and of 256 x 256, in RGB and in luminance, each coded on its own; total bytes, headers and lane states
 included. Prints Markdown tables; bench-out/ gets them as JSON and as a picture.
@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from benchmarks import anatomy, process
 from benchmarks.images import STAGES, chunks_of, image_sets
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.classical import PHOTOGRAPHS, SLOW, classical
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.peers import THREADS, Measured, bitswap, measure, table
+from numcodecs_bitswap.measure.classical import PHOTOGRAPHS, SLOW, classical
+from numcodecs_bitswap.measure.harness import THREADS, Measured, bitswap, measure, table
 
 OUT = Path("bench-out")
 REFERENCE = "JPEG XL effort 7"
@@ -111,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write bench-out/; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="*", help="folders of images")
-    parser.add_argument("--held-back", type=Path, nargs="*", default=[], help="training folders: their held-back tenth")
+    parser.add_argument(
+        "--validation", type=Path, nargs="*", default=[], help="training folders: their validation tenth"
+    )
     parser.add_argument("--limit", type=int, default=1024, help="at most so many chunks a table: every k-th")
     parser.add_argument("--bound-chunks", type=int, default=24, help="chunks a row of the table of bounds")
     parser.add_argument("--repeats", type=int, default=3, help="speeds are medians of so many runs over a whole set")
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slow", action="store_true", help="also JPEG XL effort 9 and WebP quality 100")
     options = parser.parse_args(arguments)
     try:
-        sets = image_sets(options.folders, options.held_back)
+        sets = image_sets(options.folders, options.validation)
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from numcodecs_bitswap.train.data import list_images, read_image, split_held_back, to_gray
+from numcodecs_bitswap.train.data import list_images, read_image, split_validation, to_gray
 
 Chunk = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -38,6 +38,6 @@ def chunks_of(files: Iterable[Path], size: int, channels: int, limit: int) -> li
 
 
 def image_sets(folders: Iterable[Path], training: Iterable[Path]) -> dict[str, list[Path]]:
-    """Image files by the name of their set: all of a folder; the held-back tenth of a training folder."""
+    """Image files by the name of their set: all of a folder; the validation tenth of a training folder."""
     sets = {folder.name: list_images(folder) for folder in folders}
-    return sets | {f"{folder.name}, held back": split_held_back(list_images(folder))[1] for folder in training}
+    return sets | {f"{folder.name}, validation": split_validation(list_images(folder))[1] for folder in training}

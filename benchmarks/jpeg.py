@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, frame
-from numcodecs_bitswap.frame import Route
+from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.jpeg.finding import find, wrong_blocks
 
 Pixels = NDArray[np.uint8]

@@ -17,14 +17,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.images import Chunk, chunks_of
-from benchmarks.roofline import counted
-from numcodecs_bitswap import BitSwap, plane_route
-from numcodecs_bitswap.chunk import Decoding
-from numcodecs_bitswap.classical import classical
-from numcodecs_bitswap.colour import to_ycbcr
+from benchmarks.speed.roofline import counted
+from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.chunk import plane_route
+from numcodecs_bitswap.chunk.coding import Decoding
+from numcodecs_bitswap.chunk.plane_payload import PlanesPayload
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.peers import Measured, bitswap, measure
-from numcodecs_bitswap.plane_payload import PlanesPayload
+from numcodecs_bitswap.jpeg.colour import to_ycbcr
+from numcodecs_bitswap.measure.classical import classical
+from numcodecs_bitswap.measure.harness import Measured, bitswap, measure
 from numcodecs_bitswap.planes.coder import Order
 from numcodecs_bitswap.planes.model import PlaneModel, input_size
 from numcodecs_bitswap.train.data import list_images

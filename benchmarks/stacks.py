@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.images import every_kth
-from numcodecs_bitswap.classical import classical
 from numcodecs_bitswap.errors import BitswapError
-from numcodecs_bitswap.peers import Measured, bitswap, measure
+from numcodecs_bitswap.measure.classical import classical
+from numcodecs_bitswap.measure.harness import Measured, bitswap, measure
 
 OUT = Path("bench-out")
 PEERS = ["JPEG XL effort 7", "JPEG-LS", "pcodec 12", "Blosc bitshuffle Zstd 9", "Blosc shuffle Zstd 9", "Zstd 19"]

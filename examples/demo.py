@@ -15,8 +15,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.classical import PHOTOGRAPHS, classical
-from numcodecs_bitswap.peers import bitswap, measure, table
+from numcodecs_bitswap.measure.classical import PHOTOGRAPHS, classical
+from numcodecs_bitswap.measure.harness import bitswap, measure, table
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 
 CHUNK = 256

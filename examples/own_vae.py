@@ -12,7 +12,7 @@ import numpy as np
 from digits import digits
 
 from numcodecs_bitswap import BBANS
-from numcodecs_bitswap.catalog import register_folder
+from numcodecs_bitswap.models.catalog import register_folder
 
 # The description: a fully connected VAE, 784-64-10, with a beta-binomial for each pixel. Everything that decides the
 # weights but the data is in this file; models/ has those of the models that ship.

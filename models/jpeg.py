@@ -83,11 +83,11 @@ def _held(colour: str, planes: list[Array], steps: list[Array], sampling: tuple[
     return Held(colour, grids, steps, numbers)
 
 
-def photographs(data: Path, held_back: bool = False) -> Iterator[Held]:
+def photographs(data: Path, validation: bool = False) -> Iterator[Held]:
     """Photographs as files of random qualities. Every eighth large one is left for measuring."""
     large, small = (sorted((data / "natural" / name).glob("*.png")) for name in ("photos_d4plus", "clothing_d4"))
-    large = [file for k, file in enumerate(large) if (k % 8 == 4) == held_back]
-    for file in [*large * (1 if held_back else 4), *([] if held_back else small)]:
+    large = [file for k, file in enumerate(large) if (k % 8 == 4) == validation]
+    for file in [*large * (1 if validation else 4), *([] if validation else small)]:
         image = turned(np.asarray(Image.open(file).convert("RGB")))
         side = int(rng.choice(SIDES))
         y, x = (int(rng.integers(max(1, n - side + 1))) for n in image.shape[:2])
@@ -97,10 +97,10 @@ def photographs(data: Path, held_back: bool = False) -> Iterator[Held]:
             yield compressed(image, str(rng.choice(list(KINDS), p=list(KINDS.values()))), luma, chroma)
 
 
-def slides(data: Path, held_back: bool = False) -> Iterator[Held]:
+def slides(data: Path, validation: bool = False) -> Iterator[Held]:
     """Tiles of a slide, RGB as they are, and mirrored. Every fourth is left for measuring."""
     for k, file in enumerate(sorted((data / "nd/jpeg").glob("wsi*.jpg"))):
-        if (k % 4 == 2) == held_back:
+        if (k % 4 == 2) == validation:
             tile = Image.open(file)
             steps = [np.array(tile.quantization[line[3]], np.uint16) for line in tile.layer]  # type: ignore[attr-defined]
             image = np.asarray(tile.convert("RGB")).astype(np.float64)
@@ -118,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     train = [*photographs(options.data), *slides(options.data)]
-    held = [*photographs(options.data, held_back=True), *slides(options.data, held_back=True)]
+    held = [*photographs(options.data, validation=True), *slides(options.data, validation=True)]
     predictions = Predictions()
     for each in train:
         for k, (steps, numbers) in enumerate(zip(each.steps, each.coefficients, strict=True)):

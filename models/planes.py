@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap import colour
+from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
 from numcodecs_bitswap.planes.observe import Rows, observe
 from numcodecs_bitswap.planes.tables import LARGEST, REFERENCES, WEIGHT_BITS

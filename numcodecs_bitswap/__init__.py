@@ -31,12 +31,12 @@ from .errors import (
     ShapeWarning,
     TransformWarning,
 )
-from .forks import loading
+from .runtime.forks import loading
 
 if TYPE_CHECKING:
-    from .beside import embed_model, use_models
     from .codec import BBANS, BitSwap, LocalBitsBack
-    from .scheduler import set_device
+    from .models.embedded import embed_model, use_models
+    from .runtime.scheduler import set_device
 
     __version__: str
 
@@ -68,7 +68,7 @@ def __getattr__(name: str) -> Any:
         return getattr(codec, name)
     if name == "set_device":
         with loading():
-            from .scheduler import set_device
+            from .runtime.scheduler import set_device
 
         return set_device
     if name == "__version__":
@@ -77,7 +77,7 @@ def __getattr__(name: str) -> Any:
         return version("numcodecs_bitswap")
     if name in ("embed_model", "use_models"):
         with loading():
-            from . import beside
+            from .models import embedded
 
-        return getattr(beside, name)
+        return getattr(embedded, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

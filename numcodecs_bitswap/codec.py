@@ -12,10 +12,10 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 from numpy.typing import NDArray
 
-from . import scheduler
-from .chunk import Decoding, Encoding, memory
-from .frame import Header
+from .chunk.coding import Decoding, Encoding, memory
+from .chunk.frame import Header
 from .options import Options
+from .runtime import scheduler
 
 
 class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
@@ -116,9 +116,10 @@ class BitSwap(_LearnedCodec):
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.
     spatial_axes : "auto" or two ints
-        The y and x axis. "auto": the last two axes that are not the channel axis. Every other axis is a leading one.
-        Plane models let a plane refer to the planes before it along these axes where that pays; to other models the
-        items are independent images.
+        The y and x axis. "auto": the last two axes that are not the channel axis; or, where one of these is short and
+        a block of the chunk is smaller so, the two longest, as in a volume (y, x, z). Every other axis is a leading
+        one. Plane models let a plane refer to the planes before it along these axes where that pays; to other models
+        the items are independent images.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class Options:
         were JPEG files), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
-        See `patches.image_axes`.
+        See `chunk.patches.image_axes` and `chunk.plan`.
     """
 
     model: str = "auto"

@@ -19,13 +19,13 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON
 
-from . import scheduler
-from .chunk import Decoding, Encoding
-from .dtypes import dtype_text
+from .chunk.coding import Decoding, Encoding
+from .chunk.dtypes import dtype_text
+from .chunk.frame import Header
+from .chunk.patches import image_axes
 from .errors import FormatError
-from .frame import Header
 from .options import Options
-from .patches import image_axes
+from .runtime import scheduler
 
 Work = Encoding | Decoding
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
-from numcodecs_bitswap.colour import nearest_ycbcr, to_rgb
+from numcodecs_bitswap.jpeg.colour import nearest_ycbcr, to_rgb
 from pictures import from_jpeg, photograph
 
 GOLDEN = Path(__file__).with_name("golden")

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from numcodecs_bitswap import catalog
+from benchmarks.research.bound import bound_bits
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups
-from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, CORES, DIRECT, Coded
 from numcodecs_bitswap.errors import FormatError, MessageExhausted, ModelError
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets.bit_swap import BitSwapModel
 from numcodecs_bitswap.nets.flow import FlowModel
-from numcodecs_bitswap.nets.hierarchy import BitSwapModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors
 from numcodecs_bitswap.train.flow import FlowArchitecture
 from numcodecs_bitswap.train.networks import Architecture, BitSwapNet

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from numcodecs_bitswap import BitSwap, MissingModel, ModelError, catalog
+from numcodecs_bitswap import BitSwap, MissingModel, ModelError
+from numcodecs_bitswap.models import catalog
 from strategies import picture
 
 TINY = "tiny-gray8-v1"

@@ -1,4 +1,4 @@
-"""classical.py and peers.py: every codec gives back what it takes; figures are those of the bytes."""
+"""measure/classical.py and harness.py: every codec gives back what it takes; figures are those of the bytes."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numcodecs_bitswap.classical import _GENERAL, _PLANES, ARRAYS, PHOTOGRAPHS, classical
-from numcodecs_bitswap.patches import image_axes
-from numcodecs_bitswap.peers import Peer, bitswap, measure, table
+from numcodecs_bitswap.chunk.patches import image_axes
+from numcodecs_bitswap.measure.classical import _GENERAL, _PLANES, ARRAYS, PHOTOGRAPHS, classical
+from numcodecs_bitswap.measure.harness import Peer, bitswap, measure, table
 from strategies import picture
 
 EVERY = [*_GENERAL, *(name for name in _PLANES if "effort 9" not in name and "q 100" not in name)]

@@ -14,9 +14,11 @@ import pytest
 import zarr
 
 import numcodecs_bitswap
-from numcodecs_bitswap import BitSwap, catalog, estimate
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.opening import open_array, sample
+from numcodecs_bitswap.measure import estimate
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.readers.arrays import open_array, sample
 from pictures import photograph
 
 TINY = "tiny-rgb8-v1"
@@ -109,7 +111,7 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_unknown_models_and_axes_are_said_before_anything_runs(
     stored: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("numcodecs_bitswap.opening.sample", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr("numcodecs_bitswap.readers.arrays.sample", lambda *_: pytest.fail("it ran"))
     for arguments, what in (
         (["--model", TINY, "--model", "no-such-model"], "not installed"),
         (["--channel-axis", "7"], "axis 7"),
@@ -157,7 +159,7 @@ def test_ctrl_c_ends_a_command_quietly(
     def pressed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("numcodecs_bitswap.peers.measure", pressed)
+    monkeypatch.setattr("numcodecs_bitswap.measure.harness.measure", pressed)
     assert main(["estimate", stored, "--model", TINY]) == 130
     assert capsys.readouterr().err == "stopped\n"
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from numcodecs_bitswap import code_cache
-from numcodecs_bitswap.jit import compiled
+from numcodecs_bitswap.runtime import code_cache
+from numcodecs_bitswap.runtime.jit import compiled
 
 PROGRAM = Path(__file__).parent / "programs" / "compile_small.py"
 SOURCE = "def double(values):\n    for i in range(len(values)):\n        values[i] *= 2\n"

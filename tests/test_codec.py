@@ -21,21 +21,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from numcodecs_bitswap import (
-    BBANS,
-    BitSwap,
-    BitswapError,
-    FormatError,
-    LocalBitsBack,
-    MissingModel,
-    ModelError,
-    model_route,
-    patches,
-    plan,
-    stored,
-)
-from numcodecs_bitswap.frame import Header, Route, build, parse
-from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap import BBANS, BitSwap, BitswapError, FormatError, LocalBitsBack, MissingModel, ModelError
+from numcodecs_bitswap.chunk import model_route, patches, plan, stored
+from numcodecs_bitswap.chunk.frame import Header, Route, build, parse
+from numcodecs_bitswap.chunk.patches import Axes
 from pictures import from_jpeg
 from strategies import arrays, assert_identical, memory, picture
 from tiny import tiny

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap import colour
+from numcodecs_bitswap.jpeg import colour
 from pictures import photograph
 from strategies import assert_identical
 

@@ -16,14 +16,15 @@ import zarr
 from zarr.core.dtype import VariableLengthUTF8
 from zarr.storage import MemoryStore
 
-from numcodecs_bitswap import BitSwap, catalog
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.convert import journal
 from numcodecs_bitswap.convert.axes import axes_options
 from numcodecs_bitswap.convert.copying import convert
 from numcodecs_bitswap.convert.plan import Wanted, make
 from numcodecs_bitswap.errors import SourceError
-from numcodecs_bitswap.opening import UNFINISHED, open_array
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.readers.arrays import UNFINISHED, open_array
 from pictures import photograph
 
 GRADIENT = (np.add.outer(np.arange(150), np.arange(130)) % 251).astype("u2")

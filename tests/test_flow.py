@@ -1,5 +1,5 @@
 """Flows and local bits-back coding: every layer's inverse, volume and rate, messages that return to their start, the
-integer flow beside its twin in floats, and what a model file may not say.
+integer flow beside its form in floats, and what a model file may not say.
 """
 
 import json
@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from benchmarks.lbb_variants import VARIANTS
-from benchmarks.smooth_flow import SmoothFlow
-from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, ModelError, catalog
+from benchmarks.research.bound import bound_bits, flow_bits
+from benchmarks.research.lbb_variants import VARIANTS
+from benchmarks.research.smooth_flow import SmoothFlow
+from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, ModelError
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups, local_bits_back
-from numcodecs_bitswap.bitsback.bound import bound_bits, flow_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT
-from numcodecs_bitswap.frame import parse, parse_model
+from numcodecs_bitswap.chunk.frame import parse, parse_model
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Pointwise
 from numcodecs_bitswap.nets.numba_transforms import CompiledElementwise
@@ -196,11 +197,11 @@ def test_squeezes_of_both_kinds_agree() -> None:
     assert np.array_equal(unsqueeze(cells).permute(0, 2, 3, 1).numpy(), x)
 
 
-# The twin in floats
+# the network in floats
 
 
 @cache
-def twin(channels: int = 1) -> FlowNet:
+def float_net(channels: int = 1) -> FlowNet:
     torch.manual_seed(2)
     net = FlowArchitecture(channels, 0, 2, 2, 10, 14, 5, 4, 8, 1, 8, 8, 1, 8, 1, 4, 3).network()
     with torch.no_grad():
@@ -215,7 +216,7 @@ def twin(channels: int = 1) -> FlowNet:
 
 def test_the_twins_log_determinant_is_that_of_finite_differences() -> None:
     """Of the whole flow, without rounding, in doubles; layer by layer it is the diagonal or 1."""
-    net = twin(1)
+    net = float_net(1)
     double = FlowNet(net.arch).double()
     double.load_state_dict(net.state_dict())
     x = tensor(patches(1, 8, 1)).double() + 0.37
@@ -235,7 +236,7 @@ def test_the_twins_log_determinant_is_that_of_finite_differences() -> None:
 
 
 def test_each_coupling_of_the_twin_has_the_volume_of_its_derivative() -> None:
-    net = twin(1)
+    net = float_net(1)
     v = squeeze(tensor(patches(1, 8, 1)).float() + 0.5)
     layer = next(each for each in net.layers.values() if isinstance(each, CouplingTwin))
     with torch.no_grad():
@@ -253,7 +254,7 @@ def test_each_coupling_of_the_twin_has_the_volume_of_its_derivative() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_twin_and_integer_flow_agree(channels: int) -> None:
     """On the same noise: latents, and the rate within 0.5 %."""
-    net = twin(channels)
+    net = float_net(channels)
     own = FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
     grid = patches(12, 16, channels)
     noise = np.random.default_rng(0).integers(0, 1 << 10, grid.shape).astype(np.int32)
@@ -266,7 +267,7 @@ def test_twin_and_integer_flow_agree(channels: int) -> None:
 
 
 def test_the_noise_of_the_twin_is_popped_at_the_rate_it_says() -> None:
-    net = twin(1)
+    net = float_net(1)
     own = FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
     grid = patches(20, 16, 1)
     message = message_of(0)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numcodecs.zstd import Zstd
 
-from numcodecs_bitswap import FormatError, stored
-from numcodecs_bitswap.dtypes import dtype_text, parse_dtype
-from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model, parse, parse_model
+from numcodecs_bitswap import FormatError
+from numcodecs_bitswap.chunk import stored
+from numcodecs_bitswap.chunk.dtypes import dtype_text, parse_dtype
+from numcodecs_bitswap.chunk.frame import Header, ModelPayload, Route, build, build_model, parse, parse_model
 from strategies import dtypes
 
 HEADER = Header(Route.RAW, 0x12345678, "F", np.dtype(">u2"), (300, 2))

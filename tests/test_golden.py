@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import reference_decoder
 from golden_cases import CASES, GOLDEN
-from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack, catalog, plane_payload
+from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
 from numcodecs_bitswap.bitsback.groups import DIRECT
-from numcodecs_bitswap.frame import parse, parse_model
+from numcodecs_bitswap.chunk import plane_payload
+from numcodecs_bitswap.chunk.frame import parse, parse_model
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder
+from reference import frames as reference_frames
 from strategies import assert_identical
 
 NUMBERS = {BitSwap: 1, BBANS: 2, LocalBitsBack: 3}
@@ -49,7 +51,7 @@ def test_decodes_by_the_specification(name: str, tmp_path: Path) -> None:
         path.write_bytes(catalog.read(catalog.find(model_id)))
         return path
 
-    assert_identical(reference_decoder.decode(frame, find_model), array)
+    assert_identical(reference_frames.decode(frame, find_model), array)
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.still_written])
@@ -77,7 +79,7 @@ def test_a_direct_core_decodes_by_the_specification() -> None:
     from zlib import crc32
 
     from numcodecs_bitswap.bitsback import groups
-    from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
+    from numcodecs_bitswap.chunk.frame import Header, ModelPayload, Route, build, build_model
 
     array = np.full((2, 2, 3), 130, np.uint8)
     model = catalog.load("tiny-rgb8-v1", "cpu")
@@ -86,5 +88,5 @@ def test_a_direct_core_decodes_by_the_specification() -> None:
     payload = ModelPayload(model.id, (0, 1, 2), 8, 6, coded.schedule, coded.heads, coded.tail)
     header = Header(Route.MODEL, crc32(array.tobytes()), "C", array.dtype, array.shape, "bb_ans")
     frame = build(header, build_model(payload))
-    assert_identical(reference_decoder.decode(frame, lambda model_id: catalog.find(model_id).path), array)
+    assert_identical(reference_frames.decode(frame, lambda model_id: catalog.find(model_id).path), array)
     assert_identical(BitSwap().decode(frame), array)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numcodecs_bitswap import forks, workers
 from numcodecs_bitswap.planes import threads
-from numcodecs_bitswap.scheduler import Job, Scheduler
-from numcodecs_bitswap.workers import Workers
+from numcodecs_bitswap.runtime import forks, workers
+from numcodecs_bitswap.runtime.scheduler import Job, Scheduler
+from numcodecs_bitswap.runtime.workers import Workers
 
 PROGRAM = Path(__file__).parent / "programs" / "fork_while_busy.py"
 REPOSITORY = Path(__file__).parents[1]

@@ -28,14 +28,14 @@ from numcodecs_bitswap import (
     LocalBitsBack,
     MissingModel,
     ModelError,
-    catalog,
-    model_route,
     use_models,
 )
-from numcodecs_bitswap.catalog import Entry
-from numcodecs_bitswap.cores import size_setting
+from numcodecs_bitswap.chunk import model_route
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.models.catalog import Entry
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Inputs, Steps
+from numcodecs_bitswap.runtime.cores import size_setting
 from numcodecs_bitswap.train.files import WriteError, write_whole
 from pictures import from_jpeg
 from strategies import picture

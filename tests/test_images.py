@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from numcodecs_bitswap import images
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.errors import SourceError
-from numcodecs_bitswap.opening import open_array
+from numcodecs_bitswap.readers import images
+from numcodecs_bitswap.readers.arrays import open_array
 
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 60000, (20, 30, 3)).astype("u2")

@@ -9,8 +9,11 @@ import pytest
 import zarr
 from numcodecs import Delta
 
-from numcodecs_bitswap import BitSwap, ShapeWarning, catalog, contents, notice
+from numcodecs_bitswap import BitSwap, ShapeWarning
+from numcodecs_bitswap.chunk import notice
 from numcodecs_bitswap.cli import main
+from numcodecs_bitswap.measure import contents
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from pictures import photograph
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap import BBANS, BitSwap, FormatError, frame
-from numcodecs_bitswap.frame import Route
+from numcodecs_bitswap import BBANS, BitSwap, FormatError
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from strategies import assert_identical
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from numcodecs_bitswap import BitSwap, MissingModel, catalog
+from numcodecs_bitswap import BitSwap, MissingModel
+from numcodecs_bitswap.models import catalog
 from strategies import picture
 
 PACKAGE = Path(__file__).parents[1] / "examples" / "model_package"

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.backends.on_torch import TorchBackend
-from numcodecs_bitswap.jit import FEATURES
-from numcodecs_bitswap.nets import numba_tiles, slabs
-from numcodecs_bitswap.nets.exact import Layer
+from numcodecs_bitswap.nets import numba_tiles, torch_networks
+from numcodecs_bitswap.nets.layers import Layer
 from numcodecs_bitswap.nets.numba_networks import Chain
 from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer
 from numcodecs_bitswap.nets.trunk import Trunk
 from numcodecs_bitswap.nets.units import aligned
+from numcodecs_bitswap.runtime.jit import FEATURES
 
 PROGRAM = Path(__file__).parent / "programs" / "products.py"
 REFERENCE = TorchBackend("torch", gemm=GEMMS["int64"])
@@ -91,7 +91,7 @@ def test_a_channel_network_is_its_layers(
     ]
     x = np.concatenate([layers.activations((rows,), width), layers.activations((rows,), earlier)], 1)
     reference = (TorchLayer(each, torch.device("cpu"), GEMMS["int64"]) for each in pair)
-    assert np.array_equal(Chain(pair)(x), slabs.corrected(torch.from_numpy(x), *reference).numpy())
+    assert np.array_equal(Chain(pair)(x), torch_networks.corrected(torch.from_numpy(x), *reference).numpy())
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import paper_tables
-from benchmarks.paper_chains import HEAD_BITS, Chains, measure_chains, runs_of
-from benchmarks.paper_report import Published, Report, published
-from benchmarks.paper_starts import bound, start_table
-from numcodecs_bitswap import catalog
+from benchmarks.papers import __main__
+from benchmarks.papers.chains import HEAD_BITS, Chains, measure_chains, runs_of
+from benchmarks.papers.report import Published, Report, published
+from benchmarks.papers.starts import bound, start_table
 from numcodecs_bitswap.backends import for_device
-from numcodecs_bitswap.nets.hierarchy import BitSwapModel
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets.bit_swap import BitSwapModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.vae import VaeArchitecture
@@ -69,7 +69,7 @@ def test_every_chain_gives_its_images_and_its_words_back(layers: int, core: str,
 
 
 def test_a_chain_that_decodes_to_other_images_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.paper_chains.pop_chains", lambda *_: np.zeros((1, 2, 28, 28, 1), np.uint8))
+    monkeypatch.setattr("benchmarks.papers.chains.pop_chains", lambda *_: np.zeros((1, 2, 28, 28, 1), np.uint8))
     with pytest.raises(AssertionError, match="same images"):
         measure_chains(model(1), "bit_swap", runs_of(digits(2)))
 
@@ -172,7 +172,7 @@ def data(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_tables_of_a_few_images(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert paper_tables.main([str(data(tmp_path / "data")), "--limit", "12"]) == 0
+    assert __main__.main([str(data(tmp_path / "data")), "--limit", "12"]) == 0
     text = capsys.readouterr().out
     assert "skipped: model patch32-rgb8-l4-v1 is not installed" in text
     assert "1.41†" in text
@@ -195,7 +195,7 @@ def test_tables_of_a_few_images(models: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_missing_data_are_said_and_skipped(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert paper_tables.main([str(tmp_path), "--limit", "2"]) == 0
+    assert __main__.main([str(tmp_path), "--limit", "2"]) == 0
     text = capsys.readouterr().out
     assert "t10k-images-idx3-ubyte.gz" in text
     assert "validation_imagenet_unscaled is not a folder" in text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from numcodecs_bitswap.patches import Axes, geometry, horizontal_step, image_axes, join, split
+from numcodecs_bitswap.chunk.patches import Axes, geometry, horizontal_step, image_axes, join, split
 from strategies import arrays
 
 images = hnp.array_shapes(min_dims=2, max_dims=5, min_side=0, max_side=7)

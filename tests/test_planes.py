@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from numcodecs_bitswap import BBANS, BitSwap, catalog, colour, frame, plane_route
+from numcodecs_bitswap import BBANS, BitSwap
+from numcodecs_bitswap.chunk import frame, plane_route
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes, image_axes
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
-from numcodecs_bitswap.frame import Header, Route
-from numcodecs_bitswap.patches import Axes, image_axes
+from numcodecs_bitswap.jpeg import colour
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder
 from pictures import photograph
 from strategies import assert_identical
@@ -114,6 +117,22 @@ def test_planes_in_line_help_each_other() -> None:
         encoded = codec.encode(array)
         assert_identical(codec.decode(encoded), np.asarray(array, order="A"))
         assert len(encoded) < 0.75 * alone
+
+
+@pytest.mark.parametrize("kind", ["<u2", "u1", "<f4"])
+def test_the_two_longest_axes_are_spatial_where_that_is_smaller(kind: str) -> None:
+    """A volume (y, x, z), and RGBA, are as small as (z, y, x); small images one after the other stay images."""
+    plane = photograph()[:128, :128].astype(np.int64)
+    volume = np.stack([plane[..., k % 3] * (10 + k) // 16 for k in range(10)]).astype(kind)
+    for array in (volume, volume[:4], volume[:1]):
+        expected = len(BitSwap().encode(array))
+        for moved in (np.moveaxis(array, 0, 2), np.moveaxis(array, 0, 1)):
+            encoded = BitSwap().encode(np.ascontiguousarray(moved))
+            assert_identical(BitSwap().decode(encoded), np.ascontiguousarray(moved))
+            assert len(encoded) <= expected + 3
+    image = photograph()[:256, :256, 1].reshape(16, 16, 16, 16).swapaxes(1, 2).reshape(256, 16, 16).astype(kind)
+    twice = np.concatenate([image[::2], image[1::2]])[:, :, :8].copy()
+    assert len(BitSwap().encode(twice)) == len(BitSwap(spatial_axes=(1, 2)).encode(twice))
 
 
 def test_references_that_do_not_help_are_left_out() -> None:

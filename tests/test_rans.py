@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numcodecs_bitswap import jit
-from numcodecs_bitswap.bitsback.bound import information
+from benchmarks.research.bound import information
+from numcodecs_bitswap.distributions.logistic_mixture import LogisticMixture
+from numcodecs_bitswap.distributions.uniform import Uniform
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.rans import numba_backend
 from numcodecs_bitswap.rans.distribution import Distribution
 from numcodecs_bitswap.rans.words import Words
-from numcodecs_bitswap.symbols.logistic_mixture import LogisticMixture
-from numcodecs_bitswap.symbols.uniform import Uniform
-from plain_message import Plain, Table, cums, empty, messages, random_mixture, random_words, same, unflatten
+from numcodecs_bitswap.runtime import jit
+from reference.message import Plain, Table, cums, empty, messages, random_mixture, random_words, same, unflatten
 
 BACKENDS = ["numba", "torch"]
 
@@ -233,7 +233,7 @@ def test_compiled_code_is_kept_on_disk() -> None:
     script = """
 from numcodecs_bitswap.rans import numba_backend
 from numcodecs_bitswap.rans.message import Message
-from numcodecs_bitswap.symbols.uniform import Uniform
+from numcodecs_bitswap.distributions.uniform import Uniform
 uniform = Uniform(1, 0, 77)
 Message.empty(1, 2, numba_backend.NumbaStack.unflatten).pop(uniform)
 pop = numba_backend.kernels(uniform.native().functions, 0)[1]

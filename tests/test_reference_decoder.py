@@ -20,12 +20,12 @@ from numcodecs import Zstd
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-import reference_decoder as ref
-import reference_symbols as symbols
 from random_models import LIKELIHOODS, model_id, random_hierarchy, random_vae
-from reference_decoder import Message
-from reference_model import FrameError, Model
-from reference_symbols import Block, Ints, Uniform
+from reference import distributions as symbols
+from reference import frames as ref
+from reference.distributions import Block, Ints, Uniform
+from reference.frames import Message
+from reference.networks import FrameError, Model
 
 Array = np.ndarray[Any, Any]
 

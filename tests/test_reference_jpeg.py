@@ -12,19 +12,21 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-import reference_decoder
-import reference_jpeg
-from numcodecs_bitswap import BitSwap, FormatError, ModelError, catalog, frame, jpeg_route
-from numcodecs_bitswap.fields import sized, varints
-from numcodecs_bitswap.frame import Header, Route
+from numcodecs_bitswap import BitSwap, FormatError, ModelError
+from numcodecs_bitswap.chunk import frame, jpeg_route
+from numcodecs_bitswap.chunk.fields import sized, varints
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes
 from numcodecs_bitswap.jpeg import coefficients, decoding, tables
 from numcodecs_bitswap.jpeg.coefficients import Grid
 from numcodecs_bitswap.jpeg.model import CoefficientModel
 from numcodecs_bitswap.jpeg.picture import SAMPLINGS, Component, Picture, Ring
-from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap.models import catalog
 from random_models import model_id, random_jpeg, random_planes
-from reference_jpeg import JpegModel, decode_coefficients, samples_of, surround, upsample
-from reference_model import FrameError
+from reference import frames as reference_frames
+from reference import jpeg as reference_jpeg
+from reference.jpeg import JpegModel, decode_coefficients, samples_of, surround, upsample
+from reference.networks import FrameError
 from strategies import assert_identical
 
 Array = NDArray[Any]
@@ -252,7 +254,7 @@ def test_frames(folder: Path, name: str) -> None:
     axes = Axes(0, 1, None if image.ndim == 2 else 2)
     data = frame_of(image, payload_of(path, axes, [image], [held], model_id(planes).hex()))
     assert_identical(BitSwap().decode(data), image)
-    assert_identical(reference_decoder.decode(data, find_in(path, planes)), image)
+    assert_identical(reference_frames.decode(data, find_in(path, planes)), image)
 
 
 def test_several_images(folder: Path) -> None:
@@ -270,7 +272,7 @@ def test_several_images(folder: Path) -> None:
         data = frame_of(array, payload, layout)
         assert_identical(BitSwap().decode(data), np.asarray(array, order=cast(Any, layout)))
         assert_identical(
-            reference_decoder.decode(data, find_in(path, planes)), np.asarray(array, order=cast(Any, layout))
+            reference_frames.decode(data, find_in(path, planes)), np.asarray(array, order=cast(Any, layout))
         )
 
 
@@ -281,7 +283,7 @@ def test_an_axis_of_one_channel(folder: Path) -> None:
     array = np.ascontiguousarray(image.T[None])  # channel, x, y
     data = frame_of(array, payload_of(path, Axes(2, 1, 0), [image], [held], model_id(planes).hex()))
     assert_identical(BitSwap().decode(data), array)
-    assert_identical(reference_decoder.decode(data, find_in(path, planes)), array)
+    assert_identical(reference_frames.decode(data, find_in(path, planes)), array)
 
 
 def test_strips_by_the_plane_coder(folder: Path) -> None:
@@ -294,7 +296,7 @@ def test_strips_by_the_plane_coder(folder: Path) -> None:
         axes = Axes(0, 1, None if image.ndim == 2 else 2)
         data = frame_of(image, payload_of(path, axes, [image], [held], "photo-v1"))
         assert_identical(BitSwap().decode(data), image)
-        assert_identical(reference_decoder.decode(data, find_in(path, planes)), image)
+        assert_identical(reference_frames.decode(data, find_in(path, planes)), image)
 
 
 # ---- Broken frames
@@ -307,7 +309,7 @@ def refused(path: Path, shape: tuple[int, ...], payload: bytes) -> None:
         BitSwap().decode(data)
     assert "checksum" not in str(one.value)
     with pytest.raises(FrameError) as other:
-        reference_decoder.decode(data, find_in(path))
+        reference_frames.decode(data, find_in(path))
     assert "checksum" not in str(other.value)
 
 
@@ -400,7 +402,7 @@ def test_a_record_by_hand(folder: Path) -> None:
     path = random_jpeg(folder)
     payload = b"".join(record(path).values())
     array = np.full(SHAPE, 128, np.uint8)
-    assert_identical(reference_decoder.decode(frame_of(array, payload), find_in(path)), array)
+    assert_identical(reference_frames.decode(frame_of(array, payload), find_in(path)), array)
     assert_identical(BitSwap().decode(frame_of(array, payload)), array)
 
 
@@ -437,10 +439,10 @@ def test_damage_is_seen_alike(folder: Path, name: str) -> None:
             expected = jpeg_route.Decoding(header, memoryview(damaged)).array()
         except FormatError:
             with pytest.raises(FrameError):
-                reference_decoder.jpeg_payload(reference_decoder.Reader(damaged), image.shape, find_in(path, planes))
+                reference_frames.jpeg_payload(reference_frames.Reader(damaged), image.shape, find_in(path, planes))
         else:
-            reader = reference_decoder.Reader(damaged)
-            assert np.array_equal(reference_decoder.jpeg_payload(reader, image.shape, find_in(path, planes)), expected)
+            reader = reference_frames.Reader(damaged)
+            assert np.array_equal(reference_frames.jpeg_payload(reader, image.shape, find_in(path, planes)), expected)
 
 
 def test_other_dtypes_and_models(folder: Path) -> None:
@@ -449,15 +451,13 @@ def test_other_dtypes_and_models(folder: Path) -> None:
     with pytest.raises(FormatError):
         BitSwap().decode(frame.build(Header(Route.JPEG, 0, "C", np.dtype("|i1"), SHAPE), payload))
     with pytest.raises(FrameError):
-        reference_decoder.decode(
-            frame.build(Header(Route.JPEG, 0, "C", np.dtype("|i1"), SHAPE), payload), find_in(path)
-        )
+        reference_frames.decode(frame.build(Header(Route.JPEG, 0, "C", np.dtype("|i1"), SHAPE), payload), find_in(path))
     other = b"".join((record(path) | {"model": model_id(planes)}).values())
     data = frame.build(Header(Route.JPEG, 0, "C", np.dtype("|u1"), SHAPE), other)
     with pytest.raises(FormatError):
         BitSwap().decode(data)
     with pytest.raises(FrameError):
-        reference_decoder.decode(data, find_in(planes))
+        reference_frames.decode(data, find_in(planes))
 
 
 # ---- Model files

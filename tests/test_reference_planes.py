@@ -14,26 +14,19 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-import reference_decoder
-import reference_planes
-from numcodecs_bitswap import (
-    BitSwap,
-    FormatError,
-    ModelError,
-    catalog,
-    colour,
-    frame,
-    plane_payload,
-    plane_route,
-    samples,
-)
-from numcodecs_bitswap.frame import Header, Route
-from numcodecs_bitswap.patches import Axes
-from numcodecs_bitswap.plane_payload import PlanesPayload
+from numcodecs_bitswap import BitSwap, FormatError, ModelError, samples
+from numcodecs_bitswap.chunk import frame, plane_payload, plane_route
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes
+from numcodecs_bitswap.chunk.plane_payload import PlanesPayload
+from numcodecs_bitswap.jpeg import colour
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder, least_squares, model, tables
 from numcodecs_bitswap.planes.coder import Order
 from random_models import SMALL_PLANES, model_id, random_planes
-from reference_model import FrameError
+from reference import frames as reference_frames
+from reference import planes as reference_planes
+from reference.networks import FrameError
 from strategies import assert_identical
 
 Array = NDArray[Any]
@@ -123,7 +116,7 @@ def payload_of(path: Path, array: Array, axes: Axes) -> bytes:
 def check(path: Path, array: Array, payload: bytes) -> PlanesPayload:
     """Both decoders give the array."""
     data = frame.build(header_of(array), payload)
-    assert_identical(reference_decoder.decode(data, {model_id(path): path}.__getitem__), array)
+    assert_identical(reference_frames.decode(data, {model_id(path): path}.__getitem__), array)
     assert_identical(BitSwap().decode(data), array)
     parsed = plane_payload.parse(header_of(array), memoryview(payload), coder.lanes_of_tiles)
     assert isinstance(parsed, PlanesPayload)
@@ -206,7 +199,7 @@ def test_codec(folder: Path) -> None:
     array = ARRAYS["rgb"]
     data = BitSwap(model="tame").encode(array)
     assert frame.parse(memoryview(data))[0].route == Route.PLANES
-    assert_identical(reference_decoder.decode(data, lambda _: folder / "tame.safetensors"), array)
+    assert_identical(reference_frames.decode(data, lambda _: folder / "tame.safetensors"), array)
 
 
 def test_damage_is_refused(folder: Path) -> None:
@@ -217,7 +210,7 @@ def test_damage_is_refused(folder: Path) -> None:
         for altered in (payload[:end], payload[:end] + bytes([payload[end] ^ 1]) + payload[end + 1 :]):
             data = frame.build(header_of(array), altered)
             with pytest.raises((FrameError, IndexError)):
-                reference_decoder.decode(data, lambda _: path)
+                reference_frames.decode(data, lambda _: path)
             with pytest.raises(FormatError):
                 BitSwap().decode(data)
 
@@ -251,7 +244,7 @@ def test_fields_out_of_range_are_refused(folder: Path, change: dict[str, Any]) -
         change = {"samples": replace(parsed.samples, **change)}
     data = frame.build(header_of(array), plane_payload.build(replace(parsed, **change)))
     with pytest.raises(FrameError):
-        reference_decoder.decode(data, lambda _: path)
+        reference_frames.decode(data, lambda _: path)
     with pytest.raises(FormatError):
         BitSwap().decode(data)
 

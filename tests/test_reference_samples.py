@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import reference_decoder
-from numcodecs_bitswap import BitSwap, FormatError, frame, labels, plane_payload, plane_route, samples
-from numcodecs_bitswap.frame import Header, Route
-from numcodecs_bitswap.patches import Axes
+from numcodecs_bitswap import BitSwap, FormatError, labels, samples
+from numcodecs_bitswap.chunk import frame, plane_payload, plane_route
+from numcodecs_bitswap.chunk.frame import Header, Route
+from numcodecs_bitswap.chunk.patches import Axes
 from numcodecs_bitswap.planes import coder
 from random_models import model_id, random_planes
-from reference_decoder import FrameError
-from reference_labels import decode_labels
+from reference import frames as reference_frames
+from reference.frames import FrameError
+from reference.labels import decode_labels
 from strategies import assert_identical
 from test_samples import ARRAYS, K, smooth
 
@@ -73,7 +74,7 @@ def test_arrays(kind: str, folder: Path) -> None:
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
-    assert_identical(reference_decoder.decode(data, lambda _: path), array)
+    assert_identical(reference_frames.decode(data, lambda _: path), array)
 
 
 def labelled(*shape: int) -> Array:
@@ -95,7 +96,7 @@ def test_labels(shape: tuple[int, ...], folder: Path) -> None:
     assert payload is not None
     data = frame_of(array, payload)
     assert_identical(BitSwap().decode(data), array)
-    assert_identical(reference_decoder.decode(data, lambda _: path), array)
+    assert_identical(reference_frames.decode(data, lambda _: path), array)
 
 
 @pytest.mark.parametrize("m", [1, 2, 300, 70_000, 2**32 - 1])

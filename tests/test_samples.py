@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import FormatError, samples
-from numcodecs_bitswap.fields import Reader
+from numcodecs_bitswap.chunk.fields import Reader
 from numcodecs_bitswap.samples import Samples, chain, choice, fixed, gaps, lattice, lattice_search, ordered, words
 from numcodecs_bitswap.samples.lattice import Line
 from strategies import assert_identical

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from numcodecs_bitswap import BitSwap, DeviceError, scheduler, set_device
-from numcodecs_bitswap.cores import cores
-from numcodecs_bitswap.scheduler import Job, Scheduler
+from numcodecs_bitswap import BitSwap, DeviceError, set_device
+from numcodecs_bitswap.runtime import scheduler
+from numcodecs_bitswap.runtime.cores import cores
+from numcodecs_bitswap.runtime.scheduler import Job, Scheduler
 from strategies import picture
 
 

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import reference_decoder
-import reference_flow
-import reference_symbols
-from numcodecs_bitswap import BBANS, catalog, patches
+from numcodecs_bitswap import BBANS
 from numcodecs_bitswap.bitsback import groups
-from numcodecs_bitswap.frame import Header, ModelPayload, Route, build, build_model
-from numcodecs_bitswap.symbols.tables import flow_tables, tables, vae_tables
+from numcodecs_bitswap.chunk import patches
+from numcodecs_bitswap.chunk.frame import Header, ModelPayload, Route, build, build_model
+from numcodecs_bitswap.distributions.tables import flow_tables, tables, vae_tables
+from numcodecs_bitswap.models import catalog
 from random_models import LIKELIHOODS, model_id, random_flow, random_hierarchy, random_vae
+from reference import distributions as reference_distributions
+from reference import flow as reference_flow
+from reference import frames as reference_frames
 from strategies import assert_identical
 from test_reference_decoder import encode, smooth
 
@@ -40,22 +42,22 @@ def frame_of(path: Path, array: NDArray[Any], codec: str, lanes: int) -> tuple[b
 
 def check(path: Path, array: NDArray[Any], codec: str, lanes: int) -> set[int]:
     frame, modes = frame_of(path, array, codec, lanes)
-    assert_identical(reference_decoder.decode(frame, {model_id(path): path}.__getitem__), array)
+    assert_identical(reference_frames.decode(frame, {model_id(path): path}.__getitem__), array)
     return modes
 
 
 def test_tables() -> None:
     sigmoid, invscale, weight = (table.tolist() for table in tables())
-    assert sigmoid == reference_symbols.SIGMOID
-    assert invscale == reference_symbols.INVSCALE.tolist()
-    assert weight == reference_symbols.WEIGHT.tolist()
+    assert sigmoid == reference_distributions.SIGMOID
+    assert invscale == reference_distributions.INVSCALE.tolist()
+    assert weight == reference_distributions.WEIGHT.tolist()
     normal, edge, invsigma, rise, choose, power = (table.tolist() for table in vae_tables())
-    assert normal == [reference_symbols.normal(i) for i in range(8192)]
-    assert edge[1:] == [reference_symbols.edge(k) for k in range(1, 1024)]
-    assert invsigma == reference_symbols.INVSIGMA
-    assert rise == [reference_symbols.rise(a) for a in range(96)]
-    assert choose == reference_symbols.CHOOSE
-    assert power == reference_symbols.POWER
+    assert normal == [reference_distributions.normal(i) for i in range(8192)]
+    assert edge[1:] == [reference_distributions.edge(k) for k in range(1, 1024)]
+    assert invsigma == reference_distributions.INVSIGMA
+    assert rise == [reference_distributions.rise(a) for a in range(96)]
+    assert choose == reference_distributions.CHOOSE
+    assert power == reference_distributions.POWER
     tail, log, quantile, octaves = (table.tolist() for table in flow_tables())
     assert tail == reference_flow.TAIL.tolist()
     assert log == reference_flow.LOG.tolist()

@@ -1,4 +1,4 @@
-"""benchmarks/speed.py: the quick run says everything and is right; what it counts and compares is what it says."""
+"""benchmarks/speed: the quick run says everything and is right; what it counts and compares is what it says."""
 
 import json
 import math
@@ -14,12 +14,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import speed
-from benchmarks.roofline import Ceilings, Work, counted
-from benchmarks.speed_cases import TALLEST, Pictures, sheet, subjects
-from benchmarks.speed_paths import differences, through_codec, through_zarr
-from numcodecs_bitswap import BitSwap, catalog, scheduler
-from numcodecs_bitswap.chunk import Decoding
+from benchmarks.speed import __main__
+from benchmarks.speed.cases import TALLEST, Pictures, sheet, subjects
+from benchmarks.speed.paths import differences, through_codec, through_zarr
+from benchmarks.speed.roofline import Ceilings, Work, counted
+from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap.chunk.coding import Decoding
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.runtime import scheduler
 from pictures import photograph
 
 ROOT = Path(__file__).parents[1]
@@ -81,9 +83,9 @@ def test_quick_run(tmp_path: Path) -> None:
 
 def test_an_absent_device_and_folder_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     if not torch.cuda.is_available():
-        assert speed.main(["--device", "cuda"]) == 2
+        assert __main__.main(["--device", "cuda"]) == 2
         assert "'cuda'" in capsys.readouterr().err
-    assert speed.main(["--data", str(tmp_path / "gone"), "--device", "cpu"]) == 2
+    assert __main__.main(["--data", str(tmp_path / "gone"), "--device", "cpu"]) == 2
     assert "gone" in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import rate, stacks
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.colour import to_rgb, to_ycbcr
+from numcodecs_bitswap.jpeg.colour import to_rgb, to_ycbcr
 from numcodecs_bitswap.planes.model import DEFAULT, random_tensors
 from numcodecs_bitswap.train.export import write_tensors
 from pictures import photograph

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from golden_cases import CASES, FEW, GOLDEN
-from numcodecs_bitswap import scheduler
 from numcodecs_bitswap.backends import for_device
+from numcodecs_bitswap.runtime import scheduler
 
 PROGRAM = Path(__file__).parent / "programs" / "torch_free.py"
 

@@ -11,16 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, catalog
+from benchmarks.research.bound import CountingMessage, bound_bits
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import bit_swap
-from numcodecs_bitswap.bitsback.bound import CountingMessage, bound_bits
-from numcodecs_bitswap.nets.hierarchy import BitSwapModel
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets.bit_swap import BitSwapModel
 from numcodecs_bitswap.nets.vae import VaeModel
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.train import data, loop, sources
 from numcodecs_bitswap.train.arrays import ArraySource, binarised, read_items
-from numcodecs_bitswap.train.data import DataError, list_images, split_held_back
+from numcodecs_bitswap.train.data import DataError, list_images, split_validation
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.loop import Trainer, evaluate
 from numcodecs_bitswap.train.networks import Architecture
@@ -251,14 +252,14 @@ def test_a_model_without_stages_is_trained_on_an_array_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """The loop does not know which net it trains."""
-    monkeypatch.setattr(sources, "HELD_BACK_ITEMS", 50)
+    monkeypatch.setattr(sources, "VALIDATION_ITEMS", 50)
     path = write(tmp_path / "a.npy", np.repeat(ITEMS // 16 * 16, 3, 0))
     for old, new in (("channels = 3", "channels = 1"), ("large_patch = 32\n", ""), ("2e-3", "5e-2")):
         text = text.replace(old, new)
     run = on(recipe(tmp_path, text.replace("steps = 6", "steps = 20")), path, tmp_path / "run")
-    before = evaluate(run.average, run.held_back)["total"]
+    before = evaluate(run.average, run.validation)["total"]
     run.run(minutes=10)
-    assert evaluate(run.average, run.held_back)["total"] < before - 0.01
+    assert evaluate(run.average, run.validation)["total"] < before - 0.01
     assert architecture(run.average)["kind"] == run.recipe.model.kind
 
 
@@ -271,10 +272,10 @@ def test_folders_that_cannot_be_trained_on(tmp_path: Path, folder: Path) -> None
         data.PatchSource([list_images(folder)], 256, 3, data.Augmentation(), 0)
 
 
-def test_a_tenth_is_held_back(folder: Path) -> None:
-    train, held_back = split_held_back(list_images(folder))
-    assert len(held_back) == 1
-    assert not set(train) & set(held_back)
+def test_a_tenth_is_for_validation(folder: Path) -> None:
+    train, validation = split_validation(list_images(folder))
+    assert len(validation) == 1
+    assert not set(train) & set(validation)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
@@ -328,12 +329,12 @@ def test_a_run_begins_with_the_weights_of_a_model(tmp_path: Path, folder: Path) 
     write_model(first.average, tmp_path / "origin.safetensors", "origin", "none", "")
     catalog.register_folder(tmp_path)
     second = trainer(tmp_path, folder, 2, "second")
-    before = evaluate(second.average, second.held_back)["total"]
+    before = evaluate(second.average, second.validation)["total"]
     second.start_from("origin")
     torch.manual_seed(0)
-    expected = evaluate(first.average, first.held_back)["total"]
+    expected = evaluate(first.average, first.validation)["total"]
     torch.manual_seed(0)
-    assert evaluate(second.average, second.held_back)["total"] == pytest.approx(expected, rel=1e-6)
+    assert evaluate(second.average, second.validation)["total"] == pytest.approx(expected, rel=1e-6)
     assert expected != before
     theirs, ours = (integer_tensors(net.average) for net in (first, second))
     for name in theirs:
@@ -362,7 +363,7 @@ def test_the_integers_are_the_network_that_was_trained(tmp_path: Path, folder: P
     run = trainer(tmp_path, folder, 6, "run")
     run.run(minutes=10)
     model = BitSwapModel(architecture(run.average), integer_tensors(run.average), for_device("cpu"))
-    patches = run.held_back
+    patches = run.validation
     chunks = np.ascontiguousarray(patches.numpy().transpose(0, 2, 3, 1))[:, None]
     paid = bound_bits(model, [chunks], 1).sum() / chunks.size
     assert paid == pytest.approx(evaluate(run.average, patches)["total"], rel=0.01)

@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap train` on one's own arrays: what is opened, what is held back, what is written, what is said."""
+"""`numcodecs-bitswap train` on one's own arrays: what is opened, kept for validation, written, said."""
 
 import os
 import re
@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, catalog
+from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.opening import SourceError, open_array
-from numcodecs_bitswap.train import held_back, loop, pieces
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.readers.arrays import SourceError, open_array
+from numcodecs_bitswap.train import loop, own_arrays, validation
 from numcodecs_bitswap.train.data import Augmentation, DataError
 from numcodecs_bitswap.train.export import layers, take_tensors
-from numcodecs_bitswap.train.pieces import PieceSource, open_pictures, planes, split
+from numcodecs_bitswap.train.own_arrays import PieceSource, open_pictures, planes, split
 from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_text
 from numcodecs_bitswap.train.sources import open_pieces
 from strategies import picture
@@ -149,15 +150,15 @@ def test_a_folder_of_files_of_one_kind(tmp_path: Path) -> None:
     chunks=st.tuples(st.integers(1, 5), st.integers(3, 300), st.integers(3, 300)),
     leading=st.booleans(),
 )
-def test_nothing_held_back_is_trained_on(shape: tuple[int, ...], chunks: tuple[int, ...], leading: bool) -> None:
+def test_no_validation_data_is_trained_on(shape: tuple[int, ...], chunks: tuple[int, ...], leading: bool) -> None:
     """Pieces lie in the array, large enough for a patch, and none overlaps another."""
     shape, chunks = (shape, chunks) if leading else (shape[1:], chunks[1:])
     array = zarr.create_array({}, shape=shape, chunks=tuple(map(min, shape, chunks)), dtype="u1")
-    opened = pieces.Opened("a", array, array.chunks, (0,) * len(shape), shape)
-    axes = pieces.image_axes(shape, None, "auto")
+    opened = own_arrays.Opened("a", array, array.chunks, (0,) * len(shape), shape)
+    axes = own_arrays.image_axes(shape, None, "auto")
     assert axes is not None
     try:
-        train, kept = split(pieces.Pictures([opened], [axes], 1), 16)
+        train, kept = split(own_arrays.Pictures([opened], [axes], 1), 16)
     except DataError:
         assert np.prod([n // 16 for n in shape[-2:]]) * (shape[0] if leading else 1) <= 8
         return
@@ -178,7 +179,7 @@ def test_codecs_are_compared_on_whole_chunks_and_rates_on_large_crops() -> None:
     pictures = open_pictures(["a.zarr"])
     recipe = default_recipe(1, 96, "mine", "none")
     kept = split(pictures, recipe.training.patch)[1]
-    of = held_back.held_back(pictures, kept, recipe)
+    of = validation.validation(pictures, kept, recipe)
     assert {chunk.shape for chunk in of.chunks} == {(2, 64, 64)}
     assert {crop.shape for crop in of.crops} == {(64, 64)}
     assert of.patches.shape == (len(of.crops), 1, 64, 64)
@@ -193,8 +194,8 @@ def test_codecs_are_compared_on_whole_chunks_and_rates_on_large_crops() -> None:
 def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     data = stack(40, 32, 32)
     zarr.create_array("a.zarr", data=data, chunks=(1, 32, 32))
-    monkeypatch.setattr(pieces, "MEMORY", 6 * 32 * 32)
-    monkeypatch.setattr(pieces, "PERIOD", 10)
+    monkeypatch.setattr(own_arrays, "MEMORY", 6 * 32 * 32)
+    monkeypatch.setattr(own_arrays, "PERIOD", 10)
     pictures = open_pictures(["a.zarr"])
     train, kept = split(pictures, 16)
     assert {piece.place[0] % 10 for piece in kept} == {4}
@@ -208,14 +209,14 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     whole, later = batches(range(60)), batches(range(30, 60))
     assert all(np.array_equal(whole[step], later[step]) for step in later)
     reads = []
-    monkeypatch.setattr(pieces, "planes", lambda p, piece: reads.append(piece) or planes(p, piece))
+    monkeypatch.setattr(own_arrays, "planes", lambda p, piece: reads.append(piece) or planes(p, piece))
     batches(range(60))
     assert len(set(reads)) > 12
     assert len(reads) < 60
 
 
 def test_a_petabyte_is_no_trouble() -> None:
-    """It holds nothing, so nothing is read; a tenth of the planes is held back."""
+    """It holds nothing, so nothing is read; a tenth of the planes is for validation."""
     zarr.create_array("a.zarr", shape=(10**6, 2**15, 2**15), chunks=(1, 256, 256), dtype="u1", fill_value=7)
     pictures = open_pictures(["a.zarr"])
     start = time.monotonic()

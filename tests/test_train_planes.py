@@ -13,15 +13,18 @@ import torch
 import zarr
 from PIL import Image
 
-from numcodecs_bitswap import BitSwap, catalog, colour, frame, options
+from numcodecs_bitswap import BitSwap, options
+from numcodecs_bitswap.chunk import frame
+from numcodecs_bitswap.chunk.patches import image_axes
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.patches import image_axes
+from numcodecs_bitswap.jpeg import colour
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes.model import DEFAULT, random_tensors
 from numcodecs_bitswap.planes.observe import Rows
 from numcodecs_bitswap.samples import KINDS
 from numcodecs_bitswap.train import plane_data, plane_trainer
 from numcodecs_bitswap.train.export import write_tensors
-from numcodecs_bitswap.train.pieces import open_pictures
+from numcodecs_bitswap.train.own_arrays import open_pictures
 from numcodecs_bitswap.train.plane_trainer import PlaneTrainer, Start
 from numcodecs_bitswap.train.planes import Fitting, integer_tensors, new_nets, rates, take_tensors
 from pictures import photograph
@@ -58,9 +61,9 @@ def model_of(run: str) -> bytes:
     return path.read_bytes()
 
 
-def held_back(printed: str) -> tuple[float, float]:
+def validation(printed: str) -> tuple[float, float]:
     """Rates of the start and of the fitted model."""
-    found = re.search(r"held back: ([\d.]+) bits/sample with .*, ([\d.]+) with", printed)
+    found = re.search(r"validation: ([\d.]+) bits/sample with .*, ([\d.]+) with", printed)
     assert found
     return float(found[1]), float(found[2])
 
@@ -80,7 +83,7 @@ def test_an_array_becomes_a_model_that_codes_it(
     folder = tmp_path / "runs" / "cells"
     files = {path.name for path in folder.iterdir()}
     assert files == {"CARD.md", "cells.safetensors", "checkpoint.pt", "log.txt", "plot.png"}
-    before, after = held_back(printed.out)
+    before, after = validation(printed.out)
     assert after < 0.98 * before
     card = (folder / "CARD.md").read_text()
     totals = {}
@@ -106,7 +109,7 @@ def test_files_of_any_dtype_and_no_start(capsys: pytest.CaptureFixture[str]) -> 
     np.save("a.npy", (stack() - 1200).astype(">i2"))
     command = ["train", "a.npy", "--region", "0:11", "--steps", "60", "--start", "", "--name", "own"]
     assert main([*command, "--out", "there/m.safetensors"]) == 0
-    before, after = held_back(capsys.readouterr().out)
+    before, after = validation(capsys.readouterr().out)
     assert after < before
     catalog.register_folder("there")
     assert catalog.architecture_of(catalog.find("m"))["width"] == DEFAULT["width"]
@@ -114,7 +117,7 @@ def test_files_of_any_dtype_and_no_start(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_folders_of_images(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those of most files are taken, whole files are held back."""
+    """Those of most files are taken, whole files are for validation."""
     Path("images").mkdir()
     for k in range(11):
         Image.fromarray(np.ascontiguousarray(photograph()[8 * k : 8 * k + 40, : 40 + k])).save(f"images/{k:02}.png")
@@ -255,9 +258,9 @@ def test_ctrl_c_writes_what_there_is_and_the_run_goes_on(
 def test_a_run_begins_with_another_run(capsys: pytest.CaptureFixture[str]) -> None:
     np.save("a.npy", stack())
     assert main(["train", "a.npy", "--steps", "40"]) == 0
-    _, reached = held_back(capsys.readouterr().out)
+    _, reached = validation(capsys.readouterr().out)
     assert main(["train", "a.npy", "--steps", "5", "--start", "runs/a", "--name", "b"]) == 0
-    before, _ = held_back(capsys.readouterr().out)
+    before, _ = validation(capsys.readouterr().out)
     assert before < reached + 0.02
     small = safetensors.numpy.load(Path("runs/b/b.safetensors").read_bytes())
     assert small["net0.in.w"].shape[0] == 16
@@ -266,13 +269,13 @@ def test_a_run_begins_with_another_run(capsys: pytest.CaptureFixture[str]) -> No
 def test_no_model_is_written_that_is_not_better(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the rates of held-back rows, and by the bytes of held-back chunks."""
+    """By the rates of validation rows, and by the bytes of validation chunks."""
     np.save("a.npy", stack())
     command = ["train", "a.npy", "--steps", "3"]
     with monkeypatch.context() as patch:
         patch.setattr(plane_trainer, "RATE_FROM_START", 0.0)
         assert main([*command, "--folder", "one"]) == 0
-    assert "is not smaller than start on what is held back; no model is written" in capsys.readouterr().out
+    assert "is not smaller than start on validation data; no model is written" in capsys.readouterr().out
 
     def spoilt(self: PlaneTrainer) -> None:
         """Rates that are wrong."""

@@ -1,4 +1,4 @@
-"""nets/slabs.py: a grid gives the same activations by layers, whole and in slabs, as by a network compiled whole."""
+"""nets/torch_networks.py: by layers, whole and in slabs, a grid gives the activations of a network compiled whole."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numcodecs_bitswap.backends import for_device
-from numcodecs_bitswap.nets import slabs
+from numcodecs_bitswap.nets import torch_networks
 from numcodecs_bitswap.nets.trunk import Trunk
 from numcodecs_bitswap.nets.units import aligned
 from random_models import Networks
@@ -32,10 +32,10 @@ def test_slabs_change_nothing(networks: tuple[Trunk, Trunk], shape: tuple[int, i
     u[..., :INPUTS] = np.random.default_rng(seed).integers(-127, 128, (*shape, INPUTS), np.int8)
     whole, layers = networks
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slabs, "SLAB", slab)
+        patch.setattr(torch_networks, "SLAB", slab)
         grid = torch.from_numpy(u)
-        parts = slabs.slabs(grid)
-        assert torch.equal(torch.cat([slabs.cells(grid, part) for part in parts]), grid.flatten(0, 2))
+        parts = torch_networks.slabs(grid)
+        assert torch.equal(torch.cat([torch_networks.cells(grid, part) for part in parts]), grid.flatten(0, 2))
         results = layers(grid)
     for one, other in zip(whole(u), results, strict=True):
         assert np.array_equal(one, other.numpy())
@@ -43,6 +43,6 @@ def test_slabs_change_nothing(networks: tuple[Trunk, Trunk], shape: tuple[int, i
 
 def test_slabs_are_small() -> None:
     u = torch.zeros(3, 200, 100, 8, dtype=torch.int8)
-    sizes = {len(slabs.cells(u, slab)) for slab in slabs.slabs(u)}
-    assert len(slabs.slabs(u)) > 10
-    assert max(sizes) <= slabs.SLAB
+    sizes = {len(torch_networks.cells(u, slab)) for slab in torch_networks.slabs(u)}
+    assert len(torch_networks.slabs(u)) > 10
+    assert max(sizes) <= torch_networks.SLAB

@@ -12,13 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numcodecs_bitswap import BBANS, BitSwap, ModelError, catalog
+from benchmarks.research.bound import bound_bits
+from numcodecs_bitswap import BBANS, BitSwap, ModelError
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.bitsback import groups
-from numcodecs_bitswap.bitsback.bound import bound_bits
 from numcodecs_bitswap.bitsback.groups import BITS_BACK, DIRECT, Coded
+from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.errors import FormatError
-from numcodecs_bitswap.frame import Route
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets.vae import VaeModel
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.vae import VaeArchitecture, VaeNet

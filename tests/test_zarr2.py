@@ -10,7 +10,7 @@ import zarr
 from numcodecs import Delta
 
 from numcodecs_bitswap import FormatError
-from numcodecs_bitswap.frame import Route
+from numcodecs_bitswap.chunk.frame import Route
 from strategies import picture
 from tiny import tiny
 

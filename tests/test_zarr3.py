@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 
-from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, MissingModel, scheduler
-from numcodecs_bitswap.frame import Route
+from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack, MissingModel
+from numcodecs_bitswap.chunk.frame import Route
+from numcodecs_bitswap.runtime import scheduler
 from numcodecs_bitswap.zarr3 import BBANSCodec, BitSwapCodec, LocalBitsBackCodec
 from strategies import arrays, picture
 from tiny import tiny

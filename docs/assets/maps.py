@@ -16,7 +16,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 from numcodecs_bitswap import BitSwap  # noqa: E402
-from numcodecs_bitswap.classical import classical  # noqa: E402
+from numcodecs_bitswap.measure.classical import classical  # noqa: E402
 
 WINDOW, STEP = 32, 16
 GROUND, INK = "#14171c", "#d7dce4"

@@ -1,8 +1,8 @@
 """Where models run: `for_device` gives the one object that a model, and through it every message, works with.
 
 base.py says what a device must offer. cpu.py: numpy arrays and compiled loops, without torch. on_torch.py: torch on any
-device, with Triton's kernels on CUDA. They are made of what the folders `rans`, `symbols` and `nets` have for each, and
-are handed down to these, which do not import this one.
+device, with Triton's kernels on CUDA. They are made of what `rans`, `distributions` and `nets` have for each, and are
+handed down to these, which do not import this one.
 """
 
 import os
@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..errors import DeviceError
-from ..forks import loading
+from ..runtime.forks import loading
 from .base import Backend
 
 

@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from ..arrays import Array
 from ..arrays.on_numpy import NUMPY
 from ..errors import DeviceError
-from ..jit import COMPILES
 from ..nets import numba_ops
-from ..nets.exact import Layer
+from ..nets.layers import Layer
 from ..nets.numba_networks import Chain, Network
 from ..nets.numba_transforms import CompiledElementwise
 from ..rans.numba_backend import NumbaStack
+from ..runtime.jit import COMPILES
 from .base import Backend
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..arrays.on_torch import arrays_on
-from ..nets import slabs, torch_ops
-from ..nets.exact import Layer
+from ..nets import torch_networks, torch_ops
+from ..nets.layers import Layer
 from ..nets.torch_layer import Gemm, TorchLayer
 from ..nets.transforms import Elementwise
 from ..rans.message import Stack
@@ -44,12 +44,12 @@ class TorchBackend(Backend):
         self._gemm = gemm
         self.arrays = arrays_on(torch.empty(0, device=self._place).device)
         stack: Callable[..., Stack] = TorchStack.unflatten
-        layers: Any = slabs
+        layers: Any = torch_networks
         ops: Any = torch_ops
         if device == "cuda" and find_spec("triton") if triton is None else triton:
+            from ..distributions.triton_forms import form
             from ..nets import triton_ops
             from ..rans.triton_backend import TritonStack
-            from ..symbols.triton_forms import form
 
             stack, layers, ops = partial(TritonStack.with_forms, forms=form), triton_ops, triton_ops
         self.stack = partial(stack, device=str(self._place))

@@ -13,14 +13,14 @@ from typing import Protocol
 
 from .. import arrays
 from ..arrays import Array
+from ..distributions.bernoulli import Bernoulli
+from ..distributions.beta_binomial import BetaBinomial
+from ..distributions.categorical import Categorical
+from ..distributions.gaussian_buckets import GaussianBuckets
+from ..distributions.logistic_mixture import LogisticMixture
+from ..distributions.uniform import Uniform
 from ..rans.distribution import Distribution
 from ..rans.message import Message
-from ..symbols.bernoulli import Bernoulli
-from ..symbols.beta_binomial import BetaBinomial
-from ..symbols.categorical import Categorical
-from ..symbols.gaussian_buckets import GaussianBuckets
-from ..symbols.logistic_mixture import LogisticMixture
-from ..symbols.uniform import Uniform
 
 Size = tuple[int, int]
 """Height and width of a grid."""

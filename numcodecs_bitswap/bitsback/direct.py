@@ -5,8 +5,8 @@ For messages too short to pay for the core's latents. It costs more bits than bi
 
 from .. import arrays
 from ..arrays import Array
+from ..distributions.uniform import Uniform
 from ..rans.message import Message
-from ..symbols.uniform import Uniform
 from . import stages
 from .coder import Size, phase_sizes
 from .stages import Stage

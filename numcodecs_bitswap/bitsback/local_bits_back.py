@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 from .. import arrays
 from ..arrays import Array
+from ..distributions.bits import Bits
+from ..distributions.checks import check_range
+from ..distributions.gaussian import Gaussian
+from ..distributions.gaussian_places import LARGEST
 from ..errors import FormatError
 from ..rans.message import Message
-from ..symbols.bits import Bits
-from ..symbols.checks import check_range
-from ..symbols.gaussian import Gaussian
-from ..symbols.gaussian_places import LARGEST
 from .coder import Parameters, Size, pop_posterior, push_posterior
 from .core import Backend
 

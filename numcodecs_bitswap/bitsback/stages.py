@@ -10,7 +10,7 @@ from typing import Protocol
 from .. import arrays
 from ..arrays import Array
 from ..rans.message import Message
-from . import adapt, coder
+from . import coder, scale_shifts
 from .coder import PhaseParameters, Size, filled, join_phases, phase_sizes, pop_phases, push_phases, split_phases
 
 
@@ -24,7 +24,7 @@ class Stage(Protocol):
 def push(message: Message, stage: Stage, grid: Array, adapted: bool = True) -> Array:
     """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), which is left to code."""
     c, right, below, d = split_phases(grid)
-    push_block = adapt.push_block if adapted else coder.push_block
+    push_block = scale_shifts.push_block if adapted else coder.push_block
     push_phases(message, stage.pass_b(c, filled(d, c)), [right, below], push_block)
     push_phases(message, [stage.pass_a(c)], [d], push_block)
     return c
@@ -32,7 +32,7 @@ def push(message: Message, stage: Stage, grid: Array, adapted: bool = True) -> A
 
 def pop(message: Message, stage: Stage, c: Array, size: Size, adapted: bool = True) -> Array:
     """Pop what `push` pushed and return the grid of height and width `size`."""
-    pop_block = adapt.pop_block if adapted else coder.pop_block
+    pop_block = scale_shifts.pop_block if adapted else coder.pop_block
     zeros = arrays.of(c).zeros
     right, below, d = (zeros((len(c), *phase, c.shape[-1]), "int16") for phase in phase_sizes(size)[1:])
     pop_phases(message, [stage.pass_a(c)], [d], pop_block)

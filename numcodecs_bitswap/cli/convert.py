@@ -39,10 +39,10 @@ def add(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Convert; returns the exit status."""
-    from .. import catalog
     from ..convert import files
     from ..convert.plan import Wanted
     from ..errors import SourceError
+    from ..models import catalog
 
     if given.model != "auto":
         if given.codec not in OURS:
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
     if given.dry_run:
         return _preview(given.source, wanted)
     if files.is_file(given.target):
-        from ..estimate import size
+        from ..measure.estimate import size
 
         array, length = files.convert_file(given.source, given.target, wanted)
         ratio = f"{size(array.nbytes)} -> {size(length)}, ratio {array.nbytes / max(length, 1):.2f}"
@@ -111,7 +111,7 @@ def _preview(source: str, wanted: "Wanted") -> int:
     import os
 
     from ..convert.preview import preview
-    from ..estimate import duration, size
+    from ..measure.estimate import duration, size
 
     rows = preview(source, wanted)
     print(f"{'array':24} {'dtype':10} {'shape':20} {'chunks':18} {'codec':14} {'now':>9} {'estimate':>9}  ratio")
@@ -135,7 +135,7 @@ def _not_copied(source: str) -> None:
 
     import zarr
 
-    from ..opening import open_zarr
+    from ..readers.arrays import open_zarr
 
     if not Path(source).is_dir():
         return

@@ -23,28 +23,30 @@ def add(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
-    from .. import catalog, estimate, opening, peers
-    from ..classical import classical
+    from ..chunk.patches import image_axes
     from ..convert.axes import axes_options, axis_names
-    from ..patches import image_axes
+    from ..measure import estimate, harness
+    from ..measure.classical import classical
+    from ..models import catalog
+    from ..readers import arrays
 
     for model in given.model or []:
         catalog.find(model)  # before anything takes time
-    array = opening.open_array(given.array, given.region)
-    chunks = opening.chunk_shape(array, given.chunks, given.channel_axis)
+    array = arrays.open_array(given.array, given.region)
+    chunks = arrays.chunk_shape(array, given.chunks, given.channel_axis)
     try:
         image_axes(array.shape, "auto" if given.channel_axis is None else given.channel_axis, "auto")
         options = axes_options(chunks, axis_names("", array.array, array.array), given.channel_axis)
     except ValueError as error:
-        raise opening.SourceError(f"--channel-axis {given.channel_axis}: {error}") from error
-    sample = opening.sample(array, chunks, max(given.count, 1))
+        raise arrays.SourceError(f"--channel-axis {given.channel_axis}: {error}") from error
+    sample = arrays.sample(array, chunks, max(given.count, 1))
     axes = image_axes(sample[0].shape, options.get("channel_axis", "auto"), options.get("spatial_axes", "auto"))
     models = given.model or estimate.fitting_models(sample[0], options)[:1]
     codecs = classical(sample[0], axes=axes)
     if not given.model:
-        codecs.append(peers.bitswap("auto", "BitSwap", **options))
-    codecs += [peers.bitswap(model, f"BitSwap, {model}", **options) for model in models]
-    rows = [peers.measure(codec, sample) for codec in codecs]
+        codecs.append(harness.bitswap("auto", "BitSwap", **options))
+    codecs += [harness.bitswap(model, f"BitSwap, {model}", **options) for model in models]
+    rows = [harness.measure(codec, sample) for codec in codecs]
     if given.json:
         print(json.dumps(estimate.summary(rows, sample, array, chunks), indent=2))
         return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contents import Contents
+    from ..measure.contents import Contents
 
 
 def add(commands: Any) -> None:
@@ -21,8 +21,8 @@ def run(given: argparse.Namespace) -> int:
     """Inspect; returns the exit status, 1 if a model is missing or a chunk is damaged."""
     from importlib.util import find_spec
 
-    from ..contents import DAMAGED
     from ..errors import SourceError
+    from ..measure.contents import DAMAGED
 
     if given.picture and not find_spec("matplotlib"):
         raise SourceError("--picture needs matplotlib: pip install matplotlib")
@@ -48,11 +48,11 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _contents(path: str) -> "list[Contents]":
-    from .. import contents
     from ..convert.copying import use_models_of
     from ..convert.plan import zarr_arrays
     from ..errors import SourceError
-    from ..opening import FRAME
+    from ..measure import contents
+    from ..readers.arrays import FRAME
 
     if path.endswith(FRAME):
         try:
@@ -68,8 +68,8 @@ def _contents(path: str) -> "list[Contents]":
 
 def _show(each: "Contents") -> set[bytes]:
     """Print an array; returns the ids of models that are missing."""
-    from ..contents import model_name
-    from ..estimate import size
+    from ..measure.contents import model_name
+    from ..measure.estimate import size
 
     total, samples = each.total, max(sum(c.described.samples for c in each.stored if c.nbytes), 1)
     ratio = f"ratio {each.nbytes / total:.2f}, {8 * total / samples:.3f} bits/sample" if total else "nothing stored"

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
 
 
 def _list(given: argparse.Namespace) -> int:
-    from .. import catalog
+    from ..models import catalog
 
     for name in sorted(catalog.names()):
         entry = catalog.find(name)
@@ -27,7 +27,7 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
-    from .. import catalog
+    from ..models import catalog
 
     entry = catalog.find(given.model[0])
     print(f"{entry.name}\nid {entry.sha256}\n{entry.path}")
@@ -37,7 +37,7 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    from .. import catalog
+    from ..models import catalog
 
     failed = 0
     for name in given.model or sorted(catalog.names()):

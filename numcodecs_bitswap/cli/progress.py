@@ -3,7 +3,7 @@
 import sys
 import time
 
-from ..estimate import duration, size
+from ..measure.estimate import duration, size
 
 
 class Progress:

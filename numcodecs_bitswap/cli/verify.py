@@ -20,8 +20,8 @@ def add(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Verify; returns the exit status."""
-    from ..estimate import size
-    from ..opening import FRAME
+    from ..measure.estimate import size
+    from ..readers.arrays import FRAME
 
     count = failed = total = 0
     for path in given.path:
@@ -81,7 +81,7 @@ def _decoded(pool: ThreadPoolExecutor, most: int, name: str, array: Any, grid: S
     """Every chunk or shard of an array, a few at a time."""
     import numpy as np
 
-    from ..contents import together
+    from ..measure.contents import together
 
     unit = tuple(array.shards or array.chunks)
 

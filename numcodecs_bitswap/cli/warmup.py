@@ -10,7 +10,7 @@ def add(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from ..warmup import warm_up
+    from ..runtime.warmup import warm_up
 
     print(f"everything is compiled: {warm_up():.0f} s")
     return 0

@@ -2,7 +2,7 @@
 
     source ->  plan.py     what becomes what: metadata of the target, in memory; blocks of the work
                axes.py     which axes are the picture, by their names
-               journal.py  the target's store: metadata held back, blocks that are done
+               journal.py  the target's store: metadata kept back, blocks that are done
                copying.py  blocks, by threads, processes or a dask cluster; the metadata at the end
                preview.py  what would be converted, and to what size
                files.py    one array <-> one file

@@ -5,8 +5,8 @@ from typing import Any
 
 import zarr
 
-from ..opening import FRAME, File
-from ..patches import image_axes
+from ..chunk.patches import image_axes
+from ..readers.arrays import FRAME, File
 
 NAMES = {"y": {"y", "lat", "latitude"}, "x": {"x", "lon", "longitude"}, "c": {"c", "channel"}}
 """What dimensions are called, in lower case."""

@@ -14,8 +14,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.core.sync import sync
 
-from .. import beside, catalog
 from ..errors import BitswapError, SourceError
+from ..models import catalog, embedded
 from ..options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL
 from . import OURS, journal, plan
 from .journal import Journal, Target
@@ -99,7 +99,7 @@ def convert(
     Parameters
     ----------
     source, target : str
-        Path or URL; of a source also the path of a file that `opening.open_array` opens.
+        Path or URL; of a source also the path of a file that `readers.arrays.open_array` opens.
     wanted : Wanted
     workers : str
         "threads", "processes", or the address of a dask scheduler whose workers see the same paths and URLs.
@@ -143,8 +143,8 @@ def convert(
 
 def use_models_of(place: str) -> None:
     """Find the models that lie beside a Zarr array or group."""
-    with suppress(beside.PlaceError):
-        beside.use_models(place)
+    with suppress(embedded.PlaceError):
+        embedded.use_models(place)
 
 
 def _copy(
@@ -266,4 +266,4 @@ def _embed(target: str, planned: Plan, wanted: Wanted) -> None:
         if array.codec in OURS:
             opened = zarr.open_array(store, path=array.path, mode="r+")
             for name in automatic if wanted.model == "auto" else [wanted.model]:
-                beside.embed_model(opened, catalog.find(name).sha256)
+                embedded.embed_model(opened, catalog.find(name).sha256)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import images
 from ..codec import BBANS, BitSwap, LocalBitsBack
 from ..errors import SourceError
-from ..opening import FRAME, open_array
+from ..readers import images
+from ..readers.arrays import FRAME, open_array
 from . import OURS
 from .axes import axes_options, axis_names
 from .copying import same, use_models_of

@@ -1,4 +1,4 @@
-"""The store of a target while it is made: metadata held back, and what is done, so that a run can go on after any end.
+"""The store of a target while it is made: metadata kept back, and what is done, so that a run can go on after any end.
 
 In the folder `unfinished-conversion`: `plan.json`, what the target will be, and `done.0` and `done.1`, one bit a block,
 written in turn. A write that was cut off fails its checksum, and the other one counts. A block is marked when all of
@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ..errors import SourceError
-from ..opening import UNFINISHED
+from ..readers.arrays import UNFINISHED
 from .plan import Plan, Planned
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")

@@ -12,9 +12,9 @@ import zarr
 from zarr.storage import MemoryStore
 
 from ..codec import BBANS, BitSwap, LocalBitsBack
-from ..contents import codec_of
 from ..errors import SourceError
-from ..opening import default_chunks, open_array, open_zarr
+from ..measure.contents import codec_of
+from ..readers.arrays import default_chunks, open_array, open_zarr
 from . import OURS
 from .axes import axes_options, axis_names
 

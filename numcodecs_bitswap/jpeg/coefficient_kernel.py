@@ -7,8 +7,8 @@ the lowest one, then the others in zigzag order until all that are not zero are 
 
 import numpy as np
 
-from ..arithmetic_coder import EVEN, begin, decide, end, overrun
-from ..jit import compiled, part
+from ..rans.arithmetic_coder import EVEN, begin, decide, end, overrun
+from ..runtime.jit import compiled, part
 from .coefficient_tables import (
     BANDS,
     CENTRED,

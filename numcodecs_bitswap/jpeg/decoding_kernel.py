@@ -6,8 +6,8 @@ rows. Its factors are put together here to those of each output.
 
 import numpy as np
 
-from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
-from ..jit import compiled, part
+from ..runtime.jit import compiled, part
+from .colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 
 EVEN_2, EVEN_6, LESS_2, LESS_6 = 10703, 4433, 4433, -10704
 """2^13 times what the frequencies 2 and 6 add to the outputs 0, 7 and to 1, 6; of 3, 4 and 2, 5 they are taken."""

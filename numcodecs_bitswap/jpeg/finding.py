@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from . import finding_kernel, tables
+from .colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from .decoding import coloured, pixels, samples, surrounded, triangle, upsampled
 from .picture import Component, Picture, Ring, Samples
 

@@ -5,8 +5,8 @@ Samples and frequencies are in units of 1/64 where no more is said.
 
 import numpy as np
 
-from ..colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
-from ..jit import compiled, part
+from ..runtime.jit import compiled, part
+from .colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 from .decoding_kernel import ROW_SHIFT, inverse_block
 
 FAR = 12

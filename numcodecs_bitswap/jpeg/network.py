@@ -11,7 +11,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..jit import COMPILES, address_of, part
 from ..planes.vectors import (
     ADDRESS,
     AVX2,
@@ -26,6 +25,7 @@ from ..planes.vectors import (
     spread,
     store,
 )
+from ..runtime.jit import COMPILES, address_of, part
 
 EIGHT = 8
 """Outputs of a group."""

@@ -4,8 +4,8 @@ an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one
 
 import numpy as np
 
-from ..arithmetic_coder import begin, decide, end, overrun
-from ..jit import compiled, part
+from ..rans.arithmetic_coder import begin, decide, end, overrun
+from ..runtime.jit import compiled, part
 
 MODELS = 6
 """Contexts of one decision."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..arrays import Array, Arrays
-from .exact import Layer
+from .layers import Layer
 from .transforms import Elementwise
 
 

@@ -7,8 +7,8 @@ from ..arrays import Array
 from ..errors import ModelError
 from .arch import check_integers, check_kind
 from .backend import Backend
-from .exact import Tensors
 from .flow_layers import Channel, Coupling, Inputs, Pointwise, Split, Squeeze, Steps
+from .layers import Tensors
 from .parameters import DATA_LEVELS, Parameters, latent_buckets
 from .stage import Stage
 from .trunk import Trunk

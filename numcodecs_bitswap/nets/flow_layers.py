@@ -13,7 +13,7 @@ from .. import arrays
 from ..arrays import Array
 from ..errors import ModelError
 from .backend import Backend
-from .exact import Tensors
+from .layers import Tensors
 from .transforms import Elementwise, outputs
 from .trunk import Trunk
 from .units import aligned

@@ -1,5 +1,5 @@
 """Whole networks on a CPU, of numpy arrays, one compiled loop each, which holds no interpreter lock: the integers that
-`slabs` makes by many products (see `numba_tiles`).
+`torch_networks` makes by many products (see `numba_tiles`).
 
 Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
 to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.
@@ -14,11 +14,11 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ..arrays import Array
-from ..jit import compiled
+from ..runtime.jit import compiled
 from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
 
 if TYPE_CHECKING:
-    from .exact import Layer
+    from .layers import Layer
 
 Part = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], bool]
 """Of a layer: weights (inputs, limbs * columns), biases, shifts, whether wide."""

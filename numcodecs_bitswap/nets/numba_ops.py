@@ -10,7 +10,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ..arrays import Array
-from ..jit import compiled, inlined
+from ..runtime.jit import compiled, inlined
 from .units import MEAN_LIMIT, SYMBOL, aligned
 
 

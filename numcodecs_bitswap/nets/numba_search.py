@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..jit import inlined
-from ..symbols.tables import flow_tables
+from ..distributions.tables import flow_tables
+from ..runtime.jit import inlined
 from .transforms import OCTAVES
 
 TAIL, LOG, QUANTILE = flow_tables().tail, flow_tables().log, flow_tables().quantile

@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..jit import FEATURES
+from ..runtime.jit import FEATURES
 from .units import WIDE
 
 OFFSET = 128

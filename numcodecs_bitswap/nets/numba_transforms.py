@@ -7,8 +7,8 @@ are constants of the compiled code: what no loop can change may be read in any o
 import numpy as np
 
 from ..arrays import Array
-from ..jit import compiled, inlined
-from ..symbols.tables import flow_tables, tables
+from ..distributions.tables import flow_tables, tables
+from ..runtime.jit import compiled, inlined
 from .numba_search import FAR, LIMIT, QUANTILES, interpolated, log2, packed, search
 from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT, Elementwise
 

@@ -4,7 +4,7 @@ phases.
 
 from ..arrays import Array
 from .backend import Backend
-from .exact import Tensors
+from .layers import Tensors
 from .parameters import PhaseParameters, phase_outputs
 from .trunk import ChannelNetwork, Trunk
 

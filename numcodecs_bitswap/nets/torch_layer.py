@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DeviceError
-from .exact import Layer
+from .layers import Layer
 
 Gemm = Callable[[Tensor, Tensor], Tensor]
 """(M, K) int8, (K, N) int8 -> (M, N) int32, exact."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Array
-from ..symbols.tables import flow_tables, tables
+from ..distributions.tables import flow_tables, tables
 
 FINE = 24
 """fine(x) is in steps of 2^-FINE."""

@@ -72,7 +72,7 @@ def dense_kernel(
     C: tl.constexpr, KP: tl.constexpr, NP: tl.constexpr, WIDE: tl.constexpr, OUT: tl.constexpr,
     CELLS: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """`slabs.dense`: out int8 (cells, OUT)."""
+    """`torch_networks.dense`: out int8 (cells, OUT)."""
     cell, n = tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS), tl.program_id(1) * N + tl.arange(0, N)
     here = cell < cells
     y = _clamped(_layer(x + cell * C, here, w, bias, shift, n, C, KP, NP, WIDE, CELLS, N, K), 0)
@@ -85,7 +85,7 @@ def outputs_kernel(
     C: tl.constexpr, KP: tl.constexpr, WIDE: tl.constexpr, C2: tl.constexpr, KP2: tl.constexpr, WIDE2: tl.constexpr,
     NP: tl.constexpr, OUT: tl.constexpr, CELLS: tl.constexpr, N: tl.constexpr, K: tl.constexpr, K2: tl.constexpr,
 ):  # fmt: skip
-    """`slabs.outputs`: out int32 (cells, OUT)."""
+    """`torch_networks.outputs`: out int32 (cells, OUT)."""
     cell, n = tl.program_id(0).to(tl.int64) * CELLS + tl.arange(0, CELLS), tl.program_id(1) * N + tl.arange(0, N)
     here = cell < cells
     y = _layer(h + cell * C, here, w, bias, shift, n, C, KP, NP, WIDE, CELLS, N, K)
@@ -99,7 +99,7 @@ def block_kernel(
     C: tl.constexpr, KP: tl.constexpr, NP: tl.constexpr, WIDE: tl.constexpr, NP2: tl.constexpr, WIDE2: tl.constexpr,
     CELLS: tl.constexpr,
 ):  # fmt: skip
-    """`slabs.block`: out int8 (cells, C), cells in the order of grids (height, width).
+    """`torch_networks.block`: out int8 (cells, C), cells in the order of grids (height, width).
 
     One block holds all of a layer's outputs, so those of the 3 x 3 layer stay in the program.
     """
@@ -135,7 +135,7 @@ def correction_kernel(
     WIDE: tl.constexpr, NP2: tl.constexpr, WIDE2: tl.constexpr, OUT: tl.constexpr,
     CELLS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """`slabs.correction`: out int32 (cells, OUT). `slabs.corrected`, if EARLIER is 0.
+    """`torch_networks.correction`: out int32 (cells, OUT). `torch_networks.corrected`, if EARLIER is 0.
 
     The weights of the deviations stand behind those of the C features. Steps are the strides of the pixels.
     """

@@ -1,5 +1,5 @@
 """Networks on a GPU: layers, residual blocks, inputs and parameters as one Triton kernel each (`triton_layers`,
-`triton_cells`), with the functions of `slabs` and `torch_ops` and the same integers.
+`triton_cells`), with the functions of `torch_networks` and `torch_ops` and the same integers.
 
 Activations stay on the device as int8, channels last, and no neighbourhood is copied. The first call of every kind is
 compared with the torch functions, on the grids given and on extreme values; where they differ, or where Triton cannot
@@ -18,7 +18,7 @@ import triton
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import slabs, torch_ops
+from . import torch_networks, torch_ops
 from .triton_cells import inputs_kernel, mixtures_kernel
 from .triton_layers import block_kernel, correction_kernel, dense_kernel, outputs_kernel
 from .units import aligned
@@ -60,9 +60,9 @@ def checked(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
     return decorate
 
 
-@checked(slabs.dense)
+@checked(torch_networks.dense)
 def dense(u: Tensor, layer: "Layer") -> Tensor:
-    """See `slabs.dense`."""
+    """See `torch_networks.dense`."""
     u = u.contiguous()
     cells, n = u[..., 0].numel(), _side(len(layer.bias))
     out = u.new_empty(*u.shape[:-1], len(layer.bias))
@@ -71,12 +71,12 @@ def dense(u: Tensor, layer: "Layer") -> Tensor:
     return out
 
 
-@checked(slabs.block)
+@checked(torch_networks.block)
 def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
-    """See `slabs.block`; h is kept."""
+    """See `torch_networks.block`; h is kept."""
     c, inner = h.shape[3], len(conv.bias)
     if max(c, inner) > MOST:
-        return slabs.block(h.clone(), conv, out)
+        return torch_networks.block(h.clone(), conv, out)
     h = h.contiguous()
     result, cells = torch.empty_like(h), h[..., 0].numel()
     arguments = (h, *_pack(conv, 9), *_pack(out), result, cells, *h.shape[1:3])
@@ -88,9 +88,9 @@ def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
     return result
 
 
-@checked(slabs.outputs)
+@checked(torch_networks.outputs)
 def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
-    """See `slabs.outputs`."""
+    """See `torch_networks.outputs`."""
     h, u = h.contiguous(), u.contiguous()
     cells, columns = h[..., 0].numel(), len(head.bias)
     n = _side(columns)
@@ -102,16 +102,16 @@ def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
     return result
 
 
-@checked(slabs.corrected)
+@checked(torch_networks.corrected)
 def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
-    """See `slabs.corrected`."""
+    """See `torch_networks.corrected`."""
     grid = rows[None, None]
     return _correct(grid, grid, grid, 0, (first, out))[0, 0]
 
 
-@checked(slabs.correction)
+@checked(torch_networks.correction)
 def correction(features: Tensor, pixels: Tensor, base: Tensor, earlier: int, layers: Sequence["Layer"]) -> Tensor:
-    """See `slabs.correction`."""
+    """See `torch_networks.correction`."""
     return _correct(features, pixels, base, earlier, layers)
 
 
@@ -120,8 +120,8 @@ def _correct(features: Tensor, pixels: Tensor, base: Tensor, earlier: int, layer
     columns = len(out.bias)
     if max(len(first.bias), columns) > MOST:
         if earlier:
-            return slabs.correction(features, pixels, base, earlier, layers)
-        return slabs.corrected(features[0, 0], first, out)[None, None]
+            return torch_networks.correction(features, pixels, base, earlier, layers)
+        return torch_networks.corrected(features[0, 0], first, out)[None, None]
     features, base = features.contiguous(), base.contiguous()
     result = torch.empty(*features.shape[:3], columns, dtype=torch.int32, device=features.device)
     cells = features[..., 0].numel()

@@ -6,7 +6,7 @@ from .. import arrays
 from ..arrays import Array
 from ..errors import ModelError
 from .backend import Backend
-from .exact import Layer, Tensors
+from .layers import Layer, Tensors
 from .units import aligned
 
 

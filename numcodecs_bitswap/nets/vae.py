@@ -10,11 +10,11 @@ import numpy as np
 
 from .. import arrays
 from ..arrays import Array
+from ..distributions.tables import vae_tables
 from ..errors import ModelError
-from ..symbols.tables import vae_tables
 from .arch import check_integers, check_kind
 from .backend import Backend
-from .exact import Tensors
+from .layers import Tensors
 from .parameters import DATA_BASE, DATA_LEVELS, Parameters, latent_buckets, mixture
 from .stage import Stage
 from .trunk import Trunk, pad_channels

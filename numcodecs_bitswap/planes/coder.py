@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
-from ..forks import loading
 from ..rans.words import SHORT, empty_words
+from ..runtime.forks import loading
 from .message import Message as Message
 from .message import Planes, lanes
 from .model import PlaneModel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import address_of, part
+from ..runtime.jit import address_of, part
 from .logistics import at_most, eight_edges, interval_rows, mixture_rows, window_rows
 from .tables import SIGMOID, SLOPE, WEIGHT
 from .vectors import int32_at

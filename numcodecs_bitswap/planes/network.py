@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import address_of, part
+from ..runtime.jit import address_of, part
 from .products import (
     LANES,
     absolute32,

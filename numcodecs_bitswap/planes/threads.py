@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ..cores import cores
-from ..workers import Workers, run_all
+from ..runtime.cores import cores
+from ..runtime.workers import Workers, run_all
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")

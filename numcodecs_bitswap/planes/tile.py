@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..jit import address_of, compiled, part
+from ..runtime.jit import address_of, compiled, part
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
 from .network import blend_predictions, inputs, magnitudes, network, pack

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Array
 from ..errors import FormatError, MessageExhausted
-from ..jit import FEATURES
+from ..runtime.jit import FEATURES
 from .distribution import Distribution, Loops, Native, Shiftable, Values
 from .numba_bits import pop_bits
 from .numba_kernels import SMALL_ALPHABET, cost_kernel, kernels

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import compiled
+from ..runtime.jit import compiled
 from .words import LEAST_HEAD
 
 

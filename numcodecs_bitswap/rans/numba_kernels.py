@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from ..jit import compiled, scratch
+from ..runtime.jit import compiled, scratch
 from .distribution import Functions
 from .numba_rows import ROW, idle_lanes, push_run
 from .words import LEAST_HEAD

@@ -51,7 +51,7 @@ class TritonStack(TorchStack):
     most : int
         No message has more words: the sizes themselves are on the device.
     forms : callable
-        The Triton form of a block, or None if it has none: those of this package are in `symbols.triton_forms`.
+        The Triton form of a block, or None if it has none: those of this package are in `distributions.triton_forms`.
     """
 
     defers = True

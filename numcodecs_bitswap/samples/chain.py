@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chunk.fields import Reader, sized
 from ..errors import FormatError
-from ..fields import Reader, sized
 from . import low_bits, words
 from .fixed import Fixed
 from .gaps import Gaps

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chunk.fields import Reader
 from ..errors import TransformWarning
-from ..fields import Reader
 from ..planes.tables import LARGEST
 from .chain import Samples
 from .choice import Prepared, plain

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import colour
+from ..jpeg import colour
 from . import fixed, gaps, lattice, lattice_search, low_bits, noise, ordered, words
 from . import steps as series
 from .chain import Samples, Scale, narrowed, number_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chunk.fields import Reader
 from ..errors import FormatError
-from ..fields import Reader
 from ..planes.tables import LARGEST
 from .words import Words, ends, trailing_zeros
 

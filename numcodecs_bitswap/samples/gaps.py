@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels
+from ..chunk.fields import Reader, sized, varints
 from ..errors import FormatError
-from ..fields import Reader, sized, varints
 from .words import Words, of_planes, ordered, plane_shape, planes_of
 
 MOST = 15

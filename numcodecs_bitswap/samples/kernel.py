@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..jit import compiled, part
+from ..runtime.jit import compiled, part
 
 
 @part

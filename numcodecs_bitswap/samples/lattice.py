@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels
+from ..chunk.fields import Reader, packed, sized, varints
 from ..errors import FormatError
-from ..fields import Reader, packed, sized, varints
 from ..planes.tables import LARGEST
 from .ordered import GLANCE, grouped, read_axes, ungrouped
 from .words import Words, of_planes, ordered, plane_shape, planes_of, unordered

@@ -8,8 +8,8 @@ import numpy as np
 from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
+from ..chunk.fields import Reader, sized, unzip
 from ..errors import FormatError
-from ..fields import Reader, sized, unzip
 
 _ZSTD = Zstd(level=5)
 RAW, ZSTD = 0, 1

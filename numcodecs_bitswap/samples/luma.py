@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import colour
+from ..chunk.fields import Reader
 from ..errors import FormatError
-from ..fields import Reader
+from ..jpeg import colour
 from .words import Words
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chunk.fields import Reader, packed, varints
 from ..errors import FormatError
-from ..fields import Reader, packed, varints
 from ..planes.tables import LARGEST
 from .words import Words, ends, ordered, trailing_zeros, unordered
 

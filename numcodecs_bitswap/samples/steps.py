@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fields import Reader, packed
+from ..chunk.fields import Reader, packed
 from .words import Words, ordered, unordered
 
 

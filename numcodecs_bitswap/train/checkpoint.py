@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.numpy import load
 
-from .. import catalog
+from ..models import catalog
 from .export import take_tensors
 from .files import write_whole
 from .recipe import AnyArchitecture, Net, RecipeError

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from ..errors import BitswapError
 
 if TYPE_CHECKING:
+    from .distributed import Together
     from .recipe import Recipe
     from .sources import Data
-    from .together import Together
 
-HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is held back, and
-compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another kind of model
-is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships, on --data.
+HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is kept for
+validation, and compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another
+kind of model is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships,
+on --data.
 """
 
 DEFAULT = "default"
@@ -53,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
     """Train; returns the exit status, 2 after bad input."""
     import torch
 
-    from .together import Together
+    from .distributed import Together
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
@@ -85,7 +86,7 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
 
     from ..options import AUTO_UNIVERSAL
     from ..samples import KINDS
-    from .pieces import open_pictures
+    from .own_arrays import open_pictures
     from .plane_data import open_planes
     from .plane_report import write_all
     from .plane_trainer import PlaneTrainer, Start
@@ -160,7 +161,7 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     """The default recipe for the user's data, or their own, and the data in pieces."""
-    from .pieces import open_pictures
+    from .own_arrays import open_pictures
     from .recipe import default_recipe, read_recipe
     from .sources import open_pieces
 
@@ -203,7 +204,7 @@ def _name(source: str) -> str:
 
 def _checked(name: str) -> str:
     """The name, if a model file may have it."""
-    from ..catalog import is_shipped
+    from ..models.catalog import is_shipped
 
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise BitswapError(f"--name {name!r}: letters, digits, _ . + - only")

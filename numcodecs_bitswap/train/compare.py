@@ -1,4 +1,4 @@
-"""What a model gained: codecs on held-back data, side by side."""
+"""What a model gained: codecs on validation data, side by side."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..classical import classical
+from ..chunk.patches import image_axes
 from ..errors import MissingModel, ModelError
-from ..patches import image_axes
-from ..peers import Measured, bitswap, measure
+from ..measure.classical import classical
+from ..measure.harness import Measured, bitswap, measure
 
 
 def classical_rows(chunks: Sequence[NDArray[Any]], channel_axis: int | None = None) -> list[Measured]:

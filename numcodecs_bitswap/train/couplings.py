@@ -1,4 +1,4 @@
-"""The differentiable twin of a flow's couplings (FORMAT.md section 6.5): what their networks see, and mixtures of
+"""The differentiable form of a flow's couplings (FORMAT.md section 6.5): what their networks see, and mixtures of
 logistics turned into standard normal latents.
 """
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import BitswapError
-from ..opening import IMAGES
+from ..readers.arrays import IMAGES
 
 Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -59,8 +59,8 @@ def list_images(folder: Path) -> list[Path]:
     return files
 
 
-def split_held_back(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Training items and a held-back tenth: every tenth, from the fifth on, so that the split needs no state."""
+def split_validation(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Training items and a validation tenth: every tenth, from the fifth on, so that the split needs no state."""
     return [f for i, f in enumerate(items) if i % 10 != 4], [f for i, f in enumerate(items) if i % 10 == 4]
 
 
@@ -162,11 +162,11 @@ def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
     return image[y : y + size, x : x + size]
 
 
-def held_back_patches(files: Sequence[Path], size: int, channels: int, n: int) -> Pixels:
+def validation_patches(files: Sequence[Path], size: int, channels: int, n: int) -> Pixels:
     """A fixed set of n patches (n, channels, size, size) of files that training never sees."""
     rng = np.random.default_rng(0)
     images = [image for image in map(read_image, files) if min(image.shape[:2]) >= size]
     if not images:
-        raise DataError(f"no held-back image is at least {size} pixels on both sides; ten or more images are needed")
+        raise DataError(f"no validation image is at least {size} pixels on both sides; ten or more images are needed")
     crops = [random_crop(images[i % len(images)], size, rng) for i in range(n)]
     return np.stack([c.transpose(2, 0, 1) if channels == 3 else to_gray(c) for c in crops])

@@ -1,4 +1,4 @@
-"""The differentiable twin of a model of kind `flow` (FORMAT.md section 6.5): the layers of the flow in floats, with the
+"""The differentiable form of a model of kind `flow` (FORMAT.md section 6.5): the layers of the flow in floats, with the
 density that local bits-back coding pays for.
 """
 

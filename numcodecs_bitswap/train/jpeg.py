@@ -165,5 +165,5 @@ def fit(
         if spent - said > 0.1:
             said = spent
             text = f"{100 * spent:3.0f} %, {step} steps, {loss.item():.4f} bits/number"
-            say(text + (f", held back {rate(average, held):.4f}" if held else ""))
+            say(text + (f", validation {rate(average, held):.4f}" if held else ""))
     return average

@@ -1,5 +1,5 @@
 """The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same
-command goes on. In several processes each does this with patches of its own (together.py).
+command goes on. In several processes each does this with patches of its own (distributed.py).
 """
 
 import math
@@ -18,10 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import checkpoint
+from .distributed import Together
 from .files import append_line, make_folder
 from .recipe import Net, Recipe, RecipeError
 from .sources import Data
-from .together import Together
 
 REPORTS, REPORT_EVERY_S = 30, (5.0, 120.0)
 """How often a run measures and saves itself, and the shortest and longest time between."""
@@ -106,7 +106,7 @@ class Trainer:
         make_folder(run_folder)
         schedule = recipe.training
         torch.manual_seed(schedule.seed)
-        self.held_back = torch.from_numpy(data.held_back).to(self.device)
+        self.validation = torch.from_numpy(data.validation).to(self.device)
         self.net, self.average = (recipe.model.network().to(self.device) for _ in range(2))
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(
@@ -114,9 +114,9 @@ class Trainer:
         )
         self.step, self.seconds, self.ends, self.stop = 0, 0.0, math.inf, False
         self.history: list[tuple[float, float]] = []
-        """Seconds and held-back rate of every report."""
+        """Seconds and validation rate of every report."""
         self.target: tuple[str, float] | None = None
-        """A codec and its bits/sample on the held-back patches, to show."""
+        """A codec and its bits/sample on the validation patches, to show."""
         if self.checkpoint.exists():
             self._load()
         self.together.share([*self.net.parameters(), *self.average.parameters()])
@@ -179,7 +179,7 @@ class Trainer:
         ----------
         minutes : float
         until_plateau : bool
-            End sooner if the held-back rate hardly falls.
+            End sooner if the validation rate hardly falls.
         """
         first, steps, begun = self.together.first, self.recipe.training.steps, self.step
         self.limit, self.stop = min(minutes * 60, self.ends), False
@@ -222,7 +222,7 @@ class Trainer:
     def _status(self, rate: float) -> str:
         text = f"step {self.step}, {rate:.3f} bits/sample"
         if self.history:
-            text += f", held back {self.history[-1][1]:.3f}"
+            text += f", validation {self.history[-1][1]:.3f}"
         if self.history and self.target:
             gain = 1 - self.history[-1][1] / self.target[1]
             text += f", {abs(gain):.1%} {'below' if gain > 0 else 'above'} {self.target[0]}"
@@ -235,8 +235,8 @@ class Trainer:
         return min(rates[-PLATEAU_REPORTS:]) > min(rates[:-PLATEAU_REPORTS]) * (1 - PLATEAU_GAIN)
 
     def report(self) -> None:
-        """Append the held-back rates of the averaged weights to the log."""
-        rates = evaluate(self.average, self.held_back)
+        """Append the validation rates of the averaged weights to the log."""
+        rates = evaluate(self.average, self.validation)
         self.history.append((self.seconds, rates["total"]))
         line = f"step {self.step} minutes {self.seconds / 60:.1f} " + " ".join(f"{k} {v:.4f}" for k, v in rates.items())
         append_line(self.run_folder / "log.txt", line)

@@ -1,4 +1,4 @@
-"""The differentiable twin of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to
+"""The differentiable form of a Bit-Swap model: the same networks, windows and distributions as FORMAT.md sections 3 to
 6.2, in floats.
 
 `BitSwapNet.bits` returns the bits that the integer model would spend on a batch of patches, part by part.

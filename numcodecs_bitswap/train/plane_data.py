@@ -1,4 +1,4 @@
-"""Arrays -> rows that the networks of the plane coder are fitted to, and chunks that are held back.
+"""Arrays -> rows that the networks of the plane coder are fitted to, and chunks for validation.
 
 Chunks are as Zarr would code them, evenly spread over the arrays. Each is prepared as the encoder does, and what the
 encoder sees of some of its pixels is kept.
@@ -14,23 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .. import plane_route
-from ..catalog import Loaded
-from ..opening import SIDE, Opened
-from ..patches import Axes
+from ..chunk import plane_route
+from ..chunk.patches import Axes
+from ..models.catalog import Loaded
 from ..planes import coder
 from ..planes.model import PlaneModel
 from ..planes.observe import Rows, observe
 from ..planes.tables import REFERENCES
+from ..readers.arrays import SIDE, Opened
 from .data import DataError
-from .pieces import Pictures, Piece, cut_all, hold_back
+from .own_arrays import Pictures, Piece, cut_all, hold_back
 
 ROWS, HELD_ROWS = 1_500_000, 1 << 15
 """Pixels that are trained on, and that rates are measured on while training."""
 SAMPLES = 1 << 23
 """Samples of the chunks that are looked at; a chunk is coded to know what the encoder sees."""
 COMPARED = 1 << 22
-"""Bytes of held-back chunks that codecs are compared on."""
+"""Bytes of validation chunks that codecs are compared on."""
 LARGEST, PLANES, LEAST = 1 << 22, 16, 8
 """Samples of the largest chunk that is taken whole; planes of parts of larger ones; least side of a part."""
 
@@ -44,7 +44,7 @@ class PlaneData:
     rows, held : list of Rows
         For each number of reference planes.
     chunks : list of ndarray
-        Held-back chunks.
+        Validation chunks.
     name, about : str
         Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
@@ -60,7 +60,7 @@ class PlaneData:
 
 
 def split(pictures: Pictures) -> tuple[list[Piece], list[Piece]]:
-    """Chunks to train on and held-back ones, a tenth; parts of chunks where there are few or they are large.
+    """Chunks to train on and validation ones, a tenth; parts of chunks where there are few or they are large.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def open_planes(pictures: Pictures, start: Loaded, name: str) -> PlaneData:
         raise DataError(f"{name}: all samples of a chunk are the same, and there is nothing to learn")
     dtype = pictures.arrays[0].dtype
     about = f"{len(pictures.arrays)} array(s) of {dtype}, {pictures.nbytes:,} bytes"
-    about += f"; {len(train)} chunks to train on, {len(kept)} held back"
+    about += f"; {len(train)} chunks to train on, {len(kept)} for validation"
     if pictures.left_out:
         about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
     return PlaneData(rows, held, _compared(pictures, random), name, about, pictures.nbytes)

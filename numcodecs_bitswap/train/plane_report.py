@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from .. import catalog, estimate, peers
-from ..peers import Measured
+from ..measure import estimate, harness
+from ..measure.harness import Measured
+from ..models import catalog
 from . import compare
 from .export import tensor_bytes, write_bytes
 from .files import make_folder, write_whole
@@ -15,7 +16,7 @@ LICENCE = "that of the data"
 
 
 def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, command: str) -> None:
-    """Compare on held-back chunks, and write the model unless the start's is better.
+    """Compare on validation chunks, and write the model unless the start's is better.
 
     Parameters
     ----------
@@ -34,10 +35,10 @@ def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, comman
     """
     name, start, chunks, folder = trainer.name, trainer.start.name, trainer.data.chunks, trainer.folder
     before, after = trainer.rates
-    said = f"held back: {before:.4f} bits/sample with {start or 'untrained networks'}, {after:.4f} with {name}"
+    said = f"validation: {before:.4f} bits/sample with {start or 'untrained networks'}, {after:.4f} with {name}"
     print(said)
     if not trainer.better:
-        print(f"{name} is not smaller than {start or 'untrained networks'} on what is held back; no model is written.")
+        print(f"{name} is not smaller than {start or 'untrained networks'} on validation data; no model is written.")
         return
     provenance = f"fitted to own data from {start or 'nothing'}, {trainer.fitting.step} steps"
     data = tensor_bytes(trainer.start.arch, trainer.start.tensors(trainer.best), name, LICENCE, provenance)
@@ -45,7 +46,7 @@ def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, comman
     catalog.register_data(data, digest, str(out))
     base = start if start and not Path(start).is_dir() else ""
     rows = compare.plane_rows(chunks, base, digest, name, channel_axis)
-    print(f"\n{describe(chunks)} held back, each on its own:\n")
+    print(f"\n{describe(chunks)} of validation data, each on its own:\n")
     print(estimate.table(rows, chunks, trainer.data.nbytes))
     print(f"\n{compared(rows, name)}")
     plot(name, trainer.history, None, rows, folder / "plot.png")
@@ -71,7 +72,7 @@ def _card(trainer: PlaneTrainer, out: Path, digest: str, said: str, rows: list[M
 | sha256 | `{digest}` |
 | architecture | {kind}, {parameters:,} parameters |
 | begins with | {trainer.start.name or "untrained networks"} |
-| data | {trainer.data.name}; a tenth held back |
+| data | {trainer.data.name}; a tenth for validation |
 | licence | {LICENCE} |
 | command | `{command}` |
 | time | {trainer.fitting.step} steps, {trainer.seconds / 60:.1f} minutes |
@@ -79,7 +80,7 @@ def _card(trainer: PlaneTrainer, out: Path, digest: str, said: str, rows: list[M
 
 {describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
 
-{peers.table(rows, best_other(rows).name, "bits/sample")}
+{harness.table(rows, best_other(rows).name, "bits/sample")}
 
 Arrays that were written with this model need its file to be read: keep it with them.
 """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from tqdm import tqdm
 
-from .. import catalog
+from ..models import catalog
 from ..planes.model import DEFAULT, PlaneModel
 from ..planes.tables import REFERENCES
 from . import checkpoint
@@ -114,11 +114,11 @@ class PlaneTrainer:
         self.seconds, self.stop = 0.0, False
         self.counts = [len(each.x) for each in data.held]
         self.first = rates(start.nets, data.held)
-        """Bits of held-back samples with the networks of the start."""
+        """Bits of validation samples with the networks of the start."""
         self.best, self.best_rates = copy.deepcopy(start.nets), list(self.first)
         """Of each network the weights with the smallest rate so far."""
         self.history = [(0.0, self._mean(self.first))]
-        """Seconds and held-back rate of every report."""
+        """Seconds and validation rate of every report."""
         if self.checkpoint.exists():
             self._load()
 
@@ -134,7 +134,7 @@ class PlaneTrainer:
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Bits per held-back sample of the start and of the best networks."""
+        """Bits per validation sample of the start and of the best networks."""
         return self._mean(self.first), self._mean(self.best_rates)
 
     def _mean(self, of: list[float]) -> float:
@@ -197,7 +197,7 @@ class PlaneTrainer:
                         )
                     if self.fitting.step % 10 == 0:
                         text = f"step {self.fitting.step}, {np.mean(losses[-100:]):.3f} bits/sample"
-                        bar.set_postfix_str(f"{text}, held back {self.history[-1][1]:.3f}", refresh=False)
+                        bar.set_postfix_str(f"{text}, validation {self.history[-1][1]:.3f}", refresh=False)
                     if int(progress() * reports) > reported and progress() < 1:
                         reported = int(progress() * reports)
                         self.report()

@@ -212,7 +212,7 @@ def fit(
         if spent - said > 0.1:
             said = spent
             text = f"{100 * spent:3.0f} %, {fitting.step} steps, {np.mean(losses[-200:]):.4f} bits/sample"
-            say(text + (f", held back {score(fitting.averages, held)}" if held else ""))
+            say(text + (f", validation {score(fitting.averages, held)}" if held else ""))
     return fitting.averages
 
 

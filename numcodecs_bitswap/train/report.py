@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import catalog, estimate, peers
-from ..peers import Measured
+from ..measure import estimate, harness
+from ..measure.harness import Measured
+from ..models import catalog
 from . import compare
 from .export import write_model
 from .files import make_folder, write_whole
@@ -38,10 +39,10 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
     provenance = f"recipe {recipe.name}, {trainer.step} steps on {trainer.device.type}"
     make_folder(out.parent)
     digest = write_model(trainer.average, out, recipe.name, recipe.licence, provenance)
-    exact = evaluate(trainer.average, trainer.held_back)["total"]
-    real = evaluate(trainer.average, trainer.held_back, quantised=False)["total"]
+    exact = evaluate(trainer.average, trainer.validation)["total"]
+    real = evaluate(trainer.average, trainer.validation, quantised=False)["total"]
     rates = f"integer network {exact:.4f} bits/sample, without quantisation {real:.4f}"
-    print(f"{out}\nsha256 {digest}\nheld back: {rates}")
+    print(f"{out}\nsha256 {digest}\nvalidation: {rates}")
     if not data.chunks:
         return
     catalog.register_folder(out.parent)
@@ -52,7 +53,7 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
         write_whole(folder / "recipe.toml", recipe_text(done).encode())
     write_whole(folder / "CARD.md", _card(trainer, out, digest, rates, rows, options).encode())
     plot(recipe.name, trainer.history, trainer.target, rows, folder / "plot.png")
-    print(f"\n{describe(data.chunks)} held back, each on its own:\n")
+    print(f"\n{describe(data.chunks)} of validation data, each on its own:\n")
     print(estimate.table(rows, data.chunks, data.nbytes))
     print(f"\n{compared(rows, recipe.name)}")
     print(f"{folder}: CARD.md, plot.png, recipe.toml. To use the model, and to read what it wrote:\n")
@@ -98,15 +99,15 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 | file | {out.name}, {out.stat().st_size:,} bytes |
 | sha256 | `{digest}` |
 | architecture | {kind} |
-| data | {trainer.data.name}; a tenth held back |
+| data | {trainer.data.name}; a tenth for validation |
 | licence | {recipe.licence} |
 | command | `{command.strip()}` |
 | time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
-| held-back rate | {rates} |
+| validation rate | {rates} |
 
 {describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
 
-{peers.table(rows, best_other(rows).name, "bits/sample")}
+{harness.table(rows, best_other(rows).name, "bits/sample")}
 
 Arrays that were written with this model need its file to be read: keep it with them.
 """
@@ -119,7 +120,7 @@ def plot(
     rows: list[Measured],
     path: Path,
 ) -> None:
-    """Held-back rate over time, and the bits of all codecs."""
+    """Validation rate over time, and the bits of all codecs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -128,14 +129,14 @@ def plot(
     curve.plot(minutes, rates, "o-", markersize=3, label=name)
     if target:
         curve.axhline(target[1], color="gray", linestyle="--", label=target[0])
-    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training: what is held back")
+    curve.set(xlabel="minutes", ylabel="bits/sample", title="Training")
     curve.legend()
     curve.grid(alpha=0.3)
     ordered = sorted(rows, key=lambda row: -row.total)
     colours = ["tab:blue" if row.name.startswith("BitSwap") else "lightgray" for row in ordered]
     drawn = bars.barh([row.name for row in ordered], [row.total / 1e3 for row in ordered], color=colours)
     bars.bar_label(drawn, [f"{row.bits_per_dim:.3f}" for row in ordered], padding=3)
-    bars.set(xlabel="kB (and bits/sample)", title="Held-back chunks")
+    bars.set(xlabel="kB (and bits/sample)", title="Validation chunks")
     bars.margins(x=0.15)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)

@@ -1,4 +1,4 @@
-"""What there is to train on -> sources of patches, and what is held back."""
+"""What there is to train on -> sources of patches, and what is kept for validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
-from .data import DataError, PatchSource, Pixels, held_back_patches, list_images, split_held_back
-from .held_back import held_back
-from .pieces import Pictures, PieceSource, split
+from .data import DataError, PatchSource, Pixels, list_images, split_validation, validation_patches
+from .own_arrays import Pictures, PieceSource, split
 from .recipe import Recipe
+from .validation import validation
 
-HELD_BACK_IMAGES, HELD_BACK_ITEMS, HELD_BACK_PIXELS = 64, 1000, 1 << 20
+VALIDATION_IMAGES, VALIDATION_ITEMS, VALIDATION_PIXELS = 64, 1000, 1 << 20
 """Patches that rates are measured on; of arrays, whose items are small, as many as this, and no more pixels."""
 
 
@@ -34,10 +34,10 @@ class Data:
     ----------
     batches : list of (Source, int)
         What to draw batches from, in turn, and the number of patches of each.
-    held_back : ndarray, shape (n, channels, side, side)
+    validation : ndarray, shape (n, channels, side, side)
         A fixed set of patches that training never sees.
     chunks, crops : list of ndarray
-        Of pieces: held-back chunks, and `held_back` as it is stored, for other codecs.
+        Of pieces: validation chunks, and `validation` as it is stored, for other codecs.
     name, about : str
         Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
@@ -45,7 +45,7 @@ class Data:
     """
 
     batches: list[tuple[Source, int]]
-    held_back: Pixels
+    validation: Pixels
     chunks: list[NDArray[Any]] = field(default_factory=list)
     crops: list[NDArray[Any]] = field(default_factory=list)
     name: str = ""
@@ -74,10 +74,10 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
     batches: list[tuple[Source, int]] = [
         (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
     ]
-    measured = held_back(pictures, kept, recipe)
+    measured = validation(pictures, kept, recipe)
     about = f"{len(pictures.arrays)} array(s) of uint8, {pictures.channels} channel(s)"
     about += f", {pictures.nbytes:,} bytes"
-    about += f"; {len(train)} pieces to train on, {len(kept)} held back"
+    about += f"; {len(train)} pieces to train on, {len(kept)} for validation"
     if pictures.left_out:
         about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
     if small := sum(side < largest for side in pictures.sides):
@@ -87,7 +87,7 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
 
 def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
     """Training data of the recipes of photographs, from folders of images in several variants, and of items such as
-    MNIST's, from array files. A tenth of each is held back.
+    MNIST's, from array files. A tenth of each is for validation.
 
     Raises
     ------
@@ -96,19 +96,19 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
     """
     schedule, channels, augmentation = recipe.training, recipe.model.channels, recipe.augmentation
     if all(path.is_file() for path in paths):
-        arrays = [split_held_back(list(read_items(path, channels))) for path in paths]
+        arrays = [split_validation(list(read_items(path, channels))) for path in paths]
         batches: list[tuple[Source, int]] = [
             (ArraySource([a[0] for a in arrays], side, augmentation), number) for side, number in schedule.batches
         ]
         kept = ArraySource([a[1] for a in arrays], schedule.patch, augmentation)
-        number = min(HELD_BACK_ITEMS, max(1, HELD_BACK_PIXELS // schedule.patch**2))
+        number = min(VALIDATION_ITEMS, max(1, VALIDATION_PIXELS // schedule.patch**2))
         return Data(batches, kept.sample(number, np.random.default_rng(0)))
     if augmentation.binarise or augmentation.flip:
         raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
-    splits = [split_held_back(list_images(path)) for path in paths]
+    splits = [split_validation(list_images(path)) for path in paths]
     batches = [
         (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed), number)
         for side, number in schedule.batches
     ]
     kept_files = [file for s in splits for file in s[1]]
-    return Data(batches, held_back_patches(kept_files, schedule.patch, channels, HELD_BACK_IMAGES))
+    return Data(batches, validation_patches(kept_files, schedule.patch, channels, VALIDATION_IMAGES))

@@ -1,4 +1,4 @@
-"""The differentiable twin of a context stage (FORMAT.md section 5), and of the direct core mode (section 6.4)."""
+"""The differentiable form of a context stage (FORMAT.md section 5), and of the direct core mode (section 6.4)."""
 
 import torch
 from torch import Tensor, nn
@@ -89,8 +89,8 @@ def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dt
     """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
     6.4).
 
-    The twin of a stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad, and
-    pays a little more at the edges and nothing for the zeros.
+    The differentiable stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad,
+    and pays a little more at the edges and nothing for the zeros.
     """
     side = 1 << (max(grid.shape[2:]) - 1).bit_length()
     grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))

@@ -1,4 +1,4 @@
-"""The differentiable twin of a model of kind `vae` (FORMAT.md section 6.3): fully connected networks, one latent layer
+"""The differentiable form of a model of kind `vae` (FORMAT.md section 6.3): fully connected networks, one latent layer
 with a uniform prior over equal-mass buckets of the normal distribution.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from numcodecs_bitswap.jit import compiled
+from numcodecs_bitswap.runtime.jit import compiled
 
 
 def make(step: int) -> Any:

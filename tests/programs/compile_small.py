@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from numcodecs_bitswap import code_cache
-from numcodecs_bitswap.jit import compiled
+from numcodecs_bitswap.runtime import code_cache
+from numcodecs_bitswap.runtime.jit import compiled
 
 
 class Listener(logging.Handler):

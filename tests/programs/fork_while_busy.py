@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import numcodecs_bitswap
-from numcodecs_bitswap.forks import loading
+from numcodecs_bitswap.runtime.forks import loading
 
 faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and ends
 signal.alarm(100)
@@ -24,7 +24,7 @@ signal.alarm(100)
 def work() -> None:
     """The first chunk of a process that knows nothing yet, and code that is compiled for it."""
     with loading():
-        from numcodecs_bitswap.jit import compiled
+        from numcodecs_bitswap.runtime.jit import compiled
 
     spec = importlib.util.spec_from_file_location("small", Path(sys.argv[1]))
     assert spec is not None

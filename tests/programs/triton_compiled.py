@@ -17,13 +17,13 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from numcodecs_bitswap import catalog
+from numcodecs_bitswap.distributions.triton_forms import form
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets import triton_ops
 from numcodecs_bitswap.nets.torch_layer import TorchLayer
 from numcodecs_bitswap.rans.triton_backend import TritonStack
 from numcodecs_bitswap.rans.words import empty_words
-from numcodecs_bitswap.symbols.triton_forms import form
-from plain_message import BLOCKS, on_torch
+from reference.message import BLOCKS, on_torch
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),

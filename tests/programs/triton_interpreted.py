@@ -11,21 +11,22 @@ import triton.language as tl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numcodecs_bitswap import backends, catalog
+from numcodecs_bitswap import backends
 from numcodecs_bitswap.backends.on_torch import TorchBackend
 from numcodecs_bitswap.bitsback import groups
+from numcodecs_bitswap.distributions.bits import Bits
+from numcodecs_bitswap.distributions.gaussian_buckets import GaussianBuckets
+from numcodecs_bitswap.distributions.triton_forms import FORMS, form
+from numcodecs_bitswap.distributions.uniform import Uniform
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.rans import triton_backend
 from numcodecs_bitswap.rans.distribution import Distribution, TritonFunctions
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.rans.triton_backend import TritonStack
 from numcodecs_bitswap.rans.words import Words
-from numcodecs_bitswap.symbols.bits import Bits
-from numcodecs_bitswap.symbols.gaussian_buckets import GaussianBuckets
-from numcodecs_bitswap.symbols.triton_forms import FORMS, form
-from numcodecs_bitswap.symbols.uniform import Uniform
 from pictures import photograph
-from plain_message import BLOCKS, Plain, TorchMessage, cums, integers, random_mixture, random_words, same, unflatten
+from reference.message import BLOCKS, Plain, TorchMessage, cums, integers, random_mixture, random_words, same, unflatten
 
 few = partial(settings, max_examples=12)
 NOT_ALL = "posterior", "Gaussian posterior", "integer Gaussian", "integer Gaussian posterior"

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from numcodecs_bitswap import backends, catalog
+from numcodecs_bitswap import backends
 from numcodecs_bitswap.backends.on_torch import TorchBackend
-from numcodecs_bitswap.bitsback import adapt, groups
-from numcodecs_bitswap.nets import exact, slabs, torch_ops, triton_ops
+from numcodecs_bitswap.bitsback import groups, scale_shifts
+from numcodecs_bitswap.models import catalog
+from numcodecs_bitswap.nets import layers, torch_networks, torch_ops, triton_ops
 from numcodecs_bitswap.nets.torch_layer import TorchLayer as Layer
 from numcodecs_bitswap.nets.units import aligned
 from numcodecs_bitswap.rans import triton_backend
@@ -55,7 +56,7 @@ def layer(rng: np.random.Generator, segments: tuple[int, ...], n_out: int, wide:
         "x.f": rng.integers(0, 16, n_out).astype(np.uint8),
     }
     tensors["x.w"] = tensors["x.w"].astype(np.int16 if wide else np.int8)
-    return Layer(exact.Layer(tensors, "x", segments), torch.device("cpu"))
+    return Layer(layers.Layer(tensors, "x", segments), torch.device("cpu"))
 
 
 def integers(rng: np.random.Generator, low: int, high: int, shape: Any, dtype: Any) -> Tensor:
@@ -84,8 +85,8 @@ def test_layers(cells: tuple[int, ...], inputs: int, n_out: int, wide: bool, see
     rng = np.random.default_rng(seed)
     u, h = activations(rng, cells, inputs), activations(rng, cells, 9)
     skip = layer(rng, (inputs,), n_out, wide)
-    assert_same("dense", slabs, u, skip)
-    assert_same("outputs", slabs, h, layer(rng, (9,), n_out, not wide), u, skip)
+    assert_same("dense", torch_networks, u, skip)
+    assert_same("outputs", torch_networks, h, layer(rng, (9,), n_out, not wide), u, skip)
 
 
 @few
@@ -93,7 +94,7 @@ def test_layers(cells: tuple[int, ...], inputs: int, n_out: int, wide: bool, see
 def test_blocks(cells: tuple[int, ...], width: int, inner: int, wide: bool, wide_out: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     conv, out = layer(rng, (width,) * 9, inner, wide), layer(rng, (inner,), width, wide_out)
-    assert_same("block", slabs, activations(rng, cells, width), conv, out)
+    assert_same("block", torch_networks, activations(rng, cells, width), conv, out)
 
 
 @few
@@ -106,9 +107,11 @@ def test_channel_networks(cells: tuple[int, ...], width: int, ch: int, wide: tup
     _, h, w = cells
     pixels = integers(rng, 0, 255, (cells[0], 2 * h, 2 * w, 3), np.int16)[:, : 2 * h - rng.integers(2) : 2, 1::2]
     if ch:
-        assert_same("correction", slabs, features, pixels, integers(rng, 0, 8160, (*cells, 3), np.int16), ch, layers)
+        assert_same(
+            "correction", torch_networks, features, pixels, integers(rng, 0, 8160, (*cells, 3), np.int16), ch, layers
+        )
     else:
-        assert_same("corrected", slabs, features.flatten(0, 2), *layers)
+        assert_same("corrected", torch_networks, features.flatten(0, 2), *layers)
 
 
 @few
@@ -201,7 +204,7 @@ def test_the_device_is_not_asked_before_the_end(name: str, side: int, monkeypatc
     assert coded.schedule == plain.schedule == ((1, groups.BITS_BACK),)
     assert np.array_equal(coded.heads, plain.heads)
     assert np.array_equal(coded.tail, plain.tail)
-    assert adapt.FEWEST <= 16 * 16
+    assert scale_shifts.FEWEST <= 16 * 16
 
 
 @pytest.mark.parametrize("wrong", [lambda *_: torch.zeros(1), lambda *_: 1 // 0])
@@ -214,8 +217,8 @@ def test_what_is_not_exact_is_not_used(wrong: Any, monkeypatch: pytest.MonkeyPat
         made.append(arguments)
         return wrong(*arguments)
 
-    replaced = triton_ops.checked(slabs.dense)(dense)
+    replaced = triton_ops.checked(torch_networks.dense)(dense)
     with pytest.warns(UserWarning, match="replace Triton's dense"):
-        assert torch.equal(replaced(u, first), slabs.dense(u, first))
-    assert torch.equal(replaced(u, first), slabs.dense(u, first))  # and warns no more
+        assert torch.equal(replaced(u, first), torch_networks.dense(u, first))
+    assert torch.equal(replaced(u, first), torch_networks.dense(u, first))  # and warns no more
     assert len(made) == 1

@@ -1,0 +1,1 @@
+"""Speed of every model and codec."""

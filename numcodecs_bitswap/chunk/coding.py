@@ -1,0 +1,193 @@
+"""One chunk on its way to a frame, and back: the wiring that the numcodecs codec and the Zarr serializer share.
+
+::
+
+    array --plan--> routes and models --> payloads --> the smallest --> frame
+
+`Encoding(array, options)` and `Decoding(frame)` do everything before networks that several chunks share; if `job` is
+not None the scheduler has to run it, together with those of other chunks; `finish()` does the rest. No maths here, and
+no torch: a chunk that gains nothing from a model never loads one.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..options import AUTO_PHOTO, Options
+from ..runtime.cores import size_setting
+from ..runtime.forks import loading
+from . import frame, model_route, notice, stored
+from .dtypes import dtype_text
+from .frame import Header, Route
+from .model_route import DecodeJob, EncodeJob
+from .plan import plan
+
+if TYPE_CHECKING:
+    from .jpeg_route import Decoding as JpegDecoding
+    from .plane_route import Decoding as PlaneDecoding
+
+
+def allow(header: Header) -> None:
+    """Refuse what is larger than this process allows: NUMCODECS_BITSWAP_MAX_BYTES, default 2^33.
+
+    Raises
+    ------
+    FormatError
+        The decoded size is larger.
+    DeviceError
+        The setting is not a number of bytes.
+    """
+    most = size_setting("NUMCODECS_BITSWAP_MAX_BYTES", 1 << 33)
+    if header.nbytes > most:
+        raise FormatError(
+            f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
+        )
+
+
+def _jpeg_route() -> ModuleType:
+    """The module, which reads numba: not every chunk needs it."""
+    with loading():
+        from .. import backends
+
+        backends.check_jpeg()
+        from . import jpeg_route
+    return jpeg_route
+
+
+class Encoding:
+    """A chunk to be encoded, inverse of `Decoding`.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any dtype without objects, any shape, order and strides.
+    options : Options
+    codec : str
+        How the core is coded, one of `frame.CODECS`.
+    layout : "C" or "F", optional
+        The memory order to encode in and to come back in. Without it, the array's own.
+
+    Raises
+    ------
+    TypeError
+        Objects, or a dtype that cannot be described.
+    ValueError
+        Axes that the array does not have.
+    MissingModel, ModelError
+        The model is not there, or does not have the array's channels.
+    """
+
+    def __init__(self, array: NDArray[Any], options: Options, codec: str, layout: str | None = None) -> None:
+        layout = layout or _layout(array)
+        self.array, self.header = array, Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
+        allow(self.header)
+        dtype_text(array.dtype)  # before anything looks at the memory of an object array
+        data = memory(array, layout)
+        route, self.payload = stored.encode(data, array.dtype.itemsize)
+        self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
+        self.plan = None if route == Route.CONSTANT else plan(array, options, codec, len(self.payload))
+        self.job: EncodeJob | None = None
+        if self.plan is not None and self.plan.model is not None:
+            axes = self.plan.axes
+            model = model_route.load(self.plan.model, array.shape, axes, codec)
+            if array.max() < model.net.levels:
+                self.job = EncodeJob(model, codec, array, axes)
+
+    def finish(self) -> bytes:
+        """The smallest frame; at equal size the stored one."""
+        notice.look(self.header)
+        payloads = [(self.header.route, self.payload)]
+        if self.plan is not None:
+            payloads += [(route, payload) for route, payload in self._payloads() if payload is not None]
+        frames = (frame.build(replace(self.header, route=route), payload) for route, payload in payloads)
+        return min(frames, key=len)
+
+    def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
+        """Payloads by routes of the plan; what reads numba is imported here, since not every chunk needs it."""
+        assert self.plan is not None
+        if self.plan.planes:
+            with loading():
+                from . import plane_route
+            yield Route.PLANES, plane_route.encode(self.array, self.plan.axes, self.plan.planes, self.plan.longest)
+        if self.plan.jpeg is not None:
+            jpeg_route = _jpeg_route()
+            yield Route.JPEG, jpeg_route.encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])
+        if self.job is not None:
+            yield Route.MODEL, self.job.payload()
+
+
+class Decoding:
+    """A frame to be decoded, inverse of `Encoding`.
+
+    Parameters
+    ----------
+    data : memoryview of bytes
+    check : callable, optional
+        Called with the header before memory is taken; raises if it is not what the caller expects.
+
+    Raises
+    ------
+    FormatError
+        Not a valid frame, or a chunk larger than this process allows.
+    MissingModel
+        The frame's model is not there.
+    """
+
+    def __init__(self, data: memoryview, check: Callable[[Header], None] | None = None) -> None:
+        self.header, payload = frame.parse(data)
+        allow(self.header)
+        if check is not None:
+            check(self.header)
+        self.job: DecodeJob | None = None
+        self.route: PlaneDecoding | JpegDecoding | DecodeJob | None = None
+        if self.header.route == Route.MODEL:
+            self.route = self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
+        elif self.header.route == Route.PLANES:
+            with loading():
+                from . import plane_route
+            self.route = plane_route.Decoding(self.header, payload)
+        elif self.header.route == Route.JPEG:
+            jpeg_route = _jpeg_route()
+            self.route = jpeg_route.Decoding(self.header, payload)
+        else:
+            itemsize = self.header.dtype.itemsize
+            self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
+
+    def finish(self) -> NDArray[Any]:
+        """The array, with the frame's dtype, shape and memory order; writeable.
+
+        Raises
+        ------
+        FormatError
+            The content checksum differs, or the message does not decode.
+        """
+        order: Any = self.header.layout
+        array: NDArray[Any]
+        if self.route is None:
+            array = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
+        else:
+            array = np.asarray(self.route.array(), order=order)
+        if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
+            raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
+        return array
+
+
+def _layout(array: NDArray[Any]) -> str:
+    return "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+
+
+def memory(array: NDArray[Any], layout: str | None = None) -> NDArray[np.uint8]:
+    """The bytes of an array in memory order or that of `layout`, shape (nbytes,); copied only if not in that order."""
+    if array.nbytes == 0:
+        return np.empty(0, np.uint8)
+    if array.dtype.names is not None:
+        array = array.view(
+            f"V{array.dtype.itemsize}"
+        )  # a copy of a structured array leaves out the bytes between fields
+    return np.ascontiguousarray(array.T if (layout or _layout(array)) == "F" else array).reshape(-1).view(np.uint8)

@@ -1,0 +1,334 @@
+"""The JPEG route: images that were decoded from JPEG files <-> the payload of FORMAT.md 1.7. No torch.
+
+Of each image the payload holds what the file held of its whole MCUs, how pixels differ from what that decodes to, and
+the pixels around them. Everything comes back by integers; what was found wrong only costs bytes.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+from numcodecs.zstd import Zstd
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..jpeg import coefficients, decoding, finding, tables
+from ..jpeg.coefficients import ORDER_OF, Grid
+from ..jpeg.model import CoefficientModel
+from ..jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
+from ..models import catalog
+from . import frame, plane_route
+from .fields import Reader, sized, unzip, varints
+from .frame import NO_CHANNEL, Header, Route
+from .patches import Axes
+
+Pixels = NDArray[np.uint8]
+Coded = tuple[int, memoryview]
+COLOURS: tuple[Colour, ...] = "gray", "ycbcr", "rgb"
+SAME, STANDARD, FREE = 0, 1, 255
+"""How steps are written: as those of the component before; tables 1 .. 200 of qualities; as they are."""
+STORED, PLANES = 0, 1
+"""How an array of pixels is written."""
+LEAST_RECORD = 8
+"""Bytes of the shortest record of an image."""
+_ZSTD = Zstd(level=9)
+
+
+def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
+    """The images of an array, (H, W) or (H, W, 3), as views."""
+    own = [axis for axis in (axes.y, axes.x, axes.channel) if axis is not None]
+    moved = np.moveaxis(array, own, range(array.ndim - len(own), array.ndim))
+    for index in np.ndindex(moved.shape[: array.ndim - len(own)]):
+        image = moved[index]
+        yield image[..., 0] if len(own) == 3 and image.shape[2] == 1 else image
+
+
+def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str]) -> bytes | None:
+    """Payload of an array, or None if not all of its images were decoded from JPEG files.
+
+    Parameters
+    ----------
+    array : uint8
+    axes : Axes
+        With 1 or 3 channels, if any.
+    model, pixel_models : names or ids
+        Of kind `jpeg`; of the plane coder, for pixels that are coded as such.
+    """
+    records = []
+    loaded = None
+    for image in images(array, axes):
+        image = np.ascontiguousarray(image)
+        picture = finding.find(image)
+        if picture is None:
+            return None
+        loaded = loaded or catalog.load(model, "cpu")
+        records.append(_image(image, picture, cast(CoefficientModel, loaded.net), pixel_models))
+    if loaded is None:
+        return None
+    channel = NO_CHANNEL if axes.channel is None else axes.channel
+    return bytes([axes.y, axes.x, channel]) + loaded.id + b"".join(records)
+
+
+def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_models: list[str]) -> bytes:
+    """The record of an image."""
+    order = ORDER_OF[picture.colour]
+    components = [picture.components[k] for k in order]
+    kind = COLOURS.index(picture.colour) | picture.reversed << 2 | SAMPLINGS.index(picture.sampling) << 3
+    rows, columns, _ = picture.components[0].coefficients.shape
+    parts = [bytes([kind]), varints([*picture.offset, rows, columns])]
+    before = None
+    for component in components:
+        parts.append(_steps(component.steps, before))
+        before = component.steps
+    grids = _grids(picture.colour, picture.sampling, rows, columns)
+    steps, numbers = zip(*((each.steps, each.coefficients) for each in components), strict=True)
+    parts += [sized(each) for each in coefficients.encode_bands(model, picture.colour, grids, steps, numbers)]
+    if picture.sampling != (1, 1):
+        parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
+    parts.append(_differences(image[picture.region()], decoding.pixels(picture), pixel_models))
+    parts += [_pixels(each, pixel_models) for each in _around(image, picture.offset, picture.size)]
+    return b"".join(parts)
+
+
+class Decoding:
+    """A payload, checked as far as it can be without decoding; `array()` decodes. Inverse of `encode`.
+
+    Raises
+    ------
+    FormatError
+        The payload is damaged.
+    MissingModel
+        Its model is not there.
+    """
+
+    def __init__(self, header: Header, data: memoryview) -> None:
+        reader = Reader(data)
+        if header.dtype.str != "|u1" or header.nbytes == 0:
+            raise FormatError(f"the JPEG route holds images of uint8, not {header.dtype} of shape {header.shape}")
+        self.shape, self.axes = header.shape, Axes(*frame.read_axes(reader, header.shape))
+        height, width = self.shape[self.axes.y], self.shape[self.axes.x]
+        channels = 1 if self.axes.channel is None else self.shape[self.axes.channel]
+        model_id = bytes(reader.take(16, "model id"))
+        if catalog.kind_of(model_id) != "jpeg":
+            raise FormatError("the frame names a model of another kind: it was altered")
+        count = header.nbytes // (height * width * channels)
+        if count * LEAST_RECORD > reader.left:
+            raise FormatError(f"{reader.left} bytes are too few for {count} images")
+        self.records = [Record(reader, (height, width), channels) for _ in range(count)]
+        if reader.left:
+            raise FormatError(f"{reader.left} bytes behind the payload")
+        self.model = cast(CoefficientModel, catalog.load(model_id, "cpu").net)
+
+    def array(self) -> NDArray[Any]:
+        """The array in C order."""
+        array = np.empty(self.shape, np.uint8)
+        for record, image in zip(self.records, images(array, self.axes), strict=True):
+            record.decode(self.model, image)
+        return array
+
+
+class Record:
+    """What a payload says of an image; inverse of `_image`."""
+
+    def __init__(self, reader: Reader, size: tuple[int, int], channels: int) -> None:
+        kind = reader.byte("kind of image")
+        if kind & 3 == 3 or kind >= 8 * len(SAMPLINGS):
+            raise FormatError(f"kind of image {kind} is unknown: the frame was written by a newer version, upgrade")
+        self.colour, self.reversed = COLOURS[kind & 3], bool(kind >> 2 & 1)
+        self.sampling = SAMPLINGS[kind >> 3]
+        top, left, rows, columns = (reader.varint(what) for what in ("top", "left", "rows", "columns"))
+        fits = top + 8 * rows <= size[0] and left + 8 * columns <= size[1] and rows and columns
+        if not fits or (channels == 1) != (self.colour == "gray") or (self.colour != "ycbcr" and kind >> 2):
+            raise FormatError(f"{rows} x {columns} blocks of kind {kind} do not fit an image of {size} x {channels}")
+        if rows % self.sampling[0] or columns % self.sampling[1]:
+            raise FormatError(f"{rows} x {columns} blocks are no whole MCUs")
+        self.offset, self.grids = (top, left), _grids(self.colour, self.sampling, rows, columns)
+        self.steps: list[NDArray[np.uint16]] = []
+        for _ in self.grids:
+            self.steps.append(_read_steps(reader, self.steps[-1] if self.steps else None))
+        self.coefficients = []
+        for band in coefficients.bands(self.grids):
+            self.coefficients.append(reader.sized("coefficients"))
+            coefficients.require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
+        self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
+        if (code := reader.byte("differences")) > 1:
+            raise FormatError(f"differences {code} are unknown")
+        self.wrong = reader.sized("blocks") if code else None
+        self.differences = _read_coded(reader) if code else None
+        self.around = [_read_coded(reader) for _ in _parts(size, self.offset, (8 * rows, 8 * columns))]
+
+    def decode(self, model: CoefficientModel, image: Pixels) -> None:
+        """Fill an image, (H, W) or (H, W, 3)."""
+        numbers = coefficients.decode_bands(model, self.colour, self.grids, self.steps, self.coefficients)
+        coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
+        order = ORDER_OF[self.colour]
+        components = tuple(coded[order.index(k)] for k in range(len(order)))
+        rings = [_ring_of(*each) for each in zip(self.rings, components[1:], strict=False)] or [Ring(), Ring()]
+        outer = rings[0], rings[1]
+        picture = Picture(self.colour, self.sampling, self.offset, components, outer, self.reversed)
+        decoded = decoding.pixels(picture)
+        if self.wrong is not None and self.differences is not None:
+            decoded = _corrected(decoded, self.wrong, self.differences)
+        image[picture.region()] = decoded
+        for coded_pixels, part in zip(self.around, _around(image, picture.offset, picture.size), strict=True):
+            part[...] = _pixels_of(coded_pixels, part.shape)
+
+
+def _grids(colour: str, sampling: tuple[int, int], rows: int, columns: int) -> list[Grid]:
+    """Of the components, in any order that begins with the first."""
+    sy, sx = sampling
+    other = Grid(rows // sy, columns // sx, sy, sx)
+    return [Grid(rows, columns, 1, 1), other, other][: 1 if colour == "gray" else 3]
+
+
+def _steps(steps: NDArray[np.uint16], before: NDArray[np.uint16] | None) -> bytes:
+    if before is not None and np.array_equal(steps, before):
+        return bytes([SAME])
+    known = (tables.standard().reshape(-1, 64) == steps).all(1)
+    if known.any():
+        return bytes([STANDARD + int(known.argmax())])
+    return bytes([FREE]) + sized(bytes(_ZSTD.encode(steps.astype("<u2"))))
+
+
+def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np.uint16]:
+    """Inverse of `_steps`."""
+    code = reader.byte("steps")
+    if code == SAME and before is not None:
+        return before
+    if code == FREE:
+        steps = unzip(reader.sized("steps"), 128).view("<u2").astype(np.uint16)
+        if not steps.all():
+            raise FormatError("a step is 0")
+        return steps
+    standard = tables.standard().reshape(-1, 64)
+    if not STANDARD <= code < STANDARD + len(standard):
+        raise FormatError(f"table {code} of steps is unknown")
+    return np.ascontiguousarray(standard[code - STANDARD])
+
+
+def _edges(component: Component) -> list[Pixels]:
+    """Samples next to each side of a ring: top and bottom with the corners, left, right."""
+    plane = decoding.surrounded(decoding.samples(component), Ring())
+    return [plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]]
+
+
+def _ring(component: Component, ring: Ring) -> bytes:
+    """Differences of the sides that are given to the samples next to them."""
+    sides = [ring.top, ring.bottom, ring.left, ring.right]
+    given = sum(1 << k for k, side in enumerate(sides) if side is not None)
+    found = [side - edge for side, edge in zip(sides, _edges(component), strict=True) if side is not None]
+    return bytes([given]) + (_stored(np.concatenate(found)) if found else b"")
+
+
+def _read_sides(reader: Reader) -> tuple[int, memoryview | None]:
+    """Which sides of a ring are given, and their bytes."""
+    given = reader.byte("sides of a ring")
+    if given > 15:
+        raise FormatError(f"sides {given} of a ring are unknown")
+    return given, reader.sized("ring") if given else None
+
+
+def _ring_of(sides: tuple[int, memoryview | None], component: Component) -> Ring:
+    """Inverse of `_ring`."""
+    given, data = sides
+    if data is None:
+        return Ring()
+    edges = _edges(component)
+    chosen = [k for k in range(4) if given >> k & 1]
+    numbers = unzip(data, sum(len(edges[k]) for k in chosen))
+    parts = np.split(numbers, np.cumsum([len(edges[k]) for k in chosen])[:-1])
+    found: list[Pixels | None] = [None] * 4
+    for k, part in zip(chosen, parts, strict=True):
+        found[k] = part + edges[k]
+    return Ring(*found)
+
+
+def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
+    """What pixels differ from decoded ones by, of those blocks where they do."""
+    blocks, known = _blocks(pixels), _blocks(decoded)
+    wrong = (blocks != known).any(-1)
+    if not wrong.any():
+        return bytes([0])
+    found = blocks[wrong] - known[wrong] + np.uint8(128)
+    channels = 1 if pixels.ndim == 2 else 3
+    shaped = found.reshape(-1, 8, channels) if channels == 3 else found.reshape(-1, 8)
+    return bytes([1]) + _stored(np.packbits(wrong)) + _pixels(shaped, models)
+
+
+def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
+    """The pixels; inverse of `_differences`."""
+    blocks = _blocks(decoded).copy()
+    count = blocks.shape[0] * blocks.shape[1]
+    bits = np.unpackbits(unzip(wrong, (count + 7) // 8), count=count).astype(bool).reshape(blocks.shape[:2])
+    n = int(bits.sum())
+    if n == 0:
+        raise FormatError("no block differs")
+    shape = (8 * n, 8) if decoded.ndim == 2 else (8 * n, 8, 3)
+    blocks[bits] += _pixels_of(coded, shape).reshape(n, -1) - np.uint8(128)
+    return _joined(blocks, decoded.shape)
+
+
+def _blocks(pixels: Pixels) -> Pixels:
+    """Blocks (rows, columns, 64 or 192)."""
+    h, w = pixels.shape[:2]
+    blocks = pixels.reshape(h // 8, 8, w // 8, 8, -1).swapaxes(1, 2)
+    return blocks.reshape(h // 8, w // 8, -1)
+
+
+def _joined(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
+    """Inverse of `_blocks`."""
+    rows, columns, _ = blocks.shape
+    return blocks.reshape(rows, columns, 8, 8, -1).swapaxes(1, 2).reshape(shape)
+
+
+def _parts(size: tuple[int, int], offset: tuple[int, int], inner: tuple[int, int]) -> list[tuple[slice, slice, bool]]:
+    """What is above, below, left and right of whole MCUs in an image of a size, without what is empty; whether y and x
+    are exchanged.
+    """
+    (height, width), (top, left), (h, w) = size, offset, inner
+    every, rows = slice(0, width), slice(top, top + h)
+    parts = [
+        (slice(0, top), every, False),
+        (slice(top + h, height), every, False),
+        (rows, slice(0, left), True),
+        (rows, slice(left + w, width), True),
+    ]
+    return [each for each in parts if all(part.stop > part.start for part in each[:2])]
+
+
+def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> list[Pixels]:
+    """Views of these parts."""
+    found = [(image[y, x], turned) for y, x, turned in _parts((image.shape[0], image.shape[1]), offset, inner)]
+    return [part.swapaxes(0, 1) if turned else part for part, turned in found]
+
+
+def _pixels(pixels: Pixels, models: list[str]) -> bytes:
+    """An array of pixels (h, w) or (h, w, 3), by the plane coder or as it is."""
+    pixels = np.ascontiguousarray(pixels)
+    stored = _stored(pixels)
+    coded = plane_route.encode(pixels, Axes(0, 1, 2 if pixels.ndim == 3 else None), models)
+    if coded is not None and len(sized(coded)) < len(stored):
+        return bytes([PLANES]) + sized(coded)
+    return bytes([STORED]) + stored
+
+
+def _read_coded(reader: Reader) -> Coded:
+    """How an array of pixels is written, and its bytes."""
+    if (code := reader.byte("kind of pixels")) not in (STORED, PLANES):
+        raise FormatError(f"kind of pixels {code} is unknown")
+    return code, reader.sized("pixels")
+
+
+def _pixels_of(coded: Coded, shape: tuple[int, ...]) -> Pixels:
+    """Inverse of `_pixels`."""
+    code, data = coded
+    if code == STORED:
+        return unzip(data, prod(shape)).reshape(shape)
+    header = Header(Route.PLANES, 0, "C", np.dtype("|u1"), shape)
+    return plane_route.Decoding(header, data).array()
+
+
+def _stored(array: NDArray[np.uint8]) -> bytes:
+    """The bytes of an array by Zstandard, behind their number."""
+    return sized(bytes(_ZSTD.encode(np.ascontiguousarray(array).reshape(-1))))

@@ -1,0 +1,253 @@
+"""The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
+
+What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding parts of
+the chunk.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import labels, samples
+from ..errors import FormatError
+from ..models import catalog
+from ..planes import coder
+from ..planes.coder import Order
+from ..planes.model import PlaneModel
+from ..planes.tables import REFERENCES
+from ..samples import Prepared, words
+from . import plane_payload
+from .frame import Header
+from .patches import Axes
+from .plane_payload import LabelsPayload, PlanesPayload
+
+SAMPLES = 1 << 17
+"""Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
+SEVERAL_SAMPLES = 1 << 15
+"""The same where there are several axes to find references along."""
+WINDOW, TRIED_PLANES = 48, 3
+"""Side and number of planes that models are tried on, and routes."""
+ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
+"""Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
+BLOCK_SIDE, BLOCK_DEPTH = 48, 8
+"""Sides of the block that axes are tried on: of axes that may be spatial, and of others."""
+GREEN_FIRST = (1, 0, 2)
+CLOSE = 1.3
+"""Of two ways to code an array, whose sizes are estimated, both are tried if they differ by less than this."""
+
+
+def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
+    """Numbers of an array as `encode` takes it; None if all are the same.
+
+    Parameters
+    ----------
+    array : ndarray
+        Numeric, of one axis or more, not empty.
+    axes : Axes
+        Of the array's words.
+    """
+    given = words.of_array(array)
+    if bool((given == given.reshape(-1)[0]).all()):
+        return None
+    return samples.prepare(array, (axes.y, axes.x), axes.channel)
+
+
+def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes | None = None) -> bytes | None:
+    """Payload of an array under the best of some models; None if all samples are the same, or do not come back.
+
+    Parameters
+    ----------
+    array : ndarray
+        Numeric, of one axis or more, not empty.
+    axes : Axes
+        Of the array's words.
+    models : names or ids
+        The first is taken where nothing is tried.
+    longest : Axes, optional
+        Taken instead of `axes` unless a block of the array is larger so.
+    """
+    loaded = [catalog.load(name, "cpu") for name in models]
+    if longest is not None:
+        axes = min((longest, axes), key=lambda each: _block_size(array, longest, each, loaded[0]))
+    best = as_labels(array, axes)
+    prepared = prepare(array, axes)
+    if prepared is None:
+        return None
+    prepared = samples.checked(prepared, array)
+    if prepared is None:
+        return best
+    model, order = choose(prepared, axes, loaded)
+    if best is not None:
+        part = _part(prepared.numbers, axes)
+        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
+        if len(best) * CLOSE < expected:
+            return best
+    planes = as_planes(prepared, model, order)
+    return planes if best is None else min(planes, best, key=len)
+
+
+def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
+    """Payload of numbers by the plane coder."""
+    numbers = prepared.numbers
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
+    fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
+    return plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
+
+
+def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
+    """Payload of an array as labels, if it looks like some."""
+    prepared = samples.labelled(array, (axes.y, axes.x))
+    if prepared is None or not samples.comes_back(prepared, array):
+        return None
+    shape = prepared.numbers.shape
+    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
+    reference = leading[-1] if leading else None
+    order = Order(axes.y, axes.x)
+    data = labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
+    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+
+
+def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
+    """The plane before each along an axis, or -1."""
+    return Order(order.y, order.x, () if axis is None else ((axis, 1),)).refer(shape)[:, 0]
+
+
+class Decoding:
+    """A payload, checked as far as it can be without decoding; `array()` decodes. Inverse of `encode`.
+
+    Raises
+    ------
+    FormatError
+        The payload is damaged.
+    MissingModel
+        Its model is not there.
+    """
+
+    def __init__(self, header: Header, data: memoryview) -> None:
+        self.payload = plane_payload.parse(header, data, coder.lanes_of_tiles)
+        self.model: catalog.Loaded | None = None
+        if isinstance(self.payload, PlanesPayload):
+            if catalog.kind_of(self.payload.model_id) != "planes":
+                raise FormatError("the frame names a model of another kind: it was altered")
+            self.model = catalog.load(self.payload.model_id, "cpu")
+
+    def array(self) -> NDArray[Any]:
+        """The array in C order."""
+        payload, chain = self.payload, self.payload.samples
+        size = chain.planes, *(chain.order[axis] for axis in chain.axes)
+        if isinstance(payload, LabelsPayload):
+            order = Order(*chain.axes)
+            references = _references(chain.order, order, payload.reference)
+            planes: Any = labels.decode(memoryview(payload.data), cast(Any, size), references, payload.m)
+        else:
+            assert self.model is not None
+            order = Order(*chain.axes, payload.references, payload.permuted, payload.permutation)
+            messages = [coder.Message(*each) for each in payload.messages]
+            references = order.refer(chain.order)
+            planes = coder.decode(_net(self.model), messages, cast(Any, size), references, payload.m)
+        return chain.array(order.array(planes, chain.order))
+
+
+def _net(model: catalog.Loaded) -> PlaneModel:
+    return cast(PlaneModel, model.net)
+
+
+def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
+    """Orders worth a trial; the first is the best guess."""
+    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
+    permuted: int | None = None
+    permutation: tuple[int, ...] = ()
+    if axes.channel is not None and shape[axes.channel] == 3 and not luma:
+        permuted, permutation = axes.channel, GREEN_FIRST
+    near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
+    found = [[(axis, distance) for distance in range(1, min(shape[axis], REFERENCES + 1))] for axis in near]
+    found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
+    found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
+    found += [[]]
+    return [Order(axes.y, axes.x, tuple(each), permuted, permutation) for each in found]
+
+
+def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """What trials are made with: a few planes of the middle, a window of each."""
+    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
+    for axis, length in enumerate(numbers.shape):
+        most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
+        begin = max(0, (length - most) // 2) if axis != axes.channel else 0
+        numbers = numbers.take(range(begin, min(begin + most, length)), axis)
+    return numbers
+
+
+def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.Loaded) -> int:
+    """Bytes of a block in the middle, in planes along some axes. What is thin in the array is thin in the block."""
+    for axis, length in enumerate(array.shape):
+        most = BLOCK_SIDE if axis in (longest.y, longest.x) else BLOCK_DEPTH
+        begin = max(0, (length - most) // 2)
+        array = array.take(range(begin, min(begin + most, length)), axis)
+    prepared = prepare(array, axes)
+    if prepared is None:
+        return 0
+    order = _orders(prepared.numbers.shape, axes, False)[0]
+    return _size(model, order, prepared.numbers, prepared.m) + len(prepared.samples.low)
+
+
+def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
+    """Bytes of messages."""
+    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
+    return sum(4 * len(each.heads) + len(each.tail) for each in coded)
+
+
+def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
+    """The model and the order that code a part smallest."""
+    numbers, m = prepared.numbers, prepared.m
+    orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
+    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
+    if numbers.size < (SEVERAL_SAMPLES if several else SAMPLES) or len(orders) * len(models) == 1:
+        return models[0], orders[0]
+    if len(orders) > TRIED_ORDERS:
+        guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
+        orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
+    part = _part(numbers, axes)
+    if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
+        costs = [_size(models[0], each, part, m) for each in orders]  # a picture: one part holds all there is to see
+    else:
+        costs = _plane_costs(models[0], orders, numbers, m)
+    best = int(np.argmin(costs))
+    if len(models) == 1:
+        return models[0], orders[best]
+    return min(models, key=lambda model: _size(model, orders[best], part, m)), orders[best]
+
+
+def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
+    """Bytes of windows of a few planes that have all references of each order."""
+    y, x = orders[0].y, orders[0].x
+    totals = [0] * len(orders)
+
+    def plane(window: list[Any], axis: int, distance: int) -> NDArray[Any]:
+        place = list(window)
+        if distance:
+            place[axis] -= distance
+        found = numbers[tuple(place)]
+        return np.asarray(found if y < x else found.T)
+
+    def size(planes: list[NDArray[Any]], references: list[int]) -> int:
+        refer = np.full((len(planes), REFERENCES), -1, np.int64)
+        refer[-1, : len(references)] = references
+        coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
+        return sum(len(each.tail) for each in coded)
+
+    for k in range(1, ORDER_PLANES + 1):
+        window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
+        for axis in (y, x):
+            begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
+            window[axis] = slice(begin, begin + ORDER_WINDOW)
+        alone: dict[tuple[int, int], int] = {}
+        for j, order in enumerate(orders):
+            known = [(axis, distance) for axis, distance in order.references if window[axis] >= distance]
+            for key in known:
+                alone[key] = alone.get(key) or size([plane(window, *key)], [])
+            planes = [*(plane(window, *key) for key in known), plane(window, y, 0)]
+            totals[j] += size(planes, list(range(len(known)))) - sum(alone[key] for key in known)
+    return totals

@@ -1,0 +1,369 @@
+"""Model name or id -> file -> loaded model. Looks, verifies, never downloads, never unpickles.
+
+An id is the SHA-256 of the model file (frames hold its first 16 bytes), so the file itself is what is checked. A name
+is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha256}}; lines are only ever added; large
+files are compressed there, with the suffix .zst, and the SHA-256 is that of what they hold), else
+the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
+folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
+`numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder), models beside data
+that `embedded.use_models` was called for. What computes is imported by `load` only.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numcodecs import Zstd
+
+from ..errors import BitswapError, MissingModel, ModelError
+from ..runtime.forks import loading
+
+if TYPE_CHECKING:
+    from ..bitsback.groups import Model
+
+WEIGHTS = Path(__file__).with_name("weights")
+GROUP = "numcodecs_bitswap.models"
+LARGEST = 1 << 28
+"""Bytes of the largest model file that is read."""
+ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model file: its name, where it is, and the SHA-256 that it must have (64 hex digits). `data`: what the file
+    holds, if it is not in a file system.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model on a device. `id` is the 16 bytes that frames hold."""
+
+    id: bytes
+    name: str
+    net: "Model"
+    device: str
+
+
+_registered: list[Path] = []
+_given: list[Entry] = []
+_found: dict[str, Entry] = {}
+_hashes: dict[tuple[Path, int, int], str] = {}
+_loaded: dict[tuple[str, str], Loaded] = {}
+_kinds: dict[str, str] = {}
+_lock = threading.RLock()
+
+
+def register_folder(path: str | os.PathLike[str]) -> None:
+    """Search a folder of .safetensors files for models, in this process."""
+    _registered.append(Path(path))
+
+
+def register_data(data: bytes, sha256: str, place: str) -> Entry:
+    """Add a model file that is in memory to those that are found, in this process.
+
+    Parameters
+    ----------
+    data : bytes
+    sha256 : str
+        What the data must have, 64 hex digits.
+    place : str
+        Where they are from.
+
+    Raises
+    ------
+    ModelError
+        They do not have it, or are not a model file.
+    """
+    entry = Entry(sha256, Path(place), sha256, data)
+    entry = replace(entry, name=str(metadata_of(entry).get("name", sha256)))
+    with _lock:
+        if all(each.sha256 != sha256 for each in _given):
+            _given.append(entry)
+    return entry
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a model of this package has the name: no other can."""
+    return name in _shipped()
+
+
+def names() -> dict[str, str]:
+    """Every model that can be found: name -> SHA-256, 64 hex digits."""
+    with _lock:
+        every = [_hashed(entry, []) for entry in _candidates([])]
+    return {entry.name: entry.sha256 for entry in reversed(every) if entry is not None}  # the first of a name counts
+
+
+def find(name_or_id: str | bytes) -> Entry:
+    """The file of a model.
+
+    Parameters
+    ----------
+    name_or_id : str or bytes
+        A name, an id of 32 or 64 hex digits, or the 16 or 32 bytes of an id.
+
+    Raises
+    ------
+    MissingModel
+        It is nowhere on the search path.
+    """
+    key = name_or_id.hex() if isinstance(name_or_id, bytes) else name_or_id
+    with _lock:
+        if key not in _found:
+            _found[key] = _search(key)
+        return _found[key]
+
+
+def load(name_or_id: str | bytes, device: str) -> Loaded:
+    """A model, verified and ready; loaded once per process and device.
+
+    Raises
+    ------
+    MissingModel
+        It is nowhere on the search path.
+    ModelError
+        The file is not the one that the id names, or breaks FORMAT.md section 7.
+    """
+    entry = find(name_or_id)
+    with _lock:
+        key = (entry.sha256, device)
+        if key not in _loaded:
+            _loaded[key] = _load(entry, device)
+        return _loaded[key]
+
+
+def _load(entry: Entry, device: str) -> Loaded:
+    with loading():
+        import safetensors.numpy
+
+    data = read(entry)
+    arch, net = _architecture(_metadata(data, entry), entry), None
+    with loading():
+        from ..backends import check_planes, for_device
+
+        if arch.get("kind") == "planes":
+            from ..planes.model import PlaneModel
+
+            check_planes()
+            make: Any = functools.partial(PlaneModel, arch)
+        elif arch.get("kind") == "jpeg":
+            from ..jpeg.model import CoefficientModel
+
+            make = functools.partial(CoefficientModel, arch)
+        else:
+            from ..nets.bit_swap import BitSwapModel
+            from ..nets.flow import FlowModel
+            from ..nets.vae import VaeModel
+
+            kinds: dict[Any, Any] = {"vae": VaeModel, "flow": FlowModel}
+            kind, backend = kinds.get(arch.get("kind"), BitSwapModel), for_device(device)
+            make = lambda tensors: kind(arch, tensors, backend)  # noqa: E731
+    try:
+        net = make(safetensors.numpy.load(data))
+    except BitswapError:
+        raise
+    except Exception as error:  # the file may hold anything, and each of its fields the wrong kind of value
+        raise _no_model(entry, error) from error
+    return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
+
+
+def kind_of(name_or_id: str | bytes) -> str:
+    """The kind of a model (FORMAT.md section 7). Those of kinds `planes` and `jpeg` have no device.
+
+    Raises
+    ------
+    MissingModel, ModelError
+        As `load`.
+    """
+    entry = find(name_or_id)
+    with _lock:
+        if entry.sha256 not in _kinds:
+            _kinds[entry.sha256] = architecture_of(entry).get("kind", "")
+        return _kinds[entry.sha256]
+
+
+def architecture_of(entry: Entry) -> dict[str, Any]:
+    """The `arch` of a model file (FORMAT.md section 7).
+
+    Raises
+    ------
+    ModelError
+        The file was altered or is not a model file.
+    """
+    return _architecture(metadata_of(entry), entry)
+
+
+def metadata_of(entry: Entry) -> dict[str, str]:
+    """What a model file says of itself: architecture, name, licence, provenance.
+
+    Raises
+    ------
+    ModelError
+        The file was altered or is not a model file.
+    """
+    return _metadata(read(entry), entry)
+
+
+def read(entry: Entry) -> bytes:
+    """The bytes of a model file.
+
+    Raises
+    ------
+    ModelError
+        They are not those that the id names, or cannot be read.
+    """
+    try:
+        data = _content(entry.path) if entry.data is None else entry.data
+    except OSError as error:
+        raise ModelError(f"{entry.path} cannot be read: {error}") from error
+    if entry.path.suffix == ".zst":
+        try:
+            data = bytes(Zstd().decode(data))
+        except RuntimeError as error:
+            raise ModelError(f"{entry.path} was altered: {error}") from error
+    if (digest := hashlib.sha256(data).hexdigest()) != entry.sha256:
+        raise ModelError(f"{entry.path} was altered: its SHA-256 is {digest}, not {entry.sha256}")
+    return data
+
+
+def _no_model(entry: Entry, why: object) -> ModelError:
+    return ModelError(f"{entry.path} is not a model file of numcodecs_bitswap: {str(why) or repr(why)}")
+
+
+def _json(text: str | bytes, entry: Entry) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise _no_model(entry, error) from error
+    if not isinstance(found, dict):
+        raise _no_model(entry, "an object of JSON is missing")
+    return found
+
+
+def _metadata(data: bytes, entry: Entry) -> dict[str, str]:
+    found = _json(data[8 : 8 + int.from_bytes(data[:8], "little")], entry).get("__metadata__")
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise _no_model(entry, "it says nothing of itself")
+    return found
+
+
+def _architecture(said: dict[str, str], entry: Entry) -> dict[str, Any]:
+    if "arch" not in said:
+        raise _no_model(entry, "it has no arch")
+    arch = _json(said["arch"], entry)
+    if not isinstance(arch.get("kind", ""), str):
+        raise _no_model(entry, "its kind is no text")
+    return arch
+
+
+def _search(key: str) -> Entry:
+    looked: list[str] = []
+    by_id = ID.fullmatch(key) is not None
+    for entry in _candidates(looked):
+        if by_id or entry.name == key:
+            known = _hashed(entry, looked)
+            if known is not None and (not by_id or known.sha256.startswith(key)):
+                return known
+    raise MissingModel(
+        f"model {key!r} is not installed. Looked in: {'; '.join(looked)}. Install the package that brings it, or "
+        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS; if it lies beside the "
+        "data, call numcodecs_bitswap.use_models on them"
+    )
+
+
+def _candidates(looked: list[str]) -> Iterator[Entry]:
+    """Entries in order of the search, with an empty SHA-256 if it is not known yet; says in `looked` where it was."""
+    looked.append(str(WEIGHTS))
+    for name, line in _shipped().items():
+        if (WEIGHTS / line["file"]).is_file():
+            yield Entry(name, WEIGHTS / line["file"], line["sha256"])
+        else:
+            looked.append(f"{WEIGHTS / line['file']} (gone)")
+    for folder in _folders(looked):
+        looked.append(str(folder))
+        for path in _files(folder, looked):
+            yield Entry(path.stem, path, "")
+    if _given:
+        looked.append("beside the data: " + ", ".join(str(entry.path) for entry in _given))
+    yield from _given
+
+
+def _folders(looked: list[str]) -> Iterator[Path]:
+    yield from _registered
+    yield from (Path(name) for name in os.environ.get("NUMCODECS_BITSWAP_MODELS", "").split(os.pathsep) if name)
+    for entry_point in metadata.entry_points(group=GROUP):
+        try:
+            value: Any = entry_point.load()
+            folder = Path(value() if callable(value) else os.path.dirname(value.__file__))
+        except (Exception, SystemExit) as error:  # somebody else's package; it must not hide the models of the others
+            looked.append(f"entry point {entry_point.value} ({error!r})")
+        else:
+            yield folder
+
+
+@functools.cache
+def _shipped() -> dict[str, dict[str, str]]:
+    catalog: dict[str, dict[str, str]] = json.loads((WEIGHTS / "catalog.json").read_text())
+    return catalog
+
+
+def _files(folder: Path, looked: list[str]) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.safetensors"))
+    except OSError as error:
+        looked.append(f"{folder} ({error.strerror})")
+        return []
+
+
+def _hashed(entry: Entry, looked: list[str]) -> Entry | None:
+    """An entry with its SHA-256; None if its file cannot be read, which hides no other: it is said in `looked`."""
+    try:
+        return entry if entry.sha256 else replace(entry, sha256=_sha256(entry.path))
+    except OSError as error:
+        looked.append(f"{entry.path} ({error.strerror or error})")
+        return None
+
+
+def _sha256(path: Path) -> str:
+    """Hash of a file, remembered while its size and time stay; `load` checks the bytes that it uses again."""
+    about = path.stat()
+    key = (path, about.st_mtime_ns, about.st_size)
+    if key not in _hashes:
+        _hashes[key] = hashlib.sha256(_content(path)).hexdigest()
+    return _hashes[key]
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; OSError for what is none or is too large. It may be a pipe, and to open one blocks."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("not a file")
+        if about.st_size > LARGEST:
+            raise OSError(f"{about.st_size} bytes; a model has at most {LARGEST}")
+        return file.read(LARGEST)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

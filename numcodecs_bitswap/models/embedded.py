@@ -1,0 +1,138 @@
+"""Models beside the data: a model file in the store of the Zarr array that needs it, so that who has the data can read
+them.
+
+It lies under the array's own path as `.bitswap/<SHA-256>.safetensors`, in either Zarr format: whoever copies or deletes
+the array copies or deletes it, and no listing of groups shows it. Nothing in the array's metadata points to it, and
+nothing there is followed: `use_models` looks at that one place, and what it finds has to have the SHA-256 that its name
+says.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from ..errors import BitswapError, ModelError
+from . import catalog
+
+FOLDER = ".bitswap"
+NAME = re.compile(r"([0-9a-f]{64})\.safetensors")
+
+
+class PlaceError(BitswapError, ValueError):
+    """No Zarr array to put a model beside, or to look beside."""
+
+
+def embed_model(place: Any, model: str) -> list[str]:
+    """Write a model beside a Zarr array, or every array of a group.
+
+    Parameters
+    ----------
+    place : Array, Group, Store, path or URL
+        What `zarr.open` opens; it has to be writeable.
+    model : str
+        A model's name, or its id in hex digits.
+
+    Returns
+    -------
+    list of str
+        The keys written, in the store.
+
+    Raises
+    ------
+    MissingModel, ModelError
+        The model is not there, or its file was altered.
+    PlaceError
+        There is no array, or its store takes no more.
+    """
+    entry = catalog.find(model)
+    buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
+    keys = []
+    for array in _arrays(place, "r+"):
+        store, key = array.store_path.store, f"{_prefix(array)}/{entry.sha256}.safetensors"
+        try:
+            sync(store.set(key, buffer))
+        except (OSError, ValueError) as error:
+            with suppress(Exception):  # what is half-written would be refused, and is in the way
+                sync(store.delete(key))
+            raise PlaceError(f"{store}/{key} cannot be written: {error}") from error
+        keys.append(key)
+    return keys
+
+
+def use_models(place: Any) -> list[str]:
+    """Let this process find the models beside a Zarr array, or beside every array of a group.
+
+    Parameters
+    ----------
+    place : Array, Group, Store, path or URL
+        What `zarr.open` opens.
+
+    Returns
+    -------
+    list of str
+        Their ids, 64 hex digits each.
+
+    Raises
+    ------
+    ModelError
+        A file there is not a model, or not the one that its name says.
+    PlaceError
+        There is no array.
+    """
+    found: dict[str, catalog.Entry] = {}
+    wrong: list[ModelError] = []
+    for array in _arrays(place, "r"):
+        store, prefix = array.store_path.store, _prefix(array)
+        for name in sorted(sync(_listed(store, prefix))):
+            match = NAME.fullmatch(name)
+            if match is None or match[1] in found:
+                continue
+            try:
+                data = _content(store, f"{prefix}/{name}")
+                found[match[1]] = catalog.register_data(data, match[1], f"{store}/{prefix}/{name}")
+            except ModelError as error:  # the others count all the same
+                wrong.append(error)
+    if wrong:
+        raise wrong[0]
+    return list(found)
+
+
+def _content(store: Any, key: str) -> bytes:
+    """What a store has under a key; its size is looked at first. A pipe, which would block, has none."""
+    try:
+        size = sync(store.getsize(key))
+        if not 0 < size <= catalog.LARGEST:
+            raise ModelError(f"{store}/{key} has {size} bytes; a model has 1 to {catalog.LARGEST}")
+        data = sync(store.get(key, default_buffer_prototype()))
+    except OSError as error:
+        raise ModelError(f"{store}/{key} cannot be read: {error}") from error
+    if data is None:
+        raise ModelError(f"{store}/{key} was listed and cannot be read")
+    return bytes(data.to_bytes())
+
+
+async def _listed(store: Any, prefix: str) -> list[str]:
+    return [name.rsplit("/", 1)[-1] async for name in store.list_dir(prefix)]
+
+
+def _prefix(array: Any) -> str:
+    return f"{array.path}/{FOLDER}".lstrip("/")
+
+
+def _arrays(place: Any, mode: Any) -> Iterator[Any]:
+    if not isinstance(place, zarr.Array | zarr.Group):
+        try:
+            place = zarr.open(place, mode=mode)
+        except (OSError, ValueError, ImportError, TypeError) as error:
+            raise PlaceError(f"{place} is not a Zarr array or group: {error}") from error
+    arrays = (
+        [place] if isinstance(place, zarr.Array) else [m for _, m in place.members(None) if isinstance(m, zarr.Array)]
+    )
+    if not arrays:
+        raise PlaceError(f"{place} has no arrays")
+    yield from arrays

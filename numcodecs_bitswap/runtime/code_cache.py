@@ -1,0 +1,285 @@
+"""Compiled code on disk: checked before it is used, made by one process while others wait, and never in the way.
+
+numba's own cache believes what it finds: a damaged file ends in an error or in the death of the process, and a full
+disk stops coding. Here every file begins with a checksum of what it holds and of what it was made for. What cannot be
+loaded is compiled; what cannot be saved is not. Imports nothing of this package but `forks`.
+
+Folders: the one in NUMBA_CACHE_DIR; without it, or if it cannot be written, `__pycache__` beside the source, then the
+user's cache folder. Code is looked for in all of them, so that a folder that was filled ahead may be read-only.
+"""
+
+import hashlib
+import inspect
+import logging
+import os
+import pickle
+import sys
+import threading
+import time
+import uuid
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numba
+from numba.core import bytecode, compiler, config
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+from .forks import loading
+
+try:
+    import fcntl
+except ImportError:  # Windows: every process compiles for itself
+    fcntl = None  # type: ignore[assignment]
+
+SHARED = "runtime/code_cache.py", "runtime/jit.py", "rans/arithmetic_coder.py", "planes/vectors.py"
+"""Sources whose functions are called from other folders."""
+logger = logging.getLogger("numcodecs_bitswap")
+PATIENCE = 120.0
+"""Seconds that a process waits for another that compiles; then it compiles for itself."""
+SILENT = 2.0
+"""Seconds of compiling or waiting before a line says so."""
+COMPILING = (
+    "numcodecs_bitswap: compiling for this machine. It takes half a minute to two minutes, once; "
+    "`numcodecs-bitswap warmup` does it ahead"
+)
+WAITING = "numcodecs_bitswap: waiting for another process that compiles, which takes half a minute to two minutes, once"
+
+
+def _count_from_elsewhere() -> None:
+    """Let no two processes give functions one name.
+
+    numba tells functions of one name apart by numbers that it counts from 1 in every process, and they become part of
+    the names in the code that is kept. Code from two processes may then hold two functions of one name, and the linker
+    takes one for the other.
+    """
+    bytecode.FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(5)) << 20)
+
+
+_count_from_elsewhere()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_from_elsewhere)
+
+
+def keep(dispatcher: Any) -> None:
+    """Keep the code of a numba function on disk."""
+    kept = CodeCache(dispatcher.py_func)
+    compile_ = dispatcher.compile
+
+    def compile_once(signature: Any) -> Any:
+        with loading():
+            try:
+                return compile_(signature)
+            finally:
+                kept.done()
+
+    dispatcher._cache, dispatcher.compile = kept, compile_once
+
+
+class CodeCache(FunctionCache):
+    """What numba asks for the code of one function. All of it happens under numba's own lock, in one thread."""
+
+    def __init__(self, function: Any) -> None:  # not that of FunctionCache, which looks for a folder of its own
+        self._py_func = function
+        self._source = Path(inspect.getfile(function))
+        self._lock: FileLock | None = None
+        self._notice: Notice | None = None
+        self.enable()  # type: ignore[no-untyped-call]
+
+    @property
+    def cache_path(self) -> str:
+        """Where code is saved; empty if nowhere."""
+        return str(next(filter(writable, self._folders()), ""))
+
+    def flush(self) -> None:
+        """Nothing: what is there is checked whenever it is loaded."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code for some types, or None: it then has to be compiled, and this process is the one that does."""
+        target_context.refresh()
+        found = self._load(sig, target_context)
+        if found is None:
+            with suppress(Exception):
+                self._notice = Notice(COMPILING)
+                folder = self.cache_path
+                if folder:
+                    self._lock = FileLock(Path(folder) / "numcodecs_bitswap.lock")
+                    if self._lock.wait(self._notice):
+                        found = self._load(sig, target_context)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep code, if it can be kept."""
+        if self._notice is not None:
+            seconds = time.monotonic() - self._notice.since
+            logger.debug("compiled %s in %.1f s", self._py_func.__qualname__, seconds)
+        with suppress(Exception):  # a full disk, a folder that is gone, code that cannot be kept
+            folder = self.cache_path
+            if folder and self._enabled and not data.library.has_dynamic_globals and not any(data.lifted):
+                name, about = self._place(sig, data.codegen)
+                payload = dumps(data._reduce())  # type: ignore[no-untyped-call]
+                write(Path(folder) / name, _digest(about, payload) + payload)
+
+    def done(self) -> None:
+        """The end of a compilation, well or not: others may go on."""
+        lock, notice, self._lock, self._notice = self._lock, self._notice, None, None
+        if notice is not None:
+            notice.end()
+        if lock is not None:
+            lock.release()
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
+        for folder in self._folders() if self._enabled else ():
+            with suppress(Exception):  # whatever is wrong with a file, it counts as missing
+                name, about = self._place(sig, target_context.codegen())
+                data = memoryview((folder / name).read_bytes())
+                if data[:32] == _digest(about, data[32:]):
+                    payload = pickle.loads(data[32:])
+                    return compiler.CompileResult._rebuild(target_context, *payload)  # type: ignore[no-untyped-call]
+        return None
+
+    def _place(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
+        """The file for some types on some CPU, and all that its code depends on."""
+        key = repr(self._index_key(sig, codegen))  # type: ignore[no-untyped-call]
+        function = self._py_func.__qualname__.replace("<locals>.", "")
+        tag = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
+        name = f"{self._source.stem}.{function}.{tag}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.code"
+        about = repr((numba.__version__, _version(), _stamp(self._source.parent), key))
+        return name, about.encode()
+
+    def _folders(self) -> list[Path]:
+        parent = self._source.parent.absolute()
+        own = f"{parent.name}_{hashlib.sha256(str(parent).encode()).hexdigest()[:16]}"
+        users = AppDirs(appname="numcodecs_bitswap", appauthor=False).user_cache_dir  # type: ignore[no-untyped-call]
+        folders = [parent / "__pycache__", Path(users) / own]
+        if chosen := config.CACHE_DIR:  # type: ignore[attr-defined]
+            chosen = Path(chosen) / own
+            return [chosen] if writable(chosen) else [chosen, *folders]
+        return folders
+
+
+def _digest(about: bytes, payload: bytes | memoryview) -> bytes:
+    return hashlib.sha256(about + b"\0" + payload).digest()
+
+
+@cache
+def _version() -> str:
+    """Of this package: code never outlives an upgrade."""
+    try:
+        return metadata.version("numcodecs_bitswap")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@cache
+def _stamp(folder: Path) -> str:
+    """Checksum of the sources in a folder: functions call others of files beside theirs, and of SHARED."""
+    digest = hashlib.sha256()
+    for path in [*sorted(folder.glob("*.py")), *(Path(__file__).parents[1] / name for name in SHARED)]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"{uuid.uuid4().hex[:16]}.tmp"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file under another name, then give it its own; nothing half-written is left."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class FileLock:
+    """A lock that processes share: a range of a file, which the system gives free when its holder dies.
+
+    Within a process it does not lock, which numba's lock does, and functions that are compiled inside others take it
+    again.
+    """
+
+    _held: "dict[Path, tuple[BinaryIO, int]]" = {}  # noqa: RUF012  # one for the process is meant
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._taken = False
+
+    def wait(self, notice: "Notice") -> bool:
+        """Take it. Returns whether another process had it meanwhile; goes on without after PATIENCE, or if there can be
+        no lock.
+        """
+        if fcntl is None:
+            return False
+        file, depth = self._held.get(self._path, (None, 0))
+        if file is None:
+            file = self._path.open("ab")
+        waited, end = False, time.monotonic() + PATIENCE
+        while depth == 0:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                waited, notice.text = True, WAITING
+                if time.monotonic() > end:
+                    file.close()
+                    return True
+                time.sleep(0.05)
+            except BaseException:  # this file system has no locks; or an interrupt
+                file.close()
+                raise
+        self._held[self._path], self._taken = (file, depth + 1), True
+        notice.text = COMPILING
+        return waited
+
+    def release(self) -> None:
+        """Give it back, if it was taken."""
+        if not self._taken:
+            return
+        self._taken = False
+        file, depth = self._held.pop(self._path)
+        if depth > 1:
+            self._held[self._path] = file, depth - 1
+        else:
+            file.close()
+
+
+class Notice:
+    """Says what takes so long, if it does: once in a process, on a terminal and to those that listen."""
+
+    told = False
+
+    def __init__(self, text: str) -> None:
+        self.text, self.since = text, time.monotonic()
+        self._timer = threading.Timer(SILENT, self._tell)
+        self._timer.daemon = True
+        with suppress(RuntimeError):  # no more threads
+            self._timer.start()
+
+    def _tell(self) -> None:
+        if not Notice.told:
+            Notice.told = True
+            logger.info(self.text)
+            with suppress(Exception):  # no stderr, or a closed one
+                if sys.stderr.isatty():
+                    print(self.text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """It was done."""
+        self._timer.cancel()

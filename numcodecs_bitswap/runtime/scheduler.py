@@ -1,0 +1,297 @@
+"""Many chunks from many threads -> few model passes, one for each core; and the device that they run on.
+
+Zarr and dask call a codec from many threads at once. A job that comes when a thread is free begins at once, so one
+chunk alone never waits for others. Where all are busy jobs wait, and a thread that gets free takes its part of those
+that are alike as one batch: passes grow by themselves where there is a queue. No timer and no setting. A pass runs on
+one thread of its own, because passes side by side are faster than threads that share the small products of one. Bytes
+depend on none of this, since everything in a model is computed in integers.
+
+Knows neither models nor frames: a `Job` brings its own work. Imports torch only where there may be a GPU for it.
+"""
+
+import ctypes
+import math
+import os
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Self
+
+from ..errors import DeviceError
+from .cores import cores, size_setting
+from .forks import loading
+from .workers import Workers
+
+DEVICES = ("auto", "cpu", "cuda", "torch")
+PASS_BYTES = 1 << 30
+"""What a full pass takes on a CPU, at the most."""
+SMALL = 1 / 16
+"""Share of a pass up to which jobs stay together: every pass has its overhead, whatever its size."""
+
+
+class Job(ABC):
+    """Work on one chunk that can share a pass with other jobs of the same key.
+
+    Attributes
+    ----------
+    key : hashable
+        Jobs with equal keys may run in one pass.
+    share : float
+        Part of the memory of one pass that the job takes; a pass holds jobs of at most 1 in all, or one job.
+    """
+
+    def __init__(self, key: Hashable, share: float) -> None:
+        self.key = (type(self), key)
+        self.share = share
+        self.settled: SimpleQueue[None] = SimpleQueue()
+        self._outcome: Any = None
+        self._error: BaseException | None = None
+
+    @classmethod
+    @abstractmethod
+    def run(cls, jobs: list[Self]) -> list[Any]:
+        """The outcomes of jobs of one key, in order."""
+
+    def settle(self, outcome: Any, error: BaseException | None = None) -> None:
+        """Note what came of it, and tell who waits."""
+        self._outcome, self._error = outcome, error
+        self.settled.put(None)
+
+    def outcome(self) -> Any:
+        """What `run` gave for this job; raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._outcome
+
+
+class Scheduler:
+    """The queue of one process.
+
+    Parameters
+    ----------
+    most : int, optional
+        Passes at a time. Default: one for each of `cores`, and one on CUDA.
+
+    Attributes
+    ----------
+    passes : int
+        Number of batches run so far.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.passes = 0
+        self._most = most
+        self._limit = 1
+        self._memory = 0.0
+        self._waiting: list[Job] = []
+        self._under_way: list[list[Job]] = []
+        self._booked: list[list[Job]] = []
+        self._lock = threading.RLock()
+        self._workers = Workers("numcodecs_bitswap")
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Return when all of `jobs` are done, well or not; never raises what a job raises.
+
+        Only the threads that work book passes, since they are never interrupted: whatever happens here, also between
+        any two lines, leaves no pass behind that nobody runs.
+        """
+        room, limit = memory(), self._most or (1 if _cuda_used else cores())
+        alone: list[Job] = []
+        try:
+            with self._lock:
+                self._memory, self._limit = room, limit
+                self._waiting += jobs
+                if not self._start():
+                    alone = [job for job in self._waiting if job in jobs]
+                    self._waiting = [job for job in self._waiting if job not in jobs]
+            for job in alone:
+                _run([job])
+            for job in jobs:
+                job.settled.get()
+        finally:  # interrupted: what has not begun is not wanted any more
+            with self._lock:
+                self._waiting = [job for job in self._waiting if job not in jobs]
+
+    def _start(self) -> bool:
+        """Offer what waits to as many threads as may take it; returns whether there are any."""
+        times = len(self._booked) + min(len(self._waiting), self._limit - len(self._under_way))
+        return times <= 0 or self._workers.offer(self._work, times, self._limit)
+
+    def _work(self) -> None:
+        """Passes, while there are any. In a thread of its own."""
+        batch = self._next()
+        while batch:
+            _run(batch)
+            with self._lock:
+                self._under_way.remove(batch)
+                following = self._next()
+                self._start()  # others may begin, too, now that there is memory
+            batch = following
+
+    def _next(self) -> list[Job]:
+        """A pass to run. Books passes while there are jobs, threads and memory for them, so that each takes its part of
+        what waits now: the first that are run may be done before the last begin.
+        """
+        with self._lock:
+            while self._waiting and len(self._under_way) < self._limit:
+                room = self._memory / PASS_BYTES - math.fsum(job.share for batch in self._under_way for job in batch)
+                if self._under_way and self._waiting[0].share > room:
+                    break
+                batch = self._take(min(room, 1.0))
+                self.passes += 1
+                self._under_way.append(batch)
+                self._booked.append(batch)
+            return self._booked.pop(0) if self._booked else []
+
+    def _take(self, room: float) -> list[Job]:
+        """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one thread.
+
+        What is under way counts too: a thread that has little of it comes back soon.
+        """
+        first, *rest = (job for job in self._waiting if job.key == self._waiting[0].key)
+        part = math.ceil((1 + len(rest) + sum(map(len, self._under_way))) / self._limit)
+        batch = [first]
+        for job in rest:
+            taken = math.fsum(each.share for each in batch) + job.share
+            if taken <= room and (taken <= SMALL or len(batch) < part):
+                batch.append(job)
+        self._waiting = [job for job in self._waiting if job not in batch]
+        return batch
+
+
+def _run(batch: list[Job]) -> None:
+    try:
+        outcomes = list(zip(batch, type(batch[0]).run(batch), strict=True))
+    except BaseException as error:  # raised again where the job came from
+        if len(batch) == 1:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's
+                error = DeviceError(f"a chunk takes more memory than the device has: {error}")
+            batch[0].settle(None, error)
+        else:  # one bad chunk must not fail the others
+            for job in batch:
+                _run([job])
+    else:
+        for job, outcome in outcomes:
+            job.settle(outcome)
+
+
+def memory() -> float:
+    """Bytes that the passes of this process may take together: NUMCODECS_BITSWAP_MEMORY, default a quarter of the
+    machine's. One pass is always allowed.
+
+    Raises
+    ------
+    DeviceError
+        The setting is not a number of bytes.
+    """
+    try:
+        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (AttributeError, ValueError, OSError):  # not on every system
+        quarter = 4 * PASS_BYTES
+    return size_setting("NUMCODECS_BITSWAP_MEMORY", quarter)
+
+
+scheduler = Scheduler()
+_chosen: str | None = None
+_cuda_used = False
+_cuda_lost = False
+
+
+def run(jobs: Sequence[Job]) -> None:
+    """Run jobs, together with what other threads have waiting."""
+    scheduler.run(jobs)
+
+
+def set_device(name: str) -> None:
+    """Choose where models run, in this process, from the next chunk on. Bytes do not depend on it.
+
+    Parameters
+    ----------
+    name : "auto", "cpu", "cuda" or "torch"
+        "auto" is a CUDA device if there is one, else the CPU. "torch" is the CPU by torch instead of compiled loops:
+        far slower, and there to check that the bytes are the same. Without this call the environment variable
+        NUMCODECS_BITSWAP_DEVICE decides, and without that, "auto". A device that is absent is a `DeviceError` when a
+        chunk needs it.
+
+    Raises
+    ------
+    ValueError
+        Any other name.
+    """
+    global _chosen
+    if name not in DEVICES:
+        raise ValueError(f"device {name!r} is not one of {', '.join(DEVICES)}")
+    _chosen = name
+
+
+def device() -> str:
+    """The device of the next pass, "cpu", "cuda" or "torch".
+
+    Raises
+    ------
+    DeviceError
+        "cuda" is asked for and there is none, or the process was forked from one that had used it.
+    """
+    global _cuda_used
+    wanted = _chosen or os.environ.get("NUMCODECS_BITSWAP_DEVICE") or "auto"
+    if wanted not in DEVICES:
+        raise DeviceError(f"NUMCODECS_BITSWAP_DEVICE is {wanted!r}; it may be {', '.join(DEVICES)}")
+    if wanted in ("cpu", "torch") or (wanted == "auto" and (_cuda_lost or not _cuda())):
+        return "torch" if wanted == "torch" else "cpu"
+    if _cuda_lost:
+        raise DeviceError("CUDA cannot be used after a fork; start processes with 'spawn', or choose the device 'cpu'")
+    if not _cuda():
+        raise DeviceError(
+            "the device 'cuda' is asked for, but there is none, or no torch that sees it (a build with CUDA: the extra "
+            "[torch]); choose 'auto' or 'cpu'"
+        )
+    _cuda_used = True
+    return "cuda"
+
+
+def _cuda() -> bool:
+    """Whether torch sees a CUDA device. torch, which takes seconds to import, is only asked where it may say yes."""
+    if sys.modules.get("torch") is None and not (_torch_has_cuda() and _driver()):
+        return False
+    with loading():
+        import torch
+
+    return torch.cuda.is_available()
+
+
+@cache
+def _torch_has_cuda() -> bool:
+    """Whether torch is installed with CUDA (or ROCm): its libraries lie in its folder."""
+    found = find_spec("torch")
+    folders = (found.submodule_search_locations if found else None) or []
+    return any(any(Path(each, "lib").glob(f"*torch_{kind}*")) for each in folders for kind in ("cuda", "hip"))
+
+
+@cache
+def _driver() -> bool:
+    """Whether there is a driver's library, which torch would load. It is there wherever a GPU can be used, in
+    containers and under WSL too, where device nodes have other names or are missing.
+    """
+    for name in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the locks; what it ran is not ours."""
+    global scheduler, _cuda_lost
+    scheduler = Scheduler()
+    _cuda_lost = _cuda_used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
