@@ -38,8 +38,8 @@ test-quick: $(INSTALLED) ## Run the quick tests (under 3 minutes), all but those
 	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow'
 
 MINUTES ?= 2
-fuzz: $(INSTALLED) ## Altered frames and model files of all kinds: make fuzz [MINUTES=2], for each kind
-	HOSTILE_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/test_hostile.py -k altered
+fuzz: $(INSTALLED) ## Forged frames, altered model files and arrays of all kinds: make fuzz [MINUTES=2] [ARGS="--log FILE"]
+	$(BIN)/python tests/programs/fuzz.py $(MINUTES) $(ARGS)
 
 demo: $(INSTALLED) ## Store a photograph in Zarr arrays, compare with other codecs, draw where the bits go
 	$(BIN)/python -m examples.demo
