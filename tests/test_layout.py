@@ -51,7 +51,7 @@ MAY_IMPORT = {
 }
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "beside", "catalog", "chunk", "codec", "contents", "convert", "notice", "options"}
-WIRING |= {"jpeg_route", "model_route", "plan", "plane_route", "scheduler", "warmup", "zarr3"}
+WIRING |= {"jpeg_route", "model_route", "plan", "plane_route", "scheduler", "verification", "warmup", "zarr3"}
 COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 
