@@ -1,0 +1,82 @@
+"""Compiled loops stay inside their arrays: with numba's checks of every index, and with pages that may not be touched."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+INDEX = """
+import numpy as np
+from numcodecs_bitswap.jit import address_of, compiled
+def far(array, i, j, out):
+    out[0] = address_of(array, i, j)
+kernel, out = compiled(far), np.zeros(1, np.int64)
+array = np.zeros((3, 4))
+kernel(array, 2, 3, out)
+assert out[0] == array.ctypes.data + 8 * 11
+for i, j in ((3, 0), (0, 4), (-1, 0)):
+    try:
+        kernel(array, i, j, out)
+    except IndexError:
+        continue
+    raise SystemExit(f"{i}, {j} is inside")
+"""
+BEYOND = """
+import sys; sys.path.insert(0, {programs!r})
+import numpy as np
+import bounds
+bounds._patch()
+from numcodecs_bitswap import jit
+from numcodecs_bitswap.jit import address_of
+from numcodecs_bitswap.planes.vectors import int32_at
+def last(array, i, more, out):
+    out[0] = int32_at(address_of(array, 0, i) + more)
+kernel, array, out = jit.compiled(last), np.arange(1000, dtype=np.int32), np.zeros(1, np.int32)
+kernel(array, 999, 0, out)
+assert out[0] == 999
+print("inside", flush=True)
+kernel(array, 999, 1, out)
+print("not noticed", flush=True)
+"""
+
+
+def run(*command: str, folder: Path, seconds: float = 900, **settings: str) -> "subprocess.CompletedProcess[str]":
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = (
+        os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": paths} | settings
+    )
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=seconds, env=environment)
+
+
+def test_addresses_are_of_elements(tmp_path: Path) -> None:
+    program = tmp_path / "index.py"
+    program.write_text(INDEX)
+    done = run(str(program), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # Code that is kept without checks is not taken for code with them, nor the other way round.
+    (tmp_path / "index.py").write_text(INDEX.replace("raise SystemExit", "pass  #"))
+    for setting in ("0", "1"):
+        assert run(str(program), folder=tmp_path, NUMBA_BOUNDSCHECK=setting).returncode == 0
+    (tmp_path / "index.py").write_text(INDEX)
+    assert run(str(program), folder=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's calls")
+def test_a_fence_is_noticed(tmp_path: Path) -> None:
+    """One byte beyond the end of an array ends the process: else the next test would show nothing."""
+    program = tmp_path / "beyond.py"
+    program.write_text(BEYOND.format(programs=str(TESTS / "programs")))
+    done = run(str(program), folder=tmp_path)
+    assert done.stdout == "inside\n", done.stderr
+    assert done.returncode < 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's calls")
+def test_golden_frames_inside_fences(tmp_path: Path) -> None:
+    done = run(str(TESTS / "programs" / "bounds.py"), folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr[-3000:]
