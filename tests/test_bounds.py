@@ -1,4 +1,4 @@
-"""Compiled loops stay inside their arrays: with numba's checks of every index, and with pages that may not be touched."""
+"""Compiled loops stay inside their arrays: every index is checked, and pages beside arrays may not be touched."""
 
 import os
 import subprocess
