@@ -25,6 +25,7 @@ import forging
 from forging import packed, sealed
 from numcodecs_bitswap import (
     BitSwap,
+    BitswapError,
     DeviceError,
     FormatError,
     MissingModel,
@@ -35,6 +36,7 @@ from numcodecs_bitswap import (
 )
 from numcodecs_bitswap.catalog import Entry
 from numcodecs_bitswap.cores import size_setting
+from numcodecs_bitswap.fields import varints
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Inputs, Steps
 from numcodecs_bitswap.train.files import WriteError, write_whole
@@ -257,3 +259,22 @@ def test_files_are_written_whole_and_to_the_disk(tmp_path: Path, monkeypatch: py
         write_whole(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.tmp"]
+
+
+LIMITLESS = {"constant_0d", "constant_uint16", "raw_empty"}
+"""Golden frames in which one item may stand for any number, or for none."""
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in forging.GOLDEN.glob("*.frame")} - LIMITLESS))
+def test_small_frames_that_claim_much(name: str) -> None:
+    """An array a million times as large, along any axis: refused before memory is taken for it, and soon."""
+    known = forging.Template(name, (forging.GOLDEN / f"{name}.frame").read_bytes())
+    shape = [field for field in known.fields if field.what == "shape"]
+    for field in shape:
+        before = known.frame[field.start : field.end]
+        length = sum((byte & 127) << 7 * i for i, byte in enumerate(before))
+        size = 8 * int(np.prod([1 + length]))
+        for larger in (length << 20, (1 << 33) // size):
+            forged = known.frame[: field.start] + varints([larger]) + known.frame[field.end :]
+            with forging.bounded(10, 600 << 20), pytest.raises(BitswapError):
+                BitSwap().decode(sealed(forged))

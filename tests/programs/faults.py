@@ -38,6 +38,8 @@ from numcodecs_bitswap.errors import BitswapError  # noqa: E402
 
 PATIENCE = 120.0
 """Seconds after which something hangs."""
+ENTRIES = "codec", "beside", "convert.copying", "convert.files", "jit"
+"""What scenarios import by themselves."""
 OTHERS = "numba", "numba.core.entrypoints", "numcodecs.zstd", "numcodecs.shuffle", "safetensors.numpy", "zarr", "yaml"
 
 
@@ -303,6 +305,8 @@ def _theirs(error: BaseException) -> bool:
 
 def _fork(do: Callable[[Path], None], n: int, folder: Path) -> str:
     """Fork at some moment while another thread is at it; both finish."""
+    for module in ENTRIES:  # who imports while another thread forks may wait for Python's own locks for ever
+        importlib.import_module(f"numcodecs_bitswap.{module}")
     failed: list[BaseException] = []
 
     def work() -> None:
