@@ -231,6 +231,16 @@ def test_sizes_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
             BitSwap().encode(np.arange(3))
 
 
+@pytest.mark.parametrize("text", [None, "", "[", "\udcff"])
+def test_an_unreadable_list_of_models(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(catalog, "_shipped", catalog._shipped.__wrapped__)
+    if text is not None:
+        (tmp_path / "catalog.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match="list of the models"):
+        BitSwap(model="photo-v1").encode(np.arange(10_000).reshape(100, 100))
+
+
 def test_an_entry_point_that_exits(monkeypatch: pytest.MonkeyPatch) -> None:
     class Exits:
         value = "exits"

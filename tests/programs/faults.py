@@ -410,6 +410,7 @@ def main() -> int:
     warnings.simplefilter("ignore", DeprecationWarning)  # forks while threads run are what is tried
     for module in OTHERS:
         importlib.import_module(module)
+    sys.modules["numba"].core.registry.cpu_target.target_context.refresh()  # imports the rest of it
     if given.only:
         well, text = attempt(given.only[0], given.only[1], int(given.only[2]))
         print(text)
