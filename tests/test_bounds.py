@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from numcodecs_bitswap import ModelError
+from numcodecs_bitswap.planes import tables
+from numcodecs_bitswap.planes.checks import LARGEST_SUM, check_layers
 
 TESTS = Path(__file__).parent
 INDEX = """
@@ -80,3 +85,40 @@ def test_a_fence_is_noticed(tmp_path: Path) -> None:
 def test_golden_frames_inside_fences(tmp_path: Path) -> None:
     done = run(str(TESTS / "programs" / "bounds.py"), folder=tmp_path)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr[-3000:]
+
+
+def test_sums_of_the_plane_coder_stay_in_int32() -> None:
+    """The argument for each place of planes/ that computes in int32; the largest values are coded in
+    `test_reference_planes.py` ("limits", against integers without bounds) and `test_planes_torch.py` ("wild").
+    """
+    most = 32 * tables.LARGEST  # 32 n, of predictions (clamped to 0 .. 32 n) and so of errors |32 X - p|
+    weights = [2 if k < 2 else 1 for k in range(len(tables.NEAR))]
+    assert 8 * tables.LEAST_SCALE + most * sum(weights) < 1 << 31  # m_v
+    assert 8 * tables.LEAST_SCALE + most * len(tables.FAR) < 1 << 31
+    assert most * len(tables.AROUND) < 1 << 31  # and 13 times it is never made: `products._weighed`
+    regressor = 2 * tables.LARGEST  # |2 X - B|, B of two numbers
+    assert 8 * (4 + 4 * regressor) < 1 << 31  # texture
+    assert most + 16 * regressor < 1 << 31  # P - 16 B
+    assert tables.CLIP**2 * tables.BLOCK**2 < 1 << 31  # A_jk, of a block's pixels
+    assert tables.CLIP < 1 << 15  # r_j, two in a word
+    regressors = len(tables.OWN) + tables.REFERENCES * len(tables.OTHER)
+    assert regressors * tables.WEIGHT_CLIP * regressor + 512 < 1 << 53  # sums of predictions, in float64
+    assert 2 * LARGEST_SUM < 1 << 31  # head and skip of a network
+    assert 2 * most + (1 << 22) + 16 < 1 << 31  # 32 x(s) - 16 - mu_k
+    assert 128 * most < 1 << 53  # a local scale's factor times a number, rounded once in float32
+
+
+def test_sums_of_the_other_networks_stay_in_their_types() -> None:
+    """FORMAT.md 4.1, 7, 11: a reader checks each sum, in more bits than it has."""
+    extreme = np.full((1, 4000), 63, np.int8)
+    layer = {"x.w": extreme, "x.b": np.array([(1 << 31) - 1], np.int32), "x.f": np.array([24], np.uint8)}
+    with pytest.raises(ModelError, match="sums below"):
+        check_layers("planes", {"x": (1, 4000)}, layer, 255)
+    layer["x.b"][0] = LARGEST_SUM - (1 << 23) - 255 * 63 * 4000 - 1
+    check_layers("planes", {"x": (1, 4000)}, layer, 255)
+    layer["x.b"] += 1
+    with pytest.raises(ModelError, match="sums below"):
+        check_layers("planes", {"x": (1, 4000)}, layer, 255)
+    layer["x.b"][0] = -(1 << 31)
+    with pytest.raises(ModelError, match="sums below"):
+        check_layers("planes", {"x": (1, 4000)}, layer, 255)
