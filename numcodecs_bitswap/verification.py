@@ -109,7 +109,8 @@ def _noise(*shape: int) -> NDArray[np.int64]:
 
 def _picture(h: int, w: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[:h, :w]
-    return ((y * y + 5 * x + x * y // 4) // 8 % 200 + _noise(h, w) // 64 + 20).astype(np.uint8)
+    image: NDArray[np.int64] = (y * y + 5 * x + x * y // 4) // 8 % 200 + _noise(h, w) // 64 + 20
+    return image.astype(np.uint8)
 
 
 def _jpeg() -> NDArray[np.uint8]:
