@@ -209,7 +209,7 @@ EVENTS = {
     "file": ("open", "os.rename", "os.mkdir", "os.remove", "os.listdir", "os.scandir", "os.truncate"),
     "import": ("import",),
     "interrupted import": ("import",),
-    "thread": ("_thread.start_new_thread",),
+    "thread": ("thread.",),
     "memory": ("numpy.",),
     "compile": ("compile.",),
     "interrupted compile": ("compile.",),
@@ -241,6 +241,17 @@ def _patch(faults: Faults) -> None:
         setattr(np, name, counted)
 
 
+def _patch_threads(faults: Faults) -> None:
+    name = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+    start: Any = getattr(threading, name)
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        faults._hook("thread.", ())
+        return start(*arguments, **named)
+
+    setattr(threading, name, counted)
+
+
 def _patch_compiler(faults: Faults) -> None:
     from numba.core import compiler
 
@@ -258,6 +269,8 @@ def child(scenario: str, fault: str, n: int, folder: Path) -> str:
     do, faults = SCENARIOS[scenario], Faults()
     if fault == "memory":
         _patch(faults)
+    if fault == "thread":
+        _patch_threads(faults)
     if fault.endswith("compile"):
         _patch_compiler(faults)
     result = "worked"
