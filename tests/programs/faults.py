@@ -311,9 +311,8 @@ def child(scenario: str, fault: str, n: int, folder: Path) -> str:
 
 def _theirs(error: BaseException) -> bool:
     """Whether an error came from a file that the scenario itself touches, or from an import: installed files."""
-    frames = [each.filename for each in traceback.extract_tb(error.__traceback__)]
-    own = [i for i, name in enumerate(frames) if "numcodecs_bitswap/" in name]
-    return not own or any("importlib" in name for name in frames[own[0] :])
+    own = [each for each in traceback.extract_tb(error.__traceback__) if "numcodecs_bitswap/" in each.filename]
+    return not own or any(each.name == "<module>" for each in own)
 
 
 def _fork(do: Callable[[Path], None], n: int, folder: Path) -> str:
