@@ -20,7 +20,7 @@ DOCS := .venv-docs/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden docs docs-serve test-light test-latest
+.PHONY: help install test test-quick fuzz test-faults test-machines demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden docs docs-serve test-light test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,17 @@ test-quick: $(INSTALLED) ## Run the quick tests (under 3 minutes), all but those
 	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow'
 
 MINUTES ?= 2
-fuzz: $(INSTALLED) ## Altered frames and model files of all kinds: make fuzz [MINUTES=2], for each kind
-	HOSTILE_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/test_hostile.py -k altered
+fuzz: $(INSTALLED) ## Forged frames, altered model files and arrays of all kinds: make fuzz [MINUTES=2] [ARGS="--log FILE"]
+	$(BIN)/python tests/programs/fuzz.py $(MINUTES) $(ARGS)
+
+SECONDS_OF_FAULTS ?= 600
+test-faults: $(INSTALLED) ## Files, threads, imports, memory, compilers that fail; interrupts, forks, deaths [SECONDS_OF_FAULTS=600]
+	$(BIN)/python tests/programs/faults.py $(SECONDS_OF_FAULTS)
+	FENCE=front NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.venv/checked $(BIN)/python tests/programs/bounds.py
+
+test-machines: $(INSTALLED) ## Golden frames without AVX, and under QEMU on aarch64 and s390x (Debian: mmdebstrap qemu-user-static)
+	NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES= $(BIN)/python tests/programs/golden.py package
+	tests/programs/machines.sh
 
 demo: $(INSTALLED) ## Store a photograph in Zarr arrays, compare with other codecs, draw where the bits go
 	$(BIN)/python -m examples.demo

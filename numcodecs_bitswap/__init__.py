@@ -30,6 +30,7 @@ from .errors import (
     ModelError,
     ShapeWarning,
     TransformWarning,
+    VerifyError,
 )
 from .runtime.forks import loading
 
@@ -52,6 +53,7 @@ __all__ = [
     "ModelError",
     "ShapeWarning",
     "TransformWarning",
+    "VerifyError",
     "__version__",
     "embed_model",
     "set_device",

@@ -12,6 +12,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 from numpy.typing import NDArray
 
+from . import verification
 from .chunk.coding import Decoding, Encoding, memory
 from .chunk.frame import Header
 from .options import Options
@@ -29,12 +30,15 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         model: str = "auto",
         channel_axis: str | int | None = "auto",
         spatial_axes: str | Sequence[int] = "auto",
+        verify: bool = False,
     ) -> None:
-        config = Options(model=model, channel_axis=channel_axis, spatial_axes=spatial_axes).config()
+        options = Options(model=model, channel_axis=channel_axis, spatial_axes=spatial_axes, verify=verify)
+        config = options.config()
         # numcodecs takes the configuration from the attributes, so they have to be what JSON gives back.
         self.model: str = config["model"]
         self.channel_axis: str | int | None = config["channel_axis"]
         self.spatial_axes: str | list[int] = config["spatial_axes"]
+        self._verify = options.verify  # no part of the configuration: bytes do not depend on it
 
     def encode(self, buf: Any) -> bytes:
         """Frame bytes of an array.
@@ -56,13 +60,18 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             An array of uint8 that does not have the axes configured.
         MissingModel, ModelError
             The model is not there, or does not have the array's channels.
+        VerifyError
+            The frame was verified, and does not give the array back.
         """
         array = np.asarray(buf if isinstance(buf, np.ndarray) else ensure_ndarray(buf))
         options = Options(model=self.model, channel_axis=self.channel_axis, spatial_axes=self.spatial_axes)
         work = Encoding(array, options, self.core)
         if work.job is not None:
             scheduler.run([work.job])
-        return work.finish()
+        frame = work.finish()
+        if verification.wanted(self._verify):
+            verification.verify(frame, array, work.header.layout, options)
+        return frame
 
     def decode(self, buf: Any, out: Any = None) -> NDArray[Any]:
         """The array of a frame; inverse of `encode`.
@@ -120,6 +129,10 @@ class BitSwap(_LearnedCodec):
         a block of the chunk is smaller so, the two longest, as in a volume (y, x, z). Every other axis is a leading
         one. Plane models let a plane refer to the planes before it along these axes where that pays; to other models
         the items are independent images.
+    verify : bool
+        Decode each frame after it was encoded, and compare: a `VerifyError` if it is not the array. Takes about twice
+        the time; NUMCODECS_BITSWAP_VERIFY=1 does it for every codec of a process. It is no part of the configuration
+        that is stored with an array, since bytes do not depend on it.
 
     Raises
     ------

@@ -25,6 +25,10 @@ class DeviceError(BitswapError, RuntimeError):
     """The chosen device is absent, or no backend on it computes the exact integers."""
 
 
+class VerifyError(BitswapError, RuntimeError):
+    """A frame that was decoded right after it was encoded is not its array. Nothing was written; see `verify=True`."""
+
+
 class SourceError(BitswapError, ValueError):
     """An array that cannot be opened, read or written as it was asked for."""
 

@@ -7,7 +7,7 @@ package but the errors.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,14 @@ class Options:
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `chunk.patches.image_axes` and `chunk.plan`.
+    verify : bool
+        Whether to decode each frame after it was encoded. No part of `config()`.
     """
 
     model: str = "auto"
     channel_axis: str | int | None = "auto"
     spatial_axes: str | Sequence[int] = "auto"
+    verify: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str):
@@ -52,6 +55,8 @@ class Options:
                 raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
             axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)
             object.__setattr__(self, "spatial_axes", axes)
+        if not isinstance(self.verify, bool):
+            raise TypeError(f"verify must be True or False, not {self.verify!r}")
 
     def config(self) -> dict[str, Any]:
         """The options as JSON values."""

@@ -14,11 +14,13 @@ from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON
 
+from . import verification
 from .chunk.coding import Decoding, Encoding
 from .chunk.dtypes import dtype_text
 from .chunk.frame import Header
@@ -70,6 +72,8 @@ class _LearnedCodec(Options, ArrayBytesCodec):
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         frame = await _submit(partial(_encoding, chunk_data, self, self.core))
+        if verification.wanted(self.verify):
+            await asyncio.to_thread(_verify, frame, chunk_data, self)
         return chunk_spec.prototype.buffer.from_bytes(frame)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
@@ -96,6 +100,9 @@ class BitSwapCodec(_LearnedCodec):
     ----------
     model, channel_axis, spatial_axes
         As for `numcodecs_bitswap.BitSwap`. Axes are those of the array.
+    verify : bool
+        As for `numcodecs_bitswap.BitSwap`. No part of the array's metadata: who opens the array says it again, or sets
+        NUMCODECS_BITSWAP_VERIFY=1.
     """
 
     name = "numcodecs_bitswap.bitswap"
@@ -128,9 +135,18 @@ async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: Ar
     return None if chunk is None else await single(chunk, spec)
 
 
-def _encoding(chunk_data: NDBuffer, options: Options, core: str) -> Encoding:
+def _little(chunk_data: NDBuffer) -> NDArray[Any]:
+    """What frames hold: little-endian."""
     array = chunk_data.as_numpy_array()
-    return Encoding(array.astype(array.dtype.newbyteorder("<"), copy=False), options, core, layout="C")
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _encoding(chunk_data: NDBuffer, options: Options, core: str) -> Encoding:
+    return Encoding(_little(chunk_data), options, core, layout="C")
+
+
+def _verify(frame: bytes, chunk_data: NDBuffer, options: Options) -> None:
+    verification.verify(frame, _little(chunk_data), "C", options)
 
 
 def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:

@@ -1,6 +1,8 @@
 """Nothing hangs: after an interrupt, after a thread that cannot start, in a child that was forked in the middle."""
 
+import builtins
 import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import numcodecs_bitswap
 from numcodecs_bitswap.planes import threads
 from numcodecs_bitswap.runtime import forks, workers
 from numcodecs_bitswap.runtime.scheduler import Job, Scheduler
@@ -197,6 +200,24 @@ def test_a_fork_waits_for_those_that_load_but_not_for_ever(monkeypatch: pytest.M
         fork()
     busy.join()
     assert forks._inside == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_a_fork_waits_for_imports_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made anywhere. A child in the middle of one would wait for it for ever."""
+    (tmp_path / "slow.py").write_text("import time\nbegan.set()\ntime.sleep(0.5)\ndone = 1\n")
+    monkeypatch.setattr(numcodecs_bitswap, "__path__", [*numcodecs_bitswap.__path__, str(tmp_path)])
+    began = threading.Event()
+    monkeypatch.setattr(builtins, "began", began, raising=False)
+    busy = threading.Thread(target=importlib.import_module, args=("numcodecs_bitswap.slow",))
+    busy.start()
+    began.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(importlib.import_module("numcodecs_bitswap.slow").done)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    busy.join()
 
 
 @pytest.mark.slow

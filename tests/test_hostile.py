@@ -9,9 +9,10 @@ import random
 import socket
 import struct
 import sys
-import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,53 +21,26 @@ import pytest
 import safetensors.numpy
 import zarr
 
+import forging
+from forging import packed, sealed
 from numcodecs_bitswap import (
     BitSwap,
     BitswapError,
     DeviceError,
     FormatError,
-    LocalBitsBack,
     MissingModel,
     ModelError,
     use_models,
 )
 from numcodecs_bitswap.chunk import model_route
+from numcodecs_bitswap.chunk.fields import varints
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.models.catalog import Entry
 from numcodecs_bitswap.nets.flow import FlowModel
 from numcodecs_bitswap.nets.flow_layers import Channel, Inputs, Steps
 from numcodecs_bitswap.runtime.cores import size_setting
 from numcodecs_bitswap.train.files import WriteError, write_whole
-from pictures import from_jpeg
-from strategies import picture
-
-KINDS = {
-    "bit_swap": "tiny-gray8-v1",
-    "flow": "tiny-gray8-flow",
-    "vae": "mnist-binary-v1",
-    "planes": "universal-v1",
-    "jpeg": "jpeg-v1",
-}
-JUNK = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    2**31,
-    2**64,
-    10**400,
-    1.5,
-    float("nan"),
-    "",
-    "x",
-    [],
-    [[]],
-    {},
-    {"a": 1},
-    [1, 2],
-    "\ud800",
-]
+from strategies import assert_identical
 
 
 @pytest.fixture(autouse=True)
@@ -130,14 +104,13 @@ def test_bad_files_beside_data_hide_nothing(tmp_path: Path) -> None:
     assert catalog.find(sha256).name == "good"
 
 
-def seeds() -> Iterator[int]:
-    """The same few in the tests; others for as long as HOSTILE_MINUTES says."""
-    minutes = float(os.environ.get("HOSTILE_MINUTES", "0"))
-    if not minutes:
-        yield from range(150)
-    end = time.monotonic() + 60 * minutes
-    while time.monotonic() < end:
-        yield random.SystemRandom().randrange(1 << 62)
+@contextmanager
+def numbered(what: str, number: int) -> Iterator[None]:
+    """Say which of many failed."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"{what} {number}") from error
 
 
 def load(data: bytes) -> Any:
@@ -147,52 +120,15 @@ def load(data: bytes) -> Any:
     return catalog._load(entry, "cpu")
 
 
-def packed(header: bytes, rest: bytes) -> bytes:
-    """A safetensors file."""
-    return struct.pack("<Q", len(header)) + header + rest
-
-
-def spoil(value: Any, rng: random.Random) -> Any:
-    """A copy of JSON with one thing changed, somewhere in it."""
-    if isinstance(value, dict | list) and value and rng.random() < 0.85:
-        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
-        copy = value.copy()
-        if rng.random() < 0.15:
-            del copy[key]
-        else:
-            copy[key] = spoil(value[key], rng)
-        return copy
-    if type(value) is int and rng.random() < 0.5:
-        return value + rng.choice([-1, 1, 7, 255, -value, value])
-    return rng.choice(JUNK)
-
-
-def spoilt(data: bytes, rng: random.Random) -> bytes:
-    """A model file with something altered: its JSON, the JSON in it, its bytes or its length."""
-    size = int.from_bytes(data[:8], "little")
-    header, rest = data[8 : 8 + size], data[8 + size :]
-    how = rng.random()
-    if how < 0.6:
-        whole = json.loads(header)
-        said = whole["__metadata__"]
-        said["arch"] = json.dumps(spoil(json.loads(said["arch"]), rng))
-        return packed(json.dumps(whole).encode(), rest)
-    if how < 0.9:
-        return packed(json.dumps(spoil(json.loads(header), rng)).encode("utf-8", "surrogatepass"), rest)
-    at = rng.randrange(len(data))
-    return data[:at] + rng.randbytes(rng.randrange(9)) + data[at + rng.randrange(9) :]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", forging.MODELS)
 def test_altered_model_files(kind: str) -> None:
-    data = catalog.read(catalog.find(KINDS[kind]))
-    for seed in seeds():
-        try:
-            load(spoilt(data, random.Random(seed)))
-        except ModelError:
-            pass
-        except Exception as error:
-            raise AssertionError(f"seed {seed}") from error
+    """They are refused, or arrays that they code come back."""
+    data, came = catalog.read(catalog.find(forging.MODELS[kind])), Counter[bool]()
+    for seed in range(100):
+        rng = random.Random(seed)
+        with numbered(f"model {kind}", seed), forging.bounded():
+            came[forging.try_model(kind, forging.spoilt(data, rng), rng)] += 1
+    assert min(came[True], came[False]) > 0
 
 
 @pytest.mark.parametrize(
@@ -231,44 +167,31 @@ def test_a_flow_sees_large_values_as_they_are() -> None:
         assert u[0, 0, 0, :2].tolist() == expected
 
 
-def frame_of(data: bytes) -> bytes:
-    """A frame with its checksum set right."""
-    return data[:6] + struct.pack("<I", zlib.crc32(data[10:], zlib.crc32(data[:6]))) + data[10:]
+@pytest.mark.parametrize("part", range(4))
+def test_forged_frames_with_right_checksums(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every route and kind of samples: a typed error or an array, within memory and time."""
+    monkeypatch.setenv("NUMCODECS_BITSWAP_MAX_BYTES", str(forging.LARGEST))
+    known = [forging.Template(path.stem, path.read_bytes()) for path in sorted(forging.GOLDEN.glob("*.frame"))[part::4]]
+    check, came = forging.check_frame(known), Counter[str]()
+    for seed in range(400):
+        with numbered("frame", seed):
+            came[check(seed)] += 1
+    assert came["FormatError"] > 100
+    assert came["array"] > 10
 
 
-@pytest.mark.parametrize("route", ["raw", "zstd", "shuffle", "constant", "stages", "flow", "planes", "jpeg"])
-def test_altered_frames_with_right_checksums(route: str) -> None:
-    """A typed error or an array, for every one."""
-    image = picture((24, 40))
-    arrays: dict[str, tuple[Any, Any]] = {
-        "raw": (BitSwap(), np.random.default_rng(0).bytes(40)),
-        "zstd": (BitSwap(), np.arange(300, dtype=np.uint8).repeat(3)),
-        "shuffle": (BitSwap(), np.arange(3000.0)),
-        "constant": (BitSwap(), np.zeros((30, 30))),
-        "stages": (BitSwap(model="tiny-gray8-v1"), image),
-        "flow": (LocalBitsBack(model="tiny-gray8-flow"), image),
-        "planes": (BitSwap(), image),
-        "jpeg": (BitSwap(model="jpeg-v1"), from_jpeg(image, "gray", (1, 1), 50)[:, 3:]),
-    }
-    codec, array = arrays[route]
-    whole = bytes(codec.encode(array))
-    for seed in seeds():
-        rng, data = random.Random(seed), bytearray(whole)
-        for _ in range(rng.choice([1, 1, 2, 5])):
-            at = rng.randrange(3, min(len(data), 80)) if rng.random() < 0.5 else rng.randrange(3, len(data))
-            how = rng.random()
-            if how < 0.6:
-                data[at] = rng.choice([0, 1, 127, 128, 255, data[at] ^ 1 << rng.randrange(8)])
-            elif how < 0.8:
-                del data[at : at + rng.randrange(1, 5)]
-            else:
-                data[at:at] = rng.randbytes(rng.randrange(1, 5))
-        try:
-            codec.decode(frame_of(bytes(data)))
-        except BitswapError:
-            pass
-        except Exception as error:
-            raise AssertionError(f"frame {seed}") from error
+def test_arrays_of_all_kinds() -> None:
+    check, came = forging.check_array(), Counter[str]()
+    for seed in range(300):
+        with numbered("array", seed):
+            came[check(seed)] += 1
+    assert len(came) > 5
+
+
+def test_complex_images_with_channels() -> None:
+    for shape in ((7, 7, 3, 3), (30, 20, 3), (3, 20, 30)):
+        array = np.random.default_rng(0).normal(0, 1, (*shape, 2)).round(1).view(complex)[..., 0]
+        assert_identical(BitSwap().decode(BitSwap().encode(array)), array)
 
 
 @pytest.mark.parametrize("depth", [5, 30, 100, 330, 900, 20_000])
@@ -278,7 +201,7 @@ def test_dtypes_nested_deep(depth: int) -> None:
     length = bytes([len(text) & 127 | 128, len(text) >> 7 & 127 | 128, len(text) >> 14 & 127 | 128, len(text) >> 21])
     while len(length) > 1 and length[-1] == 0:
         length = length[:-2] + bytes([length[-2] & 127])
-    frame = frame_of(b"\x89BS\x01\x01\x00" + bytes(4) + rest + length + text + b"\x01\x01" + b"\0")
+    frame = sealed(b"\x89BS\x01\x01\x00" + bytes(4) + rest + length + text + b"\x01\x01" + b"\0")
     try:
         assert BitSwap().decode(frame).nbytes == 1
     except FormatError:
@@ -306,6 +229,16 @@ def test_sizes_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NUMCODECS_BITSWAP_MAX_BYTES", text)
         with pytest.raises(DeviceError, match="number of bytes"):
             BitSwap().encode(np.arange(3))
+
+
+@pytest.mark.parametrize("text", [None, "", "[", "\udcff"])
+def test_an_unreadable_list_of_models(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(catalog, "_shipped", catalog._shipped.__wrapped__)
+    if text is not None:
+        (tmp_path / "catalog.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match="list of the models"):
+        BitSwap(model="photo-v1").encode(np.arange(10_000).reshape(100, 100))
 
 
 def test_an_entry_point_that_exits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,3 +269,22 @@ def test_files_are_written_whole_and_to_the_disk(tmp_path: Path, monkeypatch: py
         write_whole(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.tmp"]
+
+
+LIMITLESS = {"constant_0d", "constant_uint16", "raw_empty"}
+"""Golden frames in which one item may stand for any number, or for none."""
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in forging.GOLDEN.glob("*.frame")} - LIMITLESS))
+def test_small_frames_that_claim_much(name: str) -> None:
+    """An array a million times as large, along any axis: refused before memory is taken for it, and soon."""
+    known = forging.Template(name, (forging.GOLDEN / f"{name}.frame").read_bytes())
+    shape = [field for field in known.fields if field.what == "shape"]
+    for field in shape:
+        before = known.frame[field.start : field.end]
+        length = sum((byte & 127) << 7 * i for i, byte in enumerate(before))
+        size = 8 * int(np.prod([1 + length]))
+        for larger in (length << 20, (1 << 33) // size):
+            forged = known.frame[: field.start] + varints([larger]) + known.frame[field.end :]
+            with forging.bounded(10, 600 << 20), pytest.raises(BitswapError):
+                BitSwap().decode(sealed(forged))

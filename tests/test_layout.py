@@ -56,7 +56,7 @@ MAY_IMPORT = {
 # Everything that decoding needs and training does not; these see all of it.
 WIRING = MEASURING | {"__init__", "codec", "convert", "options", "zarr3", "models.catalog", "models.embedded"}
 WIRING |= {f"chunk.{name}" for name in ("coding", "jpeg_route", "model_route", "notice", "plan", "plane_route")}
-WIRING |= {"measure.contents", "runtime.scheduler", "runtime.warmup"}
+WIRING |= {"measure.contents", "verification", "runtime.scheduler", "runtime.warmup"}
 COMMANDS = {"cli", "__main__"}
 """What a user types: sees the wiring and training."""
 

@@ -224,3 +224,20 @@ class Blocker:
 
     def find_spec(self, name: str, *_: Any) -> None:
         assert name != "torch"
+
+
+def test_a_device_out_of_memory_says_so() -> None:
+    """torch's error is a RuntimeError; MemoryError is Python's own."""
+    queue = Scheduler(1)
+    outofmemory = type("OutOfMemoryError", (RuntimeError,), {})
+
+    class Large(Job):
+        @classmethod
+        def run(cls, jobs: list["Large"]) -> list[Any]:
+            raise outofmemory("CUDA out of memory") if jobs[0].share < 1 else MemoryError
+
+    for share, error in ((0.5, DeviceError), (1.0, MemoryError)):
+        job = Large("large", share)
+        queue.run([job])
+        with pytest.raises(error):
+            job.outcome()

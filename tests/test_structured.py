@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap, FormatError, LocalBitsBack
-from numcodecs_bitswap.chunk import Encoding, structured
+from numcodecs_bitswap.chunk.coding import Encoding, structured
 from numcodecs_bitswap.chunk.fields import sized
 from numcodecs_bitswap.chunk.frame import Header, Route, build, parse
 from numcodecs_bitswap.models import catalog

@@ -70,7 +70,7 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: Callab
     axes = _axes(array, options)
     if axes is None:
         return None
-    channels = 1 if axes.channel is None else array.shape[axes.channel]
+    channels = 1 if axes.channel is None else samples.shape_of(array.dtype, array.shape)[axes.channel]
     image = array.dtype.str == "|u1" and not series
     name, kind = options.model, "auto" if options.model == "auto" else catalog.kind_of(options.model)
     if codec == "local_bits_back" and kind == "auto":

@@ -52,8 +52,9 @@ def convert_file(source: str, target: str, wanted: Wanted) -> tuple[NDArray[Any]
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise SourceError(f"{target} cannot be written: {error}") from error
+    finally:  # interrupts too leave nothing behind
+        part.unlink(missing_ok=True)
     return array, len(data)
 
 

@@ -319,7 +319,11 @@ def _folders(looked: list[str]) -> Iterator[Path]:
 
 @functools.cache
 def _shipped() -> dict[str, dict[str, str]]:
-    catalog: dict[str, dict[str, str]] = json.loads((WEIGHTS / "catalog.json").read_text())
+    path = WEIGHTS / "catalog.json"
+    try:
+        catalog: dict[str, dict[str, str]] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}, the list of the models that ship, cannot be read: {error}") from error
     return catalog
 
 

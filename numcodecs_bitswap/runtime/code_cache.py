@@ -145,7 +145,8 @@ class CodeCache(FunctionCache):
 
     def _place(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
         """The file for some types on some CPU, and all that its code depends on."""
-        key = repr(self._index_key(sig, codegen))  # type: ignore[no-untyped-call]
+        settings = config.BOUNDSCHECK, config.OPT  # type: ignore[attr-defined]
+        key = repr((self._index_key(sig, codegen), settings))  # type: ignore[no-untyped-call]
         function = self._py_func.__qualname__.replace("<locals>.", "")
         tag = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
         name = f"{self._source.stem}.{function}.{tag}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.code"

@@ -2,7 +2,8 @@
 
 A child has only the thread that forked. Had another thread been in the middle of an import or of a compilation, the
 child would wait forever for the locks that it held. So whoever imports late or compiles says so, `with loading():`,
-and a fork waits until nobody does. Those that load do not wait for each other: locks of our own that are held around
+and a fork waits until nobody does. It waits for imports of this package's own modules, too, wherever they are made, by
+the locks that Python itself keeps. Those that load do not wait for each other: locks of our own that are held around
 imports could be taken in another order than Python's. Imports nothing of this package.
 """
 
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import ref
 
+PACKAGE = __name__.partition(".")[0]
 PATIENCE = 120.0
 """Seconds that a fork waits at the most: longer than a compilation takes."""
 
@@ -44,7 +46,14 @@ def _others() -> bool:
             _inside.pop(key, None)
         elif thread != own:
             return True
-    return False
+    return _others_import()
+
+
+def _others_import() -> bool:
+    """Whether another thread imports a module of this package, and with it others perhaps: by Python's own locks."""
+    locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
+    owners = (getattr(entry(), "owner", None) for name, entry in list(locks.items()) if name.startswith(PACKAGE))
+    return any(owner not in (None, threading.get_ident()) for owner in owners)
 
 
 def _before_fork() -> None:

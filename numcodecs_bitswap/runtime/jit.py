@@ -79,15 +79,21 @@ def scratch(count: int) -> Any:
 
 @intrinsic
 def address_of(typing: Any, array: Any, i: Any, j: Any) -> Any:
-    """Address of the element [i, j] of an array, or of the part [i, j] of one of more axes; [j] of one axis."""
+    """Address of the element [i, j] of an array, or of the part [i, j] of one of more axes; [j] of one axis.
+
+    With NUMBA_BOUNDSCHECK=1 an index that the array does not have is an IndexError, as of any other element.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
         view = context.make_array(kind)(context, builder, arguments[0])
         place = builder.ptrtoint(view.data, ir.IntType(64))
         strides = cgutils.unpack_tuple(builder, view.strides, kind.ndim)  # type: ignore[no-untyped-call]
+        lengths = cgutils.unpack_tuple(builder, view.shape, kind.ndim)  # type: ignore[no-untyped-call]
         indices = arguments[1:] if kind.ndim > 1 else arguments[2:]
-        for index, stride in zip(indices, strides, strict=False):
+        for index, stride, length in zip(indices, strides, lengths, strict=False):
+            if config.BOUNDSCHECK:  # type: ignore[attr-defined]
+                cgutils.do_boundscheck(context, builder, index, length)  # type: ignore[no-untyped-call]
             place = builder.add(place, builder.mul(index, stride))
         return place
 
