@@ -1,4 +1,4 @@
-"""The core without bits-back (FORMAT.md section 6.2): one stage, again and again, down to a single pixel.
+"""The core without bits-back (FORMAT.md section 6.4): one stage, applied again and again until one pixel is left.
 
 For messages too short to pay for the core's latents. It costs more bits than bits-back but needs none to begin with.
 """
