@@ -1,7 +1,7 @@
 """Decoded bytes <-> the payload of a stored route (FORMAT.md 1.1): the general codecs that a model has to beat.
 
-Zstandard and the byte shuffle are numcodecs' own. Decoding checks the size that the Zstandard frame itself states
-before any memory is taken, so a small payload cannot ask for more than the frame's header said.
+Zstandard and the byte shuffle are those of numcodecs. Decoding checks the size that the Zstandard frame states before
+any memory is allocated, so a small payload cannot ask for more than the frame's header states.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .frame import BytesLike, Route
 
 LEVEL = 5  # one level forever: the bytes of a chunk must not depend on a setting
 GLANCE = 1 << 14
-"""Items on which planes of bits are tried, since they take longer to make than to compress."""
+"""Items of the part that bit planes are tried on: making them takes longer than compressing them."""
 _ZSTD = Zstd(level=LEVEL)
 
 
@@ -73,7 +73,7 @@ def _bit_planes(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
 
 
 def _bits_promise(data: NDArray[np.uint8], itemsize: int) -> bool:
-    """Whether the first items are smaller in planes of bits than in planes of bytes."""
+    """Whether the first items are smaller in bit planes than in byte planes."""
     part = data[: GLANCE * itemsize]
     by_bytes = min(len(_ZSTD.encode(part)), len(_ZSTD.encode(Shuffle(itemsize).encode(part))))
     return len(_ZSTD.encode(_bit_planes(part, itemsize))) < by_bytes
