@@ -52,7 +52,7 @@ class Options:
             raise TypeError(f"model must be a name or an id in hex digits, not {self.model!r}")
         if not re.fullmatch(r"\w[\w.+-]*", self.model):
             raise ModelError(
-                f"{self.model!r} is not a model's name or id; name a file's folder in NUMCODECS_BITSWAP_MODELS"
+                f"{self.model!r} is not a model's name or id; for a file, name its folder in NUMCODECS_BITSWAP_MODELS"
             )
         if self.channel_axis is not None and self.channel_axis != "auto":
             object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))

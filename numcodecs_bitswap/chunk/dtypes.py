@@ -25,9 +25,7 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
         Object dtypes, and dtypes that numpy cannot rebuild from their description.
     """
     if dtype.hasobject:
-        raise TypeError(
-            f"arrays of dtype {dtype} are not supported, since they hold Python objects: convert them first"
-        )
+        raise TypeError(f"arrays of dtype {dtype} are not supported: they hold Python objects; convert them first")
     try:
         text = dtype.str if dtype.names is None else json.dumps(dtype.descr, separators=(",", ":"))
         if parse_dtype(text.encode()) == dtype:

@@ -81,7 +81,7 @@ def _decoded(pool: ThreadPoolExecutor, most: int, name: str, array: Any, grid: S
     """Every chunk or shard of an array, a few at a time."""
     import numpy as np
 
-    from ..measure.contents import together
+    from ..measure.contents import batches
 
     unit = tuple(array.shards or array.chunks)
 
@@ -92,5 +92,5 @@ def _decoded(pool: ThreadPoolExecutor, most: int, name: str, array: Any, grid: S
             return name, place, 0, f"{type(error).__name__}: {error}"
         return name, place, np.asarray(data).nbytes, None
 
-    for places in together(product(*map(range, grid)), most):
+    for places in batches(product(*map(range, grid)), most):
         yield from pool.map(decode, places)

@@ -160,7 +160,7 @@ def _copy(
     """All blocks that are not done, a few at a time, so that memory is bounded."""
     under_way: dict[Future[Any], int] = {}
 
-    def settle(least: int) -> None:
+    def collect(least: int) -> None:
         while len(under_way) > least:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 block = under_way.pop(future)
@@ -174,9 +174,9 @@ def _copy(
                 report(1, 0, 0)
                 continue
             call: Callable[..., Any] = _again if kept.done[block] else copy_block
-            settle(2 * most - 1)
+            collect(2 * most - 1)
             under_way[executor.submit(call, source, target, number, place, kept.resumed, verify)] = block
-        settle(0)
+        collect(0)
     except BaseException:
         for future in under_way:
             future.cancel()

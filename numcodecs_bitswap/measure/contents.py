@@ -23,7 +23,7 @@ EMPTY, OTHER, DAMAGED = "empty", "other codec", "damaged"
 LABELS = "labels"
 KINDS = {Ordered: "", Luma: "luma and chroma", Lattice: "lattice", Fixed: "fixed point"}
 """What the numbers of planes are made of."""
-TOGETHER = 256
+BATCH = 256
 """Chunks that are read at a time."""
 Shape = tuple[int, ...]
 
@@ -171,7 +171,7 @@ def chunks_of(array: Any) -> Iterator[tuple[Shape, memoryview | None]]:
     if array.shards is not None:
         per_shard = tuple(s // c for s, c in zip(array.shards, array.chunks, strict=True))
     with ThreadPoolExecutor() as pool:
-        for places in together(product(*map(range, grid))):
+        for places in batches(product(*map(range, grid))):
             for place, data in zip(places, pool.map(lambda at: _read(array, at), places), strict=True):
                 if per_shard is None:
                     yield place, data
@@ -220,7 +220,7 @@ def _name(codec: Any) -> str:
     return str(getattr(codec, "codec_id", None) or codec.to_dict().get("name"))
 
 
-def together(places: Iterable[Shape], count: int = TOGETHER) -> Iterator[list[Shape]]:
+def batches(places: Iterable[Shape], count: int = BATCH) -> Iterator[list[Shape]]:
     """So many at a time."""
     iterator = iter(places)
     while some := list(islice(iterator, count)):

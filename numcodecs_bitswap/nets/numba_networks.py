@@ -1,8 +1,9 @@
-"""Whole networks on a CPU, of numpy arrays, one compiled loop each, which holds no interpreter lock: the integers that
-`torch_networks` makes by many products (see `numba_tiles`).
+"""Whole networks on a CPU, on numpy arrays, as one compiled loop each, without the interpreter lock. The same integers
+as `torch_networks`; the products are those of `numba_tiles`.
 
-Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
-to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.
+Between layers a grid is padded with a line of zeros above and below, and with one zero to the right of each line, which
+also serves as the one to the left of the next line. So the 3 x 3 neighbourhood of a cell is three contiguous runs. Its
+activations have the OFFSET.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,31 +16,45 @@ from numpy.typing import NDArray
 
 from ..arrays import Array
 from ..runtime.jit import compiled
-from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
+from .numba_tiles import (
+    CELLS,
+    LANES,
+    MOST_VECTORS,
+    OFFSET,
+    add,
+    add_up,
+    fill,
+    join,
+    lift,
+    relu,
+    requantise,
+    residual,
+    word,
+)
 
 if TYPE_CHECKING:
     from .layers import Layer
 
 Part = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], bool]
-"""Of a layer: weights (inputs, limbs * columns), biases, shifts, whether wide."""
+"""A layer: weights (inputs, limbs * columns), biases, shifts, whether it is wide."""
 SUMS = 4 * CELLS * LANES * MOST_VECTORS
 """Bytes of a tile's sums."""
 LINE = 64
-"""Bytes that the CPU stores at once."""
+"""Bytes of a cache line."""
 HEADER, TILE = 4, 5
-"""Numbers of `Weights`."""
+"""Numbers at the start of a layer and of each tile in `Weights.addresses`."""
 
 
 class Weights:
-    """Layers as compiled loops take them.
+    """Layers in the memory layout of the compiled loops.
 
     Attributes
     ----------
     addresses : int64 ndarray
-        Where each layer's numbers lie: inputs, outputs, whether wide, tiles; of each tile addresses of its weights and
-        of its biases, behind which its shifts are, vectors, first output and outputs.
+        Address of each layer's numbers: inputs, outputs, whether wide, tiles; for each tile the addresses of its
+        weights and of its biases (followed by its shifts), vectors, first output and number of outputs.
     room : int
-        Bytes that compiled loops need besides activations on grids: sums and two times the rows of a tile.
+        Bytes of scratch memory for the compiled loops: sums and two times the rows of a tile.
     """
 
     def __init__(self, parts: Sequence[Part]):
@@ -50,7 +65,7 @@ class Weights:
         self.room = LINE + SUMS + 2 * CELLS * widest + LINE
 
     def fit(self, activations: Array) -> Array:
-        """Activations for the first layer, in one piece. Compiled loops take addresses and cannot look after that."""
+        """Activations for the first layer, contiguous: compiled loops take addresses and cannot check strides."""
         if activations.dtype != np.int8 or activations.shape[-1] != self.inputs:
             raise ValueError(
                 f"a network of {self.inputs} int8 inputs was given {activations.dtype} {activations.shape}"
@@ -173,7 +188,7 @@ def _layer(ending: Any, size: int) -> Any:
     return layer
 
 
-_rectify, _grow, _settle, _add = _layer(rectify, 1), _layer(grow, 1), _layer(settle, 4), _layer(add, 4)
+_relu, _residual, _requantise, _add = _layer(relu, 1), _layer(residual, 1), _layer(requantise, 4), _layer(add, 4)
 
 
 @_compile("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -192,19 +207,19 @@ def _trunk(layers, u, n, h, w, grids, room, features, y):  # type: ignore[no-unt
             for j in range(0, w, CELLS):
                 count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
                 lift(u + cell * inputs, x, count * inputs)
-                _rectify(sums, layers[0], x, inputs, 0, new + at, new + at, count)
+                _relu(sums, layers[0], x, inputs, 0, new + at, new + at, count)
         for conv in range(1, skip - 1, 2):
             old, new = new, old
             for i in range(h):
                 for j in range(0, w, CELLS):
                     count, at = min(CELLS, w - j), (i + 1) * line + (j + 1) * width
-                    _rectify(sums, layers[conv], old + at - line - width, width, line, x, x, count)
-                    _grow(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
+                    _relu(sums, layers[conv], old + at - line - width, width, line, x, x, count)
+                    _residual(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
         for i in range(h):
             for j in range(0, w, CELLS):
                 count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
                 to = y + 4 * cell * outputs
-                _settle(sums, layers[skip - 1], new + at, width, 0, to, to, count)
+                _requantise(sums, layers[skip - 1], new + at, width, 0, to, to, count)
                 lift(u + cell * inputs, x, count * inputs)
                 _add(sums, layers[skip], x, inputs, 0, to, to, count)
                 lift(new + at, features + cell * width, count * width)
@@ -224,7 +239,7 @@ def _chain(layers, rows, m, room, y):  # type: ignore[no-untyped-def]
         count = min(CELLS, m - first)
         lift(rows + first * inputs, x, count * inputs)
         for k in range(last):
-            _rectify(sums, layers[k], x, word(layers[k], 0), 0, v, v, count)
+            _relu(sums, layers[k], x, word(layers[k], 0), 0, v, v, count)
             x, v = v, x
         to = y + 4 * first * outputs
-        _settle(sums, layers[last], x, word(layers[last], 0), 0, to, to, count)
+        _requantise(sums, layers[last], x, word(layers[last], 0), 0, to, to, count)

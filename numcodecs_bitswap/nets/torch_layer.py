@@ -93,5 +93,5 @@ class TorchLayer:
         self._gemm = gemm or choose_gemm(device)
 
     def sums(self, rows: Tensor) -> Tensor:
-        """Matrix products of int8 rows (M, inputs), to be settled: int32 (M, columns), see `torch_ops`."""
+        """Matrix products of int8 rows (M, inputs), to be requantised: int32 (M, columns), see `torch_ops`."""
         return self._gemm(rows, self.weights)

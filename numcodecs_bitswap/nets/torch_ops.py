@@ -1,8 +1,8 @@
-"""What networks do between matrix products, in torch: on any device, and the reference of `numba_ops`
-and `triton_ops`.
+"""The operations of networks between matrix products, in torch: on any device, and the reference of `numba_ops` and
+`triton_ops`.
 
-Sums are int32 (M, columns); of a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
-(N, h, w, c), activations int8, all channels last.
+Sums are int32 (M, columns); for a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
+(N, h, w, c), activations int8, all with channels last.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .torch_layer import TorchLayer as Layer
 
 
-def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
+def requantise(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
     """(sums + bias) >> shift: int32 (M, columns), in `out` or, if `add`, added to it. Modifies `sums`."""
     if layer.wide:
         high, low = sums.chunk(2, dim=1)
@@ -27,15 +27,15 @@ def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = 
     return out.add_(sums) if add else out.copy_(sums)
 
 
-def rectify(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
-    """Settled and clamped to [0, 127]: int8 (M, columns), in `out`."""
-    clamped = settle(sums, layer).clamp_(0, 127)
+def relu(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
+    """Requantised and clamped to [0, 127]: int8 (M, columns), in `out`."""
+    clamped = requantise(sums, layer).clamp_(0, 127)
     return clamped.to(torch.int8) if out is None else out.copy_(clamped)
 
 
 def residual(sums: Tensor, layer: "Layer", h: Tensor, out: Tensor) -> Tensor:
-    """h plus the settled sums, clamped to [-127, 127]: int8 (M, columns), in `out`."""
-    return out.copy_(settle(sums, layer).add_(h).clamp_(-127, 127))
+    """h plus the requantised sums, clamped to [-127, 127]: int8 (M, columns), in `out`."""
+    return out.copy_(requantise(sums, layer).add_(h).clamp_(-127, 127))
 
 
 def neighbours(h: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import BitswapError
 
 if TYPE_CHECKING:
-    from .distributed import Together
+    from .distributed import Processes
     from .recipe import Recipe
     from .sources import Data
 
@@ -54,18 +54,18 @@ def run(given: argparse.Namespace) -> int:
     """Train; returns the exit status, 2 after bad input."""
     import torch
 
-    from .distributed import Together
+    from .distributed import Processes
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
-    together = Together(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes = Processes(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         if given.minutes is not None and not given.minutes > 0:
             raise BitswapError(f"--minutes {given.minutes} leaves no time to train")
         if given.source[0].endswith(".toml") or given.recipe is not None:
-            _train(given, together)
+            _train(given, processes)
         else:
-            _fit(given, together)
+            _fit(given, processes)
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,11 +76,11 @@ def run(given: argparse.Namespace) -> int:
         print("stopped", file=sys.stderr)
         return 130
     finally:
-        together.end()
+        processes.end()
     return 0
 
 
-def _fit(given: argparse.Namespace, together: "Together") -> None:
+def _fit(given: argparse.Namespace, processes: "Processes") -> None:
     """A plane model for the user's data."""
     import torch
 
@@ -94,7 +94,7 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
     _refuse_data(given)
     if given.device not in (None, "cpu") or given.bf16:
         raise BitswapError("--device and --bf16 go with --recipe: models of the plane coder are fitted on the CPU")
-    if together.world > 1:
+    if processes.world > 1:
         raise BitswapError("models of the plane coder are fitted in one process: start the command without torchrun")
     if given.steps is not None and given.steps < 1:
         raise BitswapError(f"--steps {given.steps}: one or more")
@@ -129,7 +129,7 @@ def _refuse_data(given: argparse.Namespace) -> None:
         raise BitswapError("--data belongs to a recipe; name your own data without it")
 
 
-def _train(given: argparse.Namespace, together: "Together") -> None:
+def _train(given: argparse.Namespace, processes: "Processes") -> None:
     import torch
 
     from . import compare
@@ -144,26 +144,26 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
     if given.start is not None:
         recipe = replace(recipe, start=given.start)
     folder = given.folder or Path("runs") / recipe.name
-    trainer = Trainer(recipe, data, folder, together.device, given.bf16, together)
+    trainer = Trainer(recipe, data, folder, processes.device, given.bf16, processes)
     if recipe.start and not trainer.step:
         trainer.start_from(recipe.start)
-    if data.crops and together.first and trainer.target is None:
+    if data.crops and processes.first and trainer.target is None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
         best = min(rows, key=lambda row: row.total)
         print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/sample", file=sys.stderr)
         trainer.target = best.name, best.bits_per_dim
     trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe == DEFAULT)
-    if together.first:
+    if processes.first:
         write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))
-    together.wait()
+    processes.wait()
 
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     """The default recipe for the user's data, or their own, and the data in pieces."""
     from .own_arrays import open_pictures
     from .recipe import default_recipe, read_recipe
-    from .sources import open_pieces
+    from .sources import open_regions
 
     _refuse_data(given)
     pictures = open_pictures(given.source, given.region, given.channel_axis)
@@ -173,7 +173,7 @@ def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     else:
         name = _checked(given.name or _name(given.source[0]))
         recipe = default_recipe(pictures.channels, pictures.side, name, "that of the data")
-    return recipe, open_pieces(pictures, recipe, _named(given)), 15.0 if given.minutes is None else given.minutes
+    return recipe, open_regions(pictures, recipe, _named(given)), 15.0 if given.minutes is None else given.minutes
 
 
 def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .couplings import Coupling, Inputs, Known
 from .distributions import SCALE_GAIN
-from .fake_quant import Trunk, settle
+from .fake_quant import Trunk, quantised_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 from .vae import POSTERIOR_GAIN, Buckets
 
@@ -203,4 +203,4 @@ def unsqueeze(v: Tensor) -> Tensor:
 
 def _twelfths(m: Tensor) -> Tensor:
     """A matrix rounded to steps of 2^-12, with the gradient of the matrix."""
-    return settle(m * 4096, -32768.0, True, 32767.0) / 4096
+    return quantised_clamp(m * 4096, -32768.0, True, 32767.0) / 4096

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import checkpoint
-from .distributed import Together
+from .distributed import Processes
 from .files import append_line, make_folder
 from .recipe import Net, Recipe, RecipeError
 from .sources import Data
@@ -86,7 +86,7 @@ class Trainer:
     device : str
     bf16 : bool
         Convolutions in bfloat16; the heads and the loss stay in float32.
-    together : Together, optional
+    processes : Processes, optional
         The processes of the run.
     """
 
@@ -97,10 +97,10 @@ class Trainer:
         run_folder: Path,
         device: str,
         bf16: bool,
-        together: Together | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.together = together or Together(device)
-        self.recipe, self.data, self.device = recipe, data, torch.device(self.together.device)
+        self.processes = processes or Processes(device)
+        self.recipe, self.data, self.device = recipe, data, torch.device(self.processes.device)
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.run_folder = run_folder
         make_folder(run_folder)
@@ -119,7 +119,7 @@ class Trainer:
         """A codec and its bits/sample on the validation patches, to show."""
         if self.checkpoint.exists():
             self._load()
-        self.together.share([*self.net.parameters(), *self.average.parameters()])
+        self.processes.share([*self.net.parameters(), *self.average.parameters()])
 
     @property
     def checkpoint(self) -> Path:
@@ -181,7 +181,7 @@ class Trainer:
         until_plateau : bool
             End sooner if the validation rate hardly falls.
         """
-        first, steps, begun = self.together.first, self.recipe.training.steps, self.step
+        first, steps, begun = self.processes.first, self.recipe.training.steps, self.step
         self.limit, self.stop = min(minutes * 60, self.ends), False
         every = min(max(self.limit / REPORTS, REPORT_EVERY_S[0]), REPORT_EVERY_S[1])
         self._clock = time.monotonic() - self.seconds
@@ -214,7 +214,7 @@ class Trainer:
             bar.close()
         if self.stop and first:
             print(f"stopped at step {self.step}; the same command resumes from here", file=sys.stderr)
-        self.together.wait()
+        self.processes.wait()
 
     def _end(self) -> None:
         self.stop = True
@@ -249,7 +249,7 @@ class Trainer:
             group["lr"] = rate
         # Patches and latents depend on the step (and the process) alone, so a resumed run goes on as if it had not been
         # stopped.
-        rng = np.random.default_rng((schedule.seed, self.step, self.together.rank))
+        rng = np.random.default_rng((schedule.seed, self.step, self.processes.rank))
         torch.manual_seed(int(rng.integers(1 << 62)))
         source, number = self.data.batches[self.step % len(self.data.batches)]
         x = torch.from_numpy(source.sample(number, rng, self.step)).to(self.device).float()
@@ -271,15 +271,15 @@ class Trainer:
     def _agree(self) -> None:
         """The same gradients, time and end in all processes: the first one's clock, and anyone's wish to stop."""
         seconds = time.monotonic() - self._clock
-        if self.together.world == 1:
+        if self.processes.world == 1:
             self.seconds = seconds
             return
         for parameter in self.net.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
-        share = self.together.world if self.together.first else 0
-        self.seconds, self.limit, stop = self.together.mean(
+        share = self.processes.world if self.processes.first else 0
+        self.seconds, self.limit, stop = self.processes.mean(
             gradients, seconds * share, self.limit * share, float(self.stop)
         )
         self.stop = stop > 0

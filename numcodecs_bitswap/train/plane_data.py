@@ -23,7 +23,7 @@ from ..planes.observe import Rows, observe
 from ..planes.tables import REFERENCES
 from ..readers.arrays import SIDE, Opened
 from .data import DataError
-from .own_arrays import Pictures, Piece, cut_all, hold_back
+from .own_arrays import Pictures, Region, cut_all, split_validation
 
 ROWS, HELD_ROWS = 1_500_000, 1 << 15
 """Pixels that are trained on, and that rates are measured on while training."""
@@ -59,7 +59,7 @@ class PlaneData:
     nbytes: int
 
 
-def split(pictures: Pictures) -> tuple[list[Piece], list[Piece]]:
+def split(pictures: Pictures) -> tuple[list[Region], list[Region]]:
     """Chunks to train on and validation ones, a tenth; parts of chunks where there are few or they are large.
 
     Raises
@@ -68,15 +68,15 @@ def split(pictures: Pictures) -> tuple[list[Piece], list[Piece]]:
         Too little to hold anything back.
     """
     sizes = [chunk_size(*each) for each in zip(pictures.arrays, pictures.axes, strict=True)]
-    pieces = cut_all(pictures, sizes, LEAST)
+    regions = cut_all(pictures, sizes, LEAST)
     side = SIDE
-    while len(pieces) < 10 and side >= LEAST:
+    while len(regions) < 10 and side >= LEAST:
         sizes = [
             _part(size, axes, array.shape, side)
             for size, array, axes in zip(sizes, pictures.arrays, pictures.axes, strict=True)
         ]
-        pieces, side = cut_all(pictures, sizes, LEAST), side // 2
-    return hold_back(pictures, pieces, LEAST)
+        regions, side = cut_all(pictures, sizes, LEAST), side // 2
+    return split_validation(pictures, regions, LEAST)
 
 
 def chunk_size(array: Opened, axes: Axes) -> tuple[int, ...]:
@@ -129,31 +129,31 @@ def open_planes(pictures: Pictures, start: Loaded, name: str) -> PlaneData:
     return PlaneData(rows, held, _compared(pictures, random), name, about, pictures.nbytes)
 
 
-def _spread(pieces: list[Piece], samples: int) -> list[Piece]:
-    """Some of the pieces, evenly spread, of so many samples in all, but at least one."""
-    mean = sum(prod(piece.size) for piece in pieces) / len(pieces)
-    count = min(len(pieces), max(1, int(samples / mean)))
-    return [pieces[int((k + 0.5) * len(pieces) / count)] for k in range(count)]
+def _spread(regions: list[Region], samples: int) -> list[Region]:
+    """Some of the regions, evenly spread, of so many samples in all, but at least one."""
+    mean = sum(prod(region.size) for region in regions) / len(regions)
+    count = min(len(regions), max(1, int(samples / mean)))
+    return [regions[int((k + 0.5) * len(regions) / count)] for k in range(count)]
 
 
-def _compared(pictures: Pictures, pieces: list[Piece]) -> list[NDArray[Any]]:
+def _compared(pictures: Pictures, regions: list[Region]) -> list[NDArray[Any]]:
     """Chunks of the most common shape."""
-    shape = Counter(piece.size for piece in pieces).most_common(1)[0][0]
+    shape = Counter(region.size for region in regions).most_common(1)[0][0]
     chunks: list[NDArray[Any]] = []
-    for piece in pieces:
-        if piece.size == shape and sum(chunk.nbytes for chunk in chunks) < COMPARED:
-            chunks.append(pictures.arrays[piece.array].read(piece.place, piece.size))
+    for region in regions:
+        if region.size == shape and sum(chunk.nbytes for chunk in chunks) < COMPARED:
+            chunks.append(pictures.arrays[region.array].read(region.place, region.size))
     return chunks
 
 
-def _observe(pictures: Pictures, pieces: list[Piece], start: Loaded, most: int) -> list[Rows]:
-    """Rows of the pixels of pieces, about `most`, for each number of reference planes."""
-    share = min(1.0, most / sum(prod(piece.size) for piece in pieces))
+def _observe(pictures: Pictures, regions: list[Region], start: Loaded, most: int) -> list[Rows]:
+    """Rows of the pixels of regions, about `most`, for each number of reference planes."""
+    share = min(1.0, most / sum(prod(region.size) for region in regions))
     found: list[list[Rows]] = [[] for _ in range(REFERENCES + 1)]
-    for number, piece in enumerate(tqdm(pieces, desc="looking at chunks", leave=False)):
+    for number, region in enumerate(tqdm(regions, desc="looking at chunks", leave=False)):
         rng = np.random.default_rng((0, number))
-        block = pictures.arrays[piece.array].read(piece.place, piece.size)
-        for rows in observe_chunk(block, pictures.axes[piece.array], start, share, rng):
+        block = pictures.arrays[region.array].read(region.place, region.size)
+        for rows in observe_chunk(block, pictures.axes[region.array], start, share, rng):
             for each, more in zip(found, rows, strict=True):
                 each.append(more)
     return [_joined(each) for each in found]

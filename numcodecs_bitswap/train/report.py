@@ -91,7 +91,7 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
     parameters = sum(each.numel() for each in trainer.net.parameters())
     kind = f"{model.kind}, {model.channels} channel(s), {model.levels} levels, {parameters:,} parameters"
     command = " ".join(["numcodecs-bitswap train", trainer.data.name, "--recipe recipe.toml --minutes 9999", options])
-    processes = f", {trainer.together.world} processes" if trainer.together.world > 1 else ""
+    several = f", {trainer.processes.world} processes" if trainer.processes.world > 1 else ""
     return f"""# {recipe.name}
 
 | | |
@@ -102,7 +102,7 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 | data | {trainer.data.name}; a tenth for validation |
 | licence | {recipe.licence} |
 | command | `{command.strip()}` |
-| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
+| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{several} |
 | validation rate | {rates} |
 
 {describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:

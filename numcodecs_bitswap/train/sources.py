@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, list_images, split_validation, validation_patches
-from .own_arrays import Pictures, PieceSource, split
+from .own_arrays import Pictures, RegionSource, split
 from .recipe import Recipe
 from .validation import validation
 
@@ -37,7 +37,7 @@ class Data:
     validation : ndarray, shape (n, channels, side, side)
         A fixed set of patches that training never sees.
     chunks, crops : list of ndarray
-        Of pieces: validation chunks, and `validation` as it is stored, for other codecs.
+        Of regions: validation chunks, and `validation` as it is stored, for other codecs.
     name, about : str
         Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
@@ -53,8 +53,8 @@ class Data:
     nbytes: int = 0
 
 
-def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
-    """Arrays as they are: random patches of pieces.
+def open_regions(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
+    """Arrays as they are: random patches of regions.
 
     Raises
     ------
@@ -72,12 +72,12 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
         raise DataError(f"pictures have a side of {pictures.side}, less than patches of {largest} pixels")
     train, kept = split(pictures, largest)
     batches: list[tuple[Source, int]] = [
-        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
+        (RegionSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
     ]
     measured = validation(pictures, kept, recipe)
     about = f"{len(pictures.arrays)} array(s) of uint8, {pictures.channels} channel(s)"
     about += f", {pictures.nbytes:,} bytes"
-    about += f"; {len(train)} pieces to train on, {len(kept)} for validation"
+    about += f"; {len(train)} regions to train on, {len(kept)} for validation"
     if pictures.left_out:
         about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
     if small := sum(side < largest for side in pictures.sides):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..chunk.patches import Axes
 from ..readers.arrays import SIDE
 from .data import Pixels
-from .own_arrays import Pictures, Piece, images
+from .own_arrays import Pictures, Region, images
 from .recipe import Recipe
 
 BYTES, SAMPLES = 1 << 22, 1 << 19
@@ -31,21 +31,21 @@ class Validation(NamedTuple):
     patches: Pixels
 
 
-def validation(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> Validation:
-    """Read a random part of the pieces for validation. Crops are as large as the model and a quarter of the pieces
-    allow; smaller pieces have none.
+def validation(pictures: Pictures, regions: Sequence[Region], recipe: Recipe) -> Validation:
+    """Read a random part of the regions for validation. Crops are as large as the model and a quarter of the regions
+    allow; smaller regions have none.
     """
-    sides = [min(piece.size[axis] for axis in _spatial(pictures.axes[piece.array])) for piece in pieces]
+    sides = [min(region.size[axis] for axis in _spatial(pictures.axes[region.array])) for region in regions]
     side = min(1 << sorted(sides, reverse=True)[(len(sides) - 1) // 4].bit_length() - 1, SIDE)
     if side < recipe.training.patch or recipe.model.misfit(side):
         side = recipe.training.patch
     chunks: list[NDArray[Any]] = []
     edges: list[NDArray[Any]] = []
     crops: list[NDArray[Any]] = []
-    for number in np.random.default_rng(0).permutation(len(pieces)):
-        piece = pieces[number]
-        array, axes = pictures.arrays[piece.array], pictures.axes[piece.array]
-        block = array.read(piece.place, piece.size)
+    for number in np.random.default_rng(0).permutation(len(regions)):
+        region = regions[number]
+        array, axes = pictures.arrays[region.array], pictures.axes[region.array]
+        block = array.read(region.place, region.size)
         whole = _whole_chunks(block, array.chunks)
         chunks += whole
         edges += [] if whole else [block]
