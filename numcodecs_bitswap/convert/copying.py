@@ -143,7 +143,7 @@ def convert(
 
 def use_models_of(place: str) -> None:
     """Find the models that lie beside a Zarr array or group."""
-    with suppress(embedded.PlaceError):
+    with suppress(SourceError):
         embedded.use_models(place)
 
 

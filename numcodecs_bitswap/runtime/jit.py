@@ -79,7 +79,7 @@ def scratch(count: int) -> Any:
 
 @intrinsic
 def address_of(typing: Any, array: Any, i: Any, j: Any) -> Any:
-    """Address of the element [i, j] of an array, of the subarray [i, j] of one with more axes, or of [j] of one axis."""
+    """Address of element [i, j] of an array, or of subarray [i, j] if it has more axes, or of [j] if it has one."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
