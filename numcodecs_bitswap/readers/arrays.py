@@ -267,7 +267,7 @@ def _text(block: tuple[slice, ...]) -> str:
 
 
 def sample(opened: Opened, chunks: Sequence[int], count: int, seed: int = 0) -> list[NDArray[Any]]:
-    """`count` different whole chunks, at random, or all if there are fewer; partial chunks only where no whole one is."""
+    """`count` different whole chunks, at random, or all if there are fewer; partial ones if no chunk is whole."""
     grid = [max(n // c, 1) for n, c in zip(opened.shape, chunks, strict=True)]
     rng = np.random.default_rng(seed)
     numbers = rng.choice(math.prod(grid), min(count, math.prod(grid)), replace=False)

@@ -139,7 +139,7 @@ def _without_alpha(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _channels_of_16_bits(path: Path) -> int:
-    """Number of channels of a PNG of 16 bits with colours or transparency, which Pillow reduces to 8; 0: another file."""
+    """Number of channels of a PNG of 16 bits with several channels, which Pillow reduces to 8 bits; 0: another file."""
     with path.open("rb") as file:
         start = file.read(26)
     if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < 26 or start[24] != 16 or start[25] == 0:
