@@ -112,7 +112,7 @@ class Network:
         u = weights.fit(u)
         n, h, w = u.shape[:3]
         features, y = np.empty((n, h, w, weights.width), np.int8), np.empty((n, h, w, weights.outputs), np.int32)
-        if not self._blocks:  # each cell is on its own
+        if not self._blocks:  # cells are independent of each other
             n, h, w = 1, 1, n * h * w
         grids = np.empty(2 * ((h + 2) * (w + 1) + CELLS) * weights.width, np.uint8)
         room = np.empty(weights.room, np.uint8)
@@ -122,7 +122,7 @@ class Network:
 
 
 class Chain:
-    """Layers one after the other, all but the last clamped to [0, 127]."""
+    """Consecutive layers, all but the last clamped to [0, 127]."""
 
     def __init__(self, layers: Sequence["Layer"]):
         self._weights = Weights([_part(layer) for layer in layers])
@@ -133,7 +133,7 @@ class Chain:
 
 
 def product(a: Array, w: Array) -> Array:
-    """One product, (M, K) int8 by (K, N) int8 to (M, N) int32: for tests."""
+    """One matrix product, (M, K) int8 by (K, N) int8 to (M, N) int32; for tests."""
     nothing = np.zeros(w.shape[1], np.int32)
     return chained(a, Weights([(np.ascontiguousarray(w), nothing, nothing, False)]))
 
@@ -152,7 +152,7 @@ def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
 
 @_compile("void(int64, int64, int64, int64, int64, int64, b1)")
 def _sums(sums, tile, x, cell, steps, jump, wide):  # type: ignore[no-untyped-def]
-    """Sums of CELLS cells and a tile, to be shifted."""
+    """Sums of CELLS cells and a tile, before requantisation."""
     weights, biases, vectors = word(tile, 0), word(tile, 1), word(tile, 2)
     runs = 3 if jump else 1
     if vectors == 3:
@@ -167,7 +167,7 @@ def _sums(sums, tile, x, cell, steps, jump, wide):  # type: ignore[no-untyped-de
 
 
 def _layer(ending: Any, size: int) -> Any:
-    """A layer that ends so, its numbers of `size` bytes."""
+    """A layer with this ending, whose outputs have `size` bytes each."""
 
     @register_jitable
     def layer(sums, numbers, x, cell, jump, old, out, count):  # type: ignore[no-untyped-def]

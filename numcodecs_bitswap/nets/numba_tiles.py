@@ -38,7 +38,7 @@ _ZEROS = _I64(int.from_bytes(bytes([OFFSET] * 8), "little", signed=True))
 
 
 def _vector(numbers: Iterable[int]) -> Any:
-    """A constant of int32."""
+    """A constant vector of int32."""
     values = list(numbers)
     return ir.Constant(ir.VectorType(_I32, len(values)), values)
 
@@ -66,7 +66,7 @@ def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
 def _dot(builder: Any, sums: Any, activations: Any, weights: Any) -> Any:
     """Sums plus, in each lane, the products of 4 uint8 by 4 int8."""
     if VNNI:
-        # avxvnni has no name of its own.
+        # avxvnni has no intrinsic of its own.
         return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", _SUMS, sums, activations, weights)
     if AVX2:
         octets, pairs = ir.VectorType(_I8, 4 * LANES), ir.VectorType(_I16, 2 * LANES)
@@ -96,7 +96,7 @@ _ADDRESS = types.int64
 
 
 def _part(function: Callable[..., Any]) -> Any:
-    """A part of compiled loops that writes its code itself."""
+    """A part of compiled loops that generates its own LLVM code."""
     return intrinsic(function)
 
 
@@ -110,7 +110,7 @@ def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, s
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     tile, size = range(vectors.literal_value), 4 * LANES
-    own: Any = cgutils.alloca_once  # in registers, in the end
+    own: Any = cgutils.alloca_once  # LLVM keeps it in registers
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, sums, x, cell, runs, steps, jump, weights, biases = arguments
@@ -141,8 +141,8 @@ def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, s
 
 
 def _ending(form: Callable[[Any, Any, Any], Any]) -> Any:
-    """What becomes of a vector of sums: an intrinsic (sums, shifts, whole, old, out) that stores what `form` makes of
-    the shifted sums; of half of them if not `whole`.
+    """The ending of a layer: an intrinsic (sums, shifts, whole, old, out) that applies `form` to a vector of shifted
+    sums, or to half of it if not `whole`, and stores the result.
 
     form : (builder, shifted sums, address old) -> what is stored at `out`
     """

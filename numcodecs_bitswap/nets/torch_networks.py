@@ -1,7 +1,7 @@
 """Layers on grids as exact matrix products (`torch_layer`) with `torch_ops` between them: on any device, and the
 reference of `triton_ops`. Grids are channels last: int8 (N, h, w, C), outputs int32.
 
-On a CPU some cells at a time, so that what a layer makes of them stays in the caches.
+On a CPU some cells are computed at a time, so that the activations stay in the caches.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .torch_layer import TorchLayer as Layer
 
 SLAB = 1 << 12
-"""Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
+"""Cells computed at a time on a CPU: their activations stay in the caches, and memory is reused."""
 
 Slab = tuple[slice, slice]
-"""Some grids of a batch, all lines of them; or one grid, some lines of it."""
+"""Some whole grids of a batch, or some lines of one grid."""
 
 
 def dense(u: Tensor, layer: "Layer") -> Tensor:
@@ -49,7 +49,7 @@ def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
 
 
 def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
-    """A layer, clamped to [0, 127], and another one of rows (M, C): int32 (M, columns)."""
+    """Two layers on rows (M, C), the first clamped to [0, 127]: int32 (M, columns)."""
     v = ops.relu(first.sums(rows), first)
     return ops.requantise(out.sums(v), out)
 
@@ -91,5 +91,5 @@ def neighbours(grid: Tensor, slab: Slab) -> Tensor:
 
 
 def _empty(like: Tensor, layer: "Layer", dtype: torch.dtype) -> Tensor:
-    """Room for what a layer gives at every cell."""
+    """An uninitialised grid for a layer's outputs."""
     return torch.empty(*like.shape[:3], len(layer.bias), dtype=dtype, device=like.device)

@@ -1,22 +1,23 @@
-"""Layers of FORMAT.md section 4 as Triton kernels: int8 products on tensor cores, with what follows them fused behind;
-see `triton_ops`.
+"""Layers of FORMAT.md section 4 as Triton kernels: int8 products on tensor cores, fused with requantisation and
+activations; see `triton_ops`.
 
-A program computes CELLS cells, rows of int8 activations (cells, C) channels last. Weights lie as (limbs, NP, taps KP)
-int8: outputs and the inputs of each tap padded with zeros to NP and KP, multiples of the blocks N and K. Limbs are two
-if the layer is WIDE, the high ones first. Biases and shifts are int32 (NP,). Blocks are powers of two, K at least 32.
+A program computes CELLS cells, rows of int8 activations (cells, C), channels last. Weights are int8 (limbs, NP, taps
+KP): outputs and the inputs of each tap are padded with zeros to NP and KP, multiples of the blocks N and K. There are
+two limbs if the layer is WIDE, the high ones first. Biases and shifts are int32 (NP,). Blocks are powers of two, K at
+least 32.
 """
 
 import triton
 import triton.language as tl
 
 _NUMBERS = ["cells", "height", "width", "known_height", "known_width", "step_n", "step_y", "step_x", "step_c"]
-"""Not compiled in: they differ from grid to grid."""
+"""Not constants of the compiled code: they differ from grid to grid."""
 
 
 @triton.jit
 def _add_products(high, low, x, here, weights, n, C: tl.constexpr, ROW: tl.constexpr, LIMB: tl.constexpr,
                   WIDE: tl.constexpr, K: tl.constexpr):  # fmt: skip
-    """Add to sums of both limbs the products of C activations at the pointers x with weights (n, C) of rows of ROW."""
+    """Add to the sums of both limbs the products of C activations at pointers x with weights (n, C), rows of ROW."""
     k = tl.arange(0, K)
     for first in range(0, C, K):
         a = tl.load(x[:, None] + (first + k)[None, :], here[:, None] & (first + k < C)[None, :], other=0)
