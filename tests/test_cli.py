@@ -81,7 +81,7 @@ def test_bad_input_is_said(tmp_path: Path, stored: str, capsys: pytest.CaptureFi
     for arguments, what in (
         ([str(tmp_path / "nowhere.zarr")], "not a Zarr array"),
         ([str(tmp_path / "text.png")], "not a Zarr array"),
-        ([str(tmp_path / "empty.npy")], "nothing to sample"),
+        ([str(tmp_path / "empty.npy")], "is empty"),
         ([str(tmp_path / "group.zarr")], "inside"),
         ([stored, "--chunks", "10", "10"], "3 positive numbers"),
         ([stored, "--model", "no-such-model"], "not installed"),

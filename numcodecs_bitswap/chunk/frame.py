@@ -131,7 +131,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
         raise FormatError("not a frame of numcodecs_bitswap: the magic bytes differ")
     if (version := reader.byte("version")) != VERSION:
         raise FormatError(
-            f"the frame has format version {version}, this release reads version {VERSION}: "
+            f"the frame has format version {version}; this release reads {VERSION}: "
             "it was written by a newer version of numcodecs_bitswap, upgrade to read it"
         )
     if (codec := reader.byte("codec")) not in CODECS:
