@@ -39,6 +39,7 @@ from numcodecs_bitswap.train.flow import FlowArchitecture, FlowNet, squeeze, uns
 from pictures import photograph
 from random_models import random_flow
 from strategies import picture
+from tiny import NARROW
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -203,7 +204,19 @@ def test_squeezes_of_both_kinds_agree() -> None:
 @cache
 def float_net(channels: int = 1) -> FlowNet:
     torch.manual_seed(2)
-    net = FlowArchitecture(channels, 0, 2, 2, 10, 14, 5, 4, 8, 1, 8, 8, 1, 8, 1, 4, 3).network()
+    net = FlowArchitecture(
+        channels=channels,
+        stages=0,
+        mixtures=2,
+        halvings=2,
+        value_bits=10,
+        latent_bits=14,
+        noise_bits=5,
+        bucket_bits=4,
+        **NARROW,
+        patch_log2=4,
+        colour_steps=3,
+    ).network()
     with torch.no_grad():
         for trunk in net.trunks().values():
             for name, p in trunk.named_parameters():

@@ -375,12 +375,12 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["good.zarr", "--data", "x"], "belongs to a recipe"),
         (["good.zarr", "--recipe", "missing.toml"], "missing.toml"),
         (["good.zarr", *stages, "--run", "damaged"], "damaged"),
-        (["good.zarr", *stages, "--run", "text.png"], "cannot be made"),
+        (["good.zarr", *stages, "--run", "text.png"], "cannot be created"),
         (["colour.zarr", "--recipe", "tiny.toml"], "3 channel"),
         (["good.zarr", "--recipe", "wild.toml", "--run", "wild"], "lower learning_rate"),
-        (["good.zarr", "--minutes", "0"], "no time"),
+        (["good.zarr", "--minutes", "0"], "above 0"),
         (["good.zarr", *stages, "--steps", "9"], "--steps"),
-        (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "nothing in common"),
+        (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "no weights in common"),
         (["tiny.toml"], "takes --data"),
     ):
         assert main(["train", *arguments]) == 2, arguments

@@ -1,8 +1,8 @@
-"""Layers that compute, in floats, what the integer layers of FORMAT.md section 4.1 will compute, with straight-through
-gradients.
+"""Fake quantisation: layers that compute in floats what the integer layers of FORMAT.md section 4.1 compute, with
+straight-through gradients.
 
-Activations hold integer values (int8 units) although their type is float. Weights are kept in real units and rounded,
-at each forward pass, to `integer / 2**shift` with one shift per output channel, which is what `export.py` writes down.
+Activations have integer values (int8 units) in a float type. Weights are kept in real units and rounded, at each
+forward pass, to `integer / 2**shift` with one shift per output channel; `export.py` writes these integers and shifts.
 """
 
 import math
@@ -15,13 +15,11 @@ from torch.nn import functional as F
 WEIGHT_LIMIT, WIDE_LIMIT = 63, 4032
 """Largest magnitude of an integer weight, of an ordinary and of a wide layer (FORMAT.md section 4.1)."""
 MAX_SHIFT, BIAS_LIMIT, WIDE_BIAS_LIMIT = 12, 2**22, 2**26
-"""Keep biases far below the bounds of FORMAT.md section 4.1."""
+"""Largest shift, and bounds that keep biases far below those of FORMAT.md section 4.1."""
 SUM_LIMIT, WIDE_SUM_LIMIT = 2**23, 2**28
-"""Keep sum |w| * 127 at half the bound of FORMAT.md section 4.1, which leaves the other half to biases."""
+"""Bounds of sum |w| * 127: half of those of FORMAT.md section 4.1, which leaves the other half for biases."""
 UNIT = 32.0
-"""Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates
-fit.
-"""
+"""Activation units per natural unit: in natural units activations have magnitude one, so common learning rates fit."""
 
 
 class _RoundClamp(torch.autograd.Function):
@@ -54,14 +52,14 @@ class QuantLayer(nn.Module):
     n_in, n_out : int
     kernel : int, 1 or 3
     in_gain, out_gain : Tensor, shape (n_in,) and (n_out,)
-        Real weight = out_gain * parameter * in_gain: only how fast Adam moves a weight depends on them.
+        Real weight = out_gain * parameter * in_gain: the gains only affect how fast Adam changes a weight.
     std : float
         Standard deviation of the initial parameters times sqrt(fan in).
     wide : bool
         Integer weights of 13 bits instead of 7. Where outputs are means of pixels, 7 bits cost 1 % of the rate.
     zero : int
-        Input that counts as zero (kernel 1 only): the bias takes the difference. With inputs that are mostly
-        background every change of a weight would otherwise move the output everywhere.
+        Input that is treated as zero (kernel 1 only); the bias absorbs the difference. If inputs are mostly
+        background, every change of a weight would otherwise change the output everywhere.
     """
 
     def __init__(
@@ -114,7 +112,7 @@ class QuantLayer(nn.Module):
         return w, b, shift
 
     def _real_weight(self) -> Tensor:
-        # Shifts are not negative, so the limit of the integers is also one of the real weights.
+        # Shifts are not negative, so the limit of the integers also bounds the real weights.
         gain = self.out_gain[:, None, None, None] * self.in_gain / UNIT
         return (self.weight * gain).clamp(-self.limit, self.limit)
 

@@ -1,4 +1,4 @@
-"""The validation part of a user's arrays: chunks for codecs, and patches for the rates of a run."""
+"""Validation data of a user's arrays: chunks for the comparison of codecs, patches for the rates of a run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .own_arrays import Pictures, Region, images
 from .recipe import Recipe
 
 BYTES, SAMPLES = 1 << 22, 1 << 19
-"""What codecs are compared on, and what rates are measured on while training."""
+"""Bytes on which codecs are compared, and samples on which rates are measured during training."""
 
 
 def _spatial(axes: Axes) -> tuple[int, int]:
@@ -22,8 +22,8 @@ def _spatial(axes: Axes) -> tuple[int, int]:
 
 
 class Validation(NamedTuple):
-    """What is never trained on: whole chunks as Zarr would code them, square crops of their planes, and those as
-    networks see them, (n, c, side, side).
+    """Validation data: whole chunks as Zarr would code them, square crops of their planes, and these as patches for
+    networks, (n, c, side, side).
     """
 
     chunks: list[NDArray[Any]]
