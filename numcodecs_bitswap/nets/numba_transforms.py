@@ -224,7 +224,7 @@ def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type
 def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ignore[no-untyped-def]
     components = max(k, 1)
     local = np.empty((3 * components + 1, CHUNK), np.int32)
-    mass, target, here, beside = np.empty((4, CHUNK), np.int64)
+    mass, target, here, there = np.empty((4, CHUNK), np.int64)
     goal, below, above, slope = np.empty((4, CHUNK), np.float32)
     neighbour, guess, own = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(3 * components + 1, np.int64)
     unit, limit, edge = np.float32(2.0 ** (bits + 22)), np.float32(2.0**reach), np.int32(1 << reach)
@@ -244,14 +244,14 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ig
         _fine(at, k, bits, local, mass, here)
         for i in range(len(at)):
             neighbour[i] = at[i] - 1 if here[i] >= target[i] else at[i] + 1
-        _fine(neighbour[: len(at)], k, bits, local, mass, beside)
+        _fine(neighbour[: len(at)], k, bits, local, mass, there)
         missed = 0
         for i in range(len(at)):
-            missed += (here[i] >= target[i]) == (beside[i] >= target[i])
+            missed += (here[i] >= target[i]) == (there[i] >= target[i])
             guess[i] = at[i]
             at[i] = min(max(at[i], neighbour[i], -edge), edge)
         if missed:
             for i in range(len(at)):
-                if (here[i] >= target[i]) == (beside[i] >= target[i]):
+                if (here[i] >= target[i]) == (there[i] >= target[i]):
                     own[:] = local[:, i]
                     at[i] = search(target[i], guess[i], k, bits, reach, own)
