@@ -8,18 +8,8 @@ layer.
 
 from ..arrays import Array
 from ..rans.message import Message
-from .coder import (
-    Size,
-    join_phases,
-    phase_sizes,
-    pop_latents,
-    pop_phases,
-    pop_posterior,
-    push_latents,
-    push_phases,
-    push_posterior,
-    split_phases,
-)
+from . import coder
+from .coder import Size
 from .core import Networks, data_posterior, unknown
 
 
@@ -31,27 +21,27 @@ def push(message: Message, model: Networks, grid: Array) -> None:
     MessageExhausted
         The message has too few bits for the posteriors; it is then in an undefined state (copy it before).
     """
-    x = split_phases(grid, model.cell)
-    z = [pop_posterior(message, data_posterior(model, x))]
+    x = coder.split_phases(grid, model.cell)
+    z = [coder.pop_posterior(message, data_posterior(model, x))]
     for layer in range(1, model.latent_layers):
-        z.append(pop_posterior(message, model.posterior(layer + 1, model.latent_input(z[-1]))))
-    push_phases(message, model.likelihood(model.latent_input(z[0])), x)
+        z.append(coder.pop_posterior(message, model.posterior(layer + 1, model.latent_input(z[-1]))))
+    coder.push_phases(message, model.likelihood(model.latent_input(z[0])), x)
     for layer in range(1, model.latent_layers):
-        push_latents(message, model.conditional(layer, model.latent_input(z[layer])), z[layer - 1])
-    push_latents(message, model.prior(*z[-1].shape[:3]), z[-1])
+        coder.push_latents(message, model.conditional(layer, model.latent_input(z[layer])), z[layer - 1])
+    coder.push_latents(message, model.prior(*z[-1].shape[:3]), z[-1])
 
 
 def pop(message: Message, model: Networks, n: int, size: Size) -> Array:
     """Pop a grid (n, h, w, c) and return the bits of its latents to the message: pop z_L, ..., z_1, x; push z_L, ...,
     z_1.
     """
-    sizes = phase_sizes(size, model.cell)
-    z = [pop_latents(message, model.prior(n, *sizes[0]))]
+    sizes = coder.phase_sizes(size, model.cell)
+    z = [coder.pop_latents(message, model.prior(n, *sizes[0]))]
     for layer in reversed(range(1, model.latent_layers)):
-        z.insert(0, pop_latents(message, model.conditional(layer, model.latent_input(z[0]))))
+        z.insert(0, coder.pop_latents(message, model.conditional(layer, model.latent_input(z[0]))))
     grids = [unknown(model, n, each) for each in sizes]
-    x = pop_phases(message, model.likelihood(model.latent_input(z[0])), grids)
+    x = coder.pop_phases(message, model.likelihood(model.latent_input(z[0])), grids)
     for layer in reversed(range(1, model.latent_layers)):
-        push_posterior(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
-    push_posterior(message, data_posterior(model, x), z[0])
-    return join_phases(x, size, model.cell)
+        coder.push_posterior(message, model.posterior(layer + 1, model.latent_input(z[layer - 1])), z[layer])
+    coder.push_posterior(message, data_posterior(model, x), z[0])
+    return coder.join_phases(x, size, model.cell)
