@@ -296,7 +296,7 @@ def test_the_noise_of_the_twin_is_popped_at_the_rate_it_says() -> None:
 
 
 def test_the_gap_to_the_density_is_small() -> None:
-    """What local bits-back, its grid and its Gaussians cost beside the flow's own -log2 p, in bits per dimension."""
+    """What local bits-back, its grid and its Gaussians cost in addition to the flow's -log2 p, in bits/sample."""
     grid = patches(200, 32)
     message = message_of(1, 4_000_000, 16)
     before = message.copy()

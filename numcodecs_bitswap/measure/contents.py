@@ -81,7 +81,7 @@ class Contents:
         return Counter(each.references for each in planes).most_common()
 
     def map(self) -> NDArray[np.float64]:
-        """Bits per sample of each chunk, in the shape of the grid; NaN where nothing is stored."""
+        """Bits/sample of each chunk, in the shape of the grid; NaN where nothing is stored."""
         bits = np.full(self.grid, np.nan)
         for each in self.stored:
             if each.nbytes and each.described.samples:

@@ -37,7 +37,7 @@ class Measured:
     name : str
     total : int
         Bytes of all encoded chunks.
-    bits_per_dim : float
+    bits_per_sample : float
         Bits/sample.
     encode_mb_s, decode_mb_s : float
         Megabytes (10^6 bytes) of array per second, medians over the repetitions.
@@ -45,7 +45,7 @@ class Measured:
 
     name: str
     total: int
-    bits_per_dim: float
+    bits_per_sample: float
     encode_mb_s: float
     decode_mb_s: float
 
@@ -118,5 +118,5 @@ def table(rows: Sequence[Measured], reference: str, unit: str = "bits/sample") -
     ]
     for row in sorted(rows, key=lambda row: -row.total):
         speed = f"{row.encode_mb_s:.1f} | {row.decode_mb_s:.1f}"
-        lines.append(f"| {row.name} | {row.total:,} | {row.bits_per_dim:.3f} | {speed} | {row.total / base:.3f} |")
+        lines.append(f"| {row.name} | {row.total:,} | {row.bits_per_sample:.3f} | {speed} | {row.total / base:.3f} |")
     return "\n".join(lines)

@@ -157,8 +157,8 @@ def _train(given: argparse.Namespace, processes: "Processes") -> None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
         best = min(rows, key=lambda row: row.total)
-        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/sample", file=sys.stderr)
-        trainer.target = best.name, best.bits_per_dim
+        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_sample:.3f} bits/sample", file=sys.stderr)
+        trainer.target = best.name, best.bits_per_sample
     trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe == DEFAULT)
     if processes.first:
         write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))

@@ -135,7 +135,7 @@ def plot(
     ordered = sorted(rows, key=lambda row: -row.total)
     colours = ["tab:blue" if row.name.startswith("BitSwap") else "lightgray" for row in ordered]
     drawn = bars.barh([row.name for row in ordered], [row.total / 1e3 for row in ordered], color=colours)
-    bars.bar_label(drawn, [f"{row.bits_per_dim:.3f}" for row in ordered], padding=3)
+    bars.bar_label(drawn, [f"{row.bits_per_sample:.3f}" for row in ordered], padding=3)
     bars.set(xlabel="kB (and bits/sample)", title="Validation chunks")
     bars.margins(x=0.15)
     picture = io.BytesIO()
