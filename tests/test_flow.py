@@ -384,7 +384,7 @@ def test_a_model_belongs_to_its_codecs() -> None:
         LocalBitsBack(model="tiny-rgb8-v1").encode(image)
 
 
-@pytest.mark.parametrize(("at", "value", "what"), [(4, 1, "core bit_swap"), (3, 2, "version 2")])
+@pytest.mark.parametrize(("at", "value", "what"), [(4, 1, "with bit_swap"), (3, 2, "version 2")])
 def test_frames_of_another_codec_or_version_are_refused(at: int, value: int, what: str) -> None:
     """What the checksum cannot tell, because it was made anew."""
     frame = bytearray(LocalBitsBack(model="tiny-rgb8-flow").encode(picture((48, 48, 3))))
