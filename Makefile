@@ -4,14 +4,23 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PYTHON_LATEST ?= python3.12
-# Builds of torch without CUDA, asked only where the usual index has none.
+# Builds of torch without CUDA, asked only where the usual index has none. (Elsewhere than on Linux there is no "+cpu",
+# and the usual build has no CUDA.)
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+# torch into an environment: $(call install-torch,folder of its programs)
+install-torch = echo "installing torch (without CUDA where such a build is to be had)"; \
+	$(1)/pip install -q "$(TORCH)+cpu" 2>/dev/null \
+	|| $(1)/pip install -q --extra-index-url $(TORCH_CPU) "$(TORCH)+cpu" 2>/dev/null \
+	|| $(1)/pip install -q "$(TORCH)" || $(1)/pip install torch
 BIN := .venv/bin
 LATEST := .venv-latest/bin
+LIGHT := .venv-light/bin
+DOCS := .venv-docs/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden test-latest
+.PHONY: help install test test-quick fuzz demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden docs docs-serve test-light test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,9 +30,7 @@ install: $(INSTALLED) ## Make .venv with the package and all it needs to be test
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make install PYTHON=path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	@echo "installing torch (without CUDA)"
-	@$(BIN)/pip install -q -c constraints.txt torch 2>/dev/null \
-		|| $(BIN)/pip install -c constraints.txt --extra-index-url $(TORCH_CPU) torch
+	@$(call install-torch,$(BIN))
 	$(BIN)/pip install -q -c constraints.txt -e '.[zarr,train,test]'
 	@touch $@
 
@@ -75,14 +82,34 @@ paper-tables: $(INSTALLED) ## The tables and figures of the papers, theirs besid
 golden: $(INSTALLED) ## Write golden frames that do not exist yet (existing ones are never changed)
 	$(BIN)/python tests/make_golden.py
 
+# mkdocs has an environment of its own: it needs neither torch nor what tests need.
+.venv-docs/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make docs PYTHON=path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv-docs
+	$(DOCS)/pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: .venv-docs/installed ## Build the site into site/, strictly: a warning or a dead link ends it
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet
+
+docs-serve: .venv-docs/installed ## Show the site at http://127.0.0.1:8000 and build it again at every change
+	$(DOCS)/mkdocs serve
+
+# What readers have: no torch, the newest of everything else.
+LIGHT_TESTS := tests/test_golden.py tests/test_zarr2.py tests/test_zarr3.py tests/test_cli.py tests/test_convert.py \
+	tests/test_embedded.py tests/test_images.py tests/test_packaging.py tests/test_pages.py
+
+test-light: ## Run what needs no torch in an environment without it, with the newest zarr and numcodecs
+	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make test-light PYTHON=path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv-light
+	$(LIGHT)/pip install -q -e '.[zarr,images,light]'
+	$(LIGHT)/python -m pytest $(TOGETHER) $(LIGHT_TESTS)
+
 test-latest: ## Run the tests with the newest zarr and numcodecs (Python 3.12 or newer, up to 6 GB)
 	@$(PYTHON_LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { echo \
 		"make test-latest needs Python 3.12 or newer (the newest zarr does) and up to 6 GB of disk:" \
 		"make test-latest PYTHON_LATEST=path/to/python3.12"; exit 1; }
 	$(PYTHON_LATEST) -m venv .venv-latest
-	@echo "installing torch (without CUDA where such a build is to be had)"
-	@$(LATEST)/pip install -q -c constraints.txt torch 2>/dev/null \
-		|| $(LATEST)/pip install -q -c constraints.txt --extra-index-url $(TORCH_CPU) torch 2>/dev/null \
-		|| $(LATEST)/pip install -q torch
+	@$(call install-torch,$(LATEST))
 	$(LATEST)/pip install -q --upgrade zarr numcodecs -e '.[test]'
 	$(LATEST)/python -m pytest $(TOGETHER)

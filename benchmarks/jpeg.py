@@ -24,7 +24,7 @@ from PIL import Image
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.chunk import frame
 from numcodecs_bitswap.chunk.frame import Route
-from numcodecs_bitswap.jpeg.finding import find, wrong_blocks
+from numcodecs_bitswap.jpeg.finding import find
 
 Pixels = NDArray[np.uint8]
 QUALITIES, SIDE, SAMPLINGS = (75, 90, 95), 256, {"4:2:0": 2, "4:4:4": 0}
@@ -121,8 +121,8 @@ def measure(name: str, chunks: list[Chunk]) -> Row:
         assert np.array_equal(codec.decode(data), pixels)
         decode += perf_counter() - begin
         held += frame.parse(memoryview(data))[0].route == Route.JPEG
-        picture = find(pixels)
-        wrong = np.ones(np.array(pixels.shape[:2]) // 8) if picture is None else wrong_blocks(pixels, picture)
+        found = find(pixels)
+        wrong = np.ones(np.array(pixels.shape[:2]) // 8) if found is None else found.wrong
         exact, blocks = exact + int(np.count_nonzero(wrong == 0)), blocks + wrong.size
         ours, plain = ours + len(data), plain + len(of_pixels.encode(pixels))
         jxl += len(imagecodecs.jpegxl_encode(pixels, lossless=True, effort=7))

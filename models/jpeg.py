@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from numcodecs_bitswap.jpeg.coefficients import ORDER_OF, Grid, observe
+from numcodecs_bitswap.jpeg.coefficients import ORDER_OF, Coding, Grid
 from numcodecs_bitswap.jpeg.model import CoefficientModel
 from numcodecs_bitswap.jpeg.tables import standard
 from numcodecs_bitswap.train.export import write_tensors
@@ -128,7 +128,8 @@ def main() -> None:
 
     def rows(images: list[Held]) -> Any:
         for each in images:
-            seen = observe(start, *each)
+            *about, numbers = each
+            seen = Coding(start, *about).observe(numbers)
             chosen = np.flatnonzero(rng.random(len(seen.row)) < SAMPLED / len(seen.row))
             yield seen.some(chosen)
 

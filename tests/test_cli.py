@@ -165,6 +165,7 @@ def test_ctrl_c_ends_a_command_quietly(
 
 
 def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")  # training needs it
     np.save(tmp_path / "a.npy", np.zeros((64, 64), "u1"))
     assert main(["train", str(tmp_path / "a.npy"), "--recipe", "default", "--device", "tpu"]) == 2
     assert "there is none" in capsys.readouterr().err

@@ -341,6 +341,9 @@ def frames(codec_class: Any) -> dict[str, bytes]:
     made["planes"] = codec_class(model="universal-v1").encode(picture((20, 20)))
     made["bits_zstd"] = codec_class().encode(rng.integers(0, 2**20, 40).astype("<u8"))
     made["jpeg"] = codec_class(model="jpeg-v1").encode(from_jpeg(picture((24, 32)), "gray", (1, 1), 50))
+    records = np.zeros((33, 32), [("a", "<i2"), ("b", "u1")])
+    records["a"], records["b"] = rng.normal(0, 90, (33, 32)).cumsum(1), 7
+    made["fields"] = codec_class(model="universal-v1").encode(records)
     assert {name: route(frame).name.lower() for name, frame in made.items()} == {name: name for name in made}
     return made
 

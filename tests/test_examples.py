@@ -1,8 +1,7 @@
-"""Whatever the documentation shows is run: examples, Python blocks of README and guide, the demo and the bench."""
+"""Programs that the documentation names are run: examples, the demo and the bench. Its pages: test_pages.py."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,6 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PHOTOGRAPH = ROOT / "examples" / "photograph.png"
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "demo.py")
-NAMES = ("README.md", "docs/guide.md", "docs/convert.md", "docs/jpeg.md", "docs/training.md")
-PAGES = {name: (ROOT / name).read_text() for name in NAMES}
-BLOCKS = [
-    (name, text[: m.start()].count("\n") + 2, m[1])
-    for name, text in PAGES.items()
-    for m in re.finditer(r"^```python\n(.*?)^```$", text, re.M | re.S)
-]
 
 
 def run(*arguments: str, cwd: Path) -> str:
@@ -46,22 +38,6 @@ def small_photograph(tmp_path: Path) -> Path:
 def test_example_runs(path: Path, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 60
     assert run(str(path), cwd=tmp_path)
-
-
-@pytest.mark.parametrize(("page", "line", "block"), BLOCKS, ids=[f"{page} {line}" for page, line, _ in BLOCKS])
-def test_block_runs(page: str, line: int, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples").mkdir()
-    shutil.copy(PHOTOGRAPH, tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    # The line numbers of a traceback are those of the page.
-    exec(compile("\n" * (line - 1) + block, page, "exec"), {"__name__": "page"})
-
-
-def test_pages_have_their_blocks_and_links() -> None:
-    assert len(BLOCKS) >= 6
-    for page, text in PAGES.items():
-        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
-            assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
 @pytest.mark.slow

@@ -191,3 +191,15 @@ def test_a_model_without_the_network_is_refused() -> None:
     tensors = {name: tensor for name, tensor in random_tensors(SMALL).items() if not name.startswith("net1")}
     with pytest.raises(ModelError, match="a tensor net1"):
         PlaneModel(SMALL, tensors)
+
+
+@pytest.mark.parametrize("m", [9, 70_000])
+def test_costs_are_those_of_the_kernel(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders are chosen by them, so frames depend on them."""
+    model = model_of("small", 1)
+    tile = np.random.default_rng(0).integers(0, m + 1, (3, 12, 14)).astype(np.int32)
+    references = np.array([[-1, -1, -1], [0, -1, -1], [1, 0, -1]])
+    found = coder.costs(model, tile, references, m)
+    monkeypatch.setattr(coder, "compiles", lambda: False)
+    assert coder.costs(model, tile, references, m) == found
+    assert min(found) > 256 * 12 * 14

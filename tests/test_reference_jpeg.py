@@ -14,11 +14,12 @@ from safetensors.numpy import load_file, save_file
 
 from numcodecs_bitswap import BitSwap, FormatError, ModelError
 from numcodecs_bitswap.chunk import frame, jpeg_route
-from numcodecs_bitswap.chunk.fields import sized, varints
+from numcodecs_bitswap.chunk.fields import packed, sized, varints
 from numcodecs_bitswap.chunk.frame import Header, Route
 from numcodecs_bitswap.chunk.patches import Axes
-from numcodecs_bitswap.jpeg import coefficients, decoding, tables
-from numcodecs_bitswap.jpeg.coefficients import Grid
+from numcodecs_bitswap.jpeg import decoding, tables
+from numcodecs_bitswap.jpeg.coefficients import Coding, Grid
+from numcodecs_bitswap.jpeg.finding import compared
 from numcodecs_bitswap.jpeg.model import CoefficientModel
 from numcodecs_bitswap.jpeg.picture import SAMPLINGS, Component, Picture, Ring
 from numcodecs_bitswap.models import catalog
@@ -72,8 +73,9 @@ STEPS = {
 def check(path: Path, colour: str, grids: list[Grid], steps: list[Array], values: list[Array]) -> None:
     """Both decoders give the values."""
     net, reference = both(path)
-    data = coefficients.encode(net, cast(Any, colour), grids, steps, values)
-    decoded = coefficients.decode(net, colour, grids, steps, memoryview(data))
+    coding = Coding(net, colour, grids, steps)
+    data = coding.encode(values)
+    decoded = coding.decode(memoryview(data))
     number = jpeg_route.COLOURS.index(cast(Any, colour))
     sizes = [grid[:2] for grid in grids]
     also = decode_coefficients(reference, data, number, sizes, [each.tolist() for each in steps])
@@ -121,10 +123,11 @@ def test_data_that_end_early_or_late(folder: Path) -> None:
     net, reference = both(random_jpeg(folder))
     steps, grids = [np.full(64, 3, np.uint16)], [Grid(2, 2, 1, 1)]
     values = falling(np.random.default_rng(0), (2, 2, 64), 40).astype(np.int16)
-    data = coefficients.encode(net, "gray", grids, steps, [values])
+    coding = Coding(net, "gray", grids, steps)
+    data = coding.encode([values])
     for altered in (*(data[:end] for end in range(0, len(data), 17)), data[:-1], data + b"\0", data + b"abcd"):
         with pytest.raises(FormatError):
-            coefficients.decode(net, "gray", grids, steps, memoryview(altered))
+            coding.decode(memoryview(altered))
         with pytest.raises(FrameError):
             decode_coefficients(reference, altered, 0, [(2, 2)], [steps[0].tolist()])
 
@@ -214,7 +217,8 @@ def image_of(held: Picture, *, right: int = 0, below: int = 0, altered: int = 0,
 def payload_of(path: Path, axes: Axes, images: list[Array], pictures: list[Picture], planes: str) -> bytes:
     """`planes`: the model of arrays of pixels."""
     net = both(path)[0]
-    records = [jpeg_route._image(*each, net, [planes]) for each in zip(images, pictures, strict=True)]
+    found = [compared(*each) for each in zip(images, pictures, strict=True)]
+    records = [jpeg_route._image(*each, net, [planes]) for each in zip(images, found, strict=True)]
     channel = 255 if axes.channel is None else axes.channel
     return bytes([axes.y, axes.x, channel]) + model_id(path) + b"".join(records)
 
@@ -330,10 +334,10 @@ def record(path: Path) -> dict[str, bytes]:
         "rows": bytes([2]),
         "columns": bytes([4]),
         "steps": bytes([50, 0, 50]),
-        "coefficients": sized(coefficients.encode(net, "ycbcr", grids, steps, values)),
-        "ring of Cb": bytes([1]) + jpeg_route._stored(np.zeros(18, np.uint8)),
+        "coefficients": sized(Coding(net, "ycbcr", grids, steps).encode(values)),
+        "ring of Cb": bytes([1]) + packed(np.zeros(18, np.uint8)),
         "ring of Cr": bytes([0]),
-        "differences": bytes([1]) + jpeg_route._stored(np.array([16], np.uint8)) + stored(8, 8, 3),
+        "differences": bytes([1]) + packed(np.array([16], np.uint8)) + stored(8, 8, 3),
         "above": stored(1, 40, 3),
         "below": stored(3, 40, 3),
         "beside": stored(3, 16, 3),
@@ -343,11 +347,11 @@ def record(path: Path) -> dict[str, bytes]:
 
 
 def stored(*shape: int) -> bytes:
-    return bytes([0]) + jpeg_route._stored(np.full(shape, 128, np.uint8))
+    return bytes([0]) + packed(np.full(shape, 128, np.uint8))
 
 
 def free_steps(*steps: int) -> bytes:
-    return bytes([255]) + jpeg_route._stored(np.array([*steps], "<u2").view(np.uint8))
+    return bytes([255]) + packed(np.array([*steps], "<u2").view(np.uint8))
 
 
 BROKEN: list[tuple[str, bytes]] = [
@@ -383,13 +387,13 @@ BROKEN: list[tuple[str, bytes]] = [
     ("coefficients", sized(b"\xff" * 900)),
     ("ring of Cb", bytes([16])),
     ("ring of Cb", bytes([255])),
-    ("ring of Cb", bytes([1]) + jpeg_route._stored(np.zeros(17, np.uint8))),
-    ("ring of Cb", bytes([3]) + jpeg_route._stored(np.zeros(18, np.uint8))),
+    ("ring of Cb", bytes([1]) + packed(np.zeros(17, np.uint8))),
+    ("ring of Cb", bytes([3]) + packed(np.zeros(18, np.uint8))),
     ("ring of Cr", bytes([15])),
     ("differences", bytes([2])),
-    ("differences", bytes([1]) + jpeg_route._stored(np.array([0], np.uint8)) + stored(8, 8, 3)),
-    ("differences", bytes([1]) + jpeg_route._stored(np.array([0, 1], np.uint8)) + stored(8, 8, 3)),
-    ("differences", bytes([1]) + jpeg_route._stored(np.array([3], np.uint8)) + stored(8, 8, 3)),
+    ("differences", bytes([1]) + packed(np.array([0], np.uint8)) + stored(8, 8, 3)),
+    ("differences", bytes([1]) + packed(np.array([0, 1], np.uint8)) + stored(8, 8, 3)),
+    ("differences", bytes([1]) + packed(np.array([3], np.uint8)) + stored(8, 8, 3)),
     ("above", stored(1, 40, 1)),
     ("above", bytes([2]) + stored(1, 40, 3)[1:]),
     ("above", bytes([1]) + stored(1, 40, 3)[1:]),

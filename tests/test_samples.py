@@ -8,10 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from numcodecs_bitswap import FormatError, samples
+from numcodecs_bitswap import BitSwap, FormatError, samples
+from numcodecs_bitswap.chunk import memory, stored
 from numcodecs_bitswap.chunk.fields import Reader
+from numcodecs_bitswap.chunk.frame import Route
+from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.samples import Samples, chain, choice, fixed, gaps, lattice, lattice_search, ordered, words
 from numcodecs_bitswap.samples.lattice import Line
+from reference import frames as reference_frames
 from strategies import assert_identical
 
 Array = NDArray[Any]
@@ -36,9 +40,7 @@ def check(array: Array, axes: tuple[int, int] | None = None) -> samples.Prepared
     prepared = samples.prepare(array, axes or (last - 1, last), None)
     assert max(int(prepared.numbers.max()), 1) == prepared.m < 1 << 22
     assert_identical(back(prepared), np.ascontiguousarray(array))
-    as_labels = samples.labelled(array, axes or (last - 1, last))
-    if as_labels is not None:
-        assert_identical(back(as_labels), np.ascontiguousarray(array))
+    assert_identical(back(samples.labelled(array, axes or (last - 1, last))), np.ascontiguousarray(array))
     return prepared
 
 
@@ -374,5 +376,41 @@ def test_labels_look_like_labels() -> None:
     assert prepared is not None
     assert prepared.m == 59
     assert_identical(back(prepared), array)
-    assert samples.labelled(K, (0, 1)) is None
+    assert not samples.look_like_labels(K, (0, 1))
     assert choice.LABELS < 1
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS, *OTHERS])
+def test_every_dtype_gains(dtype: str) -> None:
+    """A field with noise, in the units that the dtype can hold: smaller than stored, and by which route."""
+    rng = np.random.default_rng(2)
+    t, y, x = np.indices((3, 60, 70)) / 20
+    field = np.sin(y + x / 2 + t / 9) + np.cos(x - y) + rng.normal(0, 0.02, t.shape)
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        array = field > 0
+    elif kind.kind == "c":
+        array = (field + 1j * (np.sin(x) + rng.normal(0, 0.02, t.shape))).astype(dtype)
+    elif kind.kind == "f":
+        array = field.astype(dtype)
+    else:
+        unit = {1: 30, 2: 900, 4: 10**6, 8: 10**6}[kind.itemsize]
+        signed = (field * unit + (0 if kind.kind in "im" else 3 * unit)).astype(np.int64)
+        array = signed.astype(f"{dtype[0]}i{kind.itemsize}").astype(dtype)
+    frame = BitSwap().encode(array)
+    assert_identical(BitSwap().decode(frame), array)
+    stored_bytes = len(stored.encode(memory(array), array.itemsize)[1])
+    assert frame[5] == Route.PLANES
+    assert len(frame) < (0.99 if words.plain(kind) == np.float64 else 0.9) * stored_bytes
+
+
+@pytest.mark.parametrize("dtype", ["<i8", ">i4", "<M8[ns]", "<u2"])
+def test_series_of_few_steps(dtype: str) -> None:
+    """Of which the plane coder would need 6 bits each."""
+    steps = np.random.default_rng(0).choice([1, 1, 1, 2, 1, 60], 5000)
+    array = steps.cumsum().astype(f"{dtype[0]}i8").astype(dtype)
+    frame = BitSwap().encode(array)
+    assert_identical(BitSwap().decode(frame), array)
+    assert_identical(reference_frames.decode(frame, lambda model: catalog.find(model).path), array)
+    counts = np.unique(steps, return_counts=True)[1] / len(steps)
+    assert len(frame) < -(counts * np.log2(counts)).sum() * len(steps) / 8 + 200

@@ -56,3 +56,14 @@ def test_what_is_missing_is_said(arguments: list[str], environment: dict[str, st
 def test_backends_are_made_once() -> None:
     assert for_device("cpu") is for_device("cpu")
     assert for_device("torch").device == "torch"
+
+
+def test_labels_without_numba() -> None:
+    program = PROGRAM.with_name("without_numba.py")
+    done = subprocess.run(
+        [sys.executable, str(program), "labels_uint64", "labels_bool"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    *names, warned = done.stdout.splitlines()
+    assert names == ["labels_uint64", "labels_bool"]
+    assert "coded by Python" in warned

@@ -22,9 +22,9 @@ from ..errors import FormatError
 from ..options import AUTO_PHOTO, Options
 from ..runtime.cores import size_setting
 from ..runtime.forks import loading
-from . import frame, model_route, notice, stored
+from . import frame, model_route, notice, stored, structured
 from .dtypes import dtype_text
-from .frame import Header, Route
+from .frame import BytesLike, Header, Route
 from .model_route import DecodeJob, EncodeJob
 from .plan import plan
 
@@ -89,11 +89,12 @@ class Encoding:
         layout = layout or _layout(array)
         self.array, self.header = array, Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
         allow(self.header)
-        dtype_text(array.dtype)  # raises for objects, before anything reads their memory
-        data = memory(array, layout)
-        route, self.payload = stored.encode(data, array.dtype.itemsize)
-        self.header = replace(self.header, route=route, checksum=zlib.crc32(data.data))
-        self.plan = None if route == Route.CONSTANT else plan(array, options, codec, len(self.payload))
+        dtype_text(array.dtype)  # before anything looks at the memory of an object array
+        self.data = memory(array, layout)
+        self.header = replace(self.header, checksum=zlib.crc32(self.data.data))
+        constant = self.data.size == 0 or stored.is_constant(self.data, array.dtype.itemsize)
+        self.plan = None if constant else plan(array, options, codec, self._stored_bytes)
+        self.by_fields = Options(model=options.model) if structured.is_tried(array, options, codec) else None
         self.job: EncodeJob | None = None
         if self.plan is not None and self.plan.model is not None:
             axes = self.plan.axes
@@ -104,11 +105,22 @@ class Encoding:
     def finish(self) -> bytes:
         """The smallest frame; at equal size the stored one."""
         notice.look(self.header)
-        payloads = [(self.header.route, self.payload)]
+        payloads: list[tuple[Route, BytesLike]] = []
         if self.plan is not None:
-            payloads += [(route, payload) for route, payload in self._payloads() if payload is not None]
+            payloads = [(route, payload) for route, payload in self._payloads() if payload is not None]
+        if self.by_fields is not None:
+            payloads = [(Route.FIELDS, structured.encode(self.header, self.data, self._frame_of_field))]
+        least = min((len(payload) for _, payload in payloads), default=None)
+        payloads.insert(0, stored.encode(self.data, self.header.dtype.itemsize, least))
         frames = (frame.build(replace(self.header, route=route), payload) for route, payload in payloads)
         return min(frames, key=len)
+
+    def _frame_of_field(self, array: NDArray[Any]) -> bytes:
+        assert self.by_fields is not None
+        return Encoding(array, self.by_fields, "bit_swap", "C").finish()
+
+    def _stored_bytes(self) -> int:
+        return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
 
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
         """Payloads of the plan's routes. Modules that import numba are imported here: not every chunk needs them."""
@@ -148,6 +160,7 @@ class Decoding:
             check(self.header)
         self.job: DecodeJob | None = None
         self.route: PlaneDecoding | JpegDecoding | DecodeJob | None = None
+        self.fields = payload if self.header.route == Route.FIELDS else None
         if self.header.route == Route.MODEL:
             self.route = self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
@@ -157,7 +170,7 @@ class Decoding:
         elif self.header.route == Route.JPEG:
             jpeg_route = _jpeg_route()
             self.route = jpeg_route.Decoding(self.header, payload)
-        else:
+        elif self.fields is None:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)
 
@@ -171,13 +184,22 @@ class Decoding:
         """
         order: Any = self.header.layout
         array: NDArray[Any]
-        if self.route is None:
+        if self.fields is not None:
+            array = structured.decode(self.header, self.fields, _array_of_field)
+        elif self.route is None:
             array = np.ndarray(self.header.shape, self.header.dtype, self.data, order=order)
         else:
             array = np.asarray(self.route.array(), order=order)
         if zlib.crc32(memory(array, self.header.layout).data) != self.header.checksum:
             raise FormatError("the decoded bytes do not match their checksum: the frame was altered")
         return array
+
+
+def _array_of_field(data: memoryview, check: Callable[[Header], None]) -> NDArray[Any]:
+    decoding = Decoding(data, check)
+    if decoding.job is not None:
+        raise FormatError("a field's frame has the route of models")
+    return decoding.finish()
 
 
 def _layout(array: NDArray[Any]) -> str:

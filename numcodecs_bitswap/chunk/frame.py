@@ -39,6 +39,7 @@ class Route(IntEnum):
     PLANES = 5
     BITS_ZSTD = 6
     JPEG = 7
+    FIELDS = 8
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from math import prod
 from typing import Any, cast
 
 import numpy as np
-from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from ..errors import FormatError
-from ..jpeg import coefficients, decoding, finding, tables
-from ..jpeg.coefficients import ORDER_OF, Grid
+from ..jpeg import decoding, tables
+from ..jpeg.coefficients import ORDER_OF, Coding, Grid, bands, require_bytes
+from ..jpeg.finding import Found, find
 from ..jpeg.model import CoefficientModel
 from ..jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
 from ..models import catalog
 from . import frame, plane_route
-from .fields import Reader, sized, unzip, varints
+from .fields import Reader, packed, sized, unzip, varints
 from .frame import NO_CHANNEL, Header, Route
 from .patches import Axes
 
@@ -32,7 +32,6 @@ STORED, PLANES = 0, 1
 """How an array of pixels is written."""
 LEAST_RECORD = 8
 """Bytes of the shortest record of an image."""
-_ZSTD = Zstd(level=9)
 
 
 def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
@@ -59,19 +58,20 @@ def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str])
     loaded = None
     for image in images(array, axes):
         image = np.ascontiguousarray(image)
-        picture = finding.find(image)
-        if picture is None:
+        found = find(image)
+        if found is None:
             return None
         loaded = loaded or catalog.load(model, "cpu")
-        records.append(_image(image, picture, cast(CoefficientModel, loaded.net), pixel_models))
+        records.append(_image(image, found, cast(CoefficientModel, loaded.net), pixel_models))
     if loaded is None:
         return None
     channel = NO_CHANNEL if axes.channel is None else axes.channel
     return bytes([axes.y, axes.x, channel]) + loaded.id + b"".join(records)
 
 
-def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_models: list[str]) -> bytes:
+def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: list[str]) -> bytes:
     """The record of an image."""
+    picture = found.picture
     order = ORDER_OF[picture.colour]
     components = [picture.components[k] for k in order]
     kind = COLOURS.index(picture.colour) | picture.reversed << 2 | SAMPLINGS.index(picture.sampling) << 3
@@ -83,10 +83,10 @@ def _image(image: Pixels, picture: Picture, model: CoefficientModel, pixel_model
         before = component.steps
     grids = _grids(picture.colour, picture.sampling, rows, columns)
     steps, numbers = zip(*((each.steps, each.coefficients) for each in components), strict=True)
-    parts += [sized(each) for each in coefficients.encode_bands(model, picture.colour, grids, steps, numbers)]
+    parts += [sized(each) for each in Coding(model, picture.colour, grids, steps).encode_bands(numbers)]
     if picture.sampling != (1, 1):
         parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
-    parts.append(_differences(image[picture.region()], decoding.pixels(picture), pixel_models))
+    parts.append(_differences(image[picture.region()], found.pixels, pixel_models))
     parts += [_pixels(each, pixel_models) for each in _around(image, picture.offset, picture.size)]
     return b"".join(parts)
 
@@ -148,9 +148,9 @@ class Record:
         for _ in self.grids:
             self.steps.append(_read_steps(reader, self.steps[-1] if self.steps else None))
         self.coefficients = []
-        for band in coefficients.bands(self.grids):
+        for band in bands(self.grids):
             self.coefficients.append(reader.sized("coefficients"))
-            coefficients.require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
+            require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
         self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
         if (code := reader.byte("differences")) > 1:
             raise FormatError(f"differences {code} are unknown")
@@ -160,7 +160,7 @@ class Record:
 
     def decode(self, model: CoefficientModel, image: Pixels) -> None:
         """Fill an image, (H, W) or (H, W, 3)."""
-        numbers = coefficients.decode_bands(model, self.colour, self.grids, self.steps, self.coefficients)
+        numbers = Coding(model, self.colour, self.grids, self.steps).decode_bands(self.coefficients)
         coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
         order = ORDER_OF[self.colour]
         components = tuple(coded[order.index(k)] for k in range(len(order)))
@@ -188,7 +188,7 @@ def _steps(steps: NDArray[np.uint16], before: NDArray[np.uint16] | None) -> byte
     known = (tables.standard().reshape(-1, 64) == steps).all(1)
     if known.any():
         return bytes([STANDARD + int(known.argmax())])
-    return bytes([FREE]) + sized(bytes(_ZSTD.encode(steps.astype("<u2"))))
+    return bytes([FREE]) + packed(steps)
 
 
 def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np.uint16]:
@@ -197,7 +197,7 @@ def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np
     if code == SAME and before is not None:
         return before
     if code == FREE:
-        steps = unzip(reader.sized("steps"), 128).view("<u2").astype(np.uint16)
+        steps = reader.unpack(np.dtype(np.uint16), 64, "steps")
         if not steps.all():
             raise FormatError("a step is 0")
         return steps
@@ -218,7 +218,7 @@ def _ring(component: Component, ring: Ring) -> bytes:
     sides = [ring.top, ring.bottom, ring.left, ring.right]
     given = sum(1 << k for k, side in enumerate(sides) if side is not None)
     found = [side - edge for side, edge in zip(sides, _edges(component), strict=True) if side is not None]
-    return bytes([given]) + (_stored(np.concatenate(found)) if found else b"")
+    return bytes([given]) + (packed(np.concatenate(found)) if found else b"")
 
 
 def _read_sides(reader: Reader) -> tuple[int, memoryview | None]:
@@ -253,7 +253,7 @@ def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
     found = blocks[wrong] - known[wrong] + np.uint8(128)
     channels = 1 if pixels.ndim == 2 else 3
     shaped = found.reshape(-1, 8, channels) if channels == 3 else found.reshape(-1, 8)
-    return bytes([1]) + _stored(np.packbits(wrong)) + _pixels(shaped, models)
+    return bytes([1]) + packed(np.packbits(wrong)) + _pixels(shaped, models)
 
 
 def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
@@ -306,11 +306,11 @@ def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> l
 def _pixels(pixels: Pixels, models: list[str]) -> bytes:
     """An array of pixels (h, w) or (h, w, 3), by the plane coder or as it is."""
     pixels = np.ascontiguousarray(pixels)
-    stored = _stored(pixels)
+    as_they_are = packed(pixels)
     coded = plane_route.encode(pixels, Axes(0, 1, 2 if pixels.ndim == 3 else None), models)
-    if coded is not None and len(sized(coded)) < len(stored):
+    if coded is not None and len(sized(coded)) < len(as_they_are):
         return bytes([PLANES]) + sized(coded)
-    return bytes([STORED]) + stored
+    return bytes([STORED]) + as_they_are
 
 
 def _read_coded(reader: Reader) -> Coded:
@@ -327,8 +327,3 @@ def _pixels_of(coded: Coded, shape: tuple[int, ...]) -> Pixels:
         return unzip(data, prod(shape)).reshape(shape)
     header = Header(Route.PLANES, 0, "C", np.dtype("|u1"), shape)
     return plane_route.Decoding(header, data).array()
-
-
-def _stored(array: NDArray[np.uint8]) -> bytes:
-    """The bytes of an array by Zstandard, behind their number."""
-    return sized(bytes(_ZSTD.encode(np.ascontiguousarray(array).reshape(-1))))

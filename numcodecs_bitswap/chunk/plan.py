@@ -2,6 +2,7 @@
 model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,17 +47,16 @@ class Plan:
     model: str | None
 
 
-def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: int) -> Plan | None:
-    """The routes to try on an array; None: it is stored.
+def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: Callable[[], int]) -> Plan | None:
+    """What is tried on an array, or None.
 
     Parameters
     ----------
     array : ndarray
     options : Options
     codec : str
-        One of `frame.CODECS`.
-    stored_bytes : int
-        Size of the smallest stored payload.
+    stored_bytes : callable
+        Bytes of the array's stored payload.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: int) -
         name, kind = AUTO_FLOW.get(channels, AUTO_FLOW[1]), "flow"
     planes = {"planes": [name], "auto": [AUTO_PHOTO, AUTO_UNIVERSAL] if array.dtype.itemsize == 1 else [AUTO_UNIVERSAL]}
     jpeg = {"jpeg": name, "auto": AUTO_JPEG} if image and channels in (1, 3) else {}
-    other = kind not in ("auto", "planes", "jpeg") and image and worth_a_model(array, axes, stored_bytes)
+    other = kind not in ("auto", "planes", "jpeg") and image and worth_a_model(array, axes, stored_bytes())
     longest = None if series or options.spatial_axes != "auto" else _longest(array, axes)
     return Plan(axes, longest, planes.get(kind, []), jpeg.get(kind), name if other else None)
 

@@ -34,9 +34,17 @@ ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
 """Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
 BLOCK_SIDE, BLOCK_DEPTH = 48, 8
 """Sides of the block that axes are tried on: of axes that may be spatial, and of others."""
+CREDIT = 96
+"""Each reference after the first is let off 1/96 of a trial's bits: in a window there is little to learn from."""
 GREEN_FIRST = (1, 0, 2)
-CLOSE = 1.3
-"""Both planes and labels are coded unless the estimate of planes is larger by more than this factor."""
+CLEAR, CLOSE, LITTLE = 1.3, 1.5, 2048
+"""Planes are not tried if they are expected to take so many times what labels take; labels not if they are expected to
+take so many times the bytes of planes, and so many more.
+"""
+ITEMS_PER_LABEL = 8
+"""Fewer items to a label, on average, are no labels."""
+LABEL_ROWS, LABEL_BANDS = 8, 8
+"""Rows of a band, and bands of a plane, that are coded as labels before all are."""
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
@@ -81,20 +89,29 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes
     loaded = [catalog.load(name, "cpu") for name in models]
     if longest is not None:
         axes = min((longest, axes), key=lambda each: _block_size(array, longest, each, loaded[0]))
-    best = as_labels(array, axes)
     prepared = prepare(array, axes)
     if prepared is None:
         return None
     prepared = samples.checked(prepared, array)
     if prepared is None:
-        return best
+        return as_labels(array, axes)
     model, order = choose(prepared, axes, loaded)
-    if best is not None:
+    best: bytes | None = None
+    as_some = _labels_estimate(array, axes) if samples.look_like_labels(array, (axes.y, axes.x)) else None
+    if as_some is not None:
         part = _part(prepared.numbers, axes)
-        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size + len(prepared.samples.low)
-        if len(best) * CLOSE < expected:
-            return best
+        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size
+        expected += len(prepared.samples.fields)
+        if as_some * CLEAR < expected:
+            best = as_labels(array, axes)
+            if best is not None and len(best) * CLEAR < expected:
+                return best
     planes = as_planes(prepared, model, order)
+    if best is None and samples.is_series(array.shape) and samples.histogram_bytes(prepared.numbers) < len(planes):
+        reference, data = _labels(prepared, axes)
+        best = plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+    if as_some is not None and best is None and as_some < CLOSE * len(planes) + LITTLE:
+        best = as_labels(array, axes)
     return planes if best is None else min(planes, best, key=len)
 
 
@@ -107,16 +124,40 @@ def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
 
 
 def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
-    """Payload of an array as labels; None if it does not look like labels."""
+    """Payload of an array as labels; None if it does not come back."""
     prepared = samples.labelled(array, (axes.y, axes.x))
-    if prepared is None or not samples.comes_back(prepared, array):
+    if not samples.comes_back(prepared, array):
         return None
+    reference, data = _labels(prepared, axes)
+    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+
+
+def _labels(prepared: Prepared, axes: Axes) -> tuple[int | None, bytes]:
+    """The axis of the reference planes of labels, and their bytes."""
     shape = prepared.numbers.shape
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     reference = leading[-1] if leading else None
     order = Order(axes.y, axes.x)
-    data = labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
-    return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
+    return reference, labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
+
+
+def _labels_estimate(array: NDArray[Any], axes: Axes) -> float:
+    """Bytes of an array as labels, by some rows of two planes of each axis; infinite if the labels are too many."""
+    part = given = words.of_array(array)
+    leading = [axis for axis in range(part.ndim) if axis not in (axes.y, axes.x)]
+    for axis in (axes.y, *leading):
+        n = part.shape[axis]
+        chosen = np.arange(n)
+        if axis == axes.y:
+            chosen = chosen[chosen // LABEL_ROWS % (n // LABEL_ROWS // LABEL_BANDS + 1) == 0]
+        else:
+            chosen = chosen[(n - 1) // 2 : (n - 1) // 2 + 2]
+        part = part.take(chosen, axis)
+    found, numbers = np.unique(part, return_inverse=True)
+    if len(found) * ITEMS_PER_LABEL > part.size:
+        return float("inf")
+    planes = words.planes_of(numbers.reshape(part.shape), (axes.y, axes.x))
+    return len(labels.encode(planes, np.arange(len(planes)) - 1, len(found))) * given.size / part.size
 
 
 def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
@@ -222,7 +263,10 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
         costs = [_size(models[0], each, part, m) for each in orders]  # an image: one part is enough
     else:
-        costs = _plane_costs(models[0], orders, numbers, m)
+        costs = [
+            cost - cost * max(len(order.references) - 1, 0) // CREDIT
+            for order, cost in zip(orders, _plane_costs(models[0], orders, numbers, m), strict=True)
+        ]
     best = int(np.argmin(costs))
     if len(models) == 1:
         return models[0], orders[best]
@@ -230,33 +274,21 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
-    """Bytes of windows of a few planes with all references of each order, less the bytes of these references alone."""
+    """What windows of a few planes take that have all references of each order, in 1/256 bit."""
     y, x = orders[0].y, orders[0].x
     totals = [0] * len(orders)
-
-    def plane(window: list[Any], axis: int, distance: int) -> NDArray[Any]:
-        place = list(window)
-        if distance:
-            place[axis] -= distance
-        found = numbers[tuple(place)]
-        return np.asarray(found if y < x else found.T)
-
-    def size(planes: list[NDArray[Any]], references: list[int]) -> int:
-        refer = np.full((len(planes), REFERENCES), -1, np.int64)
-        refer[-1, : len(references)] = references
-        coded = coder.encode(_net(model), np.ascontiguousarray(np.stack(planes)), refer, m)
-        return sum(len(each.tail) for each in coded)
-
     for k in range(1, ORDER_PLANES + 1):
         window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
         for axis in (y, x):
             begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
             window[axis] = slice(begin, begin + ORDER_WINDOW)
-        alone: dict[tuple[int, int], int] = {}
         for j, order in enumerate(orders):
-            known = [(axis, distance) for axis, distance in order.references if window[axis] >= distance]
-            for key in known:
-                alone[key] = alone.get(key) or size([plane(window, *key)], [])
-            planes = [*(plane(window, *key) for key in known), plane(window, y, 0)]
-            totals[j] += size(planes, list(range(len(known)))) - sum(alone[key] for key in known)
+            places = []
+            for axis, distance in order.references:
+                if window[axis] >= distance:
+                    places.append([*window[:axis], window[axis] - distance, *window[axis + 1 :]])
+            planes = np.stack([numbers[tuple(place)] for place in [*places, window]])
+            refer = np.full((len(planes), REFERENCES), -1, np.int64)
+            refer[-1, : len(places)] = range(len(places))
+            totals[j] += coder.costs(_net(model), planes if y < x else planes.swapaxes(1, 2), refer, m)[-1]
     return totals

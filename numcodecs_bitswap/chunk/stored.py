@@ -14,12 +14,16 @@ from .fields import unzip
 from .frame import BytesLike, Route
 
 LEVEL = 5  # one level forever: the bytes of a chunk must not depend on a setting
-GLANCE = 1 << 14
-"""Items of the part that bit planes are tried on: making them takes longer than compressing them."""
-_ZSTD = Zstd(level=LEVEL)
+PARTS, GLANCE = 4, 1 << 12
+"""Parts of a large array, and the items of each, on which the routes are tried before one is taken."""
+NEAR = 1.02
+"""Routes are taken whose parts are smaller than so many times the smallest."""
+_ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
+HOPELESS = 0.75
+"""Level 5 is not tried where it would have to take less than so much of what level 1 takes."""
 
 
-def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
+def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> tuple[Route, BytesLike]:
     """The smallest stored payload; at equal size the simpler route.
 
     Parameters
@@ -28,6 +32,8 @@ def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
         The decoded bytes in memory order, contiguous.
     itemsize : int
         Bytes per item of the array they come from.
+    least : int, optional
+        Bytes that another route takes: the raw bytes are returned if nothing promises less.
 
     Returns
     -------
@@ -35,14 +41,19 @@ def encode(data: NDArray[np.uint8], itemsize: int) -> tuple[Route, BytesLike]:
     """
     if data.size == 0:
         return Route.RAW, b""
-    tried: list[tuple[Route, BytesLike]] = [(Route.RAW, data.data), (Route.ZSTD, _ZSTD.encode(data))]
-    if itemsize > 1:
-        tried.append((Route.SHUFFLE_ZSTD, _ZSTD.encode(Shuffle(itemsize).encode(data))))
-    if itemsize in (2, 4, 8) and _bits_promise(data, itemsize):
-        tried.append((Route.BITS_ZSTD, _ZSTD.encode(_bit_planes(data, itemsize))))
-    if np.array_equal(data[itemsize:], data[:-itemsize]):
-        tried.append((Route.CONSTANT, data[:itemsize].data))
-    return min(tried, key=lambda each: len(each[1]))
+    tried: list[tuple[Route, BytesLike]] = []
+    if is_constant(data, itemsize):
+        tried = [(Route.ZSTD, _ZSTD.encode(data)), (Route.CONSTANT, data[:itemsize].data)]
+    for route in _promising(data, itemsize) if not tried else []:
+        arranged = _arranged(route, data, itemsize)
+        if least is None or not _is_large(data, itemsize) or len(_FAST.encode(arranged)) * HOPELESS <= least:
+            tried.append((route, _ZSTD.encode(arranged)))
+    return min([(Route.RAW, data.data), *tried], key=lambda each: (len(each[1]), each[0]))
+
+
+def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
+    """Whether all items have the same bytes."""
+    return np.array_equal(data[itemsize:], data[:-itemsize])
 
 
 def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDArray[np.uint8]:
@@ -66,14 +77,42 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
     return np.tile(item, nbytes // itemsize) if route == Route.CONSTANT else item.copy()
 
 
+def _arranged(route: Route, data: NDArray[np.uint8], itemsize: int) -> BytesLike | NDArray[np.uint8]:
+    """The bytes that a route gives to Zstandard."""
+    if route == Route.SHUFFLE_ZSTD:
+        return bytes(Shuffle(itemsize).encode(data))
+    return _bit_planes(data, itemsize) if route == Route.BITS_ZSTD else data
+
+
+def _is_large(data: NDArray[np.uint8], itemsize: int) -> bool:
+    return data.size > 2 * PARTS * GLANCE * itemsize
+
+
+def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
+    """The routes that use Zstandard; of a large array those that make a few parts of it smallest."""
+    routes = [Route.ZSTD]
+    if itemsize > 1:
+        routes.append(Route.SHUFFLE_ZSTD)
+    if itemsize in (2, 4, 8):
+        routes.append(Route.BITS_ZSTD)
+    if len(routes) == 1 or not _is_large(data, itemsize):
+        return routes
+    items = data.reshape(-1, itemsize)
+    begins = [(len(items) - GLANCE) * k // (PARTS - 1) for k in range(PARTS)]
+    parts = np.concatenate([items[begin : begin + GLANCE] for begin in begins]).reshape(-1)
+    sizes = [len(_ZSTD.encode(_arranged(route, parts, itemsize))) for route in routes]
+    return [route for route, size in zip(routes, sizes, strict=True) if size < NEAR * min(sizes)]
+
+
 def _bit_planes(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
     """Bit k of every item for k = 0, 1, ..., packed; the first is the highest of the first byte."""
-    bits = np.unpackbits(data.reshape(-1, itemsize), axis=1)
-    return np.packbits(np.ascontiguousarray(bits.T))
-
-
-def _bits_promise(data: NDArray[np.uint8], itemsize: int) -> bool:
-    """Whether the first items are smaller in bit planes than in byte planes."""
-    part = data[: GLANCE * itemsize]
-    by_bytes = min(len(_ZSTD.encode(part)), len(_ZSTD.encode(Shuffle(itemsize).encode(part))))
-    return len(_ZSTD.encode(_bit_planes(part, itemsize))) < by_bytes
+    if (items := data.size // itemsize) % 8:
+        bits = np.unpackbits(data.reshape(-1, itemsize), axis=1)
+        return np.packbits(np.ascontiguousarray(bits.T))
+    # Byte k of eight items as a word, of which the 8 x 8 bits are turned by exchanging blocks of 4 x 4, 2 x 2, 1 x 1.
+    x = np.ascontiguousarray(data.reshape(items // 8, 8, itemsize).transpose(2, 0, 1)).view(">u8").astype("=u8")
+    for shift, mask in ((28, 0xF0F0F0F0), (14, 0xCCCC0000CCCC), (7, 0xAA00AA00AA00AA)):
+        part = (x ^ x >> np.uint64(shift)) & np.uint64(mask)
+        x ^= part ^ part << np.uint64(shift)
+    found = x.astype(">u8").view(np.uint8).reshape(itemsize, items // 8, 8)
+    return np.ascontiguousarray(found.transpose(0, 2, 1)).reshape(-1)

@@ -17,13 +17,14 @@ from .coefficient_tables import (
     FEATURES,
     GAIN_BITS,
     INNOVATION,
+    INPUTS,
     LARGEST_LOG,
     LARGEST_SQUARES,
     ROWS,
     UNIT,
     WEIGHT_BITS,
 )
-from .network import evaluate
+from .network import evaluate, places
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 ZERO, AGREES, HAZARDS, MANTISSA = 0, 1, 2, 2 + 2 * CLASSES
@@ -48,19 +49,20 @@ def log8(value, log):
 
 
 @part
-def shared(sums, innovation):
-    """What another component's innovation adds to a prediction."""
-    return (min(max((sums[0] << GAIN_BITS) // sums[1], -1024), 1024) * innovation) >> GAIN_BITS
+def shared(shares, other, band, innovation):
+    """What the innovation of another component, 0 or 1, adds to a prediction."""
+    gain = (shares[other, band, 0] << GAIN_BITS) // shares[other, band, 1]
+    return (min(max(gain, -1024), 1024) * innovation) >> GAIN_BITS
 
 
 @part
-def learn(sums, innovation, other):
-    """Take an innovation and that of the other component into the sums of products and squares."""
-    sums[0] += innovation * other
-    sums[1] += np.int64(other) * other
-    if sums[1] >> LARGEST_SQUARES:
-        sums[0] >>= 1
-        sums[1] >>= 1
+def learn(shares, other, band, innovation, others):
+    """Take an innovation and that of another component, 0 or 1, into the sums of products and squares."""
+    shares[other, band, 0] += innovation * others
+    shares[other, band, 1] += np.int64(others) * others
+    if shares[other, band, 1] >> LARGEST_SQUARES:
+        shares[other, band, 0] >>= 1
+        shares[other, band, 1] >>= 1
 
 
 @part
@@ -126,7 +128,7 @@ def code_coefficients(
     shares_at_first : int64 (KINDS,). seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
     """
     decode = mode == DECODE
-    x, y = np.zeros(FEATURES, np.int16), net[-1]
+    x, y, network = np.zeros(INPUTS, np.int16), net[-1], places(net)
     none, nothing, only = np.zeros(64, np.int16), np.zeros(64, np.uint8), np.zeros(64, np.int32)
     sums = np.zeros((8, 8), np.int64)
     means = np.zeros(ROWS, np.int64)
@@ -229,9 +231,9 @@ def code_coefficients(
                             acc += np.int64(weights[i, 16 + k]) * D[b, own[i, k]]
                         intra = acc >> WEIGHT_BITS
                         if same > 0:
-                            intra += shared(shares[0, u + v], E[o, i])
+                            intra += shared(shares, 0, u + v, E[o, i])
                             if has_o2:
-                                intra += shared(shares[1, u + v], E[o2, i])
+                                intra += shared(shares, 1, u + v, E[o2, i])
                         intra = min(max(intra, -INNOVATION), INNOVATION)
                         P = (8 * intra) // step
                         if place == 0:
@@ -304,7 +306,7 @@ def code_coefficients(
                             told[at, 0], told[at, 1] = value, may_be_zero
                         at += 1
                     else:
-                        evaluate(x, ROWS * kind + i, net)
+                        evaluate(x, ROWS * kind + i, network)
                         value = number(decode, value, may_be_zero, y, sigmoid, state, data)
                     actual = centre + side * value
                     size = magnitude(actual if place != 0 else value)
@@ -323,9 +325,9 @@ def code_coefficients(
                     innovation = min(max(np.int64(D[b, i]) - intra, -INNOVATION), INNOVATION)
                     E[b, i] = innovation
                     if same > 0:
-                        learn(shares[0, u + v], innovation, E[o, i])
+                        learn(shares, 0, u + v, innovation, E[o, i])
                         if has_o2:
-                            learn(shares[1, u + v], innovation, E[o2, i])
+                            learn(shares, 1, u + v, innovation, E[o2, i])
                     if place > 0:
                         sum_before += magnitude(actual)
                         if actual != 0:

@@ -18,6 +18,8 @@ KINDS = 5
 """Gray, luma and the first colour; Cb; Cr; the second colour; the third."""
 FEATURES = 44
 """Inputs of the network but for the row of the embedding."""
+INPUTS = 48
+"""The same, filled up with zeros."""
 CLASSES = 10
 """Classes of magnitudes that have decisions under the network: 1, 2 .. 3, 4 .. 7, ..."""
 OUTPUTS = 2 + 2 * CLASSES + 3

@@ -78,55 +78,6 @@ def _frame(grids: Sequence[Grid], colour: str) -> NDArray[np.int64]:
     return np.array(lines, np.int64)
 
 
-def _run(
-    mode: int, model: CoefficientModel, blocks: NDArray[np.int16], frame: Any, steps: Any, data: Any, seen: Any = None
-) -> int:
-    from .coefficient_kernel import code_coefficients  # reads numba
-
-    n = len(blocks)
-    memory = *(np.zeros((n, 64), kind) for kind in (np.int32, np.int32, np.uint8, np.uint8)), np.zeros(n, np.int64)
-    tables = _own(), ZIGZAG, LOG, SIGMOIDS, SHARES
-    seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
-    net = model.kernel_arguments()
-    return int(
-        code_coefficients(  # type: ignore[no-untyped-call,call-arg]
-            mode, blocks, *memory, frame, steps, net, model.predictions, *tables, *seen, np.zeros(4, np.int64), data
-        )
-    )
-
-
-def _joined(coefficients: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
-    return np.concatenate([np.ascontiguousarray(each, np.int16).reshape(-1, 64) for each in coefficients])
-
-
-def _steps(steps: Sequence[NDArray[np.uint16]]) -> NDArray[np.int64]:
-    return np.array([np.asarray(each, np.int64) for each in steps])
-
-
-def encode(
-    model: CoefficientModel,
-    colour: str,
-    grids: Sequence[Grid],
-    steps: Sequence[NDArray[np.uint16]],
-    coefficients: Sequence[NDArray[np.int16]],
-) -> bytes:
-    """Bytes of coefficients; inverse of `decode`.
-
-    Parameters
-    ----------
-    model : CoefficientModel
-    colour : "gray", "ycbcr" or "rgb"
-    grids, steps, coefficients : of each component in the order in which they are coded
-        Steps are uint16 (64,), coefficients int16 (rows, columns, 64) of -2047 .. 2047.
-    """
-    blocks = _joined(coefficients)
-    data = np.empty(len(blocks) * ROWS * MOST_BYTES + 64, np.uint8)
-    length = _run(0, model, blocks, _frame(grids, colour), _steps(steps), data)
-    if length < 0:
-        raise ValueError("coefficients are -2047 .. 2047")
-    return data[:length].tobytes()
-
-
 def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
     """Refuse blocks that so many bytes cannot hold, before memory is taken for them.
 
@@ -137,25 +88,6 @@ def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
     count = sum(grid.rows * grid.columns for grid in grids)
     if count > (8 * nbytes + 32) << BLOCKS_LOG2:
         raise FormatError(f"{nbytes} bytes are too few for {count} blocks")
-
-
-def decode(
-    model: CoefficientModel, colour: str, grids: Sequence[Grid], steps: Sequence[NDArray[np.uint16]], data: memoryview
-) -> list[NDArray[np.int16]]:
-    """Coefficients of their bytes; inverse of `encode`.
-
-    Raises
-    ------
-    FormatError
-        There are too few bytes, or a number is out of range.
-    """
-    require_bytes(grids, len(data))
-    counts = [grid.rows * grid.columns for grid in grids]
-    blocks = np.zeros((sum(counts), 64), np.int16)
-    if _run(1, model, blocks, _frame(grids, colour), _steps(steps), np.array(data, np.uint8)) != len(data):
-        raise FormatError("the coefficients are truncated or altered")
-    parts = np.split(blocks, np.cumsum(counts)[:-1])
-    return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, grids, strict=True)]
 
 
 def bands(grids: Sequence[Grid]) -> list[list[tuple[slice, Grid]]]:
@@ -170,55 +102,100 @@ def bands(grids: Sequence[Grid]) -> list[list[tuple[slice, Grid]]]:
     ]
 
 
-def encode_bands(
-    model: CoefficientModel,
-    colour: str,
-    grids: Sequence[Grid],
-    steps: Sequence[NDArray[np.uint16]],
-    coefficients: Sequence[NDArray[np.int16]],
-) -> list[bytes]:
-    """Bytes of each band; inverse of `decode_bands`. Parameters are those of `encode`."""
+class Coding(NamedTuple):
+    """What coefficients are coded with.
 
-    def one(band: list[tuple[slice, Grid]]) -> bytes:
-        parts = [each[rows] for each, (rows, _) in zip(coefficients, band, strict=True)]
-        return encode(model, colour, [grid for _, grid in band], steps, parts)
-
-    return run(one, bands(grids))
-
-
-def decode_bands(
-    model: CoefficientModel,
-    colour: str,
-    grids: Sequence[Grid],
-    steps: Sequence[NDArray[np.uint16]],
-    data: Sequence[memoryview],
-) -> list[NDArray[np.int16]]:
-    """Coefficients of the bytes of all bands; inverse of `encode_bands`.
-
-    Raises
-    ------
-    FormatError
-        As `decode`.
+    Parameters
+    ----------
+    model : CoefficientModel
+    colour : "gray", "ycbcr" or "rgb"
+    grids : sequence of Grid
+        Of each component, in the order in which they are coded.
+    steps : sequence of uint16 (64,)
+        Likewise.
     """
 
-    def one(work: tuple[list[tuple[slice, Grid]], memoryview]) -> list[NDArray[np.int16]]:
-        band, part = work
-        return decode(model, colour, [grid for _, grid in band], steps, part)
+    model: CoefficientModel
+    colour: str
+    grids: Sequence[Grid]
+    steps: Sequence[NDArray[np.uint16]]
 
-    parts = run(one, list(zip(bands(grids), data, strict=True)))
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+    def encode(self, coefficients: Sequence[NDArray[np.int16]]) -> bytes:
+        """Bytes of coefficients, int16 (rows, columns, 64) of -2047 .. 2047 of each component; inverse of `decode`."""
+        blocks = _joined(coefficients)
+        data = np.empty(len(blocks) * ROWS * MOST_BYTES + 64, np.uint8)
+        length = self._run(0, blocks, data)
+        if length < 0:
+            raise ValueError("coefficients are -2047 .. 2047")
+        return data[:length].tobytes()
+
+    def decode(self, data: memoryview) -> list[NDArray[np.int16]]:
+        """Coefficients of their bytes; inverse of `encode`.
+
+        Raises
+        ------
+        FormatError
+            There are too few bytes, or a number is out of range.
+        """
+        require_bytes(self.grids, len(data))
+        counts = [grid.rows * grid.columns for grid in self.grids]
+        blocks = np.zeros((sum(counts), 64), np.int16)
+        if self._run(1, blocks, np.array(data, np.uint8)) != len(data):
+            raise FormatError("the coefficients are truncated or altered")
+        parts = np.split(blocks, np.cumsum(counts)[:-1])
+        return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, self.grids, strict=True)]
+
+    def encode_bands(self, coefficients: Sequence[NDArray[np.int16]]) -> list[bytes]:
+        """Bytes of each band; inverse of `decode_bands`."""
+
+        def one(band: list[tuple[slice, Grid]]) -> bytes:
+            parts = [each[rows] for each, (rows, _) in zip(coefficients, band, strict=True)]
+            return self._of(band).encode(parts)
+
+        return run(one, bands(self.grids))
+
+    def decode_bands(self, data: Sequence[memoryview]) -> list[NDArray[np.int16]]:
+        """Coefficients of the bytes of all bands; inverse of `encode_bands`.
+
+        Raises
+        ------
+        FormatError
+            As `decode`.
+        """
+
+        def one(work: tuple[list[tuple[slice, Grid]], memoryview]) -> list[NDArray[np.int16]]:
+            band, part = work
+            return self._of(band).decode(part)
+
+        parts = run(one, list(zip(bands(self.grids), data, strict=True)))
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+    def observe(self, coefficients: Sequence[NDArray[np.int16]]) -> Seen:
+        """What `encode` sees of each number, to train on."""
+        blocks = _joined(coefficients)
+        seen, told = np.zeros((len(blocks) * ROWS, FEATURES + 1), np.int16), np.zeros((len(blocks) * ROWS, 2), np.int32)
+        rows = self._run(2, blocks, np.zeros(1, np.uint8), (seen, told))
+        seen, told = seen[:rows], told[:rows]
+        return Seen(seen[:, :-1], seen[:, -1].astype(np.int64), told[:, 0].astype(np.int64), told[:, 1] > 0)
+
+    def _of(self, band: list[tuple[slice, Grid]]) -> "Coding":
+        return self._replace(grids=[grid for _, grid in band])
+
+    def _run(self, mode: int, blocks: NDArray[np.int16], data: NDArray[np.uint8], seen: Any = None) -> int:
+        from .coefficient_kernel import code_coefficients  # reads numba
+
+        n = len(blocks)
+        memory = *(np.zeros((n, 64), kind) for kind in (np.int32, np.int32, np.uint8, np.uint8)), np.zeros(n, np.int64)
+        tables = _own(), ZIGZAG, LOG, SIGMOIDS, SHARES
+        seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
+        frame, steps = _frame(self.grids, self.colour), np.array([np.asarray(each, np.int64) for each in self.steps])
+        net, predictions = self.model.kernel_arguments(), self.model.predictions
+        return int(
+            code_coefficients(  # type: ignore[no-untyped-call,call-arg]
+                mode, blocks, *memory, frame, steps, net, predictions, *tables, *seen, np.zeros(4, np.int64), data
+            )
+        )
 
 
-def observe(
-    model: CoefficientModel,
-    colour: str,
-    grids: Sequence[Grid],
-    steps: Sequence[NDArray[np.uint16]],
-    coefficients: Sequence[NDArray[np.int16]],
-) -> Seen:
-    """What `encode` sees of each number, to train on."""
-    blocks = _joined(coefficients)
-    seen, told = np.zeros((len(blocks) * ROWS, FEATURES + 1), np.int16), np.zeros((len(blocks) * ROWS, 2), np.int32)
-    rows = _run(2, model, blocks, _frame(grids, colour), _steps(steps), np.zeros(1, np.uint8), (seen, told))
-    seen, told = seen[:rows], told[:rows]
-    return Seen(seen[:, :-1], seen[:, -1].astype(np.int64), told[:, 0].astype(np.int64), told[:, 1] > 0)
+def _joined(coefficients: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
+    return np.concatenate([np.ascontiguousarray(each, np.int16).reshape(-1, 64) for each in coefficients])

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int32]
 
 CR_TO_RED, CB_TO_GREEN, CR_TO_GREEN, CB_TO_BLUE = 91881, -22554, -46802, 116130
-"""Units of 2^-16."""
+RED_TO_LUMA, GREEN_TO_LUMA, BLUE_TO_LUMA = 19595, 38470, 7471
+RED_TO_CB, GREEN_TO_CB, BLUE_TO_CB = -11059, -21709, 32768
+RED_TO_CR, GREEN_TO_CR, BLUE_TO_CR = 32768, -27439, -5329
+"""Units of 2^-16: from chroma to colours, and what is next to their inverse."""
 NEAR, FAR = 1, 12
 """How far from what the inverse transform says chroma is looked for: between black and white levels it is never more
 than NEAR off; where a level was cut off at 0 or 255 many are right, and one of the nearest is taken.
@@ -54,9 +57,9 @@ def nearest_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 def _inverse(rgb: Integers) -> Integers:
     """Luma and chroma of RGB, both on the first axis, rounded."""
     red, green, blue = rgb
-    luma = 19595 * red + 38470 * green + 7471 * blue + 32768 >> 16
-    cb = (-11059 * red - 21709 * green + 32768 * blue + 32767 >> 16) + 128
-    cr = (32768 * red - 27439 * green - 5329 * blue + 32767 >> 16) + 128
+    luma = RED_TO_LUMA * red + GREEN_TO_LUMA * green + BLUE_TO_LUMA * blue + 32768 >> 16
+    cb = (RED_TO_CB * red + GREEN_TO_CB * green + BLUE_TO_CB * blue + 32767 >> 16) + 128
+    cr = (RED_TO_CR * red + GREEN_TO_CR * green + BLUE_TO_CR * blue + 32767 >> 16) + 128
     return np.stack([luma, cb, cr])
 
 

@@ -85,3 +85,15 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
         return np.stack(planes, axis=-1)
     chroma = [upsampled(plane, ring, picture.sampling) for plane, ring in zip(planes[1:], picture.outer, strict=True)]
     return coloured(planes[0], chroma[0], chroma[1], picture.reversed)
+
+
+def wrong_pixels(array: NDArray[np.uint8], decoded: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.uint8]:
+    """How many pixels of each decoded block of 8 x 8, (rows, columns), are others in the array from an offset on."""
+    height, width = decoded.shape[:2]
+    region = array[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    wrong = region != decoded
+    if wrong.ndim == 3:
+        wrong = wrong[..., 0] | wrong[..., 1] | wrong[..., 2]
+    lines = wrong.view(np.uint8).reshape(height // 8, 8, width).sum(1, dtype=np.uint8)
+    counts: NDArray[np.uint8] = lines.reshape(height // 8, width // 8, 8).sum(2, dtype=np.uint8)
+    return counts

@@ -63,6 +63,24 @@ def limited(x):
     return min(max(x, 0), 255)
 
 
+@part
+def add_cb(cb):
+    """What Cb adds to blue, and to green in units of 2^-16."""
+    return (CB_TO_BLUE * (cb - 128) + 32768) >> 16
+
+
+@part
+def add_cr(cr):
+    """What Cr adds to red."""
+    return (CR_TO_RED * (cr - 128) + 32768) >> 16
+
+
+@part
+def add_both(cb, cr):
+    """What chroma adds to green."""
+    return (CB_TO_GREEN * (cb - 128) + CR_TO_GREEN * (cr - 128) + 32768) >> 16
+
+
 def inverse_blocks(coefficients, steps, plane):
     """Samples uint8 (8 rows, 8 columns) of coefficients (rows, columns, 64)."""
     c, w = np.empty(64, np.int64), np.empty(64, np.int64)
@@ -80,10 +98,10 @@ def to_rgb(luma, cb, cr, first, pixels):
     """The colours of the three planes; `first` is the channel of red, 0 or 2."""
     for y in range(luma.shape[0]):
         for x in range(luma.shape[1]):
-            level, b, r = np.int64(luma[y, x]), np.int64(cb[y, x]) - 128, np.int64(cr[y, x]) - 128
-            pixels[y, x, first] = limited(level + ((CR_TO_RED * r + 32768) >> 16))
-            pixels[y, x, 1] = limited(level + ((CB_TO_GREEN * b + CR_TO_GREEN * r + 32768) >> 16))
-            pixels[y, x, 2 - first] = limited(level + ((CB_TO_BLUE * b + 32768) >> 16))
+            level, b, r = np.int64(luma[y, x]), np.int64(cb[y, x]), np.int64(cr[y, x])
+            pixels[y, x, first] = limited(level + add_cr(r))
+            pixels[y, x, 1] = limited(level + add_both(b, r))
+            pixels[y, x, 2 - first] = limited(level + add_cb(b))
 
 
 inverse_blocks = compiled(inverse_blocks)

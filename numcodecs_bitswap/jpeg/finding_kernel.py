@@ -6,8 +6,7 @@ Samples and frequencies are in units of 1/64 where no more is said.
 import numpy as np
 
 from ..runtime.jit import compiled, part
-from .colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
-from .decoding_kernel import ROW_SHIFT, inverse_block
+from .decoding_kernel import ROW_SHIFT, add_both, add_cb, add_cr, inverse_block, limited
 
 FAR = 12
 """How far from an estimate chroma is looked for where a level was cut off."""
@@ -20,6 +19,8 @@ TOGGLES = 24
 """Frequencies of a block that may be one off, in repair."""
 MOVES, HELD = 160, 3
 """So often one of them is changed, and not again for so many."""
+MANY_WRONG = 24
+"""Pixels that are wrong in a block; more are not counted."""
 COSINES = np.array(
     [
         [370728, 370728, 370728, 370728],
@@ -33,6 +34,8 @@ COSINES = np.array(
     ]
 )
 """2^20 times the orthonormal cosine transform of 8: frequencies by the first four places."""
+TRANSFORM = np.concatenate([COSINES, COSINES[:, ::-1] * np.array([[1], [-1]] * 4)], 1)
+"""The same by all places."""
 
 
 @part
@@ -62,24 +65,6 @@ def forward_block(x, w, cosines):
 def divided(x, step):
     """x / 64 in steps, rounded; int16."""
     return min(max((x + HALF * step) // (UNIT * step), -32768), 32767)
-
-
-@part
-def add_cb(cb):
-    """What Cb adds to blue, and to green in units of 2^-16."""
-    return (CB_TO_BLUE * (cb - 128) + 32768) >> 16
-
-
-@part
-def add_cr(cr):
-    """What Cr adds to red."""
-    return (CR_TO_RED * (cr - 128) + 32768) >> 16
-
-
-@part
-def add_both(cb, cr):
-    """What chroma adds to green."""
-    return (CB_TO_GREEN * (cb - 128) + CR_TO_GREEN * (cr - 128) + 32768) >> 16
 
 
 @part
@@ -143,25 +128,68 @@ def solve(colours, first, reach, keep, held, estimates, lows, highs):
             estimates[n, 2] = UNIT * near_cr if most_cr == far else UNIT * cr + UNIT * sum_cr // count
 
 
-def step_gains(values, logarithms, reciprocals, scale, gains):
-    """How much more likely values (n, 64) are multiples of each step, int32 (64, 256), but for noise than of none, in
-    1/256 nat. `reciprocals`: 2^14 over the steps; `scale`: 2^20 over twice the variance of the noise, in units of
-    2^-12. 32 bits all along, of which a CPU takes many numbers at a time.
+@part
+def weigh(values, logarithms, reciprocals, scale, gain, beyond):
+    """How much more likely values (n,) of a frequency are multiples of each step, (256,), but for noise than of none,
+    in 1/256 nat; the most of them. `reciprocals`: of the steps; `scale`: what the square of a distance to a multiple
+    costs; `beyond`, int64 (257,), is spoilt.
+
+    Single-precision numbers all along, of which a CPU takes many at a time, each rounded after every operation.
     """
-    for k in range(gains.shape[0]):
-        gain = gains[k]
-        for n in range(len(values)):
-            x = np.int32(min(abs(values[n, k]), (1 << 17) - 1))
-            # Next to 0 no step is more likely than another.
-            if x < 77:
-                continue
-            last = min((x + 2 * UNIT) >> 6, 255)
-            for step in range(2, last + 1):
-                times = np.int32(np.int32(x * reciprocals[step] + (1 << 19)) >> 20)
-                d = np.int32(min(abs(np.int32(x - np.int32(UNIT * times) * np.int32(step))), 255))
-                gain[step] += max(np.int32(logarithms[step] - np.int32(np.int32(d * d) * scale >> 12)), -LOST)
-            for step in range(last + 1, 256):
-                gain[step] -= LOST
+    gain[:], beyond[:], largest = 0, 0, 1
+    for n in range(len(values)):
+        x = min(abs(values[n]), np.float32(1 << 17))
+        # Next to 0 no step is more likely than another.
+        if x < 77:
+            continue
+        last = min((np.int64(x) + 2 * UNIT) >> 6, 255)
+        for step in range(2, last + 1):
+            d = x - np.rint(x * reciprocals[step]) * np.float32(UNIT * step)
+            more = logarithms[step] - d * d * scale
+            gain[step] += more if more > np.float32(-LOST) else np.float32(-LOST)
+        beyond[last + 1] += LOST
+        largest = max(largest, last)
+    lost, most = np.int64(0), np.float32(0)
+    for step in range(2, largest + 1):
+        lost += beyond[step]
+        gain[step] -= np.float32(lost)
+        most = gain[step] if gain[step] > most else most
+    gain[largest + 1 :] = -np.float32(lost + beyond[min(largest + 1, 256)])
+    return most
+
+
+def step_gains(values, logarithms, reciprocals, scale, gains):
+    """The same of all frequencies, of values (64, n): (64, 256)."""
+    beyond = np.empty(257, np.int64)
+    for k in range(len(values)):
+        weigh(values[k], logarithms, reciprocals, scale, gains[k], beyond)
+
+
+def describe(scaled, lows, highs, top, left, columns, blocks, unsure, same, flat):
+    """Of some blocks, numbered row by row: how many samples were cut off, how many are as their neighbours to the right
+    or below, whichever are more, and whether all are.
+    """
+    for n in range(len(blocks)):
+        at_y, at_x = top + 8 * (blocks[n] // columns), left + 8 * (blocks[n] % columns)
+        lost, across, down = 0, 0, 0
+        for y in range(at_y, at_y + 8):
+            for x in range(at_x, at_x + 8):
+                lost += np.int64(highs[y, x]) - lows[y, x] >= UNKNOWN
+                across += x < at_x + 7 and abs(scaled[y, x] - scaled[y, x + 1]) < UNIT
+                down += y < at_y + 7 and abs(scaled[y, x] - scaled[y + 1, x]) < UNIT
+        unsure[n], same[n], flat[n] = lost, max(across, down), across + down == 112
+
+
+def frequencies(scaled, top, left, columns, blocks, cosines, values):
+    """Frequencies (n, 64) of some blocks, numbered row by row."""
+    c, w = np.empty(64, np.int64), np.empty(64, np.int64)
+    for n in range(len(blocks)):
+        at_y, at_x = top + 8 * (blocks[n] // columns), left + 8 * (blocks[n] % columns)
+        for p in range(64):
+            c[p] = np.int64(scaled[at_y + (p >> 3), at_x + (p & 7)]) - 128 * UNIT
+        forward_block(c, w, cosines)
+        for k in range(64):
+            values[n, k] = c[k]
 
 
 @part
@@ -322,6 +350,54 @@ def misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width):
     return total
 
 
+@part
+def misfits_inside(c, around, sy, sx, levels, kinds, top, left):
+    """How many known pixels that are made of one block alone, at most MANY_WRONG, are not those of its samples, which
+    are in units of 1/64 and less 128.
+    """
+    for p in range(64):
+        around[1 + (p >> 3), 1 + (p & 7)] = limited((c[p] >> 6) + 128)
+    wrong = 0
+    for y in range(sy - 1, 7 * sy + 1):
+        for x in range(sx - 1, 7 * sx + 1):
+            if kinds[top + y, left + x] == 0:
+                wrong += chroma_at(around, y, x, sy, sx) != levels[top + y, left + x]
+        if wrong >= MANY_WRONG:
+            return MANY_WRONG
+    return wrong
+
+
+def vote(scaled, at_y, at_x, steps, others, cosines, sy, sx, levels, kinds, top, left, votes):
+    """By how many more known pixels of all blocks of a plane come right with another step of one frequency, of `others`
+    (64, n): added to `votes`, int64 (64, n). Blocks begin at (at_y, at_x), their pixels at (top, left).
+    """
+    work, around = np.empty((4, 64), np.int64), np.zeros((10, 10), np.int64)
+    c, w, q, kept = work[0], work[1], work[2], work[3]
+    rows = min((scaled.shape[0] - at_y) >> 3, (levels.shape[0] - top) // (8 * sy))
+    columns = min((scaled.shape[1] - at_x) >> 3, (levels.shape[1] - left) // (8 * sx))
+    for i in range(rows):
+        for j in range(columns):
+            y, x = top + 8 * sy * i, left + 8 * sx * j
+            for p in range(len(steps)):
+                kept[p] = np.int64(scaled[at_y + 8 * i + (p >> 3), at_x + 8 * j + (p & 7)]) - 128 * UNIT
+            forward_block(kept, w, cosines)
+            for k in range(len(steps)):
+                q[k] = divided(kept[k], np.int64(steps[k])) * np.int64(steps[k])
+                c[k] = q[k]
+            inverse_block(c, w, len(steps) >> 3, ROW_SHIFT - 6)
+            before = misfits_inside(c, around, sy, sx, levels, kinds, y, x)
+            for k in range(len(steps)):
+                for n in range(others.shape[1]):
+                    other = divided(kept[k], others[k, n]) * others[k, n]
+                    if other == q[k]:
+                        continue
+                    for p in range(len(steps)):
+                        c[p] = q[p]
+                    c[k] = other
+                    inverse_block(c, w, len(steps) >> 3, ROW_SHIFT - 6)
+                    votes[k, n] += before - misfits_inside(c, around, sy, sx, levels, kinds, y, x)
+
+
 def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
     """Moves dirty samples, of uint8 (h + 2, w + 2) with the ring, by up to `reach` for pixels to come right."""
     height, width = sy * (samples.shape[0] - 2), sx * (samples.shape[1] - 2)
@@ -377,6 +453,9 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
             halved[y, j] = min(max(after, -UNIT * UNKNOWN), UNIT * UNKNOWN)
 
 
+describe = compiled(describe)
+frequencies = compiled(frequencies)
+vote = compiled(vote)
 settle = compiled(settle)
 halve = compiled(halve)
 step_gains = compiled(step_gains)

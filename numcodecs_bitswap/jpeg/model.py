@@ -11,6 +11,8 @@ from ..planes.checks import check_layers, find, require, whole
 from .coefficient_tables import FEATURES, KINDS, OUTPUTS, ROWS, TERMS
 
 MOST_WIDTH, MOST_BLOCKS = 128, 8
+LINE = 64
+"""Bytes of a line of the cache."""
 
 
 def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
@@ -48,11 +50,12 @@ class CoefficientModel:
         width = arch["width"]
         inner = np.array(weights[1:-1], np.int16).reshape(-1, width // 2, width, 2)
         outputs = weights[-1].shape[1]
-        self._net = (
+        arrays: list[NDArray[Any]] = [
             weights[0], tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), inner,
             np.array(shifts[:-1], np.int32), weights[-1], _padded(biases[-1].astype(np.int32), outputs),
             _padded(shifts[-1], outputs),
-        )  # fmt: skip
+        ]  # fmt: skip
+        self._net = tuple(map(_aligned, arrays))
         self._most = max(width, outputs)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
@@ -61,7 +64,16 @@ class CoefficientModel:
         """
         width, most = self.arch["width"], self._most
         memory = np.zeros(width, np.int32), np.zeros(width, np.int16), np.zeros(most, np.int16)
-        return (*self._net, np.zeros(most, np.int32), *memory, np.zeros(most, np.int32))
+        return *self._net, *map(_aligned, (np.zeros(most, np.int32), *memory, np.zeros(most, np.int32)))
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins at a line of the cache: else every second vector would lie in two of them."""
+    memory = np.empty(array.nbytes + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    aligned = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    return aligned
 
 
 def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:
@@ -69,11 +81,11 @@ def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
-    """Weights (outputs, inputs) as [pair of inputs, output, 2]; outputs filled up to a multiple of 8."""
+    """Weights (outputs, inputs) as [pair of inputs, output, 2]; both filled up to a multiple of 8."""
     outputs, inputs = weights.shape
-    full = np.zeros((-(-outputs // 8) * 8, inputs), np.int16)
-    full[:outputs] = weights
-    return np.ascontiguousarray(full.reshape(len(full), inputs // 2, 2).swapaxes(0, 1))
+    full = np.zeros((-(-outputs // 8) * 8, -(-inputs // 8) * 8), np.int16)
+    full[:outputs, :inputs] = weights
+    return np.ascontiguousarray(full.reshape(len(full), -1, 2).swapaxes(0, 1))
 
 
 def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:

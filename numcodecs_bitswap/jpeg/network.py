@@ -3,6 +3,7 @@
 Weights lie as int16 [pair of inputs, output, 2], so that one instruction multiplies a pair of inputs for eight outputs.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numba.extending import intrinsic
 from ..planes.vectors import (
     ADDRESS,
     AVX2,
+    AVX512,
     EIGHT_INTEGERS,
     I16,
     I32,
@@ -29,6 +31,12 @@ from ..runtime.jit import COMPILES, address_of, part
 
 EIGHT = 8
 """Outputs of a group."""
+WIDE = 16 if AVX512 else EIGHT
+"""Outputs of a vector, where so many groups are together."""
+CHAINS = 4
+"""Sums that are kept for each output, so that no product waits for the one before; a layer has a multiple of as many
+pairs of inputs.
+"""
 TOGETHER = 4, 2, 1
 """Groups for which a pair of inputs is read once: as many as fit."""
 LARGEST = 1 << 30
@@ -46,36 +54,43 @@ def layer(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, w, pairs, bias, shift, more, least, most, out, positive, groups = arguments
-        pitch, both = builder.mul(groups, I64(32)), ir.VectorType(I16, 16)
-        bounds = [spread(builder, builder.trunc(each, I32), 8) for each in (least, most)]
-        done: Any = I64(0)
+        pitch, done = builder.mul(groups, I64(4 * EIGHT)), I64(0)
         for count in TOGETHER:
+            lanes = WIDE if EIGHT * count % WIDE == 0 else EIGHT
+            whole, both = ir.VectorType(I32, lanes), ir.VectorType(I16, 2 * lanes)
+            bounds = [spread(builder, builder.trunc(each, I32), lanes) for each in (least, most)]
             times = builder.sdiv(builder.sub(groups, done), I64(count))
             with cgutils.for_range(builder, times) as step:
-                group = builder.add(done, builder.mul(step.index, I64(count)))
-                first = [builder.mul(builder.add(group, I64(k)), I64(32)) for k in range(count)]
-                totals = [register(builder, EIGHT_INTEGERS) for _ in first]
-                for at, total in zip(first, totals, strict=True):
-                    builder.store(load(builder, builder.add(bias, at), EIGHT_INTEGERS), total)
-                with cgutils.for_range(builder, pairs) as pair:
-                    row = builder.add(w, builder.mul(pair.index, pitch))
-                    b = spread(builder, load(builder, builder.add(x, builder.mul(pair.index, I64(4))), I32), 8)
-                    for at, total in zip(first, totals, strict=True):
-                        a = load(builder, builder.add(row, at), both)
-                        product = _pair_products(builder, a, builder.bitcast(b, both))
-                        builder.store(builder.add(builder.load(total), product), total)
-                for at, total in zip(first, totals, strict=True):
-                    by, added = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (shift, more))
-                    value = _clamped(builder, builder.add(builder.ashr(builder.load(total), by), added), *bounds)
+                begin = builder.mul(builder.add(done, builder.mul(step.index, I64(count))), I64(4 * EIGHT))
+                first = [builder.add(begin, I64(4 * at)) for at in range(0, EIGHT * count, lanes)]
+                totals = [[register(builder, whole) for _ in first] for _ in range(CHAINS)]
+                for at, total in zip(first, totals[0], strict=True):
+                    builder.store(load(builder, builder.add(bias, at), whole), total)
+                for chain in totals[1:]:
+                    for total in chain:
+                        builder.store(constant(lanes, I32, 0), total)
+                with cgutils.for_range(builder, builder.sdiv(pairs, I64(CHAINS))) as some:
+                    for k in range(CHAINS):
+                        pair = builder.add(builder.mul(some.index, I64(CHAINS)), I64(k))
+                        row = builder.add(w, builder.mul(pair, pitch))
+                        b = spread(builder, load(builder, builder.add(x, builder.mul(pair, I64(4))), I32), lanes)
+                        for at, total in zip(first, totals[k], strict=True):
+                            a = load(builder, builder.add(row, at), both)
+                            product = _pair_products(builder, a, builder.bitcast(b, both), whole)
+                            builder.store(builder.add(builder.load(total), product), total)
+                for at, *parts in zip(first, *totals, strict=True):
+                    by, added = (load(builder, builder.add(each, at), whole) for each in (shift, more))
+                    total = reduce(builder.add, [builder.load(part) for part in parts])
+                    value = _clamped(builder, builder.add(builder.ashr(total, by), added), *bounds)
                     store(builder, value, builder.add(out, at))
-                    above = _clamped(builder, value, constant(8, I32, 0), bounds[1])
+                    above = _clamped(builder, value, constant(lanes, I32, 0), bounds[1])
                     half = builder.add(positive, builder.lshr(at, I64(1)))
-                    store(builder, builder.trunc(above, ir.VectorType(I16, 8)), half)
+                    store(builder, builder.trunc(above, ir.VectorType(I16, lanes)), half)
             done = builder.add(done, builder.mul(times, I64(count)))
         return context.get_dummy_value()
 
-    whole = types.int64
-    return types.void(*[ADDRESS] * 2, whole, *[ADDRESS] * 3, whole, whole, *[ADDRESS] * 2, whole), generate
+    number = types.int64
+    return types.void(*[ADDRESS] * 2, number, *[ADDRESS] * 3, number, number, *[ADDRESS] * 2, number), generate
 
 
 def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
@@ -83,44 +98,52 @@ def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
     return builder.select(builder.icmp_signed("<", value, most), value, most)
 
 
-def _pair_products(builder: Any, a: Any, b: Any) -> Any:
-    """In each of 8 lanes the sum of the products of two int16."""
+def _pair_products(builder: Any, a: Any, b: Any, kind: Any) -> Any:
+    """In each of 8 or 16 lanes, int32 of a kind, the sum of the products of two int16."""
+    if kind.count > EIGHT:
+        return call(builder, "llvm.x86.avx512.pmaddw.d.512", kind, a, b)
     if AVX2:
-        return call(builder, "llvm.x86.avx2.pmadd.wd", EIGHT_INTEGERS, a, b)
+        return call(builder, "llvm.x86.avx2.pmadd.wd", kind, a, b)
     nothing = ir.Constant(a.type, ir.Undefined)
     products = []
     for k in range(2):
         lanes = ir.Constant(EIGHT_INTEGERS, list(range(k, 16, 2)))
-        halves = [builder.sext(builder.shuffle_vector(each, nothing, lanes), EIGHT_INTEGERS) for each in (a, b)]
+        halves = [builder.sext(builder.shuffle_vector(each, nothing, lanes), kind) for each in (a, b)]
         products.append(builder.mul(*halves))
     return builder.add(*products)
 
 
 @part
-def evaluate(x, row, net):
-    """The outputs of the network, int32 at the begin of the last array of `net`, of inputs x, int16, and a row of the
-    embedding.
-    """
+def places(net):
+    """Where the arrays of the network lie, as `evaluate` takes them: numbers, of which no references are counted."""
     first, embedding, biases, layers, shifts, head, head_biases, head_shifts, none, h, positive, inner, sums = net
-    pairs, groups = len(h) // 2, len(h) // EIGHT
-    at_h, at_positive, at_inner = address_of(h, 0, 0), address_of(positive, 0, 0), address_of(inner, 0, 0)
-    at_sums, at_none = address_of(sums, 0, 0), address_of(none, 0, 0)
-    layer(
-        address_of(x, 0, 0), address_of(first, 0, 0), len(first), address_of(biases, 0, 0), address_of(shifts, 0, 0),
-        address_of(embedding, row, 0), -127, 127, at_h, at_positive, groups,
+    return (
+        len(first), len(h), len(layers), len(head_biases), address_of(first, 0, 0), address_of(embedding, 0, 0),
+        address_of(biases, 0, 0), address_of(layers, 0, 0), address_of(shifts, 0, 0), address_of(head, 0, 0),
+        address_of(head_biases, 0, 0), address_of(head_shifts, 0, 0), address_of(none, 0, 0), address_of(h, 0, 0),
+        address_of(positive, 0, 0), address_of(inner, 0, 0), address_of(sums, 0, 0),
     )  # fmt: skip
-    for k in range(0, len(layers), 2):
-        layer(
-            at_positive, address_of(layers, k, 0), pairs, address_of(biases, 1 + k, 0), address_of(shifts, 1 + k, 0),
-            at_none, 0, 127, at_sums, at_inner, groups,
-        )  # fmt: skip
-        layer(
-            at_inner, address_of(layers, k + 1, 0), pairs, address_of(biases, 2 + k, 0), address_of(shifts, 2 + k, 0),
-            at_h, -127, 127, at_h, at_positive, groups,
-        )  # fmt: skip
+
+
+@part
+def evaluate(x, row, net):
+    """The outputs of the network, int32 at the begin of the last of its arrays, of inputs x, int16, and a row of the
+    embedding; `net` is what `places` gives.
+    """
+    pairs, width, count, outputs, first, embedding, biases, layers, shifts = net[:9]
+    head, head_biases, head_shifts, none, h, positive, inner, sums = net[9:]
+    groups, line, matrix = width // EIGHT, 4 * width, 2 * width * width
     layer(
-        at_positive, address_of(head, 0, 0), pairs, address_of(head_biases, 0, 0), address_of(head_shifts, 0, 0),
-        at_none, -LARGEST, LARGEST, at_sums, at_inner, len(head_biases) // EIGHT,
+        address_of(x, 0, 0), first, pairs, biases, shifts, embedding + row * line, -127, 127, h, positive, groups,
+    )  # fmt: skip
+    for k in range(0, count, 2):
+        a, b = layers + k * matrix, layers + (k + 1) * matrix
+        at = (1 + k) * line
+        layer(positive, a, width // 2, biases + at, shifts + at, none, 0, 127, sums, inner, groups)
+        at += line
+        layer(inner, b, width // 2, biases + at, shifts + at, h, -127, 127, h, positive, groups)
+    layer(
+        positive, head, width // 2, head_biases, head_shifts, none, -LARGEST, LARGEST, sums, inner, outputs // EIGHT,
     )  # fmt: skip
 
 
@@ -139,5 +162,10 @@ def evaluate_plainly(x, row, net):
     sums[: len(head_biases)] = sums_of(np.maximum(h, 0), head, head_biases, head_shifts)
 
 
+def places_plainly(net):
+    """The network as it is."""
+    return net
+
+
 if not COMPILES:
-    evaluate = evaluate_plainly
+    evaluate, places = evaluate_plainly, places_plainly

@@ -36,25 +36,28 @@ def standard() -> NDArray[np.uint16]:
 
 
 @cache
-def _logarithms() -> NDArray[np.int32]:
+def _logarithms() -> NDArray[np.float32]:
     """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
-    logarithms: NDArray[np.int32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.int32)
+    logarithms: NDArray[np.float32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.float32)
     return logarithms
 
 
 @cache
-def _reciprocals() -> NDArray[np.int32]:
-    """2^14 over each step."""
-    steps = np.arange(256).clip(1)
-    reciprocals: NDArray[np.int32] = (((1 << 14) + steps // 2) // steps).astype(np.int32)
+def _reciprocals() -> NDArray[np.float32]:
+    """Of each step in units of 1/64."""
+    reciprocals: NDArray[np.float32] = (1 / (kernel.UNIT * np.arange(256).clip(1))).astype(np.float32)
     return reciprocals
+
+
+def of_gains(noise: int) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
+    """What the kernels take to weigh steps: logarithms, reciprocals, scale."""
+    return _logarithms(), _reciprocals(), np.float32(256 / noise)
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
     """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
-    out = np.zeros((64, 256), np.int32)
-    scale = np.int32(((1 << 20) + noise // 2) // noise)
-    kernel.step_gains(np.ascontiguousarray(values), _logarithms(), _reciprocals(), scale, out)
+    out = np.empty((64, 256), np.float32)
+    kernel.step_gains(np.ascontiguousarray(values.T, np.float32), *of_gains(noise), out)
     return out.astype(np.int64)
 
 
@@ -69,6 +72,27 @@ def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
     """The table of chroma of the same quality as one of luma."""
     same = np.flatnonzero((standard()[0] == steps).all(1))
     return standard()[1, same[0]] if len(same) else None
+
+
+def is_standard(steps: NDArray[np.uint16]) -> bool:
+    """Whether a table is one of a quality."""
+    return bool((standard() == steps).all(2).any())
+
+
+def others(steps: NDArray[np.uint16], like: NDArray[np.uint16] | None = None) -> NDArray[np.int64]:
+    """Steps, (64, n), that each one may be instead: those next to it, and those next to the ones before it, or of
+    another table that it is like.
+    """
+    square = steps.astype(np.int64).reshape(8, 8)
+    before = np.zeros((8, 8), np.int64)
+    before[0, 0] = square[0, 0]
+    before[:, 1:] = square[:, :-1]
+    before[1:] = np.maximum(before[1:], square[:-1])
+    near = before.reshape(64, 1) if like is None else like[:, None].astype(np.int64)
+    found: NDArray[np.int64] = np.concatenate(
+        [near + np.array([-1, 0, 1]), square.reshape(64, 1) + np.array([-1, 1])], 1
+    )
+    return found.clip(1, 255)
 
 
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int = CLEAR) -> NDArray[np.uint16]:

@@ -24,7 +24,7 @@ def _stretch() -> NDArray[np.int64]:
 
 
 def _run(decode: bool, planes: NDArray[np.uint32], references: NDArray[np.int64], m: int, data: Any) -> int:
-    from .kernel import MODELS, OTHER, OWN, POINTS, code_labels  # reads numba
+    from .kernel import MODELS, OTHER, OWN, POINTS, code_labels  # may read numba
 
     probabilities = np.full((MODELS, CELLS[1]), 1 << 15, np.uint16)
     counts = np.zeros((MODELS, CELLS[1]), np.uint8)

@@ -5,7 +5,7 @@ an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one
 import numpy as np
 
 from ..rans.arithmetic_coder import begin, decide, end, overrun
-from ..runtime.jit import compiled, part
+from ..runtime.loops import compiled, inlined, part
 
 MODELS = 6
 """Contexts of one decision."""
@@ -23,22 +23,24 @@ POINTS = np.array([12, 12, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1, 14, 5, 5, 5, 5, 2, 2, 2
 """How much the neighbours of OWN, then OTHER, speak for a candidate."""
 RATE_LIMIT = 255
 """A cell's probability is the mean of its decisions until there are so many, then a fading one."""
+_decide = inlined(getattr(decide, "py_func", decide))
+"""Within the loop, which is twice as fast then."""
 
 
-@part
-def mixed(decode, bit, cells, count, probabilities, counts, weights, stretch, sigmoid, state, data):
+@inlined
+def mixed(decode, bit, cells, count, probabilities, counts, weights, row, stretch, sigmoid, state, data):
     """Code a decision under the cells of its contexts, and learn from it."""
     dot = np.int64(0)
     for k in range(count):
-        dot += weights[k] * stretch[probabilities[k, cells[k]] >> 4]
+        dot += weights[row, k] * stretch[probabilities[k, cells[k]] >> 4]
     x = min(max(dot >> 16, -4096), 4095)
     p = min(max(sigmoid[x + 4096], 16), 65520)
-    bit = decide(decode, bit, p, state, data)
+    bit = _decide(decode, bit, p, state, data)
     error = (bit << 16) - p
     for k in range(count):
         c = cells[k]
         old = np.int64(probabilities[k, c])
-        weights[k] += (stretch[old >> 4] * error + (1 << 13)) >> 14
+        weights[row, k] += (stretch[old >> 4] * error + (1 << 13)) >> 14
         n = np.int64(counts[k, c])
         probabilities[k, c] = min(max(old + ((bit << 16) - old) * 2 // (2 * n + 3), 16), 65520)
         if n < RATE_LIMIT:
@@ -46,7 +48,7 @@ def mixed(decode, bit, cells, count, probabilities, counts, weights, stretch, si
     return bit
 
 
-@part
+@inlined
 def folded(value, salt):
     """A context as a cell's index."""
     return ((value * 2654435761 + salt * 40503) & 0xFFFFFFFF) >> (32 - CONTEXT_LOG2)
@@ -63,12 +65,25 @@ def code_labels(
     begin(decode, state, data)
     near = np.zeros(len(own) + len(other), np.int64)
     cells = np.zeros(MODELS, np.int64)
+    values, masks, scores = np.zeros_like(near), np.zeros_like(near), np.zeros_like(near)
+    flat, around, across = planes.reshape(-1), own[:, 0] * w + own[:, 1], other[:, 0] * w + other[:, 1]
     seen = np.int64(0)  # numbers below are known
     for p in range(P):
         r = references[p]
+        total = len(own) + (len(other) if r >= 0 else 0)
+        all_points, everyone = points[:total].sum(), (np.int64(1) << total) - 1
         for y in range(h):
             for x in range(w):
-                for k in range(len(own)):
+                inside = y >= 3 and x >= 3 and x < w - 3 and y < h - 1
+                at = (p * h + y) * w + x
+                if inside:
+                    for k in range(len(own)):
+                        near[k] = flat[at + around[k]]
+                    if r >= 0:
+                        at = (r * h + y) * w + x
+                        for k in range(len(other)):
+                            near[len(own) + k] = flat[at + across[k]]
+                for k in range(0 if inside else len(own)):
                     yy, xx = y + own[k, 0], x + own[k, 1]
                     if yy < 0 or xx < 0 or xx >= w:
                         # the nearest that is known
@@ -78,37 +93,43 @@ def code_labels(
                             yy = y - 1
                             xx = x
                     near[k] = planes[p, yy, xx] if yy >= 0 else 0
-                total = len(own)
-                if r >= 0:
-                    for k in range(len(other)):
-                        yy = min(max(y + other[k, 0], 0), h - 1)
-                        xx = min(max(x + other[k, 1], 0), w - 1)
-                        near[total + k] = planes[r, yy, xx]
-                    total += len(other)
-                all_points = points[:total].sum()
+                for k in range(0 if inside else total - len(own)):
+                    yy = min(max(y + other[k, 0], 0), h - 1)
+                    xx = min(max(x + other[k, 1], 0), w - 1)
+                    near[len(own) + k] = planes[r, yy, xx]
+                different = np.int64(0)
+                for k in range(total):
+                    different |= near[k] ^ near[0]
                 actual = np.int64(planes[p, y, x])
+                covered = np.int64(0)  # neighbours of which the value is among the candidates
+                count = 0
+                if different == 0:
+                    values[0], masks[0], scores[0] = near[0], everyone, all_points
+                    covered, count = everyone, 1
                 tried = np.int64(0)  # neighbours that have been asked
                 rank = 0
                 found = False
-                while rank < CANDIDATES and tried != (1 << total) - 1:
+                while rank < CANDIDATES and tried != everyone:
                     # The candidate with the most points; of equals the first.
-                    best, most = -1, np.int64(0)
-                    for k in range(total):
-                        if tried >> k & 1:
-                            continue
-                        score = np.int64(0)
-                        for j in range(total):
+                    best = -1
+                    for c in range(count):
+                        if masks[c] & tried == 0 and (best < 0 or scores[c] > scores[best]):
+                            best = c
+                    while covered != everyone and (best < 0 or 2 * scores[best] <= all_points):
+                        k = 0
+                        while covered >> k & 1:
+                            k += 1
+                        mask, score = np.int64(0), np.int64(0)
+                        for j in range(k, total):
                             if near[j] == near[k]:
+                                mask |= np.int64(1) << j
                                 score += points[j]
-                        if score > most:
-                            best, most = k, score
-                        if 2 * score > all_points:  # nothing can have more
-                            break
-                    value = near[best]
-                    same = np.int64(0)
-                    for k in range(total):
-                        if near[k] == value:
-                            same |= np.int64(1) << k
+                        covered |= mask
+                        values[count], masks[count], scores[count] = near[k], mask, score
+                        if best < 0 or score > scores[best]:
+                            best = count
+                        count += 1
+                    value, same = values[best], masks[best]
                     tried |= same
                     here, there = same & 4095, same >> 12
                     first = rank if rank < 3 else 3
@@ -121,7 +142,7 @@ def code_labels(
                     cells[5] = folded((value << 20 | near[0] << 8 | (here & 63)) << 2 | first, 6)
                     row = first << 4 | (here & 3) << 2 | (there & 1) << 1 | known
                     hit = mixed(
-                        decode, np.int64(actual == value), cells, MODELS, probabilities, counts, weights[row], stretch,
+                        decode, np.int64(actual == value), cells, MODELS, probabilities, counts, weights, row, stretch,
                         sigmoid, state, data,
                     )  # fmt: skip
                     if hit == 1:
@@ -133,7 +154,7 @@ def code_labels(
                     cells[0] = 0
                     cells[1] = min(rank, 15)
                     fresh = mixed(
-                        decode, np.int64(actual == seen), cells, 2, probabilities, counts, weights[64], stretch,
+                        decode, np.int64(actual == seen), cells, 2, probabilities, counts, weights, 64, stretch,
                         sigmoid, state, data,
                     )  # fmt: skip
                     if fresh == 1:
@@ -157,7 +178,7 @@ def number(decode, actual, bits, west, probabilities, counts, weights, stretch, 
         cells[0] = folded(prefix << 5 | k, 7)
         cells[1] = folded((west << 12 | prefix & 4095) << 5 | k, 8)
         bit = mixed(
-            decode, actual >> k & 1, cells, 2, probabilities, counts, weights[65], stretch, sigmoid, state, data
+            decode, actual >> k & 1, cells, 2, probabilities, counts, weights, 65, stretch, sigmoid, state, data
         )
         tree = tree << 1 | bit
     return tree - (np.int64(1) << bits)

@@ -20,7 +20,7 @@ from ..runtime.forks import loading
 from .message import Message as Message
 from .message import Planes, lanes
 from .model import PlaneModel
-from .tables import BLOCK, MARGIN_U, MARGIN_Y, REFERENCES, TILE
+from .tables import BLOCK, CONTEXTS, MARGIN_U, MARGIN_Y, REFERENCES, TILE
 from .threads import run
 
 
@@ -151,24 +151,35 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
     n = int(model.orders[most])
     across = -(-h // BLOCK) * BLOCK
-    lane, words = across + 16, (n + 8) // 8 * 8
+    lane, words = across // 16 * 16 + 32, (n + 8) // 8 * 8
     blocks, rows = across // BLOCK, w + 2 * (h - 1) + 2 * MARGIN_U
 
     def zeros(kind: Any, *shape: int) -> NDArray[Any]:
-        return np.zeros(shape, kind)
+        """They begin where a line of the cache does, so that no vector of an aligned row lies in two."""
+        size = prod(shape) * np.dtype(kind).itemsize
+        memory = np.zeros(size + 64, np.uint8)
+        begin = -memory.ctypes.data % 64
+        array: NDArray[Any] = memory[begin : begin + size].view(kind).reshape(shape)
+        return array
 
     i4, f4 = np.int32, np.float32
-    inputs = np.full((4 * int(model.nets[: most + 1, 0].max()) + 4, lane), 128, i4)
+    inputs, outputs = width + CONTEXTS, (3 * K + 7) // 8 * 8  # of the last layer
+    steps = int(model.nets[: most + 1, 0].max())
     return (
         zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
         zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
         zeros(f4, n, words, 8),
         zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
-        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 1 + most, lane), inputs,
-        zeros(i4, len(inputs) // 4, lane), zeros(i4, width, lane), zeros(i4, width // 4, lane),
-        zeros(i4, width // 4, lane), zeros(i4, (3 * K + 7) // 8 * 8, lane), zeros(i4, K, lane), zeros(i4, K, lane),
+        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
+        zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
+        zeros(i4, width, lane), zeros(i4, inputs // 4, lane),
+        zeros(i4, width // 4, lane), zeros(i4, outputs, lane), zeros(i4, K, lane), zeros(i4, K, lane),
         zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
-        zeros(np.float64, BLOCK), zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
+        zeros(i4, 4, 8), zeros(i4, 8),
+        zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1),
+        zeros(f4, outputs), zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)),
+        zeros(i4, lane // 2, inputs + outputs), zeros(i4, outputs, inputs), zeros(i4, inputs + outputs),
     )  # fmt: skip
 
 
@@ -201,14 +212,34 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
     return run(one, tiles(*planes.shape[1:]))
 
 
-def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
-    """Bits of a tile (P, h, w) under the integer model: the sum of -log2 of what each interval takes of 2^16."""
+def costs(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> list[int]:
+    """What the planes of a tile (P, h, w) take under the integer model, in 1/256 bit: the sum of c(freq) of FORMAT.md 8
+    over their intervals.
+    """
     tile = np.ascontiguousarray(tile, np.int32)
+    if not compiles():
+        with loading():
+            from .torch_tiles import frequencies
+
+        return [int(_cost_table()[freq - 1].sum()) for freq in frequencies(model, tile, references, m)]
     heads, tail = _empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
     noted, lows = np.empty(tile.size, np.uint32), np.zeros(tile.size if m >= 16 else 0, np.uint32)
     code(False, model, tile, references, m, heads, tail, 0, notes=(noted, lows))
-    freq = (noted >> np.uint32(16)).astype(np.float64) + 1
-    return float((16 - np.log2(freq)).sum() + (lows & np.uint32(31)).sum())
+    found = _cost_table()[noted >> np.uint32(16)].reshape(len(tile), -1).sum(1)
+    if m >= 16:
+        found += 256 * (lows & np.uint32(31)).reshape(len(tile), -1).sum(1, dtype=np.int64)
+    return [int(each) for each in found]
+
+
+@cache
+def _cost_table() -> NDArray[np.int64]:
+    """c(freq) of FORMAT.md 8 for freq = 1 .. 2^16."""
+    return np.round(256 * (16 - np.log2(np.arange(1, (1 << 16) + 1)))).astype(np.int64)
+
+
+def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
+    """Bits of a tile (P, h, w) under the integer model."""
+    return sum(costs(model, tile, references, m)) / 256
 
 
 def decode(

@@ -11,7 +11,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, F32, I64, load, register, spread, store, transposed
+from .vectors import (
+    ADDRESS,
+    EIGHT_DOUBLES,
+    EIGHT_FLOATS,
+    EIGHT_INTEGERS,
+    F32,
+    F64,
+    I64,
+    call,
+    load,
+    register,
+    spread,
+    store,
+    transposed,
+)
 
 
 def _vector(builder: Any, address: Any) -> Any:
@@ -92,20 +106,53 @@ def less_product(typing: Any, out: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def subtract_product(typing: Any, out: Any, a: Any, b: Any) -> Any:
-    """out -= a * b."""
+def less_products(typing: Any, out: Any, rows: Any, pitch: Any, inverses: Any, count: Any) -> Any:
+    """out[j, i] = -(rows[j, i] * inverses[j]), i = 0, 1, for `count` rows that are `pitch` bytes apart."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, a, b = arguments
-        product = builder.fmul(_vector(builder, a), _vector(builder, b))
-        store(builder, builder.fsub(_vector(builder, out), product), out)
+        out, rows, pitch, inverses, count = arguments
+        with cgutils.for_range(builder, count) as step:
+            j = step.index
+            inverse = _vector(builder, builder.add(inverses, builder.shl(j, I64(5))))
+            row, to = builder.add(rows, builder.mul(j, pitch)), builder.add(out, builder.shl(j, I64(6)))
+            for at in (I64(0), I64(32)):
+                product = builder.fmul(_vector(builder, builder.add(row, at)), inverse)
+                store(builder, builder.fneg(product), builder.add(to, at))
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 3), generate
+    return types.void(*[ADDRESS] * 5), generate
 
 
 @intrinsic
-def add_products(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
+def add_products(typing: Any, out: Any, out2: Any, rows: Any, pitch: Any, factors: Any, count: Any) -> Any:
+    """out[k] += sum over j of factors[j, 0] * rows[j, k], k = 0 .. 3, term by term, for `count` rows that are `pitch`
+    bytes apart; out2 with factors[j, 1].
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out2, rows, pitch, factors, count = arguments
+        places = [builder.add(row, I64(32 * k)) for row in (out, out2) for k in range(4)]
+        totals = [register(builder, EIGHT_FLOATS) for _ in places]
+        for kept, at in zip(totals, places, strict=True):
+            builder.store(_vector(builder, at), kept)
+        with cgutils.for_range(builder, count) as step:
+            row = builder.add(rows, builder.mul(step.index, pitch))
+            factor = builder.add(factors, builder.shl(step.index, I64(6)))
+            both = [_vector(builder, builder.add(factor, I64(32 * i))) for i in range(2)]
+            for k in range(4):
+                other = _vector(builder, builder.add(row, I64(32 * k)))
+                for i in range(2):
+                    total = totals[4 * i + k]
+                    builder.store(builder.fadd(builder.load(total), builder.fmul(both[i], other)), total)
+        for kept, at in zip(totals, places, strict=True):
+            store(builder, builder.load(kept), at)
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 6), generate
+
+
+@intrinsic
+def add_product(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> Any:
     """out[k] += factor * row[k] for `count` vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -122,19 +169,43 @@ def add_products(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> An
 
 
 @intrinsic
-def add_two_products(typing: Any, out: Any, row: Any, factor: Any, row2: Any, factor2: Any, count: Any) -> Any:
-    """As `add_products` of one row and then of another."""
+def subtract_products(typing: Any, out: Any, column: Any, pitch: Any, factor: Any, count: Any) -> Any:
+    """out[j] -= column[j] * factor for `count` rows that are `pitch` bytes apart."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, row, factor, row2, factor2, count = arguments
-        first, second = _vector(builder, factor), _vector(builder, factor2)
+        out, column, pitch, factor, count = arguments
+        factors = _vector(builder, factor)
         with cgutils.for_range(builder, count) as step:
-            at = builder.shl(step.index, I64(5))
+            at = builder.mul(step.index, pitch)
             to = builder.add(out, at)
-            product = builder.fmul(first, _vector(builder, builder.add(row, at)))
-            total = builder.fadd(_vector(builder, to), product)
-            product = builder.fmul(second, _vector(builder, builder.add(row2, at)))
-            store(builder, builder.fadd(total, product), to)
+            product = builder.fmul(_vector(builder, builder.add(column, at)), factors)
+            store(builder, builder.fsub(_vector(builder, to), product), to)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 6), generate
+    return types.void(*[ADDRESS] * 5), generate
+
+
+@intrinsic
+def round_weights(typing: Any, out: Any, pitch: Any, values: Any, scale: Any, most: Any, count: Any) -> Any:
+    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most if it is not a number. `count` of eight
+    numbers, `pitch` bytes apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, pitch, values, scale, most, count = arguments
+        highest = spread(builder, most, 8)
+        lowest = builder.fneg(highest)
+        value = builder.fmul(builder.fpext(_vector(builder, values), EIGHT_DOUBLES), spread(builder, scale, 8))
+        value = builder.fadd(value, ir.Constant(EIGHT_DOUBLES, [0.5] * 8))
+        value = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, value)
+        value = builder.select(builder.fcmp_ordered(">", value, lowest), value, lowest)
+        value = builder.select(builder.fcmp_ordered("<", value, highest), value, highest)
+        own = register(builder, EIGHT_DOUBLES)
+        builder.store(value, own)
+        numbers = builder.ptrtoint(own, I64)
+        with cgutils.for_range(builder, count) as step:
+            one = load(builder, builder.add(numbers, builder.shl(step.index, I64(3))), F64)
+            store(builder, one, builder.add(out, builder.mul(step.index, pitch)))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 3, types.float64, types.float64, types.int64), generate

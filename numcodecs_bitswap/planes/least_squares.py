@@ -2,23 +2,28 @@
 
 import numpy as np
 
-from ..runtime.jit import address_of, part
+from ..runtime.jit import address_of, part, scratch
 from .elimination import (
+    add_product,
     add_products,
-    add_two_products,
     divide,
     invert,
     less_product,
-    subtract_product,
+    less_products,
+    round_weights,
+    subtract_products,
     window_sums,
 )
 from .products import correlate, decay_and_add, weigh
-from .tables import BLOCK, WEIGHT_BITS, WEIGHT_CLIP
+from .tables import BLOCK, OTHER, OWN, REFERENCES, WEIGHT_BITS, WEIGHT_CLIP
 
 BL = BLOCK
 F0, F1 = np.float32(0), np.float32(1)
-TO_32 = 16.0 / (1 << WEIGHT_BITS)
-SCALE, MOST = np.float64(1 << WEIGHT_BITS), np.float64(WEIGHT_CLIP)
+SCALE, HIGHEST = np.float64(1 << WEIGHT_BITS), np.float64(WEIGHT_CLIP)
+MOST = len(OWN) + REFERENCES * len(OTHER) + 1
+"""Numbers of a solution, rounded up to an even number."""
+ROOM = 4 * (4 * MOST + 8)
+"""Words for three vectors of each and a row of C, with what is written behind its end."""
 PAD = 8
 """Blocks of zeros before and behind those of a plane: as far as a window reaches."""
 
@@ -45,11 +50,13 @@ def learn(XP, b, words, n, sizes, lams, A, S):
 def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
     """Weights of predictor v in `count` <= 8 blocks from b on, rounded to integers, from the blocks around each.
 
-    Windowed sums and ridge, then elimination, column by column; every operation is rounded once, in this order. Blocks
-    lie side by side in vectors: C[j, k] are the eight numbers C_jk, lanes[0 .. 4] vectors for what is done next.
+    Windowed sums and ridge, then elimination, row by row; every operation is rounded once, in this order. Blocks lie
+    side by side in vectors: C[j, k] are the eight numbers C_jk, `lanes` vectors for what is done next.
     """
-    powers, inverse, other = address_of(lanes, 0, 0), address_of(lanes, 2, 0), address_of(lanes, 3, 0)
-    factor, factor2 = address_of(lanes, 4, 0), address_of(lanes, 5, 0)
+    powers, factor = address_of(lanes, 0, 0), address_of(lanes, 2, 0)
+    own_memory = scratch(ROOM)
+    inverses = address_of(own_memory, 0, 0)
+    factors, spare = inverses + 32 * MOST, inverses + 96 * MOST
     row, cell = C.strides[0], C.strides[1]
     first, sums = address_of(C, 0, 0), address_of(S, v, b + PAD)
     power = F1
@@ -63,37 +70,30 @@ def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
         for lane in range(8):
             C[j, j, lane] += ridge
             C[j, m, lane] += pull
-    # Two columns at a time: each element sees the same operations in the same order as with one.
-    for j in range(0, m - 1, 2):
-        own, next_own = first + j * row, first + (j + 1) * row
-        invert(inverse, own + j * cell, ridge)
-        less_product(factor, own + (j + 1) * cell, inverse)
-        add_products(next_own + (j + 1) * cell, own + (j + 1) * cell, factor, m - j)
-        invert(other, next_own + (j + 1) * cell, ridge)
-        for i in range(j + 2, m):
-            less_product(factor, own + i * cell, inverse)
-            less_product(factor2, next_own + i * cell, other)
-            add_two_products(
-                first + i * row + i * cell, own + i * cell, factor, next_own + i * cell, factor2, m + 1 - i
-            )
+    # Two rows at a time: each element sees the same operations in the same order as with one column at a time. What is
+    # left of the diagonal is of no use, and neither is a spare row behind the last.
+    for i in range(0, m, 2):
+        own, inverse = first + i * row, inverses + 32 * i
+        following = own + row if i + 1 < m else spare
+        less_products(factors, first + i * cell, row, inverses, i)
+        for k in range(i // 4 * 4, m + 1, 4):
+            add_products(own + k * cell, following + k * cell, first + k * cell, row, factors, i)
+        invert(inverse, own + i * cell, ridge)
+        less_product(factor, own + (i + 1) * cell, inverse)
+        add_product(following + (i + 1) * cell, own + (i + 1) * cell, factor, m - i)
+        invert(inverse + 32, following + (i + 1) * cell, ridge)
     for i in range(m - 1, -1, -1):
-        last = first + i * row
-        divide(factor, last + m * cell, last + i * cell, ridge)
-        for lane in range(count):
-            rounded = np.floor(np.float64(lanes[4, lane]) * SCALE + 0.5)
-            weights[v, b + lane, i] = MOST if rounded >= MOST else rounded if rounded > -MOST else -MOST
-        for j in range(i):
-            subtract_product(first + j * row + m * cell, first + j * row + i * cell, factor)
+        divide(factor, first + i * row + m * cell, first + i * row + i * cell, ridge)
+        round_weights(address_of(weights, v, b) + 8 * i, weights.strides[1], factor, SCALE, HIGHEST, count)
+        subtract_products(first + m * cell, first + i * cell, row, factor, i)
 
 
 @part
-def predict(X, base, weights, size, b0, n8, top, pred, acc):
+def predict(X, base, weights, size, b0, n8, top, pred):
     """pred[v, i], in 1/32 level: integer weights times regressors, exact in double, rounded."""
     for v in range(weights.shape[0]):
-        out = pred[v]
-        for k in range(n8 // BL):
-            at = k * BL
-            weigh(address_of(acc, 0, 0), address_of(X, 0, at), X.strides[0], address_of(weights, v, b0 + k), size[v])
-            for i in range(BL):
-                p = np.floor(acc[i] * TO_32 + 0.5) + 16.0 * np.float64(base[at + i])
-                out[at + i] = np.int32(min(max(p, 0.0), top))
+        for at in range(0, n8, BL):
+            weigh(
+                address_of(pred, v, at), address_of(X, 0, at), X.strides[0], address_of(weights, v, b0 + at // BL),
+                size[v], address_of(base, 0, at), top,
+            )  # fmt: skip

@@ -6,14 +6,16 @@ takes eight pixels at a time. Decoding looks for a pixel's bucket among eight ed
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import LOGISTIC_SCALES, WEIGHTS
+from .tables import GRADIENT, LOGISTIC_SCALES, WEIGHTS
 from .vectors import (
     ADDRESS,
+    EIGHT_DOUBLES,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F32,
@@ -31,7 +33,7 @@ from .vectors import (
     transposed,
 )
 
-_WIDE, _DOUBLES = ir.VectorType(I64, 8), ir.VectorType(F64, 8)
+_WIDE = ir.VectorType(I64, 8)
 
 
 def _floats(value: float) -> Any:
@@ -61,7 +63,7 @@ def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid:
     t = builder.fmul(builder.sitofp(builder.sub(place, mean), EIGHT_FLOATS), slope)
     t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
     where = builder.add(builder.fptosi(t, EIGHT_INTEGERS), _integers(4096))
-    return builder.mul(weight, gathered(builder, sigmoid, where))
+    return builder.mul(weight, gathered(builder, sigmoid, where, 2))
 
 
 def _sum_masses(
@@ -71,6 +73,7 @@ def _sum_masses(
 
     rows : addresses of weights, means and slopes of the first component, others `pitch` bytes apart.
     """
+    masses = masses[: len(places)]
     for mass in masses:
         builder.store(_integers(0), mass)
     with cgutils.for_range(builder, components) as component:
@@ -100,8 +103,8 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
                 rate: Any, count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
     """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture; how many of them are at most r.
 
-    edges, sigmoid : tables of int32; weight, mean : int32 and slope : float32 of `count` components, `pitch` bytes
-    apart. All lie at addresses.
+    edges, sigmoid : tables of int32 and uint16; weight, mean : int32 and slope : float32 of `count` components,
+    `pitch` bytes apart. All lie at addresses.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -112,7 +115,14 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
 
         steps = builder.mul(all_lanes(stride), ir.Constant(EIGHT_INTEGERS, list(range(8))))
         index = builder.add(all_lanes(s), steps)
-        x = builder.add(spread(builder, centre, 8), gathered(builder, edges, index))
+        edge = register(builder, EIGHT_INTEGERS)
+        with builder.if_else(builder.icmp_signed("==", stride, I64(1))) as (adjacent, apart):
+            with adjacent:
+                at = builder.add(edges, builder.shl(s, I64(2)))
+                builder.store(load(builder, at, EIGHT_INTEGERS), edge)
+            with apart:
+                builder.store(gathered(builder, edges, index), edge)
+        x = builder.add(spread(builder, centre, 8), builder.load(edge))
         place = _place(builder, x)
         mass = register(builder, EIGHT_INTEGERS)
         builder.store(_integers(0), mass)
@@ -196,6 +206,93 @@ def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, 
     return types.void(*[ADDRESS] * 4, whole, whole, *[ADDRESS, whole, *[ADDRESS] * 5, whole]), generate
 
 
+def _cums(
+    builder: Any, masses: list[Any], symbols: list[Any], xs: list[Any], largest: Any, rate: Any, rows: list[Any],
+    components: Any, pitch: Any, sigmoid: Any,
+) -> list[Any]:  # fmt: skip
+    """cum of some symbols of each of eight pixels, which begin at samples x."""
+    _sum_masses(builder, masses, [_place(builder, x) for x in xs], rows, components, pitch, sigmoid)
+    found = zip(symbols, xs, masses, strict=False)
+    return [_cumulative(builder, symbol, x, builder.load(mass), rate, largest) for symbol, x, mass in found]
+
+
+def _window(builder: Any, width: Any, middle: Any, centre: Any) -> tuple[list[Any], list[Any]]:
+    """The symbols of a window, in ascending order, and where they begin."""
+    steps = [builder.mul(width, _integers(k)) for k in range(5)]
+    edges = [_edge_of(builder, step) for step in steps]
+    symbols, xs = (
+        [builder.sub(begin, each[k]) for k in (3, 2, 1)] + [builder.add(begin, each[k]) for k in range(5)]
+        for begin, each in ((middle, steps), (centre, edges))
+    )
+    return symbols, xs
+
+
+@intrinsic
+def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any,
+                components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any) -> Any:  # fmt: skip
+    """Of eight pixels: low and high, the buckets between which that with cum <= r < next cum is, and cum of these two.
+
+    The windows of `window_rows` are looked at, and if several pixels need it, four edges around where the bucket is
+    likely to be. Rows of int32, of float32 for the slope, at addresses; those of `found` are 32 bytes apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found, r, stride, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid = arguments
+        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
+        width, middles, rates, r = (load(builder, each, EIGHT_INTEGERS) for each in (stride, centre, rate, r))
+        masses, kept = ([register(builder, EIGHT_INTEGERS) for _ in range(count)] for count in (8, 4))
+        for begin, value in zip(kept, (0, None, 0, 65536), strict=True):
+            builder.store(builder.shl(middle, _integers(1)) if value is None else _integers(value), begin)
+
+        def look(symbols: list[Any], xs: list[Any]) -> tuple[Any, Any]:
+            """Keep what edges, in ascending order, tell; cum of the edges before and behind."""
+            rows = [weight, mean, slope]
+            cums = _cums(builder, masses, symbols, xs, largest, rates, rows, components, pitch, sigmoid)
+            low, high, start, end = (builder.load(each) for each in kept)
+            before, behind = start, end
+            for symbol, cum in zip(symbols, cums, strict=True):
+                below = builder.icmp_signed("<=", cum, r)
+                before = builder.select(below, start, before)
+                low, start = _most(builder, builder.select(below, symbol, low), low), builder.select(below, cum, start)
+            for symbol, cum in zip(symbols[::-1], cums[::-1], strict=True):
+                above = builder.and_(builder.icmp_signed(">", cum, r), builder.icmp_signed("<", symbol, high))
+                behind = builder.select(above, end, behind)
+                high, end = builder.select(above, symbol, high), builder.select(above, cum, end)
+            for value, each in zip((low, high, start, end), kept, strict=True):
+                builder.store(value, each)
+            return before, behind
+
+        before, behind = look(*_window(builder, width, middle, middles))
+        low, high, start, end = (builder.load(each) for each in kept)
+        between, part, whole = (builder.sub(*each) for each in ((high, low), (r, start), (end, start)))
+        open_ = builder.icmp_signed(">", between, _integers(1))
+        inside = builder.and_(open_, builder.icmp_signed("<=", between, width))
+        count = builder.ctpop(builder.bitcast(inside, I8))
+        with builder.if_then(builder.icmp_unsigned(">", count, I8(2))):
+            # A parabola through cum of four edges, as far as it stays between these two.
+            bend = builder.sub(builder.sub(behind, end), builder.sub(start, before))
+            part, between, whole, bend = (builder.sitofp(each, EIGHT_FLOATS) for each in (part, between, whole, bend))
+            bend = _between(builder, builder.fdiv(bend, builder.fmul(whole, _floats(4.0))), -0.5, 0.5)
+            part = builder.fdiv(part, whole)
+            more = builder.fmul(bend, builder.fmul(part, builder.fsub(_floats(1.0), part)))
+            guess = builder.fptosi(builder.fmul(builder.fadd(part, more), between), EIGHT_INTEGERS)
+            first = _least(builder, builder.add(low, builder.sub(guess, _integers(1))), builder.sub(high, _integers(4)))
+            first = _most(builder, first, builder.add(low, _integers(1)))
+            symbols, xs = [builder.add(first, _integers(k)) for k in range(4)], []
+            for symbol in symbols:
+                i = builder.sub(symbol, middle)
+                below = builder.icmp_signed("<", i, _integers(0))
+                edge = _edge_of(builder, builder.select(below, builder.neg(i), i))
+                xs.append(builder.add(middles, builder.select(below, builder.neg(edge), edge)))
+            look(symbols, xs)
+        for k, each in enumerate(kept):
+            store(builder, builder.load(each), builder.add(found, I64(32 * k)))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 4, whole, whole, ADDRESS, whole, *[ADDRESS] * 3, whole, ADDRESS), generate
+
+
 @intrinsic
 def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any, components: Any,
                 weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
@@ -214,19 +311,9 @@ def window_rows(typing: Any, out: Any, stride: Any, centre: Any, half: Any, m: A
             def row(address: Any) -> Any:
                 return load(builder, builder.add(address, at), EIGHT_INTEGERS)
 
-            width, middles, rates = row(stride), row(centre), row(rate)
-            symbols, xs, places = [], [], []
-            for k in range(-3, 5):
-                i = builder.mul(width, _integers(abs(k)))
-                edge = _edge_of(builder, i)
-                symbols.append(builder.add(middle, i) if k > 0 else builder.sub(middle, i))
-                xs.append(builder.add(middles, edge) if k > 0 else builder.sub(middles, edge))
-                places.append(_place(builder, xs[-1]))
-            _sum_masses(builder, masses, places, [builder.add(each, at) for each in rows], components, pitch, sigmoid)
-            columns = [
-                _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
-                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
-            ]
+            symbols, xs = _window(builder, row(stride), middle, row(centre))
+            places = [builder.add(each, at) for each in rows]
+            columns = _cums(builder, masses, symbols, xs, largest, row(rate), places, components, pitch, sigmoid)
             to = builder.add(out, builder.shl(at, I64(3)))
             for k, pixel in enumerate(transposed(builder, columns)):
                 store(builder, pixel, builder.add(to, I64(32 * k)))
@@ -316,11 +403,95 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
             store(builder, nearest, builder.add(centre, at))
             store(builder, gathered(builder, strides, builder.load(which)), builder.add(stride, at))
             # An integer below 2^32: with 2^52 added it is the lower half of the number's bits.
-            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), _DOUBLES))
-            quotient = call(builder, "llvm.floor.v8f64", _DOUBLES, quotient)
-            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(_DOUBLES, [2.0**52] * 8)), _WIDE)
+            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), EIGHT_DOUBLES))
+            quotient = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, quotient)
+            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(EIGHT_DOUBLES, [2.0**52] * 8)), _WIDE)
             store(builder, builder.trunc(bits, EIGHT_INTEGERS), builder.add(rate, at))
         return context.get_dummy_value()
 
     whole = types.int64
     return types.void(ADDRESS, ADDRESS, whole, ADDRESS, ADDRESS, whole, whole, *[ADDRESS] * 10, whole), generate
+
+
+@intrinsic
+def gradient_rows(typing: Any, out: Any, pitch: Any, values: Any, centre: Any, m: Any, q: Any, components: Any,
+                  weight: Any, mean: Any, slope: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
+    """out[3 components, i]: the gradients of FORMAT.md 9.6 of 8 count pixels. Rows of int32, of float32 for the slope,
+    at addresses, `pitch` bytes apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, pitch, values, centre, m, q, components, weight, mean, slope, sigmoid, count = arguments
+        largest = spread(builder, builder.trunc(m, I32), 8)
+        zero, one, whole = _integers(0), _integers(1), _integers(65536)
+        sum_w, total = register(builder, EIGHT_INTEGERS), register(builder, EIGHT_INTEGERS)
+
+        def mass(place: Any, mu: Any, by: Any) -> tuple[Any, Any]:
+            t = builder.fmul(builder.sitofp(builder.sub(place, mu), EIGHT_FLOATS), by)
+            t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
+            t = builder.fptosi(t, EIGHT_INTEGERS)
+            return t, gathered(builder, sigmoid, builder.add(t, _integers(4096)), 2)
+
+        def density(part: Any) -> Any:
+            return builder.lshr(builder.mul(part, builder.sub(whole, part)), _integers(16))
+
+        def gradient(value: Any) -> Any:
+            return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), EIGHT_INTEGERS)
+
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+
+            def row(address: Any, k: Any, kind: Any = EIGHT_INTEGERS) -> Any:
+                return load(builder, builder.add(builder.add(address, at), builder.mul(k, pitch)), kind)
+
+            def result(part: int, k: Any) -> Any:
+                k = builder.add(builder.mul(components, I64(part)), k)
+                return builder.add(builder.add(out, at), builder.mul(k, pitch))
+
+            middles = row(centre, I64(0))
+            d = builder.sub(row(values, I64(0)), middles)
+            below = builder.icmp_signed("<", d, zero)
+            i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
+            first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
+            begin = builder.add(middles, builder.select(below, builder.sub(zero, last), first))
+            end = builder.add(middles, builder.select(below, builder.sub(zero, first), last))
+            cut, over = builder.icmp_signed("<=", begin, zero), builder.icmp_signed(">", end, largest)
+            builder.store(zero, sum_w)
+            builder.store(zero, total)
+            with cgutils.for_range(builder, components) as component:
+                k = component.index
+                w, mu, by = row(weight, k), row(mean, k), row(slope, k, EIGHT_FLOATS)
+                t, a = mass(_place(builder, begin), mu, by)
+                s, b = mass(_place(builder, end), mu, by)
+                a, b = builder.select(cut, zero, a), builder.select(over, whole, b)
+                inside, da, db = builder.sub(b, a), density(a), density(b)
+                builder.store(builder.add(builder.load(sum_w), w), sum_w)
+                builder.store(builder.add(builder.load(total), builder.mul(w, inside)), total)
+                store(builder, builder.sub(db, da), result(0, k))
+                store(builder, builder.sub(builder.mul(db, s), builder.mul(da, t)), result(1, k))
+                store(builder, inside, result(2, k))
+            weights = builder.load(sum_w)
+            mixed = builder.add(builder.load(total), builder.shl(weights, _integers(2)))
+            unit = builder.fdiv(_floats(256.0), builder.sitofp(mixed, EIGHT_FLOATS))
+            share = builder.fdiv(_floats(256.0), builder.sitofp(weights, EIGHT_FLOATS))
+            bits = builder.shl(builder.add(row(q, I64(0)), _integers(1016)), _integers(20))
+            scale = builder.bitcast(bits, EIGHT_FLOATS)  # SCALE[q]
+            step_of = _floats(float(np.float32(1 / 384)))
+            with cgutils.for_range(builder, components) as component:
+                k = component.index
+                w = builder.sitofp(row(weight, k), EIGHT_FLOATS)
+                o = builder.fmul(w, unit)
+                by = builder.fmul(builder.fmul(scale, row(slope, k, EIGHT_FLOATS)), step_of)
+                by = builder.select(builder.fcmp_ordered("<", by, _floats(16.0)), by, _floats(16.0))
+                places = [result(part, k) for part in range(3)]
+                mean_by, scale_by, inside = (
+                    builder.fmul(o, builder.sitofp(load(builder, place, EIGHT_INTEGERS), EIGHT_FLOATS))
+                    for place in places
+                )
+                store(builder, gradient(builder.fmul(mean_by, by)), places[0])
+                store(builder, gradient(builder.fmul(scale_by, step_of)), places[1])
+                store(builder, gradient(builder.fsub(builder.fmul(w, share), inside)), places[2])
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 4, whole, ADDRESS, whole, *[ADDRESS] * 4, whole), generate

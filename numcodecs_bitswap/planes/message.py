@@ -17,5 +17,5 @@ class Message(NamedTuple):
 
 
 def lanes(samples: int) -> int:
-    """Number of lanes of a tile's message (FORMAT.md 9.6): one for some kilobytes, since each costs bytes."""
+    """Number of lanes of a tile's message (FORMAT.md 9.7): one for some kilobytes, since each costs bytes."""
     return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import address_of, part
-from .logistics import at_most, eight_edges, interval_rows, mixture_rows, window_rows
+from .logistics import at_most, eight_edges, interval_rows, mixture_rows, search_rows, window_rows
 from .tables import SIGMOID, SLOPE, WEIGHT
 from .vectors import int32_at
 
@@ -14,9 +14,17 @@ def _class(d: float) -> int:
     return 8 * bits + (int(d) >> bits)
 
 
-SIGMOIDS, LIGHTS = SIGMOID.astype(np.int32), WEIGHT.astype(np.int32)
-STRIDES = np.array([max(1, round(2 * _class(30 / slope) / 7)) for slope in SLOPE], np.int32)
-"""Buckets from one edge of a window to the next, by the scale, 12 / SLOPE levels: most of a logistic is in it."""
+SIGMOIDS, LIGHTS = np.append(SIGMOID, 0).astype(np.uint16), WEIGHT.astype(np.int32)
+"""Half the bytes, so that more else stays in the cache. Gathers read a number behind the last."""
+
+
+def _stride(slope: float) -> int:
+    """Buckets from one edge of a window to the next: the window holds nearly all of a logistic."""
+    reach = _class(30 / slope)
+    return max(1, round((2 if reach < 6 else 3) * reach / 7))
+
+
+STRIDES = np.array([_stride(slope) for slope in SLOPE], np.int32)
 HEAD_MIN = np.uint64(1 << 24)
 
 
@@ -77,27 +85,53 @@ def bucket_of(d, half):
 
 
 @part
-def find(r, window, stride, half, m, K, centre, rate, pitch, weight, mean, slope, edges, sigmoid, out):
-    """The bucket of a pixel with cum(s) <= r < cum(s + 1), its start and its freq.
-
-    Its window is looked at first; then, as often as need be, eight edges that divide what is left.
-
-    window, weight, mean, slope, edges, sigmoid, out : addresses, the second to fourth of the first component, others
-    `pitch` bytes apart.
+def look(window, r, stride, half):
+    """What a pixel's window tells: low and high, the buckets between which that with cum <= r < next cum is, and cum of
+    these two.
     """
     count = at_most(window, r)
-    first, row = half - 3 * stride, window
-    low, high, start, end = 0, 2 * half, 0, 65536
-    while True:
-        if count > 0 and first + (count - 1) * stride > low:
-            low, start = first + (count - 1) * stride, np.int64(int32_at(row + 4 * count - 4))
-        if count < 8 and first + count * stride < high:
-            high, end = first + count * stride, np.int64(int32_at(row + 4 * count))
-        if high - low == 1:
-            return low, start, end - start
-        stride = (high - low + 8) // 9
-        first, row = low + stride, out
+    low, start = np.int64(0), np.int64(0)
+    if count > 0:
+        low, start = max(half + (count - 4) * stride, 0), np.int64(int32_at(window + 4 * count - 4))
+    high, end = 2 * half, np.int64(65536)
+    if count < 8:
+        high, end = min(half + (count - 3) * stride, 2 * half), np.int64(int32_at(window + 4 * count))
+    return low, high, start, end
+
+
+@part
+def search(found, r, i, stride, half, m, K, weight, mean, slope, centre, rate):
+    """found = what `look` tells of pixels i .. i + 7, and somewhat more."""
+    search_rows(
+        address_of(found, 0, 0), address_of(r, 0, 0), address_of(stride, 0, i), address_of(centre, 0, i), half, m,
+        address_of(rate, 0, i), K, address_of(weight, 0, i), address_of(mean, 0, i), address_of(slope, 0, i),
+        mean.strides[0], address_of(SIGMOIDS, 0, 0),
+    )  # fmt: skip
+
+
+@part
+def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slope, pitch, edges, sigmoid, out):
+    """The bucket of a pixel with cum(s) <= r < cum(s + 1), and both, after `look`.
+
+    If what is left is one of the parts of a window, eight edges around where the bucket is likely to be are looked at;
+    then, as often as need be, eight edges that divide what is left.
+
+    weight, mean, slope, edges, sigmoid, out : addresses, the first three of the first component, others `pitch` bytes
+    apart.
+    """
+    inside = high - low <= width
+    while high - low > 1:
+        stride = 1 if inside else (high - low + 8) // 9
+        first = low + stride
+        if inside and high - low > 9:  # within a window cum is nearly straight
+            guess = low + np.int64(np.float32(r - start) * np.float32(high - low) / np.float32(end - start))
+            first, inside = min(max(guess - 3, first), high - 8), False
         count = eight_edges(out, r, edges, sigmoid, first, stride, centre, m, rate, K, weight, mean, slope, pitch)
+        if count > 0:
+            low, start = first + (count - 1) * stride, np.int64(int32_at(out + 4 * count - 4))
+        if count < 8 and first + count * stride < high:
+            high, end = first + count * stride, np.int64(int32_at(out + 4 * count))
+    return low, start, end
 
 
 @part
@@ -116,10 +150,17 @@ def push(heads, lane, tail, place, start, freq):
 
 @part
 def pop_update(heads, lane, tail, place, start, freq):
-    """Returns the new place, -1 if the tail is too short."""
+    """Returns the new place, -1 if the tail is too short. At most two bytes are missing from a head: without a branch,
+    which could not be foreseen.
+    """
     head = heads[lane]
     head = np.uint64(freq) * (head >> np.uint64(16)) + (head & np.uint64(65535)) - np.uint64(start)
-    while head < HEAD_MIN:
+    if place >= 2:
+        two = np.uint64(tail[place - 1]) << np.uint64(8) | np.uint64(tail[place - 2])
+        count = np.int64(head < HEAD_MIN) + np.int64(head < HEAD_MIN >> np.uint64(8))
+        head = head << np.uint64(8 * count) | two >> np.uint64(16 - 8 * count)
+        place -= count
+    while head < HEAD_MIN:  # near the end, or not what an encoder writes
         place -= 1
         if place < 0:
             return -1

@@ -63,7 +63,7 @@ class PlaneModel:
         self.near_rows = own[:, :4].copy()
         tables = [_puts(R, V, own[R], other[R]) for R in range(Rs)]
         self.put_counts = np.array([len(each) - 1 for each in tables], np.int64)
-        self.puts = np.zeros((Rs, max(map(len, tables)), 6), np.int64)
+        self.puts = np.zeros((Rs, max(map(len, tables)), 5), np.int64)
         for R, each in enumerate(tables):
             self.puts[R, : len(each)] = each
         self.lams = np.array([f[0] for f in arch["forgetting"]], np.float32) / np.float32(256)
@@ -124,32 +124,39 @@ def _move(offset: tuple[int, int]) -> tuple[int, int]:
     return offset[1] + 2 * offset[0], offset[0]
 
 
-_NEAR = np.array([(dy, dx + 2 * dy, 2 if k < 2 else 1) for k, (dy, dx) in enumerate(NEAR)], np.int64)
-_FAR, _AROUND = (np.array([(dy, dx + 2 * dy, 1) for dy, dx in each], np.int64) for each in (FAR, AROUND))
+_NEAR, _FAR, _AROUND = (np.array([(dy, dx + 2 * dy) for dy, dx in each], np.int64) for each in (NEAR, FAR, AROUND))
 
 
-def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> list[tuple[int, ...]]:
-    """Inputs that are rows of numbers: (input, kind, row, move, move, factor), kind 0 a regressor, 1 a row made of
-    predictions, 2 a row of a skewed array. The last line: where logarithms begin, and those of the references.
+def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row of numbers that each input is: (kind, row, move, move, factor), kind 0 a regressor, 1 a row made of
+    predictions, 2 a row of a skewed array, -1 where an input is no such row. The last line: where logarithms begin, and
+    those of the references.
     """
-    found = [(k, 0, int(own[k]), 0, 0, 0) for k in range(SEEN_OWN)]
+    puts = np.zeros((-(-input_size(V, R) // 4) * 4 + 1, 5), np.int64)
+    puts[:, 0] = -1
+    puts[:SEEN_OWN, 0], puts[:SEEN_OWN, 1] = 0, own[:SEEN_OWN]
     k = SEEN_OWN
-    found += [(k + v, 1, v, 0, 0, 0) for v in range(V + 1)]
+    for v in range(V + 1):
+        puts[k + v] = 1, v, 0, 0, 0
     k += V + 1
     for v in range(V):
-        found += [(k + a, 2, 1 + R + v, *_move(offset), 0) for a, offset in enumerate(NEAR)]
+        for a, offset in enumerate(NEAR):
+            puts[k + a] = 2, 1 + R + v, *_move(offset), 0
         k += len(NEAR)
-    found += [(k, 1, V + 1, 0, 0, 0), (k + 1, 1, V + 2, 0, 0, 0)]
+    puts[k], puts[k + 1] = (1, V + 1, 0, 0, 0), (1, V + 2, 0, 0, 0)
     at = k + 2
     k = at + V + 4
     logs = []
     for s in range(R):
         logs.append(k)
-        found += [(k + 1 + a, 0, int(other[s, a]), 0, 0, 1 + s) for a in range(SEEN_OTHER)]
+        for a in range(SEEN_OTHER):
+            puts[k + 1 + a] = 0, other[s, a], 0, 0, 1 + s
         k += 1 + SEEN_OTHER
-        found += [(k + a, 2, 2 + R + V + s, *_move(offset), 1 + s) for a, offset in enumerate(AROUND)]
+        for a, offset in enumerate(AROUND):
+            puts[k + a] = 2, 2 + R + V + s, *_move(offset), 1 + s
         k += len(AROUND)
-    return [*found, (at, *logs, *[0] * (5 - len(logs)))]
+    puts[-1, : 1 + R] = at, *logs
+    return puts
 
 
 def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:

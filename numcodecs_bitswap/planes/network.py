@@ -5,125 +5,142 @@ import numpy as np
 from ..runtime.jit import address_of, part
 from .products import (
     LANES,
-    absolute32,
-    add32,
-    add_sizes,
-    layer_add,
-    layer_begin,
-    layer_grow,
-    layer_rectify,
-    layer_set,
+    insert_row,
+    layers,
     log_row,
     relative_row,
-    squash_row,
-    times32,
+    squash_rows,
+    subtract_rows,
+    sum_sizes,
     unit_row,
     weighed_row,
-    word32,
 )
-from .tables import LEAST_SCALE, MARGIN_U, MARGIN_Y, OUTPUTS
+from .tables import AROUND, FAR, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, OUTPUTS
 
 MU, MY = MARGIN_U, MARGIN_Y
-ZERO = np.int32(0)
+ZERO, ONE = np.int32(0), np.int32(1)
 F0, F1, HALF, SIXTEENTH = (np.float32(v) for v in (0, 1, 0.5, 0.0625))
+NEAR_AT, FAR_AT, AROUND_AT, MOVES = 0, len(NEAR), len(NEAR) + len(FAR), len(NEAR) + len(FAR) + len(AROUND)
+"""Where the moves to neighbours are among all of them."""
 
 
 @part
-def magnitudes(S, u, ya, n8, around, begin, out):
-    """out[i] = begin + sum of the errors around, each with its weight, in 1/32 level."""
-    r, c = u + MU, MY + ya
+def lay_moves(G, near, far, around, moves):
+    """How many bytes neighbours are from a pixel in a skewed plane."""
+    for k in range(MOVES):
+        y, u = near[k] if k < FAR_AT else far[k - FAR_AT] if k < AROUND_AT else around[k - AROUND_AT]
+        moves[k] = u * G.strides[1] + y * G.strides[2]
+
+
+@part
+def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
+    """Where the rows of inputs begin, and their factors: spots[k] is the address, in G that of its first cell,
+    whether it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`. The end of
+    `moves` is how many bytes regressors of the nearest pixels are from the first.
+    """
+    for k in range(count):
+        kind, a, by, place, f = puts[k, 0], puts[k, 1], puts[k, 2], puts[k, 3], puts[k, 4]
+        spots[k, 1] = 0
+        if kind <= 0:
+            spots[k, 0] = address_of(X, a, 0)
+        elif kind == 1:
+            spots[k, 0] = address_of(T, a, 0)
+        else:
+            spots[k, 0], spots[k, 1] = address_of(G, a, 0) + by * G.strides[1] + place * G.strides[2], 1
+        spots[k, 2] = address_of(factors, 2 * f if kind <= 0 else 2 * f + 1, 0)
+    for j in range(4):
+        moves[MOVES + j] = near_rows[j] * X.strides[0]
+
+
+@part
+def near_sizes(G, a, u, ya, n8, moves, out):
+    """The magnitudes of errors G[a] near the pixels of a wavefront, the first two of them twice."""
+    middle, least = address_of(G, a, u + MU) + 4 * (MY + ya), np.int32(8 * LEAST_SCALE)
+    sum_sizes(out, middle, address_of(moves, 0, NEAR_AT), 2, FAR_AT - NEAR_AT - 2, least, n8 // 8)
+
+
+@part
+def units(factors, q, f, n8):
+    """Factors of inputs in units of a local scale q, and a sixteenth of them."""
+    unit_row(address_of(factors, 2 * f, 0), q, q, np.int32(4), n8 // 8)
     for i in range(n8):
-        out[i] = begin
-    for k in range(around.shape[0]):
-        row = address_of(S, r + around[k, 1], c + around[k, 0])
-        add_sizes(address_of(out, 0, 0), row, row, np.int32(around[k, 2]), n8 // 8)
+        factors[2 * f + 1, i] = factors[2 * f, i] * SIXTEENTH
+
+
+@part
+def insert(words, k, row, n8):
+    """Input k of the network, with offset 128."""
+    insert_row(address_of(words, k // 4, 0), row, row, np.int32(8 * (k % 4)), n8 // 8)
 
 
 @part
 def inputs(
-    G, R, V, u, ya, n8, X, near_rows, puts, count, base, pred, mags, blend, q, top, level, far, around, F, T, factors
-):
-    """Inputs of the network, uint8 with offset 128, F[k, i]. `puts` says which row goes where: see `model._puts`.
+    G, R, V, u, ya, n8, X, spots, logs, steps, base, pred, mags, blend, q, top, level, moves, T, factors,
+    words,
+):  # fmt: skip
+    """Inputs of the network, uint8 with offset 128, four in a word: words[k // 4, i]. `logs` says where logarithms go.
 
     mags[v] are those of the predictors, mags[V] that of the blend; what follows in `mags` is filled here.
     """
-    r, c = u + MU, MY + ya
+    shift = (u + MU) * G.strides[1] + (MY + ya) * G.strides[2]
     at_q = address_of(q, 0, 0)
-    unit_row(address_of(factors, 0, 0), at_q, at_q, np.int32(4), n8 // 8)
+    units(factors, at_q, 0, n8)
     for v in range(V):
-        p, t = pred[v], T[v]
-        for i in range(n8):
-            t[i] = p[i] - blend[i]
+        subtract_rows(address_of(T, v, 0), address_of(pred, v, 0), address_of(blend, 0, 0), ZERO, n8 // 8)
     for i in range(n8):
         T[V, i] = blend[i] - 16 * base[i]
         T[V + 1, i] = blend[i]
         T[V + 2, i] = top - blend[i]
     # Activity further away, and how much the nearest pixels differ.
-    magnitudes(G[1 + R + V], u, ya, n8, far, np.int32(8 * LEAST_SCALE), mags[V + 1])
-    texture = mags[V + 2]
+    here, least = address_of(G, 1 + R + V, 0) + shift, np.int32(8 * LEAST_SCALE)
+    sum_sizes(address_of(mags, V + 1, 0), here, address_of(moves, 0, FAR_AT), 0, AROUND_AT - FAR_AT, least, n8 // 8)
+    texture = address_of(mags, V + 2, 0)
+    sum_sizes(texture, address_of(X, 0, 0), address_of(moves, 0, MOVES), 0, 4, ONE, n8 // 8)
     for i in range(n8):
-        texture[i] = 4
-    for j in range(4):
-        x = X[near_rows[j]]
-        for i in range(n8):
-            texture[i] = add32(texture[i], times32(np.int32(4), absolute32(x[i])))
-    for i in range(n8):
-        texture[i] = 8 * texture[i]
+        mags[V + 2, i] <<= 5
     for s in range(R):
-        magnitudes(G[2 + R + V + s], u, ya, n8, around, ZERO, mags[V + 3 + s])
-        mag, f = address_of(mags, V + 3 + s, 0), address_of(factors, 1 + s, 0)
+        mag, f = address_of(mags, V + 3 + s, 0), address_of(factors, 2 + 2 * s, 0)
+        here = address_of(G, 2 + R + V + s, 0) + shift
+        sum_sizes(mag, here, address_of(moves, 0, AROUND_AT), 0, MOVES - AROUND_AT, ZERO, n8 // 8)
         weighed_row(mag, mag, mag, np.int32(LEAST_SCALE), n8 // 8)
         log_row(f, mag, mag, ZERO, n8 // 8)
-        unit_row(f, f, f, np.int32(4), n8 // 8)
-    for t in range(count):
-        k, kind, a, by, place, f = puts[t, 0], puts[t, 1], puts[t, 2], puts[t, 3], puts[t, 4], puts[t, 5]
-        if kind == 0:
-            squash_row(address_of(F, k, 0), address_of(X, a, 0), address_of(factors, f, 0), F1, n8 // 8)
-        elif kind == 1:
-            squash_row(address_of(F, k, 0), address_of(T, a, 0), address_of(factors, f, 0), SIXTEENTH, n8 // 8)
-        else:
-            row = address_of(G, a, r + by) + 4 * (c + place)
-            squash_row(address_of(F, k, 0), row, address_of(factors, f, 0), SIXTEENTH, n8 // 8)
+        units(factors, f, 1 + s, n8)
+    for step in range(steps):
+        k = 4 * step
+        rows = (
+            spots[k, 0] + spots[k, 1] * shift, spots[k + 1, 0] + spots[k + 1, 1] * shift,
+            spots[k + 2, 0] + spots[k + 2, 1] * shift, spots[k + 3, 0] + spots[k + 3, 1] * shift,
+        )  # fmt: skip
+        own = spots[k, 2], spots[k + 1, 2], spots[k + 2, 2], spots[k + 3, 2]
+        squash_rows(address_of(words, step, 0), rows, own, n8 // 8)
     # Logarithms of magnitudes, against the local scale.
-    at = puts[count, 0]
+    at, out, fit = logs[0], address_of(T, 0, 0), address_of(T, 1, 0)
     for v in range(V + 2 + R):
-        row = address_of(mags, v if v < V else v + 1, 0)
-        out = address_of(F, at + v if v < V + 2 else puts[count, v - V - 1], 0)
-        relative_row(out, row, at_q, np.int32(4 if v <= V else 2), n8 // 8)
-    out, fit = F[at + V + 2], F[at + V + 3]
+        relative_row(out, address_of(mags, v if v < V else v + 1, 0), at_q, np.int32(4 if v <= V else 2), n8 // 8)
+        insert(words, at + v if v < V + 2 else logs[v - V - 1], out, n8)
     for i in range(n8):
-        out[i] = min(max(2 * (q[i] - 48), -127), 127) + 128
-        fit[i] = np.int32(np.float32(base[i]) * level)
+        T[0, i] = min(max(2 * (q[i] - 48), -127), 127) + 128
+        T[1, i] = np.int32(np.float32(base[i]) * level)
+    insert(words, at + V + 2, out, n8)
+    insert(words, at + V + 3, fit, n8)
 
 
 @part
 def blend_predictions(mags, pred, n8, blend, top, num, den):
     """Predictions weighted by the inverse square of their errors nearby."""
     V = pred.shape[0]
-    p0 = pred[0]
     for i in range(n8):
         num[i] = F0
         den[i] = F0
     for v in range(V):
-        m, p = mags[v], pred[v]
         for i in range(n8):
-            f = np.float32(m[i])
+            f = np.float32(mags[v, i])
             g = F1 / (f * f)
-            num[i] += g * np.float32(p[i] - p0[i])
+            num[i] += g * np.float32(pred[v, i] - pred[0, i])
             den[i] += g
     for i in range(n8):
-        value = np.int32(np.floor(num[i] / den[i] + HALF)) + p0[i]
+        value = np.int32(np.floor(num[i] / den[i] + HALF)) + pred[0, i]
         blend[i] = min(max(value, 0), top)
-
-
-@part
-def pack(F, count, n, words):
-    """Rows of uint8 in int32 to words of four rows."""
-    for k in range(count):
-        out = words[k]
-        a, b, c, d = F[4 * k], F[4 * k + 1], F[4 * k + 2], F[4 * k + 3]
-        for i in range(n):
-            out[i] = word32(a[i], b[i], c[i], d[i])
 
 
 @part
@@ -133,33 +150,59 @@ def begins(blob, net, at, o, steps):
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 
 
+def _network(layers):  # type: ignore[no-untyped-def]
+    lanes, begin, grow, rectify, as_is, add = layers
+
+    @part
+    def network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
+        """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1, `lanes` pixels at a time.
+        `net` says where its layers are in the blob; `head` has the weights of the last one, words [output, step], and
+        the last rows of h what only that one takes.
+        """
+        steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
+        for o in range(0, width, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, steps)
+            for i in range(first, end, lanes):
+                begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
+        for _ in range(blocks):
+            at += 3
+            for o in range(0, width, OUTPUTS):
+                w, b, f = begins(blob, net, at, o, inner)
+                for i in range(first, end, lanes):
+                    rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
+            at += 3
+            for o in range(0, width, OUTPUTS):
+                w, b, f = begins(blob, net, at, o, inner)
+                for i in range(first, end, lanes):
+                    to, own = address_of(h, o // 4, i), address_of(state, o, i)
+                    grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
+        at += 3
+        for o in range(0, n_y, OUTPUTS):
+            _, b, f = begins(blob, net, at, o, inner)
+            w, all_inner = address_of(head, o, 0), head.shape[1]
+            for i in range(first, end, lanes):
+                as_is(address_of(h, 0, i), pitch, w, all_inner, b, f, address_of(y, o, i), 0)
+        at += 3
+        for o in range(0, n_y * 2 // 3, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, steps)
+            for i in range(first, end, lanes):
+                add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
+
+    return network
+
+
+wide_network, narrow_network = (_network(layers(lanes)) for lanes in (LANES, 8))
+if LANES == 8:
+    narrow_network = wide_network
+
+
 @part
-def network(net, blob, x, width, blocks, n_y, n, state, h, v, y):
-    """The network of FORMAT.md 9.4: y[o, i] from packed inputs x. `net` says where its layers are in the blob."""
-    steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
-    for o in range(0, width, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, steps)
-        for i in range(0, n, LANES):
-            layer_begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
-    for _ in range(blocks):
-        at += 3
-        for o in range(0, width, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, inner)
-            for i in range(0, n, LANES):
-                layer_rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
-        at += 3
-        for o in range(0, width, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, inner)
-            for i in range(0, n, LANES):
-                to, own = address_of(h, o // 4, i), address_of(state, o, i)
-                layer_grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
-    at += 3
-    for o in range(0, n_y, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, inner)
-        for i in range(0, n, LANES):
-            layer_set(address_of(h, 0, i), pitch, w, inner, b, f, address_of(y, o, i), 0)
-    at += 3
-    for o in range(0, n_y * 2 // 3, OUTPUTS):
-        w, b, f = begins(blob, net, at, o, steps)
-        for i in range(0, n, LANES):
-            layer_add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
+def networks(net, blob, head, x, width, blocks, n_y, lo, hi, state, h, v, y):
+    """The network for pixels lo .. hi - 1, and those that fill the last vector."""
+    # From 0 on, where rows are aligned, unless that takes one vector more.
+    first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
+    rest = (hi - first) % LANES
+    end = hi - rest if rest <= LANES - 8 else hi
+    wide_network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y)
+    if LANES > 8:
+        narrow_network(net, blob, head, x, width, blocks, n_y, end, hi, state, h, v, y)

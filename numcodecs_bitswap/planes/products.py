@@ -9,21 +9,21 @@ Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits
 """
 
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import OUTPUTS
+from .tables import OUTPUTS, WEIGHT_BITS
 from .vectors import (
     ADDRESS,
     AVX2,
+    EIGHT_DOUBLES,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F64,
-    FOUR_DOUBLES,
     I8,
     I16,
     I32,
@@ -32,9 +32,9 @@ from .vectors import (
     call,
     constant,
     load,
+    register,
     spread,
     store,
-    transposed,
 )
 
 LANES = 16 if VNNI == "avx512vnni" else 8
@@ -65,6 +65,10 @@ def _dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
     return sums
 
 
+def _doubles(value: float) -> Any:
+    return ir.Constant(EIGHT_DOUBLES, [value] * 8)
+
+
 def _bounded(builder: Any, values: Any, low: int, high: int) -> Any:
     lanes = values.type.count
     least, most = constant(lanes, I32, low), constant(lanes, I32, high)
@@ -72,8 +76,8 @@ def _bounded(builder: Any, values: Any, low: int, high: int) -> Any:
     return builder.select(builder.icmp_signed("<", values, most), values, most)
 
 
-def _layer(ending: Any, small: bool = False) -> Any:
-    """An intrinsic: sums of a layer's OUTPUTS outputs for LANES pixels, plus bias, shifted, to what `ending` makes of
+def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
+    """An intrinsic: sums of a layer's OUTPUTS outputs for some pixels, plus bias, shifted, to what `ending` makes of
     them. Inputs of `small` ones are at most 127, and their steps are even.
 
     x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
@@ -90,11 +94,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, x_pitch, w, steps, bias, shift, out, state = arguments
-            kind = ir.VectorType(I32, LANES)
+            kind = ir.VectorType(I32, lanes)
             totals = [own(builder, kind) for _ in range(OUTPUTS)]
             for o, total in enumerate(totals):
                 at = builder.add(bias, I64(4 * o))
-                builder.store(spread(builder, load(builder, at, I32), LANES), total)
+                builder.store(spread(builder, load(builder, at, I32), lanes), total)
             w_pitch = builder.mul(steps, I64(4))
             rows = [builder.add(w, builder.mul(w_pitch, I64(o))) for o in range(OUTPUTS)]
             together = 2 if small else 1
@@ -104,11 +108,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
                 a = [load(builder, builder.add(x, builder.mul(each, x_pitch)), kind) for each in steps_now]
                 for total, row in zip(totals, rows, strict=True):
                     at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
-                    b = [spread(builder, load(builder, each, I32), LANES) for each in at]
+                    b = [spread(builder, load(builder, each, I32), lanes) for each in at]
                     builder.store(_dot(builder, builder.load(total), a, b), total)
             values = []
             for o, total in enumerate(totals):
-                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), LANES)
+                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)
                 values.append(builder.ashr(builder.load(total), by))
             ending(builder, values, out, x_pitch, state)
             return context.get_dummy_value()
@@ -123,7 +127,7 @@ def _store_words(builder: Any, values: list[Any], out: Any, pitch: Any) -> None:
     for k in range(0, len(values), 4):
         word = _bounded(builder, values[k], 0, 127)
         for m in range(1, 4):
-            up = constant(LANES, I32, 8 * m)
+            up = constant(word.type.count, I32, 8 * m)
             word = builder.or_(word, builder.shl(_bounded(builder, values[k + m], 0, 127), up))
         store(builder, word, builder.add(out, builder.mul(pitch, I64(k // 4))))
 
@@ -156,21 +160,33 @@ def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> N
         store(builder, builder.add(value, load(builder, place, value.type)), place)
 
 
-layer_begin = _layer(_begin)
-"""The state, clamped to +-127, and its ReLU in words."""
-layer_grow = _layer(_grow, small=True)
-"""Added to the state, clamped, and its ReLU in words."""
-layer_rectify = _layer(_rectify, small=True)
-"""ReLU in words."""
-layer_set = _layer(_set, small=True)
-"""As they are."""
-layer_add = _layer(_add)
-"""Added to what is there."""
+class Layers(NamedTuple):
+    """What layers do with their sums, for some number of pixels at a time."""
+
+    lanes: int
+    begin: Any
+    """The state, clamped to +-127, and its ReLU in words."""
+    grow: Any
+    """Added to the state, clamped, and its ReLU in words."""
+    rectify: Any
+    """ReLU in words."""
+    set: Any
+    """As they are."""
+    add: Any
+    """Added to what is there."""
+
+
+def layers(lanes: int) -> Layers:
+    """Layers for a number of pixels at a time."""
+    grow, rectify, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _rectify, _set))
+    return Layers(lanes, _layer(_begin, lanes), grow, rectify, as_they_are, _layer(_add, lanes))
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
     """Sums plus, in each lane, the products of 2 int16 by 2 int16."""
     lanes = sums.type.count
+    if VNNI:
+        return call(builder, f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", sums.type, sums, a, b)
     if AVX2:
         halves = ir.VectorType(I16, 2 * lanes)
         product = call(
@@ -182,63 +198,88 @@ def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
     return builder.add(builder.add(sums, low), builder.mul(builder.ashr(a, up), builder.ashr(b, up)))
 
 
-@intrinsic
-def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitch: Any, count: Any) -> Any:
-    """out[i, j] = sum over pairs p of left[p, i] * right[p, j], i and j = 0 .. 7: int32 words of two int16 each.
+def _correlate(rows: int) -> Any:
+    """An intrinsic: out[i, j] = sum over pairs p of left[p, i] * right[p, j], i = 0 .. rows - 1 and j = 0 .. 7: int32
+    words of two int16 each.
 
     All lie at addresses; `pitch` is the bytes from one pair's words to the next, for both.
     """
-    own: Any = cgutils.alloca_once
+
+    @intrinsic
+    def correlate(typing: Any, out: Any, out_pitch: Any, left: Any, right: Any, pitch: Any, count: Any) -> Any:
+        own: Any = cgutils.alloca_once
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            out, out_pitch, left, right, pitch, count = arguments
+            kind = ir.VectorType(I32, 8)
+            totals = [own(builder, kind) for _ in range(rows)]
+            for total in totals:
+                builder.store(constant(8, I32, 0), total)
+            with cgutils.for_range(builder, count) as step:
+                at = builder.mul(step.index, pitch)
+                b = load(builder, builder.add(right, at), kind)
+                here = builder.add(left, at)
+                for i, total in enumerate(totals):
+                    a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), 8)
+                    builder.store(_pairs(builder, builder.load(total), a, b), total)
+            for i, total in enumerate(totals):
+                store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, I64(i))))
+            return context.get_dummy_value()
+
+        return types.void(*[ADDRESS] * 6), generate
+
+    return correlate
+
+
+correlate, correlate_row = _correlate(8), _correlate(1)
+
+
+@intrinsic
+def square_sums(typing: Any, out: Any, rows: Any, pitch: Any, count: Any, vectors: Any) -> Any:
+    """out[j] = sum over pairs p of the squares of both of rows[p, j], j = 0 .. 8 vectors - 1; as `correlate`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, out_pitch, left, right, pitch, count = arguments
-        kind = ir.VectorType(I32, 8)
-        totals = [own(builder, kind) for _ in range(8)]
-        for total in totals:
+        out, rows, pitch, count, vectors = arguments
+        total = register(builder, EIGHT_INTEGERS)
+        with cgutils.for_range(builder, vectors) as vector:
+            at = builder.mul(vector.index, I64(32))
             builder.store(constant(8, I32, 0), total)
+            with cgutils.for_range(builder, count) as step:
+                place = builder.add(builder.add(rows, at), builder.mul(step.index, pitch))
+                both = load(builder, place, EIGHT_INTEGERS)
+                builder.store(_pairs(builder, builder.load(total), both, both), total)
+            store(builder, builder.load(total), builder.add(out, at))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 5), generate
+
+
+@intrinsic
+def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: Any, mask: Any, count: Any) -> Any:
+    """Of 8 pixels i and `count` words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
+    a word, the first in the lower half; 0 where mask[i] is.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, words, words_pitch, mask, count = arguments
+        none = ir.Constant(EIGHT_INTEGERS, [0] * 8)
+        there = builder.icmp_signed("!=", load(builder, mask, EIGHT_INTEGERS), none)
+        octets = ir.VectorType(I8, 32)
+        order = [8 * pair + 4 * pixel + b for pair in range(4) for b in range(4) for pixel in range(2)]
         with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, pitch)
-            b = load(builder, builder.add(right, at), kind)
-            here = builder.add(left, at)
-            for i, total in enumerate(totals):
-                a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), 8)
-                builder.store(_pairs(builder, builder.load(total), a, b), total)
-        for i, total in enumerate(totals):
-            store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, I64(i))))
+            word = load(builder, builder.add(words, builder.mul(step.index, words_pitch)), EIGHT_INTEGERS)
+            both = builder.bitcast(builder.select(there, word, none), octets)
+            both = builder.shuffle_vector(both, both, ir.Constant(ir.VectorType(I32, 32), order))
+            at = builder.add(out, builder.shl(step.index, I64(4)))
+            for pair in range(4):
+                part = builder.shuffle_vector(
+                    both, both, ir.Constant(ir.VectorType(I32, 8), list(range(8 * pair, 8 * pair + 8)))
+                )
+                part = builder.zext(part, ir.VectorType(I16, 8))
+                store(builder, part, builder.add(at, builder.mul(out_pitch, I64(pair))))
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 6), generate
-
-
-def _scalar(name: str, function: Any, count: int) -> Any:
-    """An operation on int32 that stays int32: numba's own widen to 64 bits, which halves what a vector holds."""
-
-    def typed(typing, *arguments):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return function(builder, *arguments)
-
-        return types.int32(*[types.int32] * count), generate
-
-    names = ", ".join("abcdefgh"[:count])
-    scope: dict[str, Any] = {"typed": typed}
-    exec(f"def {name}(typing, {names}):\n    return typed(typing, {names})", scope)
-    return intrinsic(scope[name])
-
-
-def _absolute(builder: Any, v: Any) -> Any:
-    return builder.select(builder.icmp_signed("<", v, I32(0)), builder.sub(I32(0), v), v)
-
-
-def _word(builder: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    low = builder.or_(a, builder.shl(b, I32(8)))
-    return builder.or_(low, builder.or_(builder.shl(c, I32(16)), builder.shl(d, I32(24))))
-
-
-absolute32 = _scalar("absolute32", _absolute, 1)
-add32 = _scalar("add32", lambda builder, a, b: builder.add(a, b), 2)
-times32 = _scalar("times32", lambda builder, a, b: builder.mul(a, b), 2)
-word32 = _scalar("word32", _word, 4)
-"""Four bytes in a word."""
 
 
 @intrinsic
@@ -259,64 +300,92 @@ def decay_and_add(typing: Any, out: Any, row: Any, factor: Any, count: Any) -> A
 
 
 @intrinsic
-def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any) -> Any:
-    """out[i] = sum over j of weights[j] * x[j, i] for 8 pixels: float64, int32, float64 at addresses.
+def weigh(typing: Any, out: Any, x: Any, pitch: Any, weights: Any, count: Any, base: Any, top: Any) -> Any:
+    """Predictions of 8 pixels: out[i] = floor(sum over j of weights[j] * x[j, i] / 2^(WEIGHT_BITS - 4) + 1/2) + 16
+    base[i], clamped to 0 .. top. int32 but for the weights, float64, at addresses.
 
-    Integers below 2^53 all of them, so the order does not matter.
+    Sums are of integers below 2^53, so their order does not matter: every second term goes to a sum of its own.
     """
-    own: Any = cgutils.alloca_once
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, x, pitch, weights, count = arguments
-        totals = [own(builder, FOUR_DOUBLES) for _ in range(2)]
+        out, x, pitch, weights, count, base, top = arguments
+        totals = [register(builder, EIGHT_DOUBLES) for _ in range(2)]
         for total in totals:
-            builder.store(ir.Constant(FOUR_DOUBLES, [0.0] * 4), total)
-        with cgutils.for_range(builder, count) as step:
-            w = spread(builder, load(builder, builder.add(weights, builder.mul(step.index, I64(8))), F64), 4)
-            at = builder.add(x, builder.mul(step.index, pitch))
+            builder.store(_doubles(0.0), total)
+
+        def add(j: Any, total: Any) -> None:
+            w = spread(builder, load(builder, builder.add(weights, builder.shl(j, I64(3))), F64), 8)
+            values = load(builder, builder.add(x, builder.mul(j, pitch)), EIGHT_INTEGERS)
+            product = builder.fmul(w, builder.sitofp(values, EIGHT_DOUBLES))
+            builder.store(builder.fadd(builder.load(total), product), total)
+
+        with cgutils.for_range(builder, builder.ashr(count, I64(1))) as step:
             for k, total in enumerate(totals):
-                values = builder.sitofp(
-                    load(builder, builder.add(at, I64(16 * k)), ir.VectorType(I32, 4)), FOUR_DOUBLES
-                )
-                builder.store(builder.fadd(builder.load(total), builder.fmul(w, values)), total)
-        for k, total in enumerate(totals):
-            store(builder, builder.load(total), builder.add(out, I64(32 * k)))
+                add(builder.add(builder.shl(step.index, I64(1)), I64(k)), total)
+        with builder.if_then(builder.trunc(count, ir.IntType(1))):
+            add(builder.sub(count, I64(1)), totals[0])
+        total = builder.fadd(*(builder.load(total) for total in totals))
+        total = builder.fadd(builder.fmul(total, _doubles(16.0 / (1 << WEIGHT_BITS))), _doubles(0.5))
+        total = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, total)
+        bases = builder.sitofp(load(builder, base, EIGHT_INTEGERS), EIGHT_DOUBLES)
+        total = builder.fadd(total, builder.fmul(bases, _doubles(16.0)))
+        highest = spread(builder, top, 8)
+        total = builder.select(builder.fcmp_ordered(">", total, _doubles(0.0)), total, _doubles(0.0))
+        total = builder.select(builder.fcmp_ordered("<", total, highest), total, highest)
+        store(builder, builder.fptosi(total, EIGHT_INTEGERS), out)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 5), generate
+    return types.void(*[ADDRESS] * 6, types.float64), generate
+
+
+def _narrowed(builder: Any, a: Any, b: Any) -> Any:
+    """Two vectors of 8 int32 as one of int16, clamped: a 0 .. 3, b 0 .. 3, a 4 .. 7, b 4 .. 7."""
+    if AVX2:
+        return call(builder, "llvm.x86.avx2.packssdw", ir.VectorType(I16, 16), a, b)
+    limits = constant(8, I32, -(1 << 15)), constant(8, I32, (1 << 15) - 1)
+    halves = []
+    for each in (a, b):
+        each = builder.select(builder.icmp_signed(">", each, limits[0]), each, limits[0])
+        each = builder.select(builder.icmp_signed("<", each, limits[1]), each, limits[1])
+        halves.append(builder.trunc(each, ir.VectorType(I16, 8)))
+    order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]
+    return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, 16), order))
 
 
 @intrinsic
-def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any, odd: Any) -> Any:
-    """out[i, j] = x[j, i] * factors[i] in float32, clamped to +-limit, towards zero, for 8 pixels i and 8 regressors j:
-    the lower half of a word, with the upper half 0, or if `odd` the upper half of the word that is there.
+def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any) -> Any:
+    """Of 8 pixels i and 8 regressors j the words out[i // 2, j]: x[j, i] * factors[i] in float32, clamped to +-limit,
+    towards zero, for two pixels, the first in the lower half.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, out_pitch, x, x_pitch, factors, limit, odd = arguments
-        integers = ir.VectorType(I32, 8)
+        out, out_pitch, x, x_pitch, factors, limit = arguments
         scale, most = load(builder, factors, EIGHT_FLOATS), spread(builder, limit, 8)
-        least = builder.fneg(most)
+        least = spread(builder, builder.fptosi(builder.fneg(limit), I16), 16)
         rows = []
         for j in range(8):
-            value = load(builder, builder.add(x, builder.mul(x_pitch, I64(j))), integers)
+            value = load(builder, builder.add(x, builder.mul(x_pitch, I64(j))), EIGHT_INTEGERS)
             value = builder.fmul(builder.sitofp(value, EIGHT_FLOATS), scale)
-            value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
             value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
-            rows.append(builder.fptosi(value, integers))
-        places = [builder.add(out, builder.mul(out_pitch, I64(i))) for i in range(8)]
-        columns = transposed(builder, rows)
-        with builder.if_else(odd) as (then, otherwise):
-            with then:
-                for place, column in zip(places, columns, strict=True):
-                    upper = builder.shl(column, constant(8, I32, 16))
-                    store(builder, builder.or_(load(builder, place, integers), upper), place)
-            with otherwise:
-                for place, column in zip(places, columns, strict=True):
-                    store(builder, builder.and_(column, constant(8, I32, 65535)), place)
+            rows.append(builder.fptosi(value, EIGHT_INTEGERS))
+        words = []  # of regressors j and j + 1: pixels 01 23 01 23 45 67 45 67
+        for j in range(0, 8, 2):
+            both = _narrowed(builder, rows[j], rows[j + 1])
+            both = builder.select(builder.icmp_signed(">", both, least), both, least)
+            words.append(builder.bitcast(both, EIGHT_INTEGERS))
+
+        def mixed(a: Any, b: Any, *order: int) -> Any:
+            return builder.shuffle_vector(a, b, ir.Constant(EIGHT_INTEGERS, list(order)))
+
+        for p in range(2):
+            four = [mixed(words[k], words[k + 1], *(8 * (c // 2 % 2) + 2 * (c % 2) + c // 4 * 4 + p for c in range(8)))
+                    for k in (0, 2)]  # fmt: skip
+            for q in range(2):
+                column = mixed(*four, *(4 * q + c % 4 + 8 * (c // 4) for c in range(8)))
+                store(builder, column, builder.add(out, builder.mul(out_pitch, I64(p + 2 * q))))
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 5, types.float32, types.boolean), generate
+    return types.void(*[ADDRESS] * 5, types.float32), generate
 
 
 def _rows(form: Any, *kinds: Any) -> Any:
@@ -381,37 +450,69 @@ def _weighed(builder: Any, _: Any, row: Any, __: Any, least: Any) -> Any:
     return builder.shl(value, constant(8, I32, 3))
 
 
-def _squashed(builder: Any, _: Any, row: Any, factors: Any, times: Any) -> Any:
-    x = builder.fmul(builder.sitofp(row, EIGHT_FLOATS), builder.fmul(factors, times))
-    size = call(builder, "llvm.fabs.v8f32", EIGHT_FLOATS, x)
+@intrinsic
+def squash_rows(typing: Any, out: Any, rows: Any, factors: Any, count: Any) -> Any:
+    """Four inputs of the network, as words of bytes: each 128 + the squashed product of a row and its factors
+    (FORMAT.md 9.4), for 8 count pixels. rows, factors : tuples of four addresses.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, rows, factors, count = arguments
+        pairs = [cgutils.unpack_tuple(builder, each, 4) for each in (rows, factors)]  # type: ignore[no-untyped-call]
+        with cgutils.for_range(builder, count) as step:
+            at = builder.shl(step.index, I64(5))
+            words = []
+            for k, (row, factor) in enumerate(zip(*pairs, strict=True)):
+                value = load(builder, builder.add(row, at), EIGHT_INTEGERS)
+                value = _squashed(builder, value, load(builder, builder.add(factor, at), EIGHT_FLOATS))
+                words.append(builder.shl(value, constant(8, I32, 8 * k)))
+            store(builder, reduce(builder.or_, words), builder.add(out, at))
+        return context.get_dummy_value()
+
+    four: Any = types.UniTuple(ADDRESS, 4)  # type: ignore[no-untyped-call]
+    return types.void(ADDRESS, four, four, types.int64), generate
+
+
+def _squashed(builder: Any, row: Any, factors: Any) -> Any:
+    x = builder.fmul(builder.sitofp(row, EIGHT_FLOATS), factors)
+    bits = builder.bitcast(x, EIGHT_INTEGERS)
+    size = builder.bitcast(builder.and_(bits, constant(8, I32, 0x7FFFFFFF)), EIGHT_FLOATS)
     slow = builder.fadd(
         ir.Constant(EIGHT_FLOATS, [24.0] * 8), builder.fmul(ir.Constant(EIGHT_FLOATS, [0.25] * 8), size)
     )
     size = builder.select(builder.fcmp_ordered("<", slow, size), slow, size)
     most = ir.Constant(EIGHT_FLOATS, [127.0] * 8)
     size = builder.select(builder.fcmp_ordered("<", most, size), most, size)
-    whole = builder.fptosi(size, row.type)
-    negative = builder.fcmp_ordered("<", x, ir.Constant(EIGHT_FLOATS, [0.0] * 8))
-    offset = constant(8, I32, 128)
-    return builder.select(negative, builder.sub(offset, whole), builder.add(offset, whole))
+    sign = builder.and_(bits, constant(8, I32, -(1 << 31)))
+    signed = builder.bitcast(builder.or_(builder.bitcast(size, EIGHT_INTEGERS), sign), EIGHT_FLOATS)
+    return builder.add(builder.fptosi(signed, EIGHT_INTEGERS), constant(8, I32, 128))
+
+
+def _inserted(builder: Any, to: Any, row: Any, _: Any, shifts: Any) -> Any:
+    others = builder.not_(builder.shl(constant(8, I32, 255), shifts))
+    return builder.or_(builder.and_(load(builder, to, row.type), others), builder.shl(row, shifts))
+
+
+def _sum(builder: Any, _: Any, row: Any, other: Any, __: Any) -> Any:
+    return builder.add(row, other)
+
+
+def _difference(builder: Any, _: Any, row: Any, other: Any, __: Any) -> Any:
+    return builder.sub(row, other)
 
 
 def _doubled(builder: Any, _: Any, row: Any, base: Any, __: Any) -> Any:
     return builder.sub(builder.shl(row, constant(8, I32, 1)), base)
 
 
-def _grown(builder: Any, to: Any, row: Any, _: Any, times: Any) -> Any:
-    zero = constant(8, I32, 0)
-    size = builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
-    return builder.add(load(builder, to, row.type), builder.mul(size, times))
-
-
-squash_row = _rows(_squashed, EIGHT_FLOATS, types.float32)
-"""An input of the network: 128 + the squashed product of a row, its factors and one number for all (FORMAT.md 9.4)."""
+add_rows = _rows(_sum, EIGHT_INTEGERS, types.int32)
+"""A row plus another."""
+subtract_rows = _rows(_difference, EIGHT_INTEGERS, types.int32)
+"""A row less another."""
+insert_row = _rows(_inserted, EIGHT_INTEGERS, types.int32)
+"""Words with another byte, a row, at a shift."""
 double_less = _rows(_doubled, EIGHT_INTEGERS, types.int32)
 """Twice a row less another."""
-add_sizes = _rows(_grown, EIGHT_INTEGERS, types.int32)
-"""Plus the absolute values of a row times a number."""
 log_row = _rows(_eighth_log, EIGHT_INTEGERS, types.int32)
 """log8 of an eighth of a row."""
 relative_row = _rows(_relative, EIGHT_INTEGERS, types.int32)
@@ -420,6 +521,42 @@ unit_row = _rows(_units, EIGHT_INTEGERS, types.int32)
 """256 INVERSE[q quarters >> 2] of a row q, in float32."""
 weighed_row = _rows(_weighed, EIGHT_INTEGERS, types.int32)
 """8 times (13 row >> 6, plus a number)."""
+
+
+@intrinsic
+def sum_sizes(typing: Any, out: Any, middle: Any, moves: Any, twice: Any, once: Any, begin: Any, count: Any) -> Any:
+    """out[i] = begin + the absolute values of rows, for 8 count int32. The rows are moves[k] bytes from `middle`: the
+    first `twice` of them count twice, the next `once` once.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, middle, moves, twice, once, begin, count = arguments
+        total, start = register(builder, EIGHT_INTEGERS), spread(builder, begin, 8)
+        moves_once = builder.add(moves, builder.shl(twice, I64(3)))
+        with cgutils.for_range(builder, count) as step:
+            at = builder.shl(step.index, I64(5))
+            here = builder.add(middle, at)
+
+            def add(table: Any, rows: Any, here: Any = here) -> None:
+                with cgutils.for_range(builder, rows) as row:
+                    move = load(builder, builder.add(table, builder.shl(row.index, I64(3))), I64)
+                    value = load(builder, builder.add(here, move), EIGHT_INTEGERS)
+                    builder.store(builder.add(builder.load(total), _absolute_row(builder, value)), total)
+
+            builder.store(constant(8, I32, 0), total)
+            add(moves, twice)
+            builder.store(builder.add(start, builder.shl(builder.load(total), constant(8, I32, 1))), total)
+            add(moves_once, once)
+            store(builder, builder.load(total), builder.add(out, at))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(*[ADDRESS] * 3, whole, whole, types.int32, whole), generate
+
+
+def _absolute_row(builder: Any, row: Any) -> Any:
+    zero = constant(8, I32, 0)
+    return builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
 
 
 @intrinsic

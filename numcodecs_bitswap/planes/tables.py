@@ -1,4 +1,4 @@
-"""Constants and tables of the plane coder (FORMAT.md 9.1 to 9.5). numpy only; imports nothing of this package.
+"""Constants and tables of the plane coder (FORMAT.md 9.1 to 9.6). numpy only; imports nothing of this package.
 
 Offsets are (dy, dx). Pixels of a tile are coded in wavefronts u = x + 2 y, so a neighbour is known if dx < -2 dy.
 """
@@ -64,3 +64,18 @@ INVERSE = np.array([1 / scale_of(q) for q in range(SCALES)], np.float32)
 SLOPE = np.array([384 / 2 ** (j / 16) for j in range(LOGISTIC_SCALES)], np.float32)
 """Steps of SIGMOID to 1/32 level."""
 WEIGHT = np.array([round(4096 * 2 ** (-d / 16)) for d in range(WEIGHTS)], np.int64)
+
+CONTEXTS, CONTEXT_FIRST, CONTEXT_INPUT = 16, 16, 64
+"""Inputs of the last layer for classes of the local scale, four indices each from the first on; what the one of the
+pixel's class is.
+"""
+GRADIENT = 1023
+"""Largest gradient."""
+HEAD_KEEP = 253 / 256
+"""Of the moments that steps of the last layer are measured by, from one wavefront to the next."""
+HEAD_PRIOR = 2.0**31
+"""Added to them."""
+HEAD_RATES = 3072, 1152
+"""Of a step, for means, and for scales and logits."""
+HEAD_LIMIT = 63
+"""Largest weight."""

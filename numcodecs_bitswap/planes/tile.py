@@ -14,11 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.jit import address_of, compiled, part
+from .adaptation import begin_head, learn_head, set_contexts
 from .least_squares import PAD, learn, predict, solve
-from .mixtures import SIGMOIDS, bits_of, bucket_of, edge_of, find, intervals, mixture, pop_update, push, windows
-from .network import blend_predictions, inputs, magnitudes, network, pack
-from .products import double_less, error_row, log_row, note_pairs, unit_row
-from .tables import BLOCK, CLIP, KEEP, LARGEST, LEAST_SCALE, MARGIN_U, MARGIN_Y, WEIGHT_BITS
+from .mixtures import (
+    SIGMOIDS,
+    bits_of,
+    bucket_of,
+    edge_of,
+    find,
+    intervals,
+    look,
+    mixture,
+    pop_update,
+    push,
+    search,
+    windows,
+)
+from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks
+from .products import add_rows, double_less, error_row, log_row, note_pairs, unit_row
+from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, KEPT = np.float32(0), np.float32(KEEP)
@@ -29,20 +43,20 @@ LIMIT = np.float32(CLIP)
 def pad_front(G, u, h, w, R, V):
     """Repeat the border pixels of wavefront u in the cells outside, of the plane and of its errors."""
     r = u + MU
-    for a in range(V + 2):
-        S = G[a + R if a > 0 else 0]
+    for each in range(V + 2):
+        a = each + R if each > 0 else 0
         if u % 2 == 0 and u // 2 < h:
             y = u // 2 + MY
             for d in range(1, 5):
-                S[r + 2 - d, y + 1] = S[r, y]
+                G[a, r + 2 - d, y + 1] = G[a, r, y]
         k = u - w + 1
         if k >= 0 and k % 2 == 0 and k // 2 < h:
             y = k // 2 + MY
             for d in range(1, 5):
-                S[r + d, y] = S[r, y]
+                G[a, r + d, y] = G[a, r, y]
         if u < w + 4:
             for k in range(1, 4):
-                S[r, MY - k] = S[r, MY]
+                G[a, r, MY - k] = G[a, r, MY]
 
 
 @part
@@ -67,13 +81,22 @@ def lay_out(S, plane, h, w, start):
 
 
 @part
+def fade(S, count):
+    """Statistics of a plane for the next one. A loop: of `S *= KEPT` numba also compiles what it might raise."""
+    for v in range(S.shape[0]):
+        for b in range(PAD, PAD + count):
+            for j in range(S.shape[2]):
+                for k in range(S.shape[3]):
+                    S[v, b, j, k] *= KEPT
+
+
+@part
 def regressors(G, R, u, ya, n8, moves, count, X, bases):
     """Differences of neighbours to their plane's base, in half levels, X[j, i]; twice the bases."""
     r, c = u + MU, MY + ya
     for a in range(R + 1):
-        west, north, base = G[a, r - 1, c : c + n8], G[a, r - 2, c - 1 : c - 1 + n8], bases[a]
-        for i in range(n8):
-            base[i] = west[i] + north[i]
+        west, north = address_of(G, a, r - 1) + 4 * c, address_of(G, a, r - 2) + 4 * (c - 1)
+        add_rows(address_of(bases, a, 0), west, north, np.int32(0), n8 // 8)
     for j in range(count):
         a = moves[j, 0]
         row = address_of(G, a, r + moves[j, 1]) + 4 * (c + moves[j, 2])
@@ -81,7 +104,7 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
 
 
 @part
-def settle(G, R, V, n, u, ya, lo, hi, errors, pred, blend, base, X, values):
+def settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values):
     """What is known of a wavefront once its pixels are: values, errors, the regression's target."""
     r, c = u + MU, MY + ya
     count, at = (hi + 7) // 8, address_of(values, 0, 0)
@@ -91,8 +114,6 @@ def settle(G, R, V, n, u, ya, lo, hi, errors, pred, blend, base, X, values):
     for v in range(V):
         error_row(address_of(G, 1 + R + v, r) + 4 * c, at, address_of(pred, v, 0), lo, hi, count)
     error_row(address_of(G, 1 + R + V, r) + 4 * c, at, address_of(blend, 0, 0), lo, hi, count)
-    for i in range(lo, hi):
-        errors[ya + i, u - 2 * (ya + i)] = G[1 + R + V, r, c + i]
 
 
 def _kernel(version):  # type: ignore[no-untyped-def]
@@ -103,8 +124,9 @@ def _kernel(version):  # type: ignore[no-untyped-def]
     def code_tile(
         decode, planes, errors, references, m, moves, orders, sizes, puts, put_counts, near_rows, near, far, around,
         period, reach, lams, lamv, ridges, targets, width, blocks, K, nets, blob, heads, tail, length,
-        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, F, words, state, hidden, inner, y, weight,
-        mean, slope, floats, floats8, acc, picked, edges, out, window, noted, lows, seen, told, chosen, average,
+        G, S, weights, XP, A, C, X, bases, rows, pred, mags, T, factors, spots, moved, words, state, hidden, inner, y,
+        weight, mean, slope, floats, floats8, picked, edges, out, window, found, eight, head, head_words, moments,
+        rates, gradients, mask, pairs, sums, squares, noted, lows, seen, told, chosen, average,
     ):  # fmt: skip
         """Code the tile's planes (P, h, w), int32 of 0 .. m, in order; filled in place when decoding.
 
@@ -132,6 +154,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
         at_edges, at_out = address_of(edges, 0, 0), address_of(out, 0, 0)
         at_sigmoid, at_window = address_of(SIGMOIDS, 0, 0), address_of(window, 0, 0)
         level = np.float32(127.5) / np.float32(m)
+        lay_moves(G, near, far, around, moved)
         done = 0
         place = length
         before = -1
@@ -139,7 +162,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
             R = 0
             while references.shape[1] > R and references[p, R] >= 0:
                 R += 1
-            n, size = orders[R], sizes[R]
+            n, size, net, target = orders[R], sizes[R], nets[R], targets[R]
+            own_moves, logs = moves[R], puts[R, put_counts[R]]
+            referred = False
+            for later in range(p + 1, P):
+                for s in range(references.shape[1]):
+                    referred |= references[later, s] == p
             n_words = (n + 8) // 8 * 8
             G[0] = (m + 1) >> 1
             for s in range(R):
@@ -147,12 +175,14 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
             G[1 + R : 2 + R + V] = (m + 1) >> 2
             if before == R:
-                S[:, PAD : PAD + NB] *= KEPT
+                fade(S, NB)
             else:
                 S[:, PAD : PAD + NB] = F0
                 for j in range(n):
-                    weights[:, :, j] = np.floor(np.float64(targets[R, j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+                    weights[:, :, j] = np.floor(np.float64(target[j]) * np.float64(1 << WEIGHT_BITS) + 0.5)
+                begin_head(net, blob, 4 + 6 * blocks, width, head, head_words, moments, rates, K)
             before = R
+            lay_inputs(G, X, T, factors, near_rows[R], moved, puts[R], 4 * net[0], spots)
             for u in range(U):
                 y0, y1 = max(0, (u - w + 2) >> 1), min(h - 1, u >> 1)
                 ya = y0 // BL * BL
@@ -165,25 +195,27 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 end = min(h - 1, (u + BL * period[v] - 1) >> 1) // BL + 1
                                 for b in range(ya // BL, end, 8):
                                     solve(
-                                        S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], targets[R], C,
+                                        S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], target, C,
                                         floats8, weights,
                                     )  # fmt: skip
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
-                regressors(G, R, u, ya, n8, moves[R], n, X, bases)
-                predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred, acc)
+                regressors(G, R, u, ya, n8, own_moves, n, X, bases)
+                predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred)
                 for v in range(V + 1):
-                    magnitudes(G[1 + R + v], u, ya, n8, near, np.int32(8 * LEAST_SCALE), mags[v])
+                    near_sizes(G, 1 + R + v, u, ya, n8, moved, address_of(mags, v, 0))
                 blend_predictions(mags, pred, n8, blend, top, num, den)
                 at_q, at_stat, at_mag = address_of(q, 0, 0), address_of(stat, 0, 0), address_of(mags, V, 0)
                 log_row(at_q, at_mag, at_mag, np.int32(0), n8 // 8)
                 unit_row(at_stat, at_q, at_q, np.int32(3), n8 // 8)
-                stat[:lo] = F0
-                stat[hi:n8] = F0
+                for i in range(lo):
+                    stat[i] = F0
+                for i in range(hi, n8):
+                    stat[i] = F0
                 inputs(
-                    G, R, V, u, ya, n8, X, near_rows[R], puts[R], put_counts[R], base, pred, mags, blend, q, top, level,
-                    far, around, F, T, factors,
+                    G, R, V, u, ya, n8, X, spots, logs, net[0], base, pred, mags,
+                    blend, q, top, level, moved, T, factors, words,
                 )  # fmt: skip
                 if dump:
                     for i in range(lo, hi):
@@ -191,32 +223,48 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         if row >= 0:
                             told[row, 0], told[row, 1], told[row, 2] = R, blend[i], q[i]
                             told[row, 3] = planes[p, ya + i, u - 2 * (ya + i)]
-                            for k in range(4 * nets[R, 0]):
-                                seen[row, k] = F[k, i] - 128
+                            for k in range(4 * net[0]):
+                                seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
-                    pack(F, nets[R, 0], n8, words)
-                    network(nets[R], blob, words, width, blocks, 3 * K, n8, state, hidden, inner, y)
+                    set_contexts(q, n8, hidden, width // 4)
+                    networks(net, blob, head_words, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
                     mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
-                    windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
+                    grouped = L % 8 == 0  # the next eight pixels are on lanes of their own
+                    if not grouped:
+                        windows(window, stride, n8, half, m, K, weight, mean, slope, centre, rate)
                     lane = np.int64(0)
                     for i in range(lo, hi):
                         r = np.int64(heads[lane] & np.uint64(65535))
-                        picked[i], begin, freq = find(
-                            r, at_window + 32 * i, np.int64(stride[i]), half, m, K, centre[i], rate[i], mean.strides[0],
-                            at_weight + 4 * i, at_mean + 4 * i, at_slope + 4 * i, at_edges, at_sigmoid, at_out,
-                        )  # fmt: skip
-                        place = pop_update(heads, lane, tail, place, begin, freq)
+                        if grouped:
+                            k = (i - lo) % 8
+                            if k == 0:
+                                for other in range(8):
+                                    eight[other] = np.int32(heads[lane + other] & np.uint64(65535))
+                                search(found, eight, i, stride, half, m, K, weight, mean, slope, centre, rate)
+                            low, high = np.int64(found[0, k]), np.int64(found[1, k])
+                            start, end = np.int64(found[2, k]), np.int64(found[3, k])
+                        else:
+                            low, high, start, end = look(at_window + 32 * i, r, np.int64(stride[i]), half)
+                        if high - low > 1:
+                            low, start, end = find(
+                                r, low, high, start, end, np.int64(stride[i]), centre[i], m, rate[i], K,
+                                at_weight + 4 * i, at_mean + 4 * i, at_slope + 4 * i, mean.strides[0], at_edges,
+                                at_sigmoid, at_out,
+                            )  # fmt: skip
+                        picked[i] = low
+                        place = pop_update(heads, lane, tail, place, start, end - start)
                         if place < 0:
                             return -1
                         lane = lane + 1 if lane + 1 < L else 0
                     for i in range(lo, hi):
                         values[i] = centre[i] + edges[picked[i]]
                     for low in (16, 0):
+                        lane = np.int64(-1)
                         for i in range(lo, hi if m >> low >= 16 else lo):
+                            lane = lane + 1 if lane + 1 < L else 0
                             bits = min(max(bits_of(picked[i], half) - low, 0), 16)
                             if bits > 0:
-                                lane = (i - lo) % L
                                 r = np.int64(heads[lane] & np.uint64(65535)) >> (16 - bits)
                                 place = pop_update(heads, lane, tail, place, r << (16 - bits), 1 << (16 - bits))
                                 if place < 0:
@@ -235,14 +283,22 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                             noted[done + i - lo] = started[i]
                             if deep:
                                 lows[done + i - lo] = ended[i]
+                if not dump and hi > lo:
+                    learn_head(
+                        values, centre, m, q, K, weight, mean, slope, hidden, lo, hi, n8, gradients, mask, pairs, sums,
+                        squares, head, head_words, moments, rates,
+                    )  # fmt: skip
                 done += hi - lo
-                settle(G, R, V, n, u, ya, lo, hi, errors[p], pred, blend, base, X, values)
+                settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
+                if referred:
+                    for i in range(lo, hi):
+                        errors[p, ya + i, u - 2 * (ya + i)] = G[1 + R + V, u + MU, MY + ya + i]
                 pad_front(G, u, h, w, R, V)
                 for i in range(0, n8, 8):
                     for j in range(0, n + 1, 8):
                         note_pairs(
-                            address_of(XP, ya + i, (u % BL) >> 1) + 4 * j, XP.strides[0],
-                            address_of(X, j, i), X.strides[0], address_of(stat, 0, i), LIMIT, u % 2 == 1,
+                            address_of(XP, ya + i + u % BL, 0) + 4 * j, XP.strides[1],
+                            address_of(X, j, i), X.strides[0], address_of(stat, 0, i), LIMIT,
                         )  # fmt: skip
             if dump:
                 average[R, -1] += NB
@@ -256,11 +312,13 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 count = min(h - 1, u >> 1) - max(0, (u - w + 2) >> 1) + 1
                 done -= count
                 for low in (0, 16):
+                    lane = count % L
                     for i in range(count - 1 if m >> low >= 16 else -1, -1, -1):
+                        lane = lane - 1 if lane > 0 else L - 1
                         bits = min(max(np.int64(lows[done + i] & np.uint32(31)) - low, 0), 16)
                         if bits > 0:
                             number = np.int64(lows[done + i] >> np.uint32(5)) >> low & ((1 << bits) - 1)
-                            place = push(heads, i % L, tail, place, number << (16 - bits), 1 << (16 - bits))
+                            place = push(heads, lane, tail, place, number << (16 - bits), 1 << (16 - bits))
                 lane = (count - 1) % L
                 for i in range(count - 1, -1, -1):
                     begin = np.int64(noted[done + i] & np.uint32(65535))

@@ -1,4 +1,4 @@
-"""From neighbours to the distributions of samples, in torch: inputs, networks, mixtures (FORMAT.md 9.3 to 9.5).
+"""From neighbours to the distributions of samples, in torch: inputs, networks, mixtures (FORMAT.md 9.3 to 9.6).
 
 Part of `torch_tiles`, whose docstring says what holds for all of it.
 """
@@ -85,6 +85,31 @@ class Mixture(NamedTuple):
         inner = s + (self.rate[..., None] * mass >> 44)
         return torch.where(x <= 0, 0, torch.where(x > self.buckets.m, 1 << 16, inner))
 
+    def gradients(self, values: Tensor, scale: Tensor) -> Tensor:
+        """Of samples, int32 (B, n), with the local scales, float32 (B, n): integers in float32 (B, 3 K, n)."""
+        buckets = self.buckets
+        s = buckets.of(values - self.centre)
+        ends = self.centre[:, None] + buckets.edges[torch.stack([s, s + 1], 1)]
+        t = (32 * ends - 16)[:, None] - self.mean[:, :, None]
+        t = (t.float() * self.slope[:, :, None]).clamp(-4096, 4095).floor().int()
+        parts = buckets.sigmoid[t + 4096].int()
+        below, above = (ends <= 0)[:, None], (ends > buckets.m)[:, None]
+        a = torch.where(below[:, :, 0], 0, parts[:, :, 0])
+        b = torch.where(above[:, :, 1], 1 << 16, parts[:, :, 1])
+        da, db = (each * ((1 << 16) - each) >> 16 for each in (a, b))
+        weights = self.weight.sum(1).int()
+        total = (self.weight * (b - a)).sum(1).int() + 4 * weights
+        share, unit = (torch.full_like(scale, 256.0) / each.float() for each in (weights, total))
+        w, step = self.weight.float(), float(np.float32(1 / 384))
+        o = w * unit[:, None]
+        by = (scale[:, None] * self.slope * step).clamp(max=16)
+        found = [
+            o * (db - da).float() * by,
+            o * (db * t[:, :, 1] - da * t[:, :, 0]).float() * step,
+            w * share[:, None] - o * (b - a).float(),
+        ]
+        return torch.cat(found, 1).clamp(-tables.GRADIENT, tables.GRADIENT).trunc()
+
 
 class _Layer:
     """One layer of a network: sums, biases, shifts.
@@ -125,15 +150,60 @@ class Network:
         self.head = _Layer(model, places[-2], 3 * K, width // 4, device)
         self.skip = _Layer(model, places[-1], 2 * K, steps, device)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs, int32 (B, 3 K, n), of inputs with offset 128, float32 (B, inputs, n)."""
+    def __call__(self, x: Tensor, q: Tensor, head: "Head") -> tuple[Tensor, Tensor]:
+        """Outputs, int32 (B, 3 K, n), of inputs with offset 128, float32 (B, inputs, n), and of local scales, int32 (B,
+        n); and the inputs of the last layer, float32 (B, inputs, n).
+        """
         state = self.first(x).clamp(-127, 127)
         for a, b in self.blocks:
             hidden = a(state.clamp(min=0)).clamp(0, 127)
             state = (state + b(hidden)).clamp(-127, 127)
-        y, skip = self.head(state.clamp(min=0)), self.skip(x)
+        context = (q - tables.CONTEXT_FIRST >> 2).clamp(0, tables.CONTEXTS - 1)
+        there = context[:, None] == torch.arange(tables.CONTEXTS, device=q.device)[:, None]
+        known = torch.cat([state.clamp(min=0), tables.CONTEXT_INPUT * there], 1).float()
+        y, skip = head(known), self.skip(x)
         y[:, : skip.shape[1]] += skip
-        return y
+        return y, known
+
+
+class Head:
+    """The last layer of a network, which learns (FORMAT.md 9.6): of each of B tiles.
+
+    Attributes
+    ----------
+    weights : float32 tensor, shape (B, 3 K, inputs)
+    inputs, outputs : float32 tensors, shape (B, inputs) and (B, 3 K)
+        Moments.
+    count : float32 tensor, shape (1,)
+        The same of the number of pixels.
+    """
+
+    def __init__(self, network: Network, K: int, batch: int) -> None:
+        layer = network.head
+        device = layer.weights.device
+        first = torch.nn.functional.pad(layer.weights.float(), (0, tables.CONTEXTS))
+        self.bias, self.shift = layer.bias, layer.shift
+        self.weights = first.expand(batch, -1, -1).clone()
+        self.inputs, self.outputs = (torch.zeros(batch, n, device=device) for n in (first.shape[1], first.shape[0]))
+        self.count = torch.zeros(1, device=device)
+        rates = [tables.HEAD_RATES[0]] * K + [tables.HEAD_RATES[1]] * (2 * K)
+        powers = (1 << self.shift.long()).float()
+        self.rates = torch.tensor(rates, dtype=torch.float32, device=device)[:, None] * powers
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """int32 (B, 3 K, n) of inputs (B, inputs, n). Sums stay below 2^24, so float32 is exact."""
+        return ((self.weights + 0.5).floor() @ x).int() + self.bias >> self.shift
+
+    def learn(self, x: Tensor, gradients: Tensor) -> None:
+        """A step, of a wavefront's inputs (B, inputs, n) and gradients (B, 3 K, n), integers in float32."""
+        x, gradients = x.double(), gradients.double()
+        sums = (gradients @ x.transpose(1, 2)).float()
+        self.count = self.count * tables.HEAD_KEEP + float(x.shape[2])
+        self.inputs = self.inputs * tables.HEAD_KEEP + (x * x).sum(2).float()
+        self.outputs = self.outputs * tables.HEAD_KEEP + (gradients * gradients).sum(2).float()
+        sizes = self.outputs[:, :, None] * (self.inputs / self.count)[:, None] + tables.HEAD_PRIOR
+        moved = self.weights - sums * self.rates / sizes
+        self.weights = moved.clamp(-tables.HEAD_LIMIT, tables.HEAD_LIMIT)
 
 
 def log8(s: Tensor) -> Tensor:

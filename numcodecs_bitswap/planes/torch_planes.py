@@ -97,7 +97,7 @@ class Neighbours:
         chosen = [
             (a, 0 if a == 0 else 1 + V + a, dy, du - 2 * dy) for a, du, dy in model.moves[R, : model.orders[R]].tolist()
         ]
-        shown = [put for put in model.puts[R, : model.put_counts[R]].tolist() if put[1] == 0]
+        shown = [put for put in model.puts[R, : model.put_counts[R]].tolist() if put[0] == 0]
         planes = [0, *range(2 + V, 2 + V + R)]
         kinds: list[list[tuple[int, int, int]]] = [
             [where for _, *where in chosen],  # type: ignore[misc]
@@ -115,8 +115,8 @@ class Neighbours:
             for each in (
                 offsets,
                 [base for base, *_ in chosen],
-                [put[2] for put in shown if put[5] == 0],
-                [put[2] for put in shown if put[5] > 0],
+                [put[1] for put in shown if put[4] == 0],
+                [put[1] for put in shown if put[4] > 0],
             )
         )
 

@@ -22,7 +22,7 @@ from ..rans.words import empty_words
 from .message import Message, Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
-from .torch_networks import Looks, Mixture, Network, log8
+from .torch_networks import Head, Looks, Mixture, Network, log8
 from .torch_planes import Neighbours, Regression, Skew
 
 
@@ -55,6 +55,13 @@ def encode(
     coder = _Encoder(torch.from_numpy(planes.astype(np.int32)).to(device), m)
     _code(model, batch, shape, references, m, torch.device(device), coder)
     return coder.messages(device)
+
+
+def frequencies(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> list[NDArray[np.int64]]:
+    """The sizes of the intervals of each plane of a tile (P, h, w), in no order."""
+    coder = _Encoder(torch.from_numpy(tile)[None], m)
+    _code(model, 1, tile.shape, references, m, torch.device("cpu"), coder)
+    return [torch.cat([freq.flatten() for _, freq in plane]).numpy() for plane in coder.noted]
 
 
 def decode(
@@ -218,6 +225,7 @@ def _code(
     planes = torch.zeros(batch, P, h * w, dtype=torch.int32, device=device)
     errors = torch.zeros_like(planes)
     regression: Regression | None = None
+    head: Head | None = None
     for p in range(P):
         others = list(takewhile(lambda other: other >= 0, references[p].tolist()))
         R = len(others)
@@ -230,11 +238,12 @@ def _code(
             buffer[:, 2 + V + q] = skew.known(planes[:, other], m + 1 >> 1)
             buffer[:, 2 + V + R + q] = skew.known(errors[:, other], 0)
         coder.begin(p, skew)
-        if regression is not None and R == regression.R:
+        if regression is not None and head is not None and R == regression.R:
             regression.go_on()
         else:
             regression = Regression(model, R, batch, skew)
-        _code_plane(regression, *networks[R], looks, skew, buffer, coder)
+            head = Head(networks[R][0], model.mixtures, batch)
+        _code_plane(regression, *networks[R], head, looks, skew, buffer, coder)
         coder.end()
         planes[:, p] = skew.flat(buffer[:, 0])
         errors[:, p] = skew.flat(buffer[:, 1 + V])
@@ -245,6 +254,7 @@ def _code_plane(
     regression: Regression,
     network: Network,
     around: Neighbours,
+    head: Head,
     looks: Looks,
     skew: Skew,
     buffer: Tensor,
@@ -273,7 +283,10 @@ def _code_plane(
         magnitudes = 8 * LEAST_SCALE + weighted.sum(2, dtype=torch.int32)
         blend, q = looks.blend(pred, magnitudes[:, :V]), log8(magnitudes[:, V] >> 3)
         inputs = looks.inputs(around, gathered, X, pred, magnitudes, blend, q, base)
-        values = coder.code(u, looks.mixture(network(inputs), blend, q))
+        y, known = network(inputs, q, head)
+        mixture = looks.mixture(y, blend, q)
+        values = coder.code(u, mixture)
+        head.learn(known, mixture.gradients(values, looks.scale[q]))
         row = own[:, :, r, y0 + MARGIN_Y : y1 + MARGIN_Y + 1]
         row[:, 0] = values
         row[:, 1:] = 32 * values[:, None] - torch.cat([pred, blend[:, None]], 1)

@@ -11,11 +11,12 @@ from ..runtime.jit import FEATURES
 
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 AVX2 = "+avx2" in FEATURES
+AVX512 = "+avx512bw" in FEATURES
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()
-EIGHT_FLOATS, FOUR_DOUBLES = ir.VectorType(F32, 8), ir.VectorType(F64, 4)
-EIGHT_INTEGERS = ir.VectorType(I32, 8)
+EIGHT_FLOATS = ir.VectorType(F32, 8)
+EIGHT_INTEGERS, EIGHT_DOUBLES = ir.VectorType(I32, 8), ir.VectorType(F64, 8)
 register: Any = cgutils.alloca_once
 """Memory of a loop's own, of one value, which LLVM keeps in a register."""
 
@@ -52,20 +53,21 @@ def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
-def gathered(builder: Any, table: Any, index: Any) -> Any:
-    """table[index] of int32, in each of 8 lanes."""
+def gathered(builder: Any, table: Any, index: Any, size: int = 4) -> Any:
+    """table[index] of int32, in each of 8 lanes; with `size` 2 of uint16, and a number more behind the last is read."""
     if AVX2:
         kind, byte = index.type, I8.as_pointer()
         all_of_them = constant(8, I32, -1)
-        return call(
+        values = call(
             builder, "llvm.x86.avx2.gather.d.d.256", kind, constant(8, I32, 0), builder.inttoptr(table, byte), index,
-            all_of_them, I8(4),
+            all_of_them, I8(size),
         )  # fmt: skip
+        return values if size == 4 else builder.and_(values, constant(8, I32, 65535))
     values = ir.Constant(index.type, ir.Undefined)
     for k in range(8):
         at = builder.sext(builder.extract_element(index, I32(k)), I64)
-        value = load(builder, builder.add(table, builder.mul(at, I64(4))), I32)
-        values = builder.insert_element(values, value, I32(k))
+        value = load(builder, builder.add(table, builder.mul(at, I64(size))), ir.IntType(8 * size))
+        values = builder.insert_element(values, value if size == 4 else builder.zext(value, I32), I32(k))
     return values
 
 

@@ -6,7 +6,7 @@ The decoder holds four bytes. At the end the last three are beyond the data and 
 
 import numpy as np
 
-from ..runtime.jit import part
+from ..runtime.loops import part
 
 LOW, RANGE, CODE, AT = 0, 1, 2, 3
 """Indices in the state, int64 (4,)."""

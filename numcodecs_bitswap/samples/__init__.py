@@ -14,11 +14,11 @@ coder, and a few compiled loops in `kernel.py`.
 
 from .chain import Samples, is_numeric
 from .check import checked, comes_back
-from .choice import Prepared, labelled, prepare
+from .choice import Prepared, labelled, look_like_labels, prepare
 from .fixed import Fixed
 from .lattice import Lattice
 from .luma import Luma
-from .noise import bits
+from .noise import bits, histogram_bytes
 from .ordered import Ordered
 from .words import KINDS, is_series, shape_of
 
@@ -33,9 +33,11 @@ __all__ = [
     "bits",
     "checked",
     "comes_back",
+    "histogram_bytes",
     "is_numeric",
     "is_series",
     "labelled",
+    "look_like_labels",
     "prepare",
     "shape_of",
 ]

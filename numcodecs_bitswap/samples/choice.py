@@ -23,6 +23,8 @@ LEAP = 1.03
 """How much more a series may take as steps by the estimate."""
 FEW = 64
 """One word for so many others may be off a lattice."""
+HINTS = 8
+"""Groups whose lines are tried for the next one."""
 LABELS = 0.6
 """Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
 
@@ -109,17 +111,19 @@ def _bits(prepared: Prepared) -> float:
     )
 
 
-def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared | None:
-    """An array as labels, in the order in which they occur first; None if it does not look like one."""
+def look_like_labels(array: NDArray[Any], axes: tuple[int, int]) -> bool:
+    """Whether most items are the same as a neighbour."""
     given = words.of_array(array)
     y, x = (np.moveaxis(given, axis, 0) for axis in axes)
-    same = max(float(np.mean(each[1:] == each[:-1])) if len(each) > 1 else 0.0 for each in (y, x))
-    if same < LABELS:
-        return None
+    return any(len(each) > 1 and float(np.mean(each[1:] == each[:-1])) >= LABELS for each in (y, x))
+
+
+def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
+    """An array as labels, in the order in which they occur first."""
+    given = words.of_array(array)
     number = number_of(array.dtype, False)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
-    scale = ordered.by_occurrence(ordered.find(given, number, 0), given)
-    return _prepared(start, scale, given)
+    return _prepared(start, ordered.by_occurrence(ordered.find(given, number, 0), given), given)
 
 
 def _prepared(samples: Samples, scale: Scale, filled: Words) -> Prepared:
@@ -150,8 +154,7 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
         lines: list[Line] = []
         for k, row in enumerate(rows):
             values = row if there is None else row[there[k]]
-            hint = lines[-1] if lines else None
-            line = lattice_search.search(values, hint) if len(values) else Line(1.0, 0.0, 1.0)
+            line = lattice_search.search(values, _hints(lines)) if len(values) else Line(1.0, 0.0, 1.0)
             if line is None and groups:
                 line = lattice_search.few(values)
             if line is None:
@@ -166,6 +169,11 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
             # Else the planes may have lattices of their own.
             best = best or scale
     return best
+
+
+def _hints(lines: list[Line]) -> list[Line]:
+    """The last lines that differ by more than their constant."""
+    return list({(line.s, line.d, line.single, line.a == 0): line for line in reversed(lines[-HINTS:])}.values())
 
 
 def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_] | None) -> float:

@@ -41,7 +41,7 @@ class Fixed:
 
     def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
         """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
-        from .kernel import split_cells  # reads numba
+        from .kernel import split_cells  # may read numba
 
         wide, bits = words.reshape(-1).astype(np.uint64), 8 * self.number.itemsize
         numbers, low = np.empty(wide.shape, np.uint32), np.empty_like(wide)
@@ -88,17 +88,20 @@ class Fixed:
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
         """How many low bits each number has."""
-        from .kernel import count_low  # reads numba
+        from .kernel import count_low  # may read numba
 
         flat = numbers.reshape(-1).astype(np.uint32)
+        every = np.arange(int(flat.max(initial=0)) + 1, dtype=np.uint32)
+        if few := 2 * len(every) < len(flat):
+            flat = every
         counts = np.empty(flat.shape, np.uint8)
         cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
         count_low(flat, *cells, self.trailing, self.least, counts)  # type: ignore[no-untyped-call]
-        return counts.reshape(numbers.shape)
+        return counts[numbers] if few else counts.reshape(numbers.shape)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Words of numbers and low bits; inverse of `split`."""
-        from .kernel import join_cells  # reads numba
+        from .kernel import join_cells  # may read numba
 
         flat, bits = numbers.reshape(-1).astype(np.uint32), 8 * self.number.itemsize
         rest = np.zeros(flat.shape, np.uint64) if low is None else low.reshape(-1).astype(np.uint64)

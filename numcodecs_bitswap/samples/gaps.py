@@ -114,7 +114,7 @@ class Gaps:
         """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
         rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
         """
-        from .kernel import fill_rows  # reads numba
+        from .kernel import fill_rows  # may read numba
 
         planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
         P, h, w = planes.shape
@@ -219,7 +219,7 @@ def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
     FormatError
         A copy of a neighbour that is not there.
     """
-    from .kernel import follow_copies  # reads numba
+    from .kernel import follow_copies  # may read numba
 
     source = np.empty(mask.size, np.int64)
     if not follow_copies(np.ascontiguousarray(mask), kinds, np.array(COPIED), source):  # type: ignore[no-untyped-call]

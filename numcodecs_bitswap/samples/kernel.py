@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..runtime.jit import compiled, part
+from ..runtime.loops import compiled, part
 
 
 @part

@@ -80,14 +80,24 @@ class Lattice:
 
     def integers(self, words: Words) -> NDArray[np.int64]:
         """The k nearest to each word."""
-        rows = grouped(words.view(self.number), self.groups).astype(np.float64)
-        parts = [np.rint((row * line.d - line.a) / line.s) for row, line in zip(rows, self.lines, strict=True)]
-        return ungrouped(np.stack(parts), words.shape, self.groups).astype(np.int64)
+        rows = np.array(grouped(words.view(self.number), self.groups), np.float64)
+        for row, line in zip(rows, self.lines, strict=True):
+            if line.d != 1:
+                row *= line.d
+            if line.a != 0:
+                row -= line.a
+            if line.s != 1:
+                row /= line.s
+            np.rint(row, row)
+        return ungrouped(rows, words.shape, self.groups).astype(np.int64)
 
     def on_lines(self, k: NDArray[np.int64]) -> Words:
         """The words of integers."""
-        rows = [line.values(row, self.number) for row, line in zip(grouped(k, self.groups), self.lines, strict=True)]
-        return ungrouped(np.stack(rows), k.shape, self.groups).view(f"u{self.number.itemsize}")
+        rows = grouped(k, self.groups)
+        values = np.empty(rows.shape, self.number)
+        for value, row, line in zip(values, rows, self.lines, strict=True):
+            value[:] = line.values(row, self.number)
+        return ungrouped(values, k.shape, self.groups).view(f"u{self.number.itemsize}")
 
     def _from_least(self, words: Words) -> NDArray[np.int64]:
         least = np.array(self.least, np.int64)[:, None]

@@ -2,7 +2,7 @@
 of which rounding gives the very floats. Encoder only: nothing here decides how a frame decodes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,18 +88,21 @@ CONSTANTS += [
 ]
 
 
-def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
+def search(values: NDArray[Any], hints: Sequence[Line] = ()) -> Line | None:
     """The line of finite floats (n,) of one group, or None.
 
     Parameters
     ----------
     values : float32 or float64 array
-    hint : Line, optional
-        Of another group.
+    hints : sequence of Line
+        Of other groups, those first that are likely.
     """
-    number = values.dtype
-    if hint is not None and hint.a == 0 and _exact(values[:: max(len(values) // 512, 1)], hint):
-        return hint
+    number, glance = values.dtype, values[:: max(len(values) // 512, 1)]
+    for hint in hints:
+        # Packed fields have the same step, and count from their least value.
+        least = hint if hint.a == 0 else Line(hint.s, float(values.min()), hint.d, hint.single)
+        if _exact(glance, least) and _spans(glance, least) and (hint.a == 0 or _exact(values, least)):
+            return least
     begin = max((len(values) - SAMPLE) // 2, 0)
     distinct = _distinct(values[begin : begin + SAMPLE])
     ends = np.array([values.min(), values.max()], np.float64)
@@ -111,7 +114,7 @@ def search(values: NDArray[Any], hint: Line | None = None) -> Line | None:
     if not SMALLEST < np.abs(ends).max() < LARGEST:
         return None
     unit = _unit(distinct, number)
-    step = estimate(distinct, unit, hint)
+    step = estimate(distinct, unit, hints[0] if hints else None)
     if step is None:
         return None
     return _line(values, distinct, step, number)
@@ -173,7 +176,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
     """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
     if step < LEAST * unit:
         return None
-    from .kernel import fitted_step  # reads numba
+    from .kernel import fitted_step  # may read numba
 
     step = fitted_step(x - x[np.argmin(np.diff(x))], step, OFF * unit, FINE)  # type: ignore[no-untyped-call]
     return step if step > 0 else None
@@ -259,14 +262,16 @@ def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Ite
     """Lines in binary64 that lie in the rounding intervals of as many values as can be: of some values first, then of
     those too that they miss.
     """
-    chosen = distinct[:: max(len(distinct) // 1024, 1)]
+    chosen, glance = distinct[:: max(len(distinct) // 1024, 1)], values[:: max(len(values) // SAMPLE, 1)]
     line = Line(steps[-1], float(distinct[0]), 1.0)
     for _ in range(5):
         k = np.rint((chosen - line.a) / line.s)
         half = 0.5 * np.spacing(np.abs(chosen).astype(np.float32)).astype(np.float64)
         line = _widest(k, chosen - half, chosen + half, steps)
         yield line
-        wrong = values[~_same(values, line)]
+        wrong = glance[~_same(glance, line)]
+        if not len(wrong):
+            wrong = values[~_same(values, line)]
         if not len(wrong):
             break
         chosen = _distinct(np.concatenate([chosen, wrong[:: max(len(wrong) // 1024, 1)].astype(np.float64)]))
@@ -277,7 +282,7 @@ def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
     halving: room is a concave function of the step.
     """
 
-    from .kernel import room, widest  # reads numba
+    from .kernel import room, widest  # may read numba
 
     for s in steps[:-1]:
         width, a = room(s, k, low, high)  # type: ignore[no-untyped-call]
@@ -296,6 +301,12 @@ def _same(values: NDArray[Any], line: Line) -> NDArray[np.bool_]:
 
 def _right(values: NDArray[Any], line: Line) -> int:
     return int(np.count_nonzero(_same(values, line)))
+
+
+def _spans(values: NDArray[Any], line: Line) -> bool:
+    """Whether values on a line are not all multiples of some steps."""
+    k = np.rint((values.astype(np.float64) * line.d - line.a) / line.s).astype(np.int64)
+    return int(np.gcd.reduce(k - k[0])) <= 1
 
 
 def _exact(values: NDArray[Any], line: Line) -> bool:

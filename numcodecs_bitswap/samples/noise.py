@@ -17,6 +17,8 @@ OWN = ((-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))
 OTHER = ((0, 0), (-1, 0))
 """Neighbours (dy, dx) in the plane and in a reference plane, besides (0, -1), from which all are counted."""
 MOST_AXES = 3
+VALUES = 256
+"""Numbers of which a histogram is made are fewer."""
 BEYOND = 2.2
 """Bits of a number beyond the logarithm of its residual."""
 
@@ -71,6 +73,16 @@ def bits(
         residual = residual - weight * column
     mantissa, exponent = np.frexp(np.abs(residual) + 0.5)
     return float((exponent - 2 + 2 * mantissa).sum()) / max(len(residual), 1) + BEYOND
+
+
+def histogram_bytes(numbers: NDArray[Any]) -> float:
+    """Bytes of numbers by how often each occurs, roughly; infinite if they are many."""
+    flat = numbers.reshape(-1)
+    if int(flat.max()) >= VALUES:
+        return float("inf")
+    counts = np.bincount(flat)
+    mantissa, exponent = np.frexp(counts[counts > 0] / flat.size)
+    return float(-(counts[counts > 0] * (exponent - 2 + 2 * mantissa)).sum()) / 8
 
 
 def _solve(columns: list[NDArray[np.float64]], target: NDArray[np.float64]) -> list[float]:

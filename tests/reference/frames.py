@@ -95,7 +95,7 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     require(reader.integer(4) == zlib.crc32(frame[:6] + frame[10:]), "frame checksum")
     content_checksum = reader.integer(4)
     layout = reader.integer(1)
-    require(route <= 7, "route 0..7")
+    require(route <= 8, "route 0..8")
     require(layout <= 1, "layout 0..1")
     dtype = read_dtype(reader.take(reader.varint()))
     ndim = reader.varint()
@@ -115,6 +115,9 @@ def decode(frame: bytes, find_model: FindModel, limit: int = 2**62) -> NDArray[A
     elif route == 7:
         require(dtype.str == "|u1", "a JPEG payload is of |u1")
         array = np.asarray(jpeg_payload(reader, shape, find_model), order=order)
+    elif route == 8:
+        data = fields_payload(reader, dtype, shape if layout == 0 else shape[::-1], find_model)
+        array = np.ndarray(shape, dtype, bytearray(data), order=order)
     else:
         data = stored_payload(route, reader.rest, math.prod(shape), dtype.itemsize)
         array = np.ndarray(shape, dtype, bytearray(data), order=order)
@@ -147,6 +150,27 @@ def descr_from_json(fields: list[Any]) -> list[Any]:
         )
         for name, kind, *shapes in fields
     ]
+
+
+# ---- 1.8 Fields payload
+
+
+def fields_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...], find_model: FindModel) -> bytes:
+    """The decoded bytes, in the memory order of the layout, in which the array has this shape."""
+    require(dtype.names is not None, "a fields payload is of a structured dtype")
+    columns = []
+    for _, kind, *shapes in dtype.descr:
+        field = np.lib.format.descr_to_dtype(kind) if isinstance(kind, list) else np.dtype(kind)
+        own = shapes[0] if shapes else ()
+        if field.itemsize * math.prod(own) == 0:
+            continue
+        frame = reader.take(reader.varint())
+        require(len(frame) > 10 and frame[5] != 4 and frame[10 + 4] == 0, "a field's frame of layout 0, not of route 4")
+        part = decode(frame, find_model, math.prod((*shape, *own)) * field.itemsize)
+        require((part.dtype, part.shape) == (field, (*shape, *own)), "a field's frame has its dtype and shape")
+        columns.append(np.frombuffer(part.tobytes(), np.uint8).reshape(math.prod(shape), -1))
+    require(not reader.rest, "nothing behind the last field")
+    return np.concatenate(columns, axis=1).tobytes()
 
 
 # ---- 1.1 Stored payloads
@@ -446,7 +470,8 @@ def read_steps(reader: Reader, before: list[list[int]]) -> list[int]:
         require(len(before) > 0, "steps of a component before")
         return before[-1]
     if code == 255:
-        steps = [int(step) for step in np.frombuffer(packed(reader, 128), "<u2")]
+        low, high = np.frombuffer(packed(reader, 128), np.uint8).astype(int).reshape(2, 64)
+        steps = [int(step) for step in low + 256 * high]
         require(min(steps) > 0, "steps of 1..65535")
         return steps
     require(code <= 200, "a way to write steps")

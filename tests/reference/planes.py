@@ -316,15 +316,17 @@ def inputs(
     return u
 
 
-def network(model: PlaneModel, name: str, u: Ints) -> Ints:
-    """y (3 K, pixels)."""
+def network(model: PlaneModel, name: str, u: Ints, q: Ints, head: "Head") -> tuple[Ints, Ints]:
+    """y (3 K, pixels), and the inputs of the last layer."""
     t = model.linear(f"{name}.in", u).clip(-127, 127)
     for k in range(model.blocks):
         v = model.linear(f"{name}.{k}.a", t.clip(0, 127)).clip(0, 127)
         t = (t + model.linear(f"{name}.{k}.b", v)).clip(-127, 127)
-    y = model.linear(f"{name}.head", t.clip(0, 127))
+    context = (q - 16 >> 2).clip(0, 15)
+    a = np.vstack([t.clip(0, 127), 64 * (context == np.arange(16)[:, None])])
+    y = head.linear(a)
     y[: 2 * model.mixtures] += model.linear(f"{name}.skip", u)
-    return y
+    return y, a
 
 
 # ---- 9.5 Mixtures over buckets
@@ -360,6 +362,7 @@ class Buckets:
         first = (logits - j).argmax(0)
         middle = means[first, np.arange(len(q))] if len(q) else np.zeros(0, np.int64)
         self.centre: list[int] = (middle + 16 >> 5).clip(0, m).tolist()
+        self.scale = np.array([np.float32(str(SCALE[each])) for each in q.tolist()], np.float32)
         self.components: list[list[tuple[int, int, np.float32]]] = [
             list(zip(*each, strict=True)) for each in zip(weights.T.tolist(), means.T.tolist(), SLOPE[j].T, strict=True)
         ]
@@ -378,14 +381,65 @@ class Buckets:
         x = self.low(i, s)
         if x <= 0 or x > self.m:
             return 0 if x <= 0 else 2**16
-        total = 0
-        for weight, mean, slope in self.components[i]:
-            t = np.float32(32 * x - 16 - mean) * slope
-            total += weight * SIGMOID[int(np.floor(min(max(t, np.float32(-4096)), np.float32(4095)))) + 4096]
+        total = sum(weight * SIGMOID[index(x, mean, slope)] for weight, mean, slope in self.components[i])
         return s + (self.rate[i] * total >> 44)
 
+    def gradients(self, i: int, s: int) -> list[int]:
+        """9.6: of the pixel that turned out to be in bucket s."""
+        begin, end = self.low(i, s), self.low(i, s + 1)
+        parts = []
+        for _, mean, slope in self.components[i]:
+            below, above = index(begin, mean, slope), index(end, mean, slope)
+            a = 0 if begin <= 0 else int(SIGMOID[below])
+            b = 2**16 if end > self.m else int(SIGMOID[above])
+            parts.append((a, b, a * (2**16 - a) >> 16, b * (2**16 - b) >> 16, below - 4096, above - 4096))
+        weights = [weight for weight, _, _ in self.components[i]]
+        M = sum(w * (b - a) for w, (a, b, *_) in zip(weights, parts, strict=True)) + 4 * sum(weights)
+        F = np.float32(str(1 / Decimal(384)))
+        found: list[list[Any]] = [[], [], []]
+        for (w, _, slope), (a, b, da, db, below, above) in zip(self.components[i], parts, strict=True):
+            o = f32(w) * (constant(256) / f32(M))
+            found[0].append(o * f32(db - da) * min(self.scale[i] * slope * F, constant(16)))
+            found[1].append(o * f32(db * above - da * below) * F)
+            found[2].append(f32(w) * (constant(256) / f32(sum(weights))) - o * f32(b - a))
+        return [int(np.clip(value, constant(-1023), constant(1023))) for kind in found for value in kind]
 
-# ---- 9.6 A tile
+
+def index(x: int, mean: int, slope: np.float32) -> int:
+    """Where the edge below x is in the table of a logistic."""
+    value = np.float32(32 * x - 16 - mean) * slope
+    return int(np.floor(min(max(value, np.float32(-4096)), np.float32(4095)))) + 4096
+
+
+# ---- 9.6 The last layer learns
+
+
+class Head:
+    """The last layer of a network."""
+
+    def __init__(self, model: PlaneModel, R: int) -> None:
+        K = model.mixtures
+        w, self.bias, self.shift = model.layers[f"net{R}.head"]
+        self.h = np.hstack([f32(w), np.zeros((3 * K, 16), np.float32)])
+        self.rates = f32(np.array([3072] * K + [1152] * (2 * K)) << self.shift)
+        self.N, self.v, self.e = f32([0]), f32(np.zeros(3 * K)), f32(np.zeros(model.width + 16))
+
+    def linear(self, a: Ints) -> Ints:
+        w = np.floor(self.h + constant(0.5)).astype(np.int64)
+        return w @ a + (self.bias + (1 << self.shift >> 1))[:, None] >> self.shift[:, None]
+
+    def learn(self, a: Ints, gradients: Ints) -> None:
+        """A step, from inputs (W + 16, pixels) and gradients (3 K, pixels)."""
+        keep = constant(253 / 256)
+        self.N = self.N * keep + f32(a.shape[1])
+        self.v = self.v * keep + f32((gradients**2).sum(1))
+        self.e = self.e * keep + f32((a**2).sum(1))
+        sizes = self.v[:, None] * (self.e / self.N) + constant(2**31)
+        step = f32(gradients @ a.T) * self.rates[:, None] / sizes
+        self.h = (self.h - step).clip(constant(-63), constant(63))
+
+
+# ---- 9.7 A tile
 
 
 def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape: tuple[int, int, int], m: int) -> Ints:
@@ -394,20 +448,21 @@ def decode_tile(model: PlaneModel, pop: Pop, references: list[list[int]], shape:
     planes = np.zeros(shape, np.int64)
     done: list[Known] = []
     regression: Regression | None = None
+    head: Head | None = None
     for p in range(P):
         known = [
             Known(Field(done[r].values.values, (m + 1) >> 1), Field(done[r].errors.values, 0)) for r in references[p]
         ]
-        if regression is not None and len(known) == regression.R:
+        if regression is not None and head is not None and len(known) == regression.R:
             regression.go_on()
         else:
-            regression = Regression(model, len(known), h, w)
-        done.append(decode_plane(model, pop, regression, known, m))
+            regression, head = Regression(model, len(known), h, w), Head(model, len(known))
+        done.append(decode_plane(model, pop, regression, head, known, m))
         planes[p] = done[-1].values.values
     return planes
 
 
-def decode_plane(model: PlaneModel, pop: Pop, regression: Regression, known: list[Known], m: int) -> Known:
+def decode_plane(model: PlaneModel, pop: Pop, regression: Regression, head: Head, known: list[Known], m: int) -> Known:
     R, V, h, w = len(known), model.predictors, regression.h, regression.w
     own = Field(np.zeros((h, w), np.int64), (m + 1) >> 1)
     errors = [Field(np.zeros((h, w), np.int64), (m + 1) >> 2) for _ in range(V + 1)]  # of predictors and blend
@@ -423,19 +478,23 @@ def decode_plane(model: PlaneModel, pop: Pop, regression: Regression, known: lis
         blend = blend_of(predictions, magnitudes, 32 * m)
         q = log8(overall >> 3)
         seen = Seen(z, base, predictions, magnitudes, blend, q)
-        y = network(model, f"net{R}", np.array(inputs(wave, regression, seen, errors, known, m)))
-        values = pop_values(pop, Buckets(y, blend, q, m))
+        seen_by = np.array(inputs(wave, regression, seen, errors, known, m))
+        y, a = network(model, f"net{R}", seen_by, q, head)
+        buckets = Buckets(y, blend, q, m)
+        symbols, values = pop_values(pop, buckets)
         require(bool(((values >= 0) & (values <= m)).all()), "a sample of 0..m")
         own.values[wave.y, wave.x] = values
         for field, predicted in zip(errors, [*predictions, blend], strict=True):
             field.values[wave.y, wave.x] = 32 * values - predicted
+        head.learn(a, np.array([buckets.gradients(i, s) for i, s in enumerate(symbols)]).T)
         regression.note(wave, z, 2 * values - base, q)
     return Known(own, errors[-1])
 
 
-def pop_values(pop: Pop, buckets: Buckets) -> Ints:
+def pop_values(pop: Pop, buckets: Buckets) -> tuple[list[int], Ints]:
+    """The buckets of a wavefront's samples, and the samples."""
     symbols = pop(buckets).tolist()
     upper = pop(Bits([max(buckets.bits(s) - 16, 0) for s in symbols])).tolist()
     lower = pop(Bits([min(buckets.bits(s), 16) for s in symbols])).tolist()
     numbers = zip(symbols, upper, lower, strict=True)
-    return np.array([buckets.low(i, s) + (high << 16) + low for i, (s, high, low) in enumerate(numbers)])
+    return symbols, np.array([buckets.low(i, s) + (high << 16) + low for i, (s, high, low) in enumerate(numbers)])
