@@ -99,7 +99,7 @@ def draw(tables: dict[str, list[Measured]], path: Path, ours: Container[str] = (
         for each in measured:
             marker, size = ("*", 14) if each.name in ours else ("o", 7)
             for axes, speed in zip(row, (each.encode_mb_s, each.decode_mb_s), strict=True):
-                axes.plot(speed, each.bits_per_dim, marker, markersize=size, label=each.name)
+                axes.plot(speed, each.bits_per_sample, marker, markersize=size, label=each.name)
         for axes, way in zip(row, ("encode", "decode"), strict=True):
             axes.set(xscale="log", xlabel=f"{way} MB/s", ylabel="bits/sample", title=title)
             axes.grid(alpha=0.3)

@@ -88,7 +88,7 @@ def table(cost: dict[str, float], found: dict[int, list[Measured]]) -> str:
         relative = " | ".join(f"{row.total / base[size]:.3f}" for size, row in zip(found, rows, strict=True))
         speeds = f"{last.encode_mb_s:.1f}, {last.decode_mb_s:.1f}"
         macs = f"{cost[last.name]:,.0f}" if last.name in cost else ""
-        lines.append(f"| {last.name} | {macs} | {relative} | {last.bits_per_dim:.3f} | {speeds} |")
+        lines.append(f"| {last.name} | {macs} | {relative} | {last.bits_per_sample:.3f} | {speeds} |")
     return "\n".join(lines)
 
 
@@ -97,20 +97,20 @@ def draw(cost: dict[str, float], found: dict[int, list[Measured]], path: Path) -
     figure = Figure(figsize=(4.6 * len(found), 4.2), layout="constrained")
     for axes, (size, rows) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
         models = [row for row in rows if row.name in cost]
-        axes.plot([cost[row.name] for row in models], [row.bits_per_dim for row in models], "*", markersize=13)
+        axes.plot([cost[row.name] for row in models], [row.bits_per_sample for row in models], "*", markersize=13)
         for row in models:
             axes.annotate(
-                row.name, (cost[row.name], row.bits_per_dim), fontsize=7, xytext=(4, 5), textcoords="offset points"
+                row.name, (cost[row.name], row.bits_per_sample), fontsize=7, xytext=(4, 5), textcoords="offset points"
             )
         for row in (row for row in rows if row.name not in cost):
-            axes.axhline(row.bits_per_dim, color="gray", linestyle="--", linewidth=0.8)
-            place = min(cost.values()), row.bits_per_dim
+            axes.axhline(row.bits_per_sample, color="gray", linestyle="--", linewidth=0.8)
+            place = min(cost.values()), row.bits_per_sample
             axes.annotate(row.name, place, fontsize=7, color="gray", xytext=(0, 2), textcoords="offset points")
         axes.set(xscale="log", xlabel="multiplications per sample", ylabel="bits/sample", title=f"{size} x {size}")
         axes.set_xticks([1e3, 2e3, 5e3, 1e4, 2e4, 5e4], ["1k", "2k", "5k", "10k", "20k", "50k"], minor=False)
         axes.set_xticks([], minor=True)
         axes.set_xlim(min(cost.values()) * 0.8, max(cost.values()) * 2)
-        best = [row.bits_per_dim for row in rows if row.name != "PNG"]
+        best = [row.bits_per_sample for row in rows if row.name != "PNG"]
         axes.set_ylim(min(best) * 0.97, max(best) * 1.03)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)

@@ -46,7 +46,7 @@ def through_zarr(photograph: NDArray[np.uint8]) -> None:
 
 
 def bits_map(photograph: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Bits/dim in cells of STEP x STEP: mean over the windows that cover a cell, each window coded on its own."""
+    """Bits/sample in cells of STEP x STEP: mean over the windows that cover a cell, each window coded on its own."""
     rows, columns = (n // STEP for n in photograph.shape[:2])
     bits, cover = np.zeros((rows, columns)), np.zeros((rows, columns))
     across = WINDOW // STEP
@@ -90,7 +90,7 @@ def main(image: str = str(Path(__file__).with_name("photograph.png"))) -> None:
     )
 
     ours = rows[0]
-    title = f"Bit-Swap, lossless: {ours.bits_per_dim:.2f} bits/sample in chunks of {CHUNK} x {CHUNK} x 3"
+    title = f"Bit-Swap, lossless: {ours.bits_per_sample:.2f} bits/sample in chunks of {CHUNK} x {CHUNK} x 3"
     draw(photograph, bits_map(photograph), title, OUT / "demo.png")
     print(f"where the bits went: {OUT / 'demo.png'}")
 

@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     (folder / "recipe.toml").write_text(RECIPE)
     np.save(folder / "digits.npy", images[1000:])
-    # Ctrl-C loses nothing: the same command resumes. A tenth of the data is held back, and its rate is shown.
+    # Ctrl-C loses nothing: the same command resumes. A tenth of the data is for validation; its rate is printed.
     command = [sys.executable, "-m", "numcodecs_bitswap.train", "recipe.toml", "--data", "digits.npy", "--run", "run"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
 

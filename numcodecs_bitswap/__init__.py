@@ -3,18 +3,18 @@
 ::
 
     array chunk
-       | plan.plan                which routes and models are tried
+       | chunk.plan               which routes and models are tried
        |
-       |-- plane_route            samples: numbers 0 .. m; planes: least squares and a network, one call a tile
-       |-- jpeg_route             jpeg: what a file held, found, coded, decoded by integers
-       |-- model_route            patches -> bitsback.groups: nets give parameters, symbols intervals
-       |-- stored                 Zstandard
+       |-- chunk.plane_route      samples: integers 0 .. m; planes: least squares and a network, one call a tile
+       |-- chunk.jpeg_route       jpeg: the coefficients of a JPEG file: found, coded, decoded in integers
+       |-- chunk.model_route      patches -> bitsback.groups: nets give parameters, distributions give intervals
+       |-- chunk.stored           Zstandard
        |
-    payload                       of the smallest; messages are pushed and popped by rans
-       | frame.build              / frame.parse
+    payload                       the smallest; rans pushes and pops the messages in it
+       | chunk.frame              build, and its inverse parse
     frame bytes
 
-Every route has an inverse beside it.
+The inverse of every route stands next to it, in the same file.
 
 Importing this package takes milliseconds: numba is loaded by the first chunk that a model codes, torch only for GPUs.
 """

@@ -1,6 +1,6 @@
 """The numcodecs codecs: any array or buffer -> frame bytes -> the same array. Also Zarr format 2.
 
-Validation and wiring; the work is in `chunk.py`. Constructing one opens no file and imports no torch, because
+Validation and wiring; the work is in `chunk.coding`. Constructing a codec opens no file and imports no torch, because
 opening a Zarr group constructs the codec of every array in it.
 """
 
@@ -34,7 +34,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
     ) -> None:
         options = Options(model=model, channel_axis=channel_axis, spatial_axes=spatial_axes, verify=verify)
         config = options.config()
-        # numcodecs takes the configuration from the attributes, so they have to be what JSON gives back.
+        # numcodecs reads the configuration from the attributes, so they must be JSON values.
         self.model: str = config["model"]
         self.channel_axis: str | int | None = config["channel_axis"]
         self.spatial_axes: str | list[int] = config["spatial_axes"]
@@ -57,9 +57,9 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         TypeError
             Objects, or a dtype that cannot be described in a frame.
         ValueError
-            An array of uint8 that does not have the axes configured.
+            The array does not have the axes of the configuration.
         MissingModel, ModelError
-            The model is not there, or does not have the array's channels.
+            The model is not installed, or does not have the array's number of channels.
         VerifyError
             The frame was verified, and does not give the array back.
         """
@@ -92,7 +92,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         FormatError
             Truncated, altered or foreign bytes, or a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES.
         MissingModel
-            The frame's model is not there.
+            The frame's model is not installed.
         ValueError
             `out` has another size.
         """
@@ -110,11 +110,11 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 
 
 class BitSwap(_LearnedCodec):
-    """Lossless compression by a learned model, Bit-Swap coding and integers only.
+    """Lossless compression by a learned model: the plane coder, or Bit-Swap with a model that has latents.
 
-    Arrays of numbers are coded by a model: photographs, volumes, movies, bands, fields, labels. Every other array, and
-    everything that the model cannot beat, is stored by Zstandard. The bytes depend on the array, this configuration and
-    the model alone.
+    Numeric arrays are coded by a model: photographs, volumes, movies, spectral bands, fields, labels. Every other
+    array, and every chunk for which Zstandard is smaller, is stored by Zstandard. The bytes depend only on the array,
+    this configuration and the model.
 
     Parameters
     ----------
@@ -125,10 +125,11 @@ class BitSwap(_LearnedCodec):
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.
     spatial_axes : "auto" or two ints
-        The y and x axis. "auto": the last two axes that are not the channel axis; or, where one of these is short and
-        a block of the chunk is smaller so, the two longest, as in a volume (y, x, z). Every other axis is a leading
-        one. Plane models let a plane refer to the planes before it along these axes where that pays; to other models
-        the items are independent images.
+        The y and x axis. "auto": the last two axes that are not the channel axis; or the two longest axes, as in a
+        volume (y, x, z), where one of the last two is short and a block of the chunk is smaller so. Every other axis is
+        a leading axis. Plane models predict a plane also from earlier planes along leading axes (reference planes)
+        where that makes a sample of the chunk smaller; other models treat the items of leading axes as independent
+        images.
     verify : bool
         Decode each frame after it was encoded, and compare: a `VerifyError` if it is not the array. Takes about twice
         the time; NUMCODECS_BITSWAP_VERIFY=1 does it for every codec of a process. It is no part of the configuration
@@ -137,7 +138,7 @@ class BitSwap(_LearnedCodec):
     Raises
     ------
     TypeError, ValueError
-        An option that is not of these kinds.
+        An option of another type, or a model name with characters that no name has.
 
     Notes
     -----
@@ -159,10 +160,10 @@ class BitSwap(_LearnedCodec):
 
 
 class BBANS(_LearnedCodec):
-    """Lossless compression by a learned model, BB-ANS coding and integers only.
+    """Lossless compression by a learned model, with BB-ANS coding of models that have latents.
 
-    As `BitSwap`, with the same models and parameters, but all latents of a model are taken at once. Under a model with
-    one latent layer the two are the same; with more, Bit-Swap needs fewer bits to begin with.
+    As `BitSwap`, with the same models and parameters, but all latent layers of a model are popped at once. With one
+    latent layer the two are the same; with more, Bit-Swap needs fewer initial bits.
 
     Examples
     --------
@@ -179,7 +180,7 @@ class BBANS(_LearnedCodec):
 
 
 class LocalBitsBack(_LearnedCodec):
-    """Lossless compression by a flow, local bits-back coding and integers only.
+    """Lossless compression by a flow, with local bits-back coding.
 
     As `BitSwap`, with models of its own: "auto" is photo-rgb8-flow for three channels and photo-gray8-flow for one.
 

@@ -1,4 +1,6 @@
-"""Typed errors. Every failure a user can cause or meet has one of these types and says what to do."""
+"""Typed errors and warnings. Every failure that a user can cause or meet has one of these types; its message says what
+to do.
+"""
 
 
 class BitswapError(Exception):
@@ -6,23 +8,25 @@ class BitswapError(Exception):
 
 
 class FormatError(BitswapError, ValueError):
-    """Bytes that are not a valid frame: truncated, altered, foreign, or from a newer version."""
+    """Bytes that are not a valid frame: truncated, altered, foreign, or written by a newer version."""
 
 
 class MessageExhausted(FormatError):
-    """A pop asked for more words than the message holds. Nothing is ever made up in their place."""
+    """A pop needed more words than the message holds. The message was truncated or altered."""
 
 
 class ModelError(BitswapError, ValueError):
-    """A model file that breaks the rules of FORMAT.md section 7, or does not fit the array."""
+    """A model file that breaks a rule of FORMAT.md section 7, or does not fit the array."""
 
 
 class MissingModel(BitswapError, LookupError):
-    """The model a frame needs is nowhere on the search path; the message names it and where it was looked for."""
+    """A model is nowhere on the search path; the message names the model and the places searched."""
 
 
 class DeviceError(BitswapError, RuntimeError):
-    """The chosen device is absent, or no backend on it computes the exact integers."""
+    """The device asked for is absent or out of memory, no backend on it computes the exact integers, or a setting in
+    the environment is invalid.
+    """
 
 
 class VerifyError(BitswapError, RuntimeError):
@@ -30,14 +34,14 @@ class VerifyError(BitswapError, RuntimeError):
 
 
 class SourceError(BitswapError, ValueError):
-    """An array that cannot be opened, read or written as it was asked for."""
+    """An array that cannot be opened, read or written as asked."""
 
 
 class TransformWarning(UserWarning):
-    """A transform did not restore an array while it was encoded, so that the array is coded without it. A mistake of
+    """A transform did not restore an array while it was encoded, so the array is coded without it. This is a bug of
     this package: please report it.
     """
 
 
 class ShapeWarning(UserWarning):
-    """A large array comes as a series, and may be an image whose shape a filter hides. Given once."""
+    """A large one-dimensional array may be an image whose shape a filter hides. Given once in a process."""

@@ -1,8 +1,8 @@
-"""The configuration of a codec, checked when it is constructed: what the numcodecs codec and the Zarr serializer share.
+"""The configuration of a codec, checked when it is constructed. Shared by the numcodecs codec and the Zarr serializer.
 
-Plain values only, because it is stored as JSON with every array. Whether the model is there and the axes exist is
-found out when a chunk needs them: opening a group constructs the codecs of all its arrays. Imports nothing of this
-package but the errors.
+It is stored as JSON with every array, so it holds plain values only. Whether the model is installed and the axes exist
+is checked when a chunk is coded, because opening a group constructs the codecs of all its arrays. Imports only
+`errors`.
 """
 
 import re
@@ -17,25 +17,32 @@ from .errors import ModelError
 AUTO_PHOTO, AUTO_UNIVERSAL = "photo-v1", "universal-v1"
 """The models that "auto" chooses from by cost: samples of 8 bits try both, others the second."""
 AUTO_JPEG = "jpeg-v1"
-"""The model of images that were decoded from JPEG files, which "auto" tries on all of 8 bits."""
+"""The model of images decoded from JPEG files, which "auto" tries on all images of 8 bits."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
 """The model that "auto" means for local bits-back, by the number of channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The configuration of a codec, checked. Plain values only: it is stored as JSON with every array.
+    """The checked configuration of a codec: plain values, stored as JSON with every array.
 
     Attributes
     ----------
     model : str
-        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller, and jpeg-v1 for images that
-        were JPEG files), a model's name, or its id in hex digits.
+        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller, and jpeg-v1 for images decoded
+        from JPEG files), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `chunk.patches.image_axes` and `chunk.plan`.
     verify : bool
         Whether to decode each frame after it was encoded. No part of `config()`.
+
+    Raises
+    ------
+    TypeError
+        An option of another type.
+    ModelError
+        `model` has characters that no name has.
     """
 
     model: str = "auto"
@@ -47,7 +54,9 @@ class Options:
         if not isinstance(self.model, str):
             raise TypeError(f"model must be a name or an id in hex digits, not {self.model!r}")
         if not re.fullmatch(r"\w[\w.+-]*", self.model):
-            raise ModelError(f"{self.model!r} is not a model's name or id; files are found by NUMCODECS_BITSWAP_MODELS")
+            raise ModelError(
+                f"{self.model!r} is not a model's name or id; for a file, name its folder in NUMCODECS_BITSWAP_MODELS"
+            )
         if self.channel_axis is not None and self.channel_axis != "auto":
             object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
         if not (isinstance(self.spatial_axes, str) and self.spatial_axes == "auto"):

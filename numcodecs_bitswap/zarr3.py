@@ -1,9 +1,9 @@
-"""The Zarr format 3 serializers: the frames of the numcodecs codecs, without what the array's metadata knows better.
+"""The Zarr format 3 serializers: the same frames as those of the numcodecs codecs.
 
-Format 3 keeps no byte order, so frames hold little-endian C-order arrays whatever the writer's memory looks like, and
-decode gives the byte order that Zarr asks for. Sibling chunks are submitted by sibling coroutines of one event loop:
-the first one lets the others submit too, then all of them share model passes. Nothing blocks the loop: the work is
-done in threads.
+Format 3 has no byte order. So frames hold little-endian arrays in C order, whatever the writer's memory order, and
+decoding gives the byte order that Zarr asks for. Zarr encodes and decodes chunks in coroutines of one event loop: the
+first one lets the others submit their chunks, then all share the passes of the networks. The work is done in threads,
+so nothing blocks the loop.
 """
 
 import asyncio
@@ -53,15 +53,18 @@ class _LearnedCodec(Options, ArrayBytesCodec):
         return {"name": self.name, "configuration": self.config()}
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
-        """Itself: the metadata holds what the user said, and every chunk says the rest."""
+        """The codec itself: the metadata holds the user's configuration, and every frame holds the rest."""
         return self
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuse, when the array is created, a dtype that frames cannot hold and axes that the array does not have.
+        """Check, when the array is created, that frames can hold its dtype and that it has the axes configured.
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError
+            A dtype that frames cannot hold.
+        ValueError
+            An axis that the array does not have.
         """
         dtype_text(dtype.to_native_dtype())
         image_axes(shape, self.channel_axis, self.spatial_axes)
@@ -82,11 +85,11 @@ class _LearnedCodec(Options, ArrayBytesCodec):
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
 
     async def encode(self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]) -> list[Buffer | None]:
-        """Encode chunks together; None stays None."""
+        """Encode chunks, which share the passes of the networks; None stays None."""
         return list(await asyncio.gather(*(_or_none(self._encode_single, *each) for each in chunks_and_specs)))
 
     async def decode(self, chunks_and_specs: Iterable[tuple[Buffer | None, ArraySpec]]) -> list[NDBuffer | None]:
-        """Decode chunks together; None stays None."""
+        """Decode chunks, which share the passes of the networks; None stays None."""
         return list(await asyncio.gather(*(_or_none(self._decode_single, *each) for each in chunks_and_specs)))
 
 
@@ -166,7 +169,7 @@ _flushes: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks w
 
 
 async def _submit(start: Callable[[], Work]) -> Any:
-    """What `start().finish()` gives, with its model pass shared with whatever else this loop has at hand."""
+    """What `start().finish()` returns; its pass of the networks is shared with other chunks of this event loop."""
     loop = asyncio.get_running_loop()
     submitted = _submitted.setdefault(loop, [])
     future: asyncio.Future[Any] = loop.create_future()
@@ -189,12 +192,12 @@ async def _flush(loop: asyncio.AbstractEventLoop) -> None:
             await asyncio.to_thread(scheduler.run, [work.job for work in works if work.job is not None])
             finished = iter(await _in_threads(work.finish for work in works))
             outcomes = [next(finished) if isinstance(work, Work) else work for work in outcomes]
-    except BaseException as error:  # this task was cancelled: nobody may wait forever
+    except BaseException as error:  # this task was cancelled: no waiter may wait forever
         outcomes = [error] * len(futures)
         raise
     finally:
         for future, outcome in zip(futures, outcomes, strict=True):
-            if future.done():  # its own waiter was cancelled
+            if future.done():  # its waiter was cancelled
                 continue
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)
@@ -203,7 +206,7 @@ async def _flush(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _begin(start: Callable[[], Work]) -> Any:
-    """The work if a model has to run for it, else what it gives."""
+    """The work, if networks have to run for it, else its result."""
     work = start()
     return work.finish() if work.job is None else work
 

@@ -26,6 +26,7 @@ from numcodecs_bitswap.train.flow import FlowArchitecture
 from numcodecs_bitswap.train.networks import Architecture, BitSwapNet
 from numcodecs_bitswap.train.recipe import Net
 from pictures import photograph
+from tiny import NARROW
 
 MODELS = ["tiny-rgb8-v1", "tiny-gray8-v1", "no stages", "three layers"]
 
@@ -40,9 +41,21 @@ def model(name: str, core: str = "bit_swap") -> Any:
     stages, layers = {"no stages": (0, 2), "three layers": (1, 3)}[name]
     net: Net
     if flow:
-        net = FlowArchitecture(3, stages, 2, 1, 8, 12, 5, 4, 8, 1, 8, 8, 1, 8, 1).network()
+        net = FlowArchitecture(
+            channels=3,
+            stages=stages,
+            mixtures=2,
+            halvings=1,
+            value_bits=8,
+            latent_bits=12,
+            noise_bits=5,
+            bucket_bits=4,
+            **NARROW,
+        ).network()
         return FlowModel(architecture(net), integer_tensors(net), for_device("cpu"))
-    net = Architecture(3, stages, 2, 8, 1, 8, 8, 1, 8, 1, layers, 2).network()
+    net = Architecture(
+        channels=3, stages=stages, mixtures=2, **NARROW, latent_layers=layers, latent_channels=2
+    ).network()
     return BitSwapModel(architecture(net), integer_tensors(net), for_device("cpu"))
 
 
@@ -163,7 +176,7 @@ def test_a_schedule_that_does_not_fit_is_refused(schedule: tuple[tuple[int, int]
 )
 def test_an_arch_that_breaks_the_rules_is_refused(change: dict[str, object]) -> None:
     torch.manual_seed(1)
-    net = BitSwapNet(Architecture(1, 1, 1, 8, 1, 8, 8, 1, 8, 1, 1, 2))
+    net = BitSwapNet(Architecture(channels=1, stages=1, mixtures=1, **NARROW, latent_layers=1, latent_channels=2))
     BitSwapModel(architecture(net), integer_tensors(net), for_device("cpu"))
     with pytest.raises(ModelError):
         BitSwapModel(json.loads(json.dumps(architecture(net) | change)), integer_tensors(net), for_device("cpu"))

@@ -57,7 +57,7 @@ def test_what_is_measured() -> None:
     rows = [measure(peer, chunks) for peer in (codec, *classical(chunks[0]))]
     total = sum(len(codec.encode(chunk)) for chunk in chunks)
     assert (rows[0].name, rows[0].total) == ("ours", total)
-    assert rows[0].bits_per_dim == pytest.approx(8 * total / 4800)
+    assert rows[0].bits_per_sample == pytest.approx(8 * total / 4800)
     assert min(rows[0].encode_mb_s, rows[0].decode_mb_s) > 0
     lines = table(rows, "Zstd").splitlines()
     assert len(lines) == 2 + len(rows)

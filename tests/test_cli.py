@@ -81,7 +81,7 @@ def test_bad_input_is_said(tmp_path: Path, stored: str, capsys: pytest.CaptureFi
     for arguments, what in (
         ([str(tmp_path / "nowhere.zarr")], "not a Zarr array"),
         ([str(tmp_path / "text.png")], "not a Zarr array"),
-        ([str(tmp_path / "empty.npy")], "nothing to sample"),
+        ([str(tmp_path / "empty.npy")], "is empty"),
         ([str(tmp_path / "group.zarr")], "inside"),
         ([stored, "--chunks", "10", "10"], "3 positive numbers"),
         ([stored, "--model", "no-such-model"], "not installed"),
@@ -168,7 +168,7 @@ def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     pytest.importorskip("torch")  # training needs it
     np.save(tmp_path / "a.npy", np.zeros((64, 64), "u1"))
     assert main(["train", str(tmp_path / "a.npy"), "--recipe", "default", "--device", "tpu"]) == 2
-    assert "there is none here" in capsys.readouterr().err
+    assert "there is none" in capsys.readouterr().err
 
 
 def test_as_a_module_with_its_version() -> None:

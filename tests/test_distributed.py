@@ -16,26 +16,26 @@ ROOT = Path(__file__).parents[1]
 # process writes hashes of its weights and of the patches it had, and what it printed.
 PROGRAM = """
 import contextlib, hashlib, io, json, sys
-from numcodecs_bitswap.train import __main__, loop, pieces, together
+from numcodecs_bitswap.train import __main__, distributed, loop, own_arrays
 
-def sample(self, n, rng, step=0, sample=pieces.PieceSource.sample):
+def sample(self, n, rng, step=0, sample=own_arrays.RegionSource.sample):
     patches = sample(self, n, rng, step)
     seen.update(patches.tobytes())
     return patches
 
 def train_step(self, progress, train_step=loop.Trainer._train_step):
-    self.stop = self.together.rank == 1 and self.step + 1 == stop_at
+    self.stop = self.processes.rank == 1 and self.step + 1 == stop_at
     return train_step(self, progress)
 
 def run(self, *arguments, run=loop.Trainer.run, **options):
     global rank, last
     run(self, *arguments, **options)
-    last = self.together
-    rank, weights = self.together.rank, b"".join(v.numpy().tobytes() for v in self.average.state_dict().values())
+    last = self.processes
+    rank, weights = self.processes.rank, b"".join(v.numpy().tobytes() for v in self.average.state_dict().values())
     said.append({"weights": hashlib.sha256(weights).hexdigest(), "patches": seen.hexdigest(), "step": self.step})
 
-pieces.PieceSource.sample, loop.Trainer._train_step, loop.Trainer.run = sample, train_step, run
-together.Together.end, end = lambda self: None, together.Together.end  # all runs are of the same processes
+own_arrays.RegionSource.sample, loop.Trainer._train_step, loop.Trainer.run = sample, train_step, run
+distributed.Processes.end, end = lambda self: None, distributed.Processes.end  # all runs are of the same processes
 said = []
 for folder, stop_at in (("whole", 0), ("parts", 4), ("parts", 0)):
     seen = hashlib.sha256()
@@ -51,7 +51,7 @@ end(last)
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
-    """The same weights in both, of different patches; stopped and gone on with, the same as if not stopped."""
+    """The same weights in both, of different patches; resumed after a stop, the same as without one."""
     zarr.create_array(tmp_path / "a.zarr", data=stack(), chunks=(1, 40, 50))
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -1,4 +1,4 @@
-"""Models beside the data: found where they were put and nowhere else, verified, and in nobody's way."""
+"""Models stored with the data: found where they were put and nowhere else, verified, and never in the way."""
 
 import shutil
 from pathlib import Path
@@ -11,8 +11,8 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from numcodecs_bitswap import BitSwap, MissingModel, ModelError, embed_model, use_models
+from numcodecs_bitswap.errors import SourceError
 from numcodecs_bitswap.models import catalog
-from numcodecs_bitswap.models.embedded import PlaceError
 from numcodecs_bitswap.zarr3 import BitSwapCodec
 from strategies import picture
 
@@ -136,10 +136,10 @@ def test_a_store_that_takes_no_more(model: str, tmp_path: Path, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "set", full)
-        with pytest.raises(PlaceError, match="No space left"):
+        with pytest.raises(SourceError, match="No space left"):
             embed_model(array, model)
     assert use_models(array) == []
-    with pytest.raises(PlaceError, match="read-only"):
+    with pytest.raises(SourceError, match="read-only"):
         embed_model(zarr.open_array(tmp_path / "a.zarr", mode="r"), model)
 
 
@@ -172,9 +172,9 @@ def test_shipped_names_stay(model: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_places_that_are_none(model: str, tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "empty.zarr")
     for place in (tmp_path / "nowhere.zarr", tmp_path / "empty.zarr"):
-        with pytest.raises(PlaceError, match="zarr"):
+        with pytest.raises(SourceError, match="zarr"):
             use_models(place)
-        with pytest.raises(PlaceError, match="zarr"):
+        with pytest.raises(SourceError, match="zarr"):
             embed_model(place, model)
     with pytest.raises(MissingModel):
         embed_model(MemoryStore(), "no-such-model")

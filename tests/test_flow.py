@@ -39,6 +39,7 @@ from numcodecs_bitswap.train.flow import FlowArchitecture, FlowNet, squeeze, uns
 from pictures import photograph
 from random_models import random_flow
 from strategies import picture
+from tiny import NARROW
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -203,7 +204,19 @@ def test_squeezes_of_both_kinds_agree() -> None:
 @cache
 def float_net(channels: int = 1) -> FlowNet:
     torch.manual_seed(2)
-    net = FlowArchitecture(channels, 0, 2, 2, 10, 14, 5, 4, 8, 1, 8, 8, 1, 8, 1, 4, 3).network()
+    net = FlowArchitecture(
+        channels=channels,
+        stages=0,
+        mixtures=2,
+        halvings=2,
+        value_bits=10,
+        latent_bits=14,
+        noise_bits=5,
+        bucket_bits=4,
+        **NARROW,
+        patch_log2=4,
+        colour_steps=3,
+    ).network()
     with torch.no_grad():
         for trunk in net.trunks().values():
             for name, p in trunk.named_parameters():
@@ -283,7 +296,7 @@ def test_the_noise_of_the_twin_is_popped_at_the_rate_it_says() -> None:
 
 
 def test_the_gap_to_the_density_is_small() -> None:
-    """What local bits-back, its grid and its Gaussians cost beside the flow's own -log2 p, in bits per dimension."""
+    """What local bits-back, its grid and its Gaussians cost in addition to the flow's -log2 p, in bits/sample."""
     grid = patches(200, 32)
     message = message_of(1, 4_000_000, 16)
     before = message.copy()
@@ -371,7 +384,7 @@ def test_a_model_belongs_to_its_codecs() -> None:
         LocalBitsBack(model="tiny-rgb8-v1").encode(image)
 
 
-@pytest.mark.parametrize(("at", "value", "what"), [(4, 1, "core bit_swap"), (3, 2, "version 2")])
+@pytest.mark.parametrize(("at", "value", "what"), [(4, 1, "with bit_swap"), (3, 2, "version 2")])
 def test_frames_of_another_codec_or_version_are_refused(at: int, value: int, what: str) -> None:
     """What the checksum cannot tell, because it was made anew."""
     frame = bytearray(LocalBitsBack(model="tiny-rgb8-flow").encode(picture((48, 48, 3))))

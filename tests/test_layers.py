@@ -12,7 +12,7 @@ from numcodecs_bitswap.errors import DeviceError, ModelError
 from numcodecs_bitswap.nets import layers, numba_networks, torch_layer
 from numcodecs_bitswap.nets.layers import Layer
 from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer, choose_gemm
-from numcodecs_bitswap.nets.torch_ops import neighbours, settle
+from numcodecs_bitswap.nets.torch_ops import neighbours, requantise
 from numcodecs_bitswap.nets.units import aligned
 
 
@@ -59,7 +59,7 @@ def test_layer_is_the_formula_of_the_format(n_in: int, n_out: int, seed: int, li
     rows = torch.zeros(5, aligned(n_in), dtype=torch.int8)
     rows[:, :n_in] = torch.from_numpy(u.astype(np.int8))
     half = np.where(f > 0, 1 << np.maximum(f - 1, 0), 0)
-    assert np.array_equal(settle(on_torch.sums(rows), on_torch)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
+    assert np.array_equal(requantise(on_torch.sums(rows), on_torch)[:, :n_out].numpy(), (u @ w.T + b + half) >> f)
 
 
 @pytest.mark.parametrize(

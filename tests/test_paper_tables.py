@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from numcodecs_bitswap.train.export import architecture, integer_tensors, write_
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.vae import VaeArchitecture
 from pictures import photograph
+from tiny import NARROW
 
 DEPTHS = (1, 2, 4)
 CORES = ("bb_ans", "bit_swap")
@@ -33,7 +35,9 @@ CORES = ("bb_ans", "bit_swap")
 
 def hierarchy(layers: int, channels: int = 1) -> Architecture:
     """Small networks, no stages."""
-    return Architecture(channels, 0, 1, 8, 1, 8, 8, 1, 8, 1, layers, 2, patch_log2=5)
+    return Architecture(
+        channels=channels, stages=0, mixtures=1, **NARROW, latent_layers=layers, latent_channels=2, patch_log2=5
+    )
 
 
 @cache
@@ -111,10 +115,19 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     torch.manual_seed(0)
-    vae = (28, 28, 4, 4)
+    vae: Any = {
+        "channels": 1,
+        "height": 28,
+        "width": 28,
+        "latent_channels": 4,
+        "latent_bits": 4,
+        "mixtures": 1,
+        "hidden": 8,
+    }
+    vae |= {"direct_width": 8, "direct_blocks": 1, "channel_width": 8}
     nets = {
-        "mnist-binary-v1": VaeArchitecture(1, *vae, "bernoulli", 2, 1, 8, 8, 1, 8),
-        "mnist-v1": VaeArchitecture(1, *vae, "beta_binomial", 256, 1, 8, 8, 1, 8),
+        "mnist-binary-v1": VaeArchitecture(**vae, likelihood="bernoulli", levels=2),
+        "mnist-v1": VaeArchitecture(**vae, likelihood="beta_binomial", levels=256),
         "mnist-bitswap1-v2": hierarchy(1),
         "mnist-bitswap2-v2": hierarchy(2),
         "patch32-rgb8-l2-v1": hierarchy(2, 3),

@@ -68,7 +68,7 @@ def test_a_table_and_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["ours"][0]["total"] == total
     assert rows[0][3:6] == [
         f"{8 * total / volume[17:33].size:.3f}",
-        f"{best['name']} {best['bits_per_dim']:.3f}",
+        f"{best['name']} {best['bits_per_sample']:.3f}",
         f"{total / best['total'] - 1:+.1%}",
     ]
     assert [each["name"] for each in result["EnMAP (band)"]["others"]] == stacks.PEERS

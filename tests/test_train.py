@@ -220,8 +220,35 @@ def test_binarised_items_are_drawn_anew_with_the_mean_of_the_item() -> None:
 def architecture_without_stages(request: pytest.FixtureRequest) -> Architecture | VaeArchitecture:
     """Of patches of 6 x 6, for every kind of core."""
     if request.param == "bit_swap":
-        return Architecture(3, 0, 2, 4, 0, 4, 4, 0, 6, 1, 2, 2, 5)
-    return VaeArchitecture(3, 6, 6, 5, 4, request.param, LIKELIHOODS[request.param], 2, 12, 4, 0, 4)
+        return Architecture(
+            channels=3,
+            stages=0,
+            mixtures=2,
+            width=4,
+            blocks=0,
+            channel_width=4,
+            direct_width=4,
+            direct_blocks=0,
+            core_width=6,
+            core_blocks=1,
+            latent_layers=2,
+            latent_channels=2,
+            patch_log2=5,
+        )
+    return VaeArchitecture(
+        channels=3,
+        height=6,
+        width=6,
+        latent_channels=5,
+        latent_bits=4,
+        likelihood=request.param,
+        levels=LIKELIHOODS[request.param],
+        mixtures=2,
+        hidden=12,
+        direct_width=4,
+        direct_blocks=0,
+        channel_width=4,
+    )
 
 
 @torch.no_grad()
@@ -341,7 +368,7 @@ def test_a_run_begins_with_the_weights_of_a_model(tmp_path: Path, folder: Path) 
         if name.endswith(".w"):
             shifts = [tensors[name[:-1] + "f"].astype(np.float64)[:, None] for tensors in (theirs, ours)]
             assert np.array_equal(theirs[name] / 2 ** shifts[0], ours[name] / 2 ** shifts[1])
-    with pytest.raises(RecipeError, match="nothing in common"):
+    with pytest.raises(RecipeError, match="no weights in common"):
         second.start_from("mnist-v1")
 
 

@@ -24,9 +24,9 @@ from numcodecs_bitswap.readers.arrays import SourceError, open_array
 from numcodecs_bitswap.train import loop, own_arrays, validation
 from numcodecs_bitswap.train.data import Augmentation, DataError
 from numcodecs_bitswap.train.export import layers, take_tensors
-from numcodecs_bitswap.train.own_arrays import PieceSource, open_pictures, planes, split
+from numcodecs_bitswap.train.own_arrays import RegionSource, open_pictures, planes, split
 from numcodecs_bitswap.train.recipe import default_recipe, read_recipe, recipe_text
-from numcodecs_bitswap.train.sources import open_pieces
+from numcodecs_bitswap.train.sources import open_regions
 from strategies import picture
 
 pytestmark = pytest.mark.slow
@@ -137,11 +137,11 @@ def test_a_folder_of_files_of_one_kind(tmp_path: Path) -> None:
     pictures = open_pictures([str(folder)])
     assert (len(pictures.arrays), pictures.channels, pictures.side) == (11, 3, 40)
     assert (pictures.left_out, pictures.sides) == (1, [8, *[40] * 10])
-    about = open_pieces(pictures, default_recipe(3, 40, "mine", "none")).about
+    about = open_regions(pictures, default_recipe(3, 40, "mine", "none")).about
     assert "1 file(s) of another dtype or number of channels left out; 1 smaller than 32 x 32 left out" in about
     train, kept = split(pictures, 16)
-    assert {piece.array for piece in kept} == {4}
-    assert {piece.array for piece in train} == {*range(1, 11)} - {4}
+    assert {region.array for region in kept} == {4}
+    assert {region.array for region in train} == {*range(1, 11)} - {4}
 
 
 @settings(max_examples=40)
@@ -163,13 +163,13 @@ def test_no_validation_data_is_trained_on(shape: tuple[int, ...], chunks: tuple[
         assert np.prod([n // 16 for n in shape[-2:]]) * (shape[0] if leading else 1) <= 8
         return
     seen = np.zeros(shape, np.uint8)
-    for piece in [*train, *kept]:
-        assert min(piece.size[-2:]) >= 16
-        block = seen[tuple(slice(p, p + n) for p, n in zip(piece.place, piece.size, strict=True))]
-        assert block.shape == piece.size
+    for region in [*train, *kept]:
+        assert min(region.size[-2:]) >= 16
+        block = seen[tuple(slice(p, p + n) for p, n in zip(region.place, region.size, strict=True))]
+        assert block.shape == region.size
         block += 1
     assert seen.max() == 1
-    share = sum(np.prod(piece.size) for piece in kept) / seen.sum()
+    share = sum(np.prod(region.size) for region in kept) / seen.sum()
     assert share <= 0.5
 
 
@@ -183,7 +183,7 @@ def test_codecs_are_compared_on_whole_chunks_and_rates_on_large_crops() -> None:
     assert {chunk.shape for chunk in of.chunks} == {(2, 64, 64)}
     assert {crop.shape for crop in of.crops} == {(64, 64)}
     assert of.patches.shape == (len(of.crops), 1, 64, 64)
-    planes = {piece.place[0] for piece in kept}
+    planes = {region.place[0] for region in kept}
     held = {
         data[k, y : y + 64, x : x + 64].tobytes() for p in planes for k in (p, p + 1) for y in (0, 32) for x in (0, 32)
     }
@@ -198,10 +198,10 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(own_arrays, "PERIOD", 10)
     pictures = open_pictures(["a.zarr"])
     train, kept = split(pictures, 16)
-    assert {piece.place[0] % 10 for piece in kept} == {4}
+    assert {region.place[0] % 10 for region in kept} == {4}
 
     def batches(steps: Any) -> dict[int, Any]:
-        source = PieceSource(pictures, train, 16, Augmentation(flip=True), 0)
+        source = RegionSource(pictures, train, 16, Augmentation(flip=True), 0)
         every = {step: source.sample(4, np.random.default_rng((0, step)), step) for step in steps}
         assert len(source._kept) <= 6
         return every
@@ -209,7 +209,7 @@ def test_memory_is_bounded_and_depends_on_the_step_alone(monkeypatch: pytest.Mon
     whole, later = batches(range(60)), batches(range(30, 60))
     assert all(np.array_equal(whole[step], later[step]) for step in later)
     reads = []
-    monkeypatch.setattr(own_arrays, "planes", lambda p, piece: reads.append(piece) or planes(p, piece))
+    monkeypatch.setattr(own_arrays, "planes", lambda p, region: reads.append(region) or planes(p, region))
     batches(range(60))
     assert len(set(reads)) > 12
     assert len(reads) < 60
@@ -223,8 +223,8 @@ def test_a_petabyte_is_no_trouble() -> None:
     train, kept = split(pictures, 64)
     assert time.monotonic() - start < 10
     assert 0.05 < len(kept) / len(train) < 0.2
-    assert {piece.place[0] % 10 for piece in kept} == {4}
-    source = PieceSource(pictures, train, 64, Augmentation(), 0)
+    assert {region.place[0] % 10 for region in kept} == {4}
+    source = RegionSource(pictures, train, 64, Augmentation(), 0)
     assert source.sample(4, np.random.default_rng(0)).shape == (4, 1, 64, 64)
 
 
@@ -233,7 +233,7 @@ def test_empty_planes_are_left_out() -> None:
     data[::2] = 7
     zarr.create_array("a.zarr", data=data, chunks=(1, 32, 32))
     pictures = open_pictures(["a.zarr"])
-    source = PieceSource(pictures, split(pictures, 16)[0], 16, Augmentation(), 0)
+    source = RegionSource(pictures, split(pictures, 16)[0], 16, Augmentation(), 0)
     patches = source.sample(100, np.random.default_rng(0))
     assert np.mean([patch.min() == patch.max() for patch in patches]) < 0.05
 
@@ -375,12 +375,12 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["good.zarr", "--data", "x"], "belongs to a recipe"),
         (["good.zarr", "--recipe", "missing.toml"], "missing.toml"),
         (["good.zarr", *stages, "--run", "damaged"], "damaged"),
-        (["good.zarr", *stages, "--run", "text.png"], "cannot be made"),
+        (["good.zarr", *stages, "--run", "text.png"], "cannot be created"),
         (["colour.zarr", "--recipe", "tiny.toml"], "3 channel"),
         (["good.zarr", "--recipe", "wild.toml", "--run", "wild"], "lower learning_rate"),
-        (["good.zarr", "--minutes", "0"], "no time"),
+        (["good.zarr", "--minutes", "0"], "above 0"),
         (["good.zarr", *stages, "--steps", "9"], "--steps"),
-        (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "nothing in common"),
+        (["good.zarr", "--recipe", "tiny.toml", "--start", "patch32-rgb8-flow"], "no weights in common"),
         (["tiny.toml"], "takes --data"),
     ):
         assert main(["train", *arguments]) == 2, arguments

@@ -124,14 +124,14 @@ def test_folders_of_images(capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(stack(1)[0]).save("images/other.tif")
     pictures = open_pictures(["images"], kinds=KINDS)
     train, kept = plane_data.split(pictures)
-    assert {piece.array for piece in kept} == {4}
-    assert {piece.array for piece in train} == {*range(11)} - {4}
+    assert {region.array for region in kept} == {4}
+    assert {region.array for region in train} == {*range(11)} - {4}
     assert main(["train", "images", "--steps", "20"]) == 0
     assert "1 file(s) of another dtype or number of channels left out" in capsys.readouterr().err
 
 
 def test_what_a_chunk_is() -> None:
-    """The array's own, else and of large ones parts; pieces are no smaller where there are enough of them."""
+    """The array's own, else and of large ones parts; regions are no smaller where there are enough of them."""
     for shape, chunks, channel, size in (
         ((40, 512, 512), (5, 128, 100), None, (5, 128, 100)),
         ((40, 5, 512, 300), None, None, (3, 5, 256, 256)),
@@ -185,8 +185,8 @@ def test_rows_are_bounded_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane_data, "ROWS", 4000)
     pictures = open_pictures(["a.zarr"], kinds=KINDS)
     train, kept = plane_data.split(pictures)
-    assert {piece.place[0] % 10 for piece in kept} == {4}
-    seen = [piece.place[0] for piece in plane_data._spread(train, plane_data.SAMPLES)]
+    assert {region.place[0] % 10 for region in kept} == {4}
+    seen = [region.place[0] for region in plane_data._spread(train, plane_data.SAMPLES)]
     assert len(seen) == 8
     assert max(np.diff([0, *seen, 40])) <= 6
     data_of = plane_data.open_planes(pictures, Start("start").loaded, "a")
@@ -316,14 +316,14 @@ def test_bad_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["flat.npy"], "nothing to learn"),
         (["small.npy"], "too little data"),
         (["good.npy", "--start", "no-such-model"], "no-such-model"),
-        (["good.npy", "--start", "photo-rgb8-flow"], "not of the plane coder"),
-        (["good.npy", "--start", "no/such/run"], "no run to begin with"),
+        (["good.npy", "--start", "photo-rgb8-flow"], "not a model of the plane coder"),
+        (["good.npy", "--start", "no/such/run"], "no run to start from"),
         (["good.npy", "--folder", "damaged"], "damaged"),
-        (["good.npy", "--folder", "file"], "cannot be made"),
+        (["good.npy", "--folder", "file"], "cannot be created"),
         (["other.npy", "--folder", "run"], "a run on good.npy"),
         (["good.npy", "--start", "", "--folder", "run"], "another [model]"),
-        (["good.npy", "--minutes", "0"], "no time"),
-        (["good.npy", "--steps", "0"], "one or more"),
+        (["good.npy", "--minutes", "0"], "above 0"),
+        (["good.npy", "--steps", "0"], "1 or more"),
         (["good.npy", "--bf16"], "go with --recipe"),
         (["good.npy", "--device", "cuda"], "go with --recipe"),
         (["good.npy", "--data", "x"], "belongs to a recipe"),

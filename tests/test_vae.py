@@ -31,7 +31,20 @@ HEIGHT, WIDTH = 9, 8
 
 def network(likelihood: str, channels: int = 1) -> VaeNet:
     torch.manual_seed(1)
-    return VaeArchitecture(channels, HEIGHT, WIDTH, 3, 4, likelihood, LEVELS[likelihood], 2, 8, 8, 1, 8).network()
+    return VaeArchitecture(
+        channels=channels,
+        height=HEIGHT,
+        width=WIDTH,
+        latent_channels=3,
+        latent_bits=4,
+        likelihood=likelihood,
+        levels=LEVELS[likelihood],
+        mixtures=2,
+        hidden=8,
+        direct_width=8,
+        direct_blocks=1,
+        channel_width=8,
+    ).network()
 
 
 @cache

@@ -97,7 +97,7 @@ def test_axes_are_checked_when_the_array_is_created(serializer_class: Any) -> No
 
 @pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
 def test_objects_are_refused_when_the_array_is_created(serializer_class: Any) -> None:
-    with pytest.raises(TypeError, match="pointers"):
+    with pytest.raises(TypeError, match="objects"):
         zarr.create_array(
             {},
             shape=(4,),

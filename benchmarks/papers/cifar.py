@@ -1,4 +1,4 @@
-"""The part of CIFAR-10 that is at hand: its images that training never saw."""
+"""The part of CIFAR-10 that is available: its validation images."""
 
 from pathlib import Path
 

@@ -84,7 +84,7 @@ def sizes(name: str, bits: float, dims: int, papers: dict[str, Published | None]
 
 def timed(result: Measured, name: str, papers: dict[str, Published | None]) -> dict[str, Cell]:
     """A row of what was measured."""
-    dims = round(8 * result.total / result.bits_per_dim)
+    dims = round(8 * result.total / result.bits_per_sample)
     seconds = {"encode s": dims / 1e6 / result.encode_mb_s, "decode s": dims / 1e6 / result.decode_mb_s}
     return sizes(name, 8 * result.total, dims, papers) | seconds
 

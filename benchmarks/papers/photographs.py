@@ -46,7 +46,7 @@ def photographs(report: Report, folder: Path, limit: int) -> None:
     for key in (*GENERAL, *IMAGE):
         peer = general(key) if key in GENERAL else image(key, 3)
         result = measure(peer, images)
-        rates[key] = result.bits_per_dim
+        rates[key] = result.bits_per_sample
         table.rows.append(timed(result, peer.name, theirs(PAPERS, key)))
     for model in (*PATCH_MODELS, *STAGED_MODELS):
         if (loaded := report.model(model)) is None:
@@ -60,7 +60,7 @@ def photographs(report: Report, folder: Path, limit: int) -> None:
         for core in OURS:
             peer = learned(core, model)
             result = measure(peer, images)
-            rates[core] = result.bits_per_dim
+            rates[core] = result.bits_per_sample
             table.rows.append(timed(result, f"{peer.name}, frames", theirs(PAPERS, core)))
         ratios.rows.append(_ratios(f"{model}, frames", rates))
     report.add(table)

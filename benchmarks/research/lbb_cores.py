@@ -79,8 +79,8 @@ def cores(report: Report, folder: Path) -> None:
                 continue
             core = model.net.cores[0]
             row: dict[str, Any] = {"model": name, "core": core}
-            row["bits per sample"] = (spent := bits(model.net, core, grids, "bits-back")) / samples
-            row["bits/dim of the chunk"] = spent / samples / step**2
+            row["bits/sample"] = (spent := bits(model.net, core, grids, "bits-back")) / samples
+            row["bits/sample of the chunk"] = spent / samples / step**2
             row["direct"] = bits(model.net, core, grids, "direct") / samples
             table.rows.append(row | {"multiplications": f"{multiplications(name) / 1000:.1f} k"})
     report.add(table)

@@ -21,7 +21,7 @@ SIDE, CHUNK = 32, 256
 
 
 def initial_bits(model: FlowModel, grid: np.ndarray) -> float:
-    """The deepest that pushing patches one after the other eats into a message, in bits per dimension of one patch."""
+    """The deepest that pushing patches one after the other eats into a message, in bits/sample of one patch."""
     message = PaidMessage(Message.unflatten(start(1), model.backend.stack)._stack)
     size = message.size[0]
     for each in grid[:4]:
@@ -30,9 +30,9 @@ def initial_bits(model: FlowModel, grid: np.ndarray) -> float:
 
 
 def starts(report: Report, folder: Path) -> None:
-    """(iii): total bits/dim of one chunk of the first n patches of a photograph; and of chunks of 256 x 256."""
+    """(iii): total bits/sample of one chunk of the first n patches of a photograph; and of chunks of 256 x 256."""
     images = [read_image(path) for path in list_images(folder)]
-    table = Table(f"Total bits/dim of one chunk of n patches of {SIDE} x {SIDE}, {PATCH_MODEL}")
+    table = Table(f"Total bits/sample of one chunk of n patches of {SIDE} x {SIDE}, {PATCH_MODEL}")
     table.notes.append("Patches of one photograph side by side; means over the photographs. Headers counted in frames.")
     if (patch := report.model(PATCH_MODEL)) is not None:
         runs = np.stack([_side_by_side(image, COUNTS[-1]) for image in images if _holds(image, COUNTS[-1])])
@@ -41,8 +41,8 @@ def starts(report: Report, folder: Path) -> None:
         paid: dict[str, Cell] = {"start": "paid, patch after patch"}
         grown: dict[str, Cell] = {"start": "growing batches (frames)"}
         first = float(chains.initial[:, 1].mean()) / dims
-        paid["initial bits/dim"] = Beside(first, published("lbb", "initial", "bits_per_dim"))
-        grown["initial bits/dim"] = 0.0
+        paid["initial bits/sample"] = Beside(first, published("lbb", "initial", "bits_per_dim"))
+        grown["initial bits/sample"] = 0.0
         codec = LocalBitsBack(model=PATCH_MODEL)
         for n in COUNTS:
             paid[f"n = {n}"] = float(chains.total[:, n].mean()) / (n * dims)

@@ -48,7 +48,7 @@ def tiles(folder: Path, n: int, side: int) -> NDArray[np.int16]:
 
 
 def rates(model: FlowModel, grid: NDArray[np.int16]) -> tuple[float, float]:
-    """Bits/dim by the flow's own bound, and coded: both net, on the same noise."""
+    """Bits/sample by the flow's own bound, and coded: both net, on the same noise."""
     bound, coded, dims = 0.0, 0.0, grid.size
     for part in np.array_split(grid, -(-len(grid) // 100)):
         message = full_message(4 * part.size)
@@ -66,7 +66,7 @@ def rate_table(report: Report, grid: NDArray[np.int16]) -> None:
     arch, tensors = model_file(PATCH_MODEL)
     columns = ("value_bits", "latent_bits", "noise_bits")
     chosen = tuple(arch[key] for key in columns)
-    table = Table(f"Coded bits/dim against the flow's bound, {PATCH_MODEL}, {len(grid)} patches")
+    table = Table(f"Coded bits/sample against the flow's bound, {PATCH_MODEL}, {len(grid)} patches")
     sweep = Table("Steps of values and noise against the gap")
     sweep.notes.append(f"Steps that do not ship: of the first {SWEPT} patches.")
     sweep.notes.append("Initial bits: the deepest that the first patches ever eat into the message, all at once.")
@@ -76,11 +76,11 @@ def rate_table(report: Report, grid: NDArray[np.int16]) -> None:
         if steps == chosen:
             row = {"bound": Beside(bound, published("lbb", "cifar", "bound"))}
             table.rows.append(row | {"coded": Beside(coded, published("lbb", "cifar", "coded"))})
-            table.notes.append(f"The gap is {coded - bound:.4f} bits/dim; the paper's 0.002.")
+            table.notes.append(f"The gap is {coded - bound:.4f} bits/sample; the paper's 0.002.")
         model_initial = initial_bits(model, grid[:64])
         cells = dict(zip(("level 2^-", "latent 2^-", "noise 2^"), (str(each) for each in steps), strict=True))
         gap = f"{coded - bound:.4f}{' (shipped)' * (steps == chosen)}"
-        sweep.rows.append({**cells, "bound": bound, "coded": coded, "gap": gap, "initial bits/dim": model_initial})
+        sweep.rows.append({**cells, "bound": bound, "coded": coded, "gap": gap, "initial bits/sample": model_initial})
     report.add(table)
     report.add(sweep)
 

@@ -68,7 +68,7 @@ class _Entry:
         encode, decode = (median(each.encode_mb_s for each in measured), median(each.decode_mb_s for each in measured))
         shared = median(each.chunks_a_pass for each in rounds)
         first, named = measured[0], (self.codec, self.device, self.through, self.chunks)
-        return Row(*named, first.total, first.bits_per_dim, encode, decode, shared)
+        return Row(*named, first.total, first.bits_per_sample, encode, decode, shared)
 
 
 def timed(

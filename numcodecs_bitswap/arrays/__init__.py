@@ -1,7 +1,7 @@
-"""The few array operations that generic code needs, on numpy arrays and torch tensors alike.
+"""The few array operations that generic code needs, for numpy arrays and torch tensors alike.
 
-Whatever is only indexing and arithmetic is written once: `of(x)` gives the operations of the library and device that x
-belongs to. numpy's are in `on_numpy`, torch's in `on_torch`, which alone imports torch. Imports nothing of the package.
+Code that only indexes and calculates is written once: `of(x)` returns the operations of the library and device of x.
+numpy's are in `on_numpy`, torch's in `on_torch`, the only file here that imports torch. Imports nothing of the package.
 """
 
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from .on_numpy import NUMPY, NumpyArrays
 __all__ = ["Array", "Arrays", "of"]
 
 Array: TypeAlias = Any
-"""A numpy array, or a torch tensor: both index, compare, shift and add alike."""
+"""A numpy array or a torch tensor: indexing, comparisons and arithmetic are written alike."""
 
 
 def of(array: Array) -> Arrays:

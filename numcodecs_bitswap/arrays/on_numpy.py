@@ -16,7 +16,7 @@ class NumpyArrays(Arrays):
 
     @staticmethod
     def holds(array: Any) -> bool:
-        """Whether an array is one of numpy's."""
+        """Whether an array is a numpy array."""
         return isinstance(array, np.ndarray | np.generic)
 
     def zeros(self, shape: Shape, dtype: str) -> Any:
@@ -45,7 +45,7 @@ class NumpyArrays(Arrays):
 
     def packed(self, array: Any, dtype: str) -> Any:
         packed = np.ascontiguousarray(array, dtype)
-        return packed if packed.flags.writeable else packed.copy()  # compiled loops are made for one kind of array
+        return packed if packed.flags.writeable else packed.copy()  # loops are compiled for writeable arrays
 
     def copy(self, array: Any) -> Any:
         return np.array(array, order="C")
@@ -60,7 +60,7 @@ class NumpyArrays(Arrays):
         return array.transpose(axes)
 
     def clip(self, array: Any, low: int | None, high: int | None) -> Any:
-        # Not np.clip, whose checks take longer than small arrays.
+        # Not np.clip, whose checks take longer than the operation on small arrays.
         if low is not None:
             array = np.maximum(array, low)
         return array if high is None else np.minimum(array, high)

@@ -1,8 +1,8 @@
-"""Where models run: `for_device` gives the one object that a model, and through it every message, works with.
+"""Devices: `for_device` returns the one object through which a model and its messages use a device.
 
-base.py says what a device must offer. cpu.py: numpy arrays and compiled loops, without torch. on_torch.py: torch on any
-device, with Triton's kernels on CUDA. They are made of what `rans`, `distributions` and `nets` have for each, and are
-handed down to these, which do not import this one.
+base.py has the protocol. cpu.py: numpy arrays and compiled loops, without torch. on_torch.py: torch on any device, with
+Triton kernels on CUDA. Backends combine what `rans`, `distributions` and `nets` have for a device, and are passed down
+to them; these do not import this package.
 """
 
 import os
@@ -16,12 +16,21 @@ from .base import Backend
 
 @cache
 def for_device(device: str) -> Backend:
-    """The backend of a device: "cpu", "cuda", or "torch", which is torch on the CPU.
+    """The backend of a device.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda" or "torch"
+        "torch" is torch on the CPU.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
     DeviceError
-        What it needs is not installed.
+        numba or torch, which the device needs, is not installed.
     """
     if device == "cpu":
         try:
@@ -29,7 +38,7 @@ def for_device(device: str) -> Backend:
                 from .cpu import CpuBackend
         except ImportError as error:
             raise DeviceError(
-                "models of this kind need numba on a CPU: pip install numba (or, some hundred times slower, "
+                "models of this kind need numba on a CPU: pip install numba (or, about a hundred times slower, "
                 "pip install torch and choose the device 'torch')"
             ) from error
         return CpuBackend()
@@ -42,13 +51,13 @@ def for_device(device: str) -> Backend:
 
 
 def check_jpeg() -> None:
-    """Raise DeviceError unless what JPEG files held can be looked for and decoded."""
+    """Raise DeviceError unless the JPEG route can run: it needs numba."""
     if find_spec("numba") is None:
-        raise DeviceError("images of uint8 need numba, which looks whether they were JPEG files: pip install numba")
+        raise DeviceError("images of uint8 need numba, for the search for JPEG coefficients: pip install numba")
 
 
 def check_planes() -> None:
-    """Raise DeviceError unless models of the plane coder, which choose for themselves, can run at all."""
+    """Raise DeviceError unless models of the plane coder can run: they need numba, or torch without numba."""
     if find_spec("numba") is None:
         if find_spec("torch") is None:
             raise DeviceError("models of this kind need numba: pip install numba (or, far slower, torch)")

@@ -1,4 +1,4 @@
-"""What a device must offer: a protocol."""
+"""The protocol of a backend: what a device must offer."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,12 +10,12 @@ from ..rans.words import Words
 
 
 class Backend(nets.Backend, Protocol):
-    """Everything that depends on where models run. Every backend gives the same integers, and so the same bytes."""
+    """Everything that depends on the device. Every backend gives the same integers, and so the same bytes."""
 
     device: str
-    """The name it was asked for by."""
+    """The name of the device, as in `for_device`."""
     stack: Callable[[list[Words]], Stack]
-    """Makes what holds messages, of messages at rest."""
+    """Makes the stack that holds messages, from their words."""
 
     def running(self) -> AbstractContextManager[Any]:
-        """Around all coding."""
+        """A context in which all coding runs."""

@@ -1,4 +1,4 @@
-"""torch on CUDA and, to check the others, on the CPU: products of layers, with Triton's kernels where there are any."""
+"""torch on CUDA, and on the CPU to check the other backend: matrix products, and Triton kernels where they exist."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from ..rans.torch_backend import TorchStack
 from .base import Backend
 
 if hasattr(os, "register_at_fork"):
-    # After a fork OpenMP's threads are gone, and the child would wait for them forever.
+    # A forked child has none of OpenMP's threads, and would wait for them forever.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
@@ -31,9 +31,9 @@ class TorchBackend(Backend):
     ----------
     device : "cuda" or "torch"
     triton : bool, optional
-        Whether Triton's kernels are used. Default: on CUDA, where Triton is installed, as it is with torch.
+        Whether to use Triton kernels. Default: on CUDA, if Triton is installed.
     gemm : callable, optional
-        The product of layers. Default: the fastest exact one.
+        The matrix product of layers. Default: the fastest exact one.
     """
 
     elementwise = Elementwise

@@ -19,7 +19,7 @@ def push(message: Message, model: Networks, grid: Array) -> None:
     Raises
     ------
     MessageExhausted
-        The message holds too few bits for the posteriors; it is then left in an undefined state (copy it before).
+        The message has too few bits for the posteriors; it is then in an undefined state (copy it before).
     """
     x = coder.split_phases(grid, model.cell)
     z = [coder.pop_posterior(message, data_posterior(model, x))]
@@ -32,7 +32,7 @@ def push(message: Message, model: Networks, grid: Array) -> None:
 
 
 def pop(message: Message, model: Networks, n: int, size: Size) -> Array:
-    """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L, ..., z_1, x; push z_L, ...,
+    """Pop a grid (n, h, w, c) and return the bits of its latents to the message: pop z_L, ..., z_1, x; push z_L, ...,
     z_1.
     """
     sizes = coder.phase_sizes(size, model.cell)

@@ -1,9 +1,9 @@
 """Bit-Swap: recursive bits-back coding with L Markov layers of latents (Kingma, Abbeel, Ho 2019, arXiv:1905.06845;
 FORMAT.md section 6.2).
 
-A latent is popped from the message with its posterior, as if the bits there had been made for it; those bits come back
-when the decoder pushes it. Doing so layer by layer, pushing each layer before the next is popped, needs the bits of one
-layer only.
+The encoder pops a latent from the message with its posterior: any bits decode to some latent. The decoder gets these
+bits back by pushing the latent. Each layer is pushed before the next one is popped, so the message only has to hold the
+bits of one layer.
 """
 
 from ..arrays import Array
@@ -19,7 +19,7 @@ def push(message: Message, model: Networks, grid: Array) -> None:
     Raises
     ------
     MessageExhausted
-        The message holds too few bits for a posterior; it is then left in an undefined state (copy it before).
+        The message has too few bits for a posterior; it is then in an undefined state (copy it before).
     """
     x = coder.split_phases(grid, model.cell)
     z = coder.pop_posterior(message, data_posterior(model, x))
@@ -32,8 +32,8 @@ def push(message: Message, model: Networks, grid: Array) -> None:
 
 
 def pop(message: Message, model: Networks, n: int, size: Size) -> Array:
-    """Pop a grid (n, h, w, c) and give back the bits its latents were made of: pop z_L; ...; pop z_1, push z_2; pop x,
-    push z_1.
+    """Pop a grid (n, h, w, c) and return the bits of its latents to the message: pop z_L; ...; pop z_1, push z_2; pop
+    x, push z_1.
     """
     sizes = coder.phase_sizes(size, model.cell)
     z = coder.pop_latents(message, model.prior(n, *sizes[0]))

@@ -1,9 +1,9 @@
-"""The coders everything is made of: phases of pixels, channel by channel, and layers of latents.
+"""The basic coders: phases of pixels, channel by channel, and layers of latents.
 
-A coder is a pair of functions `push(message, ..., values)` and `pop(message, ...) -> values`, and pop undoes push: it
-returns the values and leaves the message as it was. In rANS the reverse is true as well: push undoes pop on *any*
-message, so a pop may draw values from bits that mean something else, and a later push gives those bits back. All of
-bits-back rests on that.
+A coder is a pair of functions `push(message, ..., values)` and `pop(message, ...) -> values`. Pop is the inverse of
+push: it returns the values and restores the message. In rANS the reverse holds as well: push is the inverse of pop, for
+*any* message. So a pop may sample values from bits that code something else, and a later push restores those bits.
+Bits-back coding relies on this.
 
 Grids are int16, (N, h, w, c), N = B g: g patches for each of the B messages.
 """
@@ -38,7 +38,7 @@ class Parameters(Protocol):
 
 
 class PhaseParameters(Protocol):
-    """Parameters of one phase, asked for channel by channel. See nets.parameters."""
+    """Parameters of one phase, channel by channel. See nets.parameters."""
 
     def channel(self, ch: int, pixels: Array, /) -> Parameters: ...
 
@@ -54,8 +54,8 @@ FAMILIES: dict[str, Callable[..., Distribution]] = {
 }
 
 POSTERIOR_FLOOR = 0
-"""Least frequency of a posterior's symbols. Only what was popped is pushed with a posterior, so it need not have every
-symbol; those that it would have are popped now and then, and fit the data badly.
+"""Least frequency of a posterior's symbols. Only symbols that were popped are pushed with a posterior, so symbols may
+have frequency 0. With a floor, improbable symbols would sometimes be popped, and fit the data badly.
 """
 
 
@@ -66,7 +66,7 @@ def block(message: Message, parameters: Parameters, floor: int = 1) -> Distribut
 
 
 def push_block(message: Message, parameters: Parameters, symbols: Array) -> None:
-    """Push a block as its parameters say, symbols (B, n)."""
+    """Push a block, symbols (B, n), with the distributions of the parameters."""
     message.push(block(message, parameters), symbols)
 
 
@@ -81,7 +81,7 @@ def push_phases(
     phases: Sequence[Array],
     push: Callable[[Message, Parameters, Array], None] = push_block,
 ) -> None:
-    """Push the pixels (N, h, w, c) of each phase; pixels that do not exist are not in them (FORMAT.md section 5)."""
+    """Push the pixels (N, h, w, c) of each phase, without pixels that do not exist (FORMAT.md section 5)."""
     for ch in reversed(range(phases[0].shape[-1])):
         for p, x in reversed(list(zip(parameters, phases, strict=True))):
             if 0 not in x.shape:
@@ -115,12 +115,12 @@ def pop_latents(message: Message, parameters: Parameters, floor: int = 1) -> Arr
 
 
 def push_posterior(message: Message, posterior: Parameters, z: Array) -> None:
-    """Give back the bits that `pop_posterior` took."""
+    """Push a latent layer with its posterior, which restores the bits that `pop_posterior` took."""
     push_latents(message, posterior, z, POSTERIOR_FLOOR)
 
 
 def pop_posterior(message: Message, posterior: Parameters) -> Array:
-    """Draw a latent layer (N, h, w, Z) from its posterior, with the message's bits."""
+    """Pop a latent layer (N, h, w, Z) with its posterior: a sample, drawn from the bits of the message."""
     return pop_latents(message, posterior, POSTERIOR_FLOOR)
 
 
@@ -134,7 +134,7 @@ def phase_sizes(size: Size, cell: int = 2) -> list[Size]:
 
 
 def split_phases(grid: Array, cell: int = 2) -> list[Array]:
-    """The phases of a grid, in the order of `phase_sizes`, each without the pixels that do not exist."""
+    """The phases of a grid, in the order of `phase_sizes`, without pixels that do not exist."""
     return [grid[:, a::cell, b::cell] for a in range(cell) for b in range(cell)]
 
 

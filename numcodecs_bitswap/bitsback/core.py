@@ -1,4 +1,4 @@
-"""What the bits-back cores have in common: the networks they ask, and the posterior of the data's own layer."""
+"""Common to the bits-back cores: the interface of their networks, and the posterior of the first latent layer."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,7 +15,7 @@ class Backend(Protocol):
 
 
 class Networks(Protocol):
-    """Networks of a core: x, z_1, ..., z_L is a Markov chain both ways; layers count from 1. See nets.hierarchy."""
+    """Networks of a core: x, z_1, ..., z_L is a Markov chain both ways; layers count from 1. See nets.bit_swap."""
 
     channels: int
     cell: int

@@ -1,6 +1,6 @@
-"""The core without bits-back (FORMAT.md section 6.2): one stage, again and again, down to a single pixel.
+"""The core without bits-back (FORMAT.md section 6.4): one stage, applied again and again until one pixel is left.
 
-For messages too short to pay for the core's latents. It costs more bits than bits-back but needs none to begin with.
+For messages too short to fund the core's latents. It takes more bits than bits-back but needs no initial bits.
 """
 
 from .. import arrays
@@ -12,7 +12,7 @@ from .coder import Size, phase_sizes
 from .stages import Stage
 
 LEVELS = 256
-"""Of the last pixel."""
+"""Alphabet of the last pixel."""
 
 
 def push(message: Message, stage: Stage, grid: Array) -> None:
@@ -26,7 +26,7 @@ def push(message: Message, stage: Stage, grid: Array) -> None:
 
 
 def pop(message: Message, stage: Stage, last: Array, size: Size) -> Array:
-    """Pop a grid of height and width `size`; its last pixels come into `last` (n, 1, 1, c)."""
+    """Pop a grid of height and width `size`; its last pixels are written to `last` (n, 1, 1, c)."""
     sizes = [size]
     while sizes[-1] != (1, 1):
         sizes.append(phase_sizes(sizes[-1])[0])

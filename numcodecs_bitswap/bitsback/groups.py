@@ -1,9 +1,9 @@
-"""Whole chunks (FORMAT.md sections 1.2, 5 and 8): patches in groups, every group by stages and then the core, onto one
+"""Whole chunks (FORMAT.md sections 1.2, 5 and 8.3): patches in groups, each group by stages and then the core, on one
 message.
 
-The encoder chooses the schedule: how many patches each group takes and whether its core can be paid for (bits-back) or
-not (direct). B chunks of one geometry are coded side by side, in the same network passes; each gets the bytes it would
-get alone.
+The encoder chooses the schedule: the number of patches of each group, and whether the message can fund its core
+(bits-back) or not (direct). B chunks of one geometry share the passes of the networks; each gets the same bytes as
+alone.
 """
 
 import math
@@ -37,7 +37,7 @@ Schedule = tuple[tuple[int, int], ...]
 
 
 class GroupsBackend(Backend, Protocol):
-    """Where networks run and messages lie. See backends.base."""
+    """The device of networks and messages. See backends.base."""
 
     @property
     def stack(self) -> Callable[[list[Words]], Stack]: ...
@@ -45,7 +45,7 @@ class GroupsBackend(Backend, Protocol):
 
 
 class Model(Networks, Protocol):
-    """A model: stages 1 .. S, the direct stage, and the core's networks. See nets.hierarchy."""
+    """A model: stages 1 .. S, the direct stage, and the core's networks. See nets.bit_swap."""
 
     @property
     def backend(self) -> GroupsBackend: ...
@@ -61,7 +61,7 @@ class Model(Networks, Protocol):
 
 @dataclass(frozen=True)
 class Coded:
-    """One chunk's message and how it was made.
+    """One chunk's message and its schedule.
 
     Attributes
     ----------
@@ -118,13 +118,13 @@ def encode(model: Model, classes: Sequence[Pixels], lanes: int, core: str = "bit
     Returns
     -------
     list of Coded
-        One for each chunk; a pure function of (model, chunk, lanes, core), whatever the B.
+        One for each chunk; a pure function of (model, chunk, lanes, core), independent of B.
     """
     batch = len(classes[0])
     message = Message.empty(batch, lanes, model.backend.stack)
     try:
         if batch > 1 and not model.stages:
-            raise _Unequal  # each chunk grows its groups as fast as its own bits allow
+            raise _Unequal  # the sizes of a chunk's groups depend on its own bits
         with model.backend.running():
             schedule = push_classes(message, model, classes, core)
     except _Unequal:
@@ -137,7 +137,7 @@ class _Unequal(Exception):
 
 
 def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core: str) -> Schedule:
-    """Push all patches of `encode`'s chunks and return the schedule that the bits at hand allowed."""
+    """Push all patches of the chunks, and return the schedule that the bits of the message allowed."""
     schedule: list[tuple[int, int]] = []
     previous = 0
     for patches in classes:
@@ -156,11 +156,11 @@ def push_classes(message: Message, model: Model, classes: Sequence[Pixels], core
 
 
 def _push_funded(message: Message, model: Model, x: Array, size: int, core: str) -> tuple[int, int]:
-    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct where that cannot be paid or the core does
-    not fit; returns size and mode.
+    """Push up to `size` patches of x (B, n, h, w, c) by bits-back, or direct if the message cannot fund them or the
+    core does not fit; returns size and mode.
 
-    With stages, a group pays for itself or not at all. Without, the bits of earlier groups pay, and half as many
-    patches ask half as much.
+    With stages, a group funds itself or not at all. Without, it is funded by earlier groups, and half as many patches
+    need half as many bits.
     """
     while model.fits(*x.shape[2:4]):
         trial = message.copy()
@@ -198,7 +198,7 @@ def decode(model: Model, coded: Sequence[Coded], classes: Sequence[Geometry], co
     FormatError
         A schedule that does not fit the geometry, or a message that is not empty at the end.
     MessageExhausted
-        A message that is too short.
+        A message with too few words.
     """
     groups = group_geometry(coded[0].schedule, classes)
     message = Message.unflatten([(c.heads, c.tail) for c in coded], model.backend.stack)

@@ -1,11 +1,11 @@
 """Local bits-back coding with a flow, in integers (Ho, Lohn, Abbeel 2019, arXiv:1905.08500, section 3.4.3; FORMAT.md
 section 6.5).
 
-A flow f gives a density to real numbers. The encoder pops noise for the pixels, so that they are real numbers up to a
-fine step, then moves them through the layers one by one. Most layers are exactly invertible on integers. Where one is
-not, because it stretches, the value y' behind it is popped from a narrow Gaussian around f(x), and x is pushed with a
-Gaussian around f^-1(y'): on balance that costs -log2 |f'| bits, which is what the density says. For f^-1 any function
-will do that is close and that both sides compute alike.
+A flow f defines a density of real numbers. The encoder pops dequantisation noise for the pixels, which makes them real
+numbers up to a fine step, then transforms them layer by layer. Most layers are exactly invertible on integers. A
+coupling is not, because it stretches: its output y' is popped with a narrow Gaussian around f(x), and x is pushed with
+a Gaussian around f^-1(y'). The net cost is -log2 |f'| bits, as the density requires. f^-1 may be any close
+approximation that both sides compute alike.
 """
 
 import math
@@ -32,7 +32,7 @@ class Function(Protocol):
 
 
 class Steps(Protocol):
-    """Fineness of values. See nets.flow_layers."""
+    """Step sizes of values. See nets.flow_layers."""
 
     @property
     def value_bits(self) -> int: ...
@@ -60,12 +60,12 @@ class Flow(Protocol):
 
 
 def push(message: Message, model: Flow, grid: Array, layers: "Coders | None" = None) -> None:
-    """Push a grid x (N, h, w, c): pop its noise, then layer by layer, then push what remains. `layers` are LAYERS.
+    """Push a grid x (N, h, w, c): pop its noise, code layer by layer, then push the latents. `layers` are LAYERS.
 
     Raises
     ------
     MessageExhausted
-        The message holds too few bits to pop from; it is then left in an undefined state (copy it before).
+        The message has too few bits to pop from; it is then in an undefined state (copy it before).
     """
     v = (arrays.of(grid).cast(grid, "int32") << model.steps.value_bits) + pop_noise(message, model, grid)
     for layer in model.layers:
@@ -79,7 +79,7 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     Raises
     ------
     FormatError
-        A value that is no pixel's.
+        A decoded value is not in 0 .. 255.
     """
     v = pop_prior(message, model, model.last_shape(n, *size))
     for layer in reversed(model.layers):
@@ -87,7 +87,7 @@ def pop(message: Message, model: Flow, n: int, size: Size, layers: "Coders | Non
     grid = v >> model.steps.value_bits
     message.refuse(
         (grid < 0) | (grid >= model.levels),
-        "a value popped is no pixel's: the frame was altered or made with other weights",
+        "a decoded value is not a pixel's: the frame was altered or made with other weights",
     )
     grid = arrays.of(grid).cast(grid, "int16")
     push_noise(message, model, grid, v & ((1 << model.steps.value_bits) - 1))
@@ -107,13 +107,13 @@ def pop_bijection(message: Message, model: Flow, layer: Any, v: Array) -> Array:
 
 
 def push_split(message: Message, model: Flow, layer: Any, v: Array) -> Array:
-    """Push the channels that are taken; returns those kept."""
+    """Push the channels that leave; returns those that stay."""
     push_prior(message, model, channels_of(v, layer.taken))
     return channels_of(v, layer.kept)
 
 
 def pop_split(message: Message, model: Flow, layer: Any, v: Array) -> Array:
-    """Pop the channels that were taken; returns all."""
+    """Pop the channels that left; returns all channels."""
     taken = pop_prior(message, model, (*v.shape[:3], len(layer.taken)))
     joined: Array = layer.join(v, taken)
     return joined
@@ -138,7 +138,7 @@ def pop_coupling(message: Message, model: Flow, layer: Any, v: Array) -> Array:
 
 
 class LayerCoder(NamedTuple):
-    """Push and pop of a kind of layer: (message, model, layer, values before it or behind) -> the others."""
+    """Push and pop of a kind of layer: (message, model, layer, its inputs or outputs) -> the others."""
 
     push: Callable[[Message, Flow, Any, Array], Array]
     pop: Callable[[Message, Flow, Any, Array], Array]
@@ -186,7 +186,7 @@ def pop_noise(message: Message, model: Flow, grid: Array) -> Array:
 
 
 def push_near(message: Message, values: Array, means: Array, deviations: Array) -> None:
-    """Push values that were popped by `pop_near`; values far from the means cannot be pushed."""
+    """Push values that `pop_near` popped; values far from the means cannot be pushed."""
     push_values(message, gaussians(message, means, deviations, False), values)
 
 
@@ -199,7 +199,7 @@ def push_values(message: Message, gaussian: Gaussian, values: Array) -> None:
     """Push values (N, ...), one Gaussian for each."""
     try:
         check_range("values", values, -LARGEST, LARGEST)
-    except ValueError as error:  # those of an encoder are not
+    except ValueError as error:  # does not happen in an encoder
         raise FormatError(f"{error}: the frame was altered or made with other weights") from error
     message.push_values(gaussian, values.reshape(message.batch, -1))
 
@@ -215,7 +215,7 @@ def gaussians(message: Message, means: Array, deviations: Array, floor: bool) ->
 
 
 def around(message: Message, means: Array, model: Flow) -> Gaussian:
-    """The Gaussian that values are pushed with: of the noise's standard deviation, far values possible."""
+    """The Gaussian that values are pushed with: it has the noise's standard deviation, and far values are possible."""
     return gaussians(message, means, arrays.of(means).full(means.shape, 256 << model.steps.noise_bits, "int32"), True)
 
 
@@ -230,7 +230,7 @@ def _bits(message: Message, model: Flow, bits: int, values: int) -> Bits:
 
 
 def channels_of(v: Array, channels: list[int]) -> Array:
-    """Some channels of v (N, h, w, C), faster than by an index of several."""
+    """Some channels of v (N, h, w, C); faster than indexing by a list."""
     return arrays.of(v).stack([v[..., k] for k in channels], 3)
 
 

@@ -1,7 +1,7 @@
 """Scales adapted to a chunk (FORMAT.md section 5.1): one shift of all scale indices of a block, sent with the block.
 
-A network is as sure of itself as it could be on the images that it was trained on. On others its scales are off, all
-of a block by about the same factor, and a few bits for that factor save much more.
+A network's scales are calibrated for the images that it was trained on. On other images they are off, in a block by
+about the same factor; coding this factor takes a few bits and saves many more.
 """
 
 from typing import TypeGuard
@@ -19,13 +19,13 @@ from .coder import Parameters, block
 SHIFTS = -6, -4, -2, 0, 2, 4, 6, 8
 """Units of a scale index, 1/12 octave."""
 LOGITS = tuple(0 if shift == 0 else -33 for shift in SHIFTS)
-"""Of the shifts, units of 1/12 octave: none costs one bit, any other one not quite four."""
+"""Logits of the shifts, units of 1/12 octave: shift 0 costs one bit, any other one almost four."""
 PRICES = tuple(263 if shift == 0 else 967 for shift in SHIFTS)
-"""What they cost, in 1/256 bit."""
+"""Costs of the shifts, in 1/256 bit."""
 FEWEST = 256
-"""Symbols of a message in a block from which a shift is sent."""
+"""Blocks with fewer symbols for a message have no shift."""
 LOOKED_AT = 512
-"""Symbols that the encoder chooses a shift by, about."""
+"""Symbols from which the encoder chooses a shift, about."""
 
 
 _LOGITS = np.array([[LOGITS]], np.int32)
@@ -35,7 +35,7 @@ _LOG = np.round(256 * (16 - np.log2(np.append(1, np.arange(1, (1 << 16) + 1)))))
 
 
 def push_block(message: Message, parameters: Parameters, symbols: Array) -> None:
-    """Push a block, symbols (B, n), with the shift that suits it, and then the shift."""
+    """Push a block, symbols (B, n), with the cheapest shift, and then the shift."""
     distribution = block(message, parameters)
     if adapted(distribution):
         choice = choose(message, distribution, symbols)

@@ -1,8 +1,7 @@
 """Context stages (FORMAT.md section 5): a grid given its phase (0, 0), in two passes.
 
-They need no initial bits. The encoder knows every pixel, so it pushes the finest stage first; by the time the core pops
-its latents, the bits of all stages lie on the message and pay for them. (Compare "autoregressive initial bits", SHVC,
-Ryder et al. 2022.)
+They need no initial bits. The encoder pushes the finest stage first, so when the core pops its latents, the bits of all
+stages are on the message and fund them. (Compare "autoregressive initial bits", SHVC, Ryder et al. 2022.)
 """
 
 from typing import Protocol
@@ -22,7 +21,7 @@ class Stage(Protocol):
 
 
 def push(message: Message, stage: Stage, grid: Array, adapted: bool = True) -> Array:
-    """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), which is left to code."""
+    """Push phases (0, 1), (1, 0), then (1, 1) of a grid (N, h, w, c); returns phase (0, 0), not coded yet."""
     c, right, below, d = split_phases(grid)
     push_block = scale_shifts.push_block if adapted else coder.push_block
     push_phases(message, stage.pass_b(c, filled(d, c)), [right, below], push_block)

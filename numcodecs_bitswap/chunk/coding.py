@@ -1,11 +1,11 @@
-"""One chunk on its way to a frame, and back: the wiring that the numcodecs codec and the Zarr serializer share.
+"""Encoding and decoding of one chunk: the wiring that the numcodecs codec and the Zarr serializer share.
 
 ::
 
     array --plan--> routes and models --> payloads --> the smallest --> frame
 
-`Encoding(array, options)` and `Decoding(frame)` do everything before networks that several chunks share; if `job` is
-not None the scheduler has to run it, together with those of other chunks; `finish()` does the rest. No maths here, and
+`Encoding(array, options)` and `Decoding(frame)` do everything that precedes the networks. If `job` is not None, the
+scheduler has to run it, in one pass with the jobs of other chunks; `finish()` does the rest. No mathematics here, and
 no torch: a chunk that gains nothing from a model never loads one.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def allow(header: Header) -> None:
-    """Refuse what is larger than this process allows: NUMCODECS_BITSWAP_MAX_BYTES, default 2^33.
+    """Refuse a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES allows; the default is 2^33 bytes.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def allow(header: Header) -> None:
 
 
 def _jpeg_route() -> ModuleType:
-    """The module, which reads numba: not every chunk needs it."""
+    """The module. It imports numba, which not every chunk needs."""
     with loading():
         from .. import backends
 
@@ -71,7 +71,7 @@ class Encoding:
     codec : str
         How the core is coded, one of `frame.CODECS`.
     layout : "C" or "F", optional
-        The memory order to encode in and to come back in. Without it, the array's own.
+        The memory order of the coded bytes and of the decoded array. Default: the array's own.
 
     Raises
     ------
@@ -79,8 +79,10 @@ class Encoding:
         Objects, or a dtype that cannot be described.
     ValueError
         Axes that the array does not have.
+    FormatError
+        The chunk is larger than this process allows.
     MissingModel, ModelError
-        The model is not there, or does not have the array's channels.
+        The model is not installed, or does not have the array's number of channels.
     """
 
     def __init__(self, array: NDArray[Any], options: Options, codec: str, layout: str | None = None) -> None:
@@ -121,7 +123,7 @@ class Encoding:
         return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
 
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
-        """Payloads by routes of the plan; what reads numba is imported here, since not every chunk needs it."""
+        """Payloads of the plan's routes. Modules that import numba are imported here: not every chunk needs them."""
         assert self.plan is not None
         if self.plan.planes:
             with loading():
@@ -141,14 +143,14 @@ class Decoding:
     ----------
     data : memoryview of bytes
     check : callable, optional
-        Called with the header before memory is taken; raises if it is not what the caller expects.
+        Called with the header before memory is allocated; raises if it is not what the caller expects.
 
     Raises
     ------
     FormatError
         Not a valid frame, or a chunk larger than this process allows.
     MissingModel
-        The frame's model is not there.
+        The frame's model is not installed.
     """
 
     def __init__(self, data: memoryview, check: Callable[[Header], None] | None = None) -> None:
@@ -209,7 +211,6 @@ def memory(array: NDArray[Any], layout: str | None = None) -> NDArray[np.uint8]:
     if array.nbytes == 0:
         return np.empty(0, np.uint8)
     if array.dtype.names is not None:
-        array = array.view(
-            f"V{array.dtype.itemsize}"
-        )  # a copy of a structured array leaves out the bytes between fields
+        # A copy of a structured array would leave out the bytes between fields.
+        array = array.view(f"V{array.dtype.itemsize}")
     return np.ascontiguousarray(array.T if (layout or _layout(array)) == "F" else array).reshape(-1).view(np.uint8)

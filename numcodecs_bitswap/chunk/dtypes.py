@@ -1,8 +1,7 @@
-"""A numpy dtype as the text in a frame (FORMAT.md 1) and back.
+"""A numpy dtype <-> its text in a frame (FORMAT.md 1).
 
-`dtype.str` for plain types, JSON of `dtype.descr` for structured ones. A dtype that does not come back equal from its
-text (one of another package, fields that overlap) is refused when it is written, not when it is read. Imports nothing
-of this package but the errors.
+The text is `dtype.str` for plain types and JSON of `dtype.descr` for structured ones. A dtype that its text does not
+restore (one of another package, overlapping fields) is refused on encoding, not on decoding. Imports only `errors`.
 """
 
 import json
@@ -13,7 +12,7 @@ import numpy as np
 
 from ..errors import FormatError
 
-# What dtype.str can be: byte order, kind, item size, unit of time. Nothing else reaches numpy's own, richer parser.
+# The forms of dtype.str: byte order, kind, item size, unit of time. numpy's parser, which takes more, gets no other.
 _PLAIN = re.compile(r"[<>|][biufcmMSUV]\d*(\[\w+\])?")
 
 
@@ -26,23 +25,23 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
         Object dtypes, and dtypes that numpy cannot rebuild from their description.
     """
     if dtype.hasobject:
-        raise TypeError(f"arrays of dtype {dtype} are not supported: they hold pointers; convert or filter them first")
+        raise TypeError(f"arrays of dtype {dtype} are not supported: they hold Python objects; convert them first")
     try:
         text = dtype.str if dtype.names is None else json.dumps(dtype.descr, separators=(",", ":"))
         if parse_dtype(text.encode()) == dtype:
             return text
     except ValueError:  # no description: its fields overlap or are out of order
         pass
-    raise TypeError(f"dtype {dtype} cannot be described in a frame; view the array as a plain dtype of its item size")
+    raise TypeError(f"dtype {dtype} cannot be described in a frame: view the array as a plain dtype of its item size")
 
 
 def parse_dtype(text: bytes | memoryview) -> np.dtype[Any]:
-    """The dtype of a text, which may come from anywhere; inverse of `dtype_text`.
+    """The dtype of a text from an untrusted frame; inverse of `dtype_text`.
 
     Raises
     ------
     FormatError
-        Not the text of a dtype, or of one that this machine does not have.
+        The text of no dtype, or of one that this machine does not have.
     """
     try:
         decoded = str(text, "utf-8")

@@ -1,6 +1,4 @@
-"""Fields of a frame, one after the other, as bytes: varints, lists of axes, packed side information. Imports nothing of
-this package but the errors.
-"""
+"""Fields of a frame <-> bytes: varints, lists of axes, packed side information. Imports only `errors`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,18 +24,18 @@ def varints(values: Iterable[int]) -> bytes:
 
 
 def sized(data: bytes) -> bytes:
-    """Bytes behind their number."""
+    """Bytes preceded by their number, a varint."""
     return varints([len(data)]) + data
 
 
 def packed(array: NDArray[Any]) -> bytes:
-    """Numbers in byte-plane order, Zstandard, behind their length; inverse of `Reader.unpack`."""
+    """A packed list of numbers (FORMAT.md 1.4); inverse of `Reader.unpack`."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
     return sized(bytes(_ZSTD.encode(np.ascontiguousarray(little.view(np.uint8).reshape(len(little), -1).T))))
 
 
 class Reader:
-    """A position in bytes; every read checks that the bytes are there."""
+    """A position in bytes. Every read raises FormatError if the bytes are not there."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
@@ -49,12 +47,12 @@ class Reader:
         return len(self.data) - self.at
 
     def take(self, count: int, what: str) -> memoryview:
-        """The next bytes.
+        """The next `count` bytes; `what` names them in the error.
 
         Raises
         ------
         FormatError
-            There are fewer.
+            Fewer bytes are left.
         """
         if count > self.left:
             raise FormatError(f"frame is truncated: {what} takes {count} bytes, {self.left} are left")
@@ -62,7 +60,7 @@ class Reader:
         return self.data[self.at - count : self.at]
 
     def rest(self) -> memoryview:
-        """All that has not been read."""
+        """All bytes that have not been read."""
         return self.take(self.left, "rest")
 
     def byte(self, what: str) -> int:
@@ -70,7 +68,7 @@ class Reader:
         return self.take(1, what)[0]
 
     def varint(self, what: str) -> int:
-        """Inverse of `varints`, of one number."""
+        """The next varint; inverse of `varints` for one number."""
         value = 0
         for shift in range(0, 63, 7):
             byte = self.byte(what)
@@ -86,7 +84,7 @@ class Reader:
         return self.take(self.varint(f"length of the {what}"), what)
 
     def word(self, dtype: np.dtype[Any], what: str) -> int:
-        """An unsigned integer of as many bytes as `dtype` has."""
+        """A little-endian unsigned integer of the size of `dtype`."""
         return int.from_bytes(self.take(dtype.itemsize, what), "little")
 
     def unpack(self, dtype: np.dtype[Any], count: int, what: str) -> NDArray[Any]:
@@ -97,12 +95,12 @@ class Reader:
 
 
 def unzip(payload: memoryview, nbytes: int) -> NDArray[np.uint8]:
-    """The bytes of one Zstandard frame, which has to state their number.
+    """The decoded bytes of one Zstandard frame, uint8 (nbytes,). Its header must state that size.
 
     Raises
     ------
     FormatError
-        It states another one, or is damaged.
+        It states another size, or is damaged.
     """
     if (stated := _content_size(payload)) != nbytes:
         raise FormatError(f"the Zstandard payload states {stated} bytes, the header {nbytes}")

@@ -1,8 +1,8 @@
-"""Frame bytes and what they say: the last arrow of encode and the first of decode, in the order of FORMAT.md section 1.
+"""The bytes of a frame <-> its header and payload, in the order of FORMAT.md section 1.
 
-`build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2);
-stored payloads are `stored.py`'s, those of planes `plane_payload.py`'s. Nothing here takes memory in proportion to a
-number that a frame states: every length is compared with the bytes that are there.
+`build` and `parse` handle the header, `build_model` and `parse_model` the payload of the model route (section 1.2).
+Stored payloads are in `stored.py`, those of planes in `plane_payload.py`. No memory is allocated in proportion to a
+number that a frame states: every length is first compared with the bytes that are left.
 """
 
 import math
@@ -44,7 +44,7 @@ class Route(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """What a frame says about its array.
+    """The fields of a frame's header, about its array.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class ModelPayload:
     model_id : bytes
         First 16 bytes of the SHA-256 of the model file.
     axes : (int, int, int or None)
-        The y, x and channel axis; None: there is one channel and no axis for it.
+        The y, x and channel axis; None: one channel, without an axis.
     patch_log2 : int
         The largest side of a patch is 2^patch_log2.
     lanes : int
@@ -120,7 +120,7 @@ def build(header: Header, payload: BytesLike) -> bytes:
 def parse(data: memoryview) -> tuple[Header, memoryview]:
     """Header and payload of frame bytes, every field checked; inverse of `build`.
 
-    The caller compares `Header.nbytes` with what it expects or allows before it takes memory for the result.
+    The caller compares `Header.nbytes` with what it expects or allows before it allocates memory for the result.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def parse(data: memoryview) -> tuple[Header, memoryview]:
     if (ndim := reader.varint("ndim")) > 64:
         raise FormatError(f"ndim {ndim} is out of range")
     shape = tuple(reader.varint("shape") for _ in range(ndim))
-    # Lengths of zero are left out: numpy, too, takes no array whose other lengths overflow.
+    # Without lengths of zero: numpy, too, refuses an array whose other lengths overflow.
     if math.prod(n for n in (dtype.itemsize, *shape) if n) > LARGEST:
         raise FormatError(f"an array of shape {shape} is too large")
     header = Header(Route(route), content, "CF"[layout], dtype, shape, CODECS[codec])
@@ -174,7 +174,7 @@ def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, int, int | N
     Raises
     ------
     FormatError
-        They do not fit the shape.
+        The axes do not fit the shape.
     """
     y, x, channel = reader.take(3, "axes")
     axes = (y, x, None if channel == NO_CHANNEL else channel)

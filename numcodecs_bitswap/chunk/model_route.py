@@ -1,6 +1,6 @@
-"""The model route: images under models with stages, latents or flows <-> the payload of FORMAT.md 1.2. No torch.
+"""The model route: images coded by a model with stages, latents or flows <-> the payload of FORMAT.md 1.2. No torch.
 
-Chunks of the same geometry share passes of the networks: the scheduler runs their jobs together.
+Chunks of the same geometry share passes of the networks: the scheduler runs their jobs in one batch.
 """
 
 import math
@@ -18,29 +18,31 @@ from .frame import Header
 from .patches import Axes
 
 GROUP_PIXELS = 1 << 19  # largest group of one chunk (FORMAT.md 8)
-PASS_PIXELS = {"cpu": 1 << 19, "torch": 1 << 19, "cuda": 1 << 22}  # on a CPU no more than one large chunk takes
+PASS_PIXELS = {"cpu": 1 << 19, "torch": 1 << 19, "cuda": 1 << 22}  # on a CPU, that of one large chunk
 
 
 def lanes(count: int, levels: int = 256) -> int:
-    """Number of lanes of a chunk's message (FORMAT.md 8): one for some kilobytes, since each costs bytes."""
+    """Number of lanes of the message of `count` samples (FORMAT.md 8.2): few, as each costs bytes."""
     if levels == 2:
         count //= 32
     return min(1 << max(count // 4096, 1).bit_length() - 1, 512)
 
 
 def load(name: str, shape: tuple[int, ...], axes: Axes, codec: str) -> catalog.Loaded:
-    """The model of a name, for arrays of a shape.
+    """The model of a name or id, for arrays of a shape.
 
     Raises
     ------
+    MissingModel
+        It is not installed.
     ModelError
-        It is of another codec, or has other channels.
+        It is for another codec, or has another number of channels.
     """
     channels = 1 if axes.channel is None else shape[axes.channel]
     model = catalog.load(name, scheduler.device())
     if codec not in model.net.cores:
         whose = "LocalBitsBack" if "local_bits_back" in model.net.cores else "BitSwap and BBANS"
-        raise ModelError(f"model {name!r} is one for {whose}: use that codec, or model='auto'")
+        raise ModelError(f"model {name!r} is for {whose}: use that codec, or model='auto'")
     if model.net.channels != channels:
         raise ModelError(
             f"model {name!r} has {model.net.channels} channel(s), a chunk of shape {shape} has {channels}: "
@@ -50,7 +52,7 @@ def load(name: str, shape: tuple[int, ...], axes: Axes, codec: str) -> catalog.L
 
 
 class EncodeJob(scheduler.Job):
-    """Patches -> messages; the outcome is a `bitsback.groups.Coded`. `payload` is inverse to a `DecodeJob`."""
+    """Patches -> message. The outcome is a `bitsback.groups.Coded`; `payload` is the inverse of a `DecodeJob`."""
 
     def __init__(self, model: catalog.Loaded, codec: str, array: NDArray[np.uint8], axes: Axes) -> None:
         self.model, self.codec, self.axes = model, codec, axes
@@ -60,7 +62,7 @@ class EncodeJob(scheduler.Job):
         super().__init__((model, codec, geometry, self.lanes), _share(model, [shape[:3] for shape in geometry]))
 
     def payload(self) -> bytes:
-        """The payload of the outcome."""
+        """The payload of the outcome's message."""
         coded, axes = self.outcome(), (self.axes.y, self.axes.x, self.axes.channel)
         message = coded.lanes, coded.schedule, coded.heads, coded.tail
         return frame.build_model(frame.ModelPayload(self.model.id, axes, self.model.net.patch_log2, *message))
@@ -75,7 +77,15 @@ class EncodeJob(scheduler.Job):
 
 
 class DecodeJob(scheduler.Job):
-    """Messages -> patches; the outcome is a list of arrays, one per shape class. `array` is what they make."""
+    """Message -> patches. The outcome is a list of arrays, one per shape class; `array` joins them.
+
+    Raises
+    ------
+    FormatError
+        The model is not one for the frame's codec or channels.
+    MissingModel
+        The frame's model is not installed.
+    """
 
     def __init__(self, header: Header, payload: frame.ModelPayload) -> None:
         self.shape, self.codec = header.shape, header.codec
@@ -84,7 +94,9 @@ class DecodeJob(scheduler.Job):
         self.axes = Axes(*payload.axes)
         channels = 1 if self.axes.channel is None else shape[self.axes.channel]
         if self.model.net.channels != channels or self.codec not in self.model.net.cores:
-            raise FormatError(f"{channels} channels, core {self.codec}, in a frame of model {self.model.name}")
+            raise FormatError(
+                f"model {self.model.name} does not code {channels} channels with {self.codec}: the frame was altered"
+            )
         self.payload = payload
         self.size = 1 << payload.patch_log2
         self.geometry = patches.geometry(shape, self.axes, self.size)
@@ -92,7 +104,7 @@ class DecodeJob(scheduler.Job):
         super().__init__(key, _share(self.model, self.geometry))
 
     def array(self) -> NDArray[np.uint8]:
-        """The array of the outcome, in C order."""
+        """The decoded array, uint8 in C order."""
         classes = self.outcome()
         array = np.empty(self.shape, np.uint8)
         patches.join(classes, array, self.axes, self.size)
@@ -110,7 +122,7 @@ class DecodeJob(scheduler.Job):
 
 
 def _share(model: catalog.Loaded, geometry: patches.Geometry) -> float:
-    """Part of a pass's memory: that of the chunk's largest group."""
+    """The share of a pass's memory that the chunk's largest group takes."""
     pixels = min(math.fsum(n * h * w for n, h, w in geometry), GROUP_PIXELS)
-    largest = max(h * w for _, h, w in geometry)  # is never cut
+    largest = max(h * w for _, h, w in geometry)  # a single patch is never cut
     return max(pixels, largest) / PASS_PIXELS[model.device]

@@ -1,8 +1,8 @@
-"""Arrays <-> patches: which axes are an image and how it is cut (FORMAT.md 1.3). First arrow of encode, last of decode.
+"""Arrays <-> patches: which axes are those of an image, and how it is cut (FORMAT.md 1.3).
 
-An array is a list of images (H, W, c): y, x and channel axis, and every other axis leading. Each image is cut from its
-top left corner into tiles of P x P, smaller at the right and lower edge; tiles of one shape make a *shape class*. There
-are at most four: whole tiles, the right edge, the lower edge, the corner, which is the order of FORMAT.md.
+An array is a list of images (H, W, c): a y, an x and a channel axis; every other axis is a leading one. Each image is
+cut from its top left corner into tiles of P x P, smaller at the right and lower edge. Tiles of one shape are a *shape
+class*. There are at most four, in the order of FORMAT.md: whole tiles, the right edge, the lower edge, the corner.
 numpy only; imports nothing of this package.
 """
 
@@ -19,7 +19,7 @@ Geometry = list[tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of an image in an array; channel None: one channel and no axis for it."""
+    """The axes of an image in an array; channel None: one channel, without an axis."""
 
     y: int
     x: int
@@ -101,7 +101,7 @@ def join(classes: Sequence[NDArray[np.uint8]], array: NDArray[np.uint8], axes: A
     Parameters
     ----------
     classes : list of uint8 arrays (n, h, w, c)
-        With the numbers of `geometry(array.shape, axes, size)`.
+        Of the sizes `geometry(array.shape, axes, size)`.
     array : uint8 array
         Written in place.
     """
@@ -130,14 +130,14 @@ def _tiles(height: int, width: int, size: int) -> Iterator[tuple[slice, tuple[in
 
 
 def _runs(length: int, size: int) -> list[tuple[slice, tuple[int, int]]]:
-    """A length as whole tiles and what is left: (the part of the axis, (number of tiles, their size))."""
+    """A length cut into whole tiles and the rest: (part of the axis, (number of tiles, their size)) of each."""
     whole = length // size * size
     runs = [(slice(0, whole), (length // size, size)), (slice(whole, length), (1, length - whole))]
     return [run for run in runs if run[0].start < run[0].stop]
 
 
 def horizontal_step(array: NDArray[Any], axes: Axes) -> tuple[int, int]:
-    """Sum of |differences| between neighbours along x, and how many there are: how much an image looks like noise."""
+    """Sum of the absolute differences between neighbours along x, and their number: a measure of noise."""
     images = np.moveaxis(array, axes.x, -1)
     left, right = images[..., :-1], images[..., 1:]
     return int(np.sum(np.maximum(left, right) - np.minimum(left, right), dtype=np.int64)), left.size

@@ -1,5 +1,5 @@
-"""Which routes and models are tried on an array (FORMAT.md 8): by rules that are the same on every machine. Loads
-nothing.
+"""Which routes and models are tried on an array (FORMAT.md 8), by rules that are the same on every machine. Loads no
+model.
 """
 
 from collections.abc import Callable
@@ -15,28 +15,29 @@ from . import patches
 from .patches import Axes
 
 SMALLEST = 256
-"""Samples of the smallest array that a plane model is tried on: below, its payload's fixed part leaves no gain."""
+"""Samples of the smallest array that a plane model is tried on: below this, the payload's fixed part leaves no gain."""
 SMALLEST_SERIES = 4096
-"""The same of series: those are mostly coordinates."""
+"""The same for series, which are mostly coordinates when they are short."""
 LONGER = 2
-"""How many times as long as one of the last two axes the two longest have to be, to be thought of as spatial."""
+"""The two longest axes may be the spatial ones if both are this many times as long as the shorter of the last two."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Models by their names or ids.
+    """The routes to try. Models are given by name or id.
 
     Attributes
     ----------
     axes : Axes
+        The axes of the planes.
     longest : Axes or None
-        Axes of which planes may be smaller: the array may be a volume (y, x, z).
+        Other axes whose planes may be smaller: the array may be a volume (y, x, z).
     planes : list of str
-        Of the plane coder, to choose from; empty: its route is not tried.
+        Models of the plane coder to choose from; empty: the planes route is not tried.
     jpeg : str or None
-        Of what JPEG files held.
+        Model of the JPEG route; None: the route is not tried.
     model : str or None
-        Of another kind.
+        Model of the model route; None: the route is not tried.
     """
 
     axes: Axes
@@ -62,7 +63,7 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: Callab
     ValueError
         Axes that the array does not have.
     MissingModel, ModelError
-        The model is not there.
+        The model is not installed, or its file is damaged.
     """
     series = samples.is_series(array.shape)
     if not samples.is_numeric(array.dtype) or array.size < (SMALLEST_SERIES if series else SMALLEST):
@@ -83,12 +84,12 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: Callab
 
 
 def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
-    """Whether to try a model on an image at all, by a rule in integers: the same on every machine.
+    """Whether the model route may gain anything on an image (FORMAT.md 8.8). In integers, so the same on every machine.
 
-    No: a payload of at most 96 bytes is about a model payload's fixed part. Below 512 samples, or on a strip narrower
-    than 8, that part and the few pixels that tell anything about their neighbours leave no gain. Noise is stored:
-    uniform noise has a mean step of a third of its range between neighbours, photographs of a hundredth to a tenth, so
-    from 56/256 on there is nothing to predict.
+    It does not where the stored payload has at most 96 bytes, about the fixed part of a model payload. Below 512
+    samples, or on a strip narrower than 8, that fixed part and the few pixels with known neighbours leave no gain.
+    Noise is stored: the mean difference between neighbours is a third of the range for uniform noise, and a hundredth
+    to a tenth for photographs, so from 56/256 on there is nothing to predict.
     """
     if array.size < 512 or min(array.shape[axes.y], array.shape[axes.x]) < 8 or stored_bytes <= 96:
         return False
@@ -97,7 +98,7 @@ def worth_a_model(array: NDArray[Any], axes: Axes, stored_bytes: int) -> bool:
 
 
 def _axes(array: NDArray[Any], options: Options) -> Axes | None:
-    """The axes of an array's planes, as the planes route counts them: complex numbers have one more in front."""
+    """The axes of an array's planes, as the planes route counts them: complex words have one more axis in front."""
     if samples.is_series(array.shape):
         more = len(samples.shape_of(array.dtype, array.shape)) - 2
         return Axes(more, more + 1, None)
@@ -108,7 +109,7 @@ def _axes(array: NDArray[Any], options: Options) -> Axes | None:
 
 
 def _longest(array: NDArray[Any], last: Axes) -> Axes | None:
-    """The two longest axes, if the last two are short beside them."""
+    """The two longest axes, if one of the last two is short compared with them."""
     if last.channel is not None or array.dtype.kind == "c":
         return None
     y, x = sorted(sorted(range(array.ndim), key=lambda axis: -array.shape[axis])[:2])

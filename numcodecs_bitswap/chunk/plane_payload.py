@@ -1,5 +1,5 @@
-"""The payload of the planes route <-> its fields (FORMAT.md 1.5). Every length is compared with the bytes that are
-there before memory is taken for it.
+"""The payload of the planes route <-> its fields (FORMAT.md 1.5). Every length is compared with the bytes that are left
+before memory is allocated for it.
 """
 
 import math
@@ -16,9 +16,9 @@ from .fields import Reader, sized, varints
 from .frame import NO_CHANNEL, Header
 
 PLANES, LABELS = 0, 1
-"""How numbers are coded."""
+"""The coder byte."""
 SAMPLES_LOG2 = 19
-"""Samples to a byte of a message are fewer than 2^this, as no interval is larger than 65535."""
+"""A byte of a message codes fewer than 2^SAMPLES_LOG2 samples, as no interval is larger than 65535."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LabelsPayload:
     ----------
     samples : Samples
     reference : int or None
-        The axis along which the plane before is the reference.
+        The axis along which the reference of a plane is the one before it; None: no references.
     m : int
         The largest number.
     data : bytes
@@ -51,14 +51,14 @@ class PlanesPayload:
     model_id : bytes
         First 16 bytes of the SHA-256 of the model file.
     references : tuple of (axis, distance)
-        Axes are those of the numbers.
+        Axes of the numbers.
     permuted : int or None
         The axis whose planes are coded in the order of `permutation`.
     permutation : tuple of int
     m : int
         The largest number.
-    messages : tuple of (heads, tail)
-        Of the tiles.
+    messages : tuple of (heads uint32 (L,), tail uint8 (T,))
+        One for each tile.
     """
 
     samples: Samples
@@ -95,7 +95,7 @@ def parse(
     header : Header
     data : memoryview
     lanes_of_tiles : callable
-        Number of lanes of each tile's message, of the number of planes, height and width.
+        Takes the number of planes, their height and width; returns the number of lanes of each tile's message.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def parse(
         raise FormatError(f"coder {coder} is unknown: the frame was written by a newer version, upgrade to read it")
     payload = _labels(reader, samples) if coder == LABELS else _planes(reader, samples, lanes_of_tiles)
     if reader.left:
-        raise FormatError(f"{reader.left} bytes behind the payload")
+        raise FormatError(f"{reader.left} bytes follow the payload")
     return payload
 
 

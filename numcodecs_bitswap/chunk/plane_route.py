@@ -1,7 +1,7 @@
 """The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
 
-What the frame records (transforms, model, references, order of the channels) the encoder chooses by coding parts of
-the chunk.
+The encoder chooses what the frame records (transforms, model, references, order of the channels) by coding parts of the
+chunk (FORMAT.md 8.10 to 8.14).
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ from .patches import Axes
 from .plane_payload import LabelsPayload, PlanesPayload
 
 SAMPLES = 1 << 17
-"""Chunks of fewer numbers are coded as most are, since a trial would take as long as coding."""
+"""In smaller chunks nothing is tried, since trials would take as long as coding."""
 SEVERAL_SAMPLES = 1 << 15
-"""The same where there are several axes to find references along."""
+"""The same for chunks with several axes that references may lie along."""
 WINDOW, TRIED_PLANES = 48, 3
 """Side and number of planes that models are tried on, and routes."""
 ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
@@ -48,14 +48,18 @@ LABEL_ROWS, LABEL_BANDS = 8, 8
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
-    """Numbers of an array as `encode` takes it; None if all are the same.
+    """The numbers of an array; None if all samples are the same.
 
     Parameters
     ----------
     array : ndarray
         Numeric, of one axis or more, not empty.
     axes : Axes
-        Of the array's words.
+        The axes of the array's words.
+
+    Returns
+    -------
+    Prepared or None
     """
     given = words.of_array(array)
     if bool((given == given.reshape(-1)[0]).all()):
@@ -64,7 +68,7 @@ def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes | None = None) -> bytes | None:
-    """Payload of an array under the best of some models; None if all samples are the same, or do not come back.
+    """The smallest payload of an array with one of some models; None if all samples are the same, or are not restored.
 
     Parameters
     ----------
@@ -73,9 +77,14 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes
     axes : Axes
         Of the array's words.
     models : names or ids
-        The first is taken where nothing is tried.
+        The first is used where nothing is tried.
     longest : Axes, optional
-        Taken instead of `axes` unless a block of the array is larger so.
+        Used instead of `axes`, unless a block of the array is larger so.
+
+    Raises
+    ------
+    MissingModel, ModelError
+        A model is not installed, or its file is damaged.
     """
     loaded = [catalog.load(name, "cpu") for name in models]
     if longest is not None:
@@ -152,7 +161,7 @@ def _labels_estimate(array: NDArray[Any], axes: Axes) -> float:
 
 
 def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
-    """The plane before each along an axis, or -1."""
+    """Index of the plane before each along an axis, or -1."""
     return Order(order.y, order.x, () if axis is None else ((axis, 1),)).refer(shape)[:, 0]
 
 
@@ -164,7 +173,7 @@ class Decoding:
     FormatError
         The payload is damaged.
     MissingModel
-        Its model is not there.
+        Its model is not installed.
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
@@ -197,7 +206,7 @@ def _net(model: catalog.Loaded) -> PlaneModel:
 
 
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
-    """Orders worth a trial; the first is the best guess."""
+    """Candidates for the order of planes and references; the first is the default."""
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     permuted: int | None = None
     permutation: tuple[int, ...] = ()
@@ -212,7 +221,7 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
 
 
 def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
-    """What trials are made with: a few planes of the middle, a window of each."""
+    """The part on which models are tried: a window in the middle of a few planes in the middle."""
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
     for axis, length in enumerate(numbers.shape):
         most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
@@ -222,7 +231,7 @@ def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
 
 
 def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.Loaded) -> int:
-    """Bytes of a block in the middle, in planes along some axes. What is thin in the array is thin in the block."""
+    """Bytes of a block in the middle, coded in planes along some axes. Short axes stay short in the block."""
     for axis, length in enumerate(array.shape):
         most = BLOCK_SIDE if axis in (longest.y, longest.x) else BLOCK_DEPTH
         begin = max(0, (length - most) // 2)
@@ -235,13 +244,13 @@ def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.L
 
 
 def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
-    """Bytes of messages."""
+    """Bytes of the messages."""
     coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
     return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
 
 def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
-    """The model and the order that code a part smallest."""
+    """The model and the order with the smallest size of a part."""
     numbers, m = prepared.numbers, prepared.m
     orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
@@ -252,7 +261,7 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
         orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
     part = _part(numbers, axes)
     if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
-        costs = [_size(models[0], each, part, m) for each in orders]  # a picture: one part holds all there is to see
+        costs = [_size(models[0], each, part, m) for each in orders]  # an image: one part is enough
     else:
         costs = [
             cost - cost * max(len(order.references) - 1, 0) // CREDIT

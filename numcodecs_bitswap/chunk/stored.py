@@ -1,7 +1,7 @@
 """Decoded bytes <-> the payload of a stored route (FORMAT.md 1.1): the general codecs that a model has to beat.
 
-Zstandard and the byte shuffle are numcodecs' own. Decoding checks the size that the Zstandard frame itself states
-before any memory is taken, so a small payload cannot ask for more than the frame's header said.
+Zstandard and the byte shuffle are those of numcodecs. Decoding checks the size that the Zstandard frame states before
+any memory is allocated, so a small payload cannot ask for more than the frame's header states.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""`numcodecs-bitswap`: what an array would gain, conversion, a look into what is stored, models, and training.
+"""`numcodecs-bitswap`: estimates, conversion, inspection, verification, models and training.
 
-One file a command: each has `add(commands)`, which says what it takes, and a function that runs it. Reading this
+One file for each command, with `add(commands)`, which adds its arguments, and a function that runs it. Importing this
 imports neither numpy nor torch; commands import what they need when they run.
 """
 
@@ -14,11 +14,13 @@ from . import convert, estimate, inspect, models, train, verify, warmup
 
 COMMANDS = (estimate, convert, inspect, verify, models, train, warmup)
 STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 after a failed verification, 2 after bad input, 130 when stopped."""
+    """Run a command; returns the exit status: 0; 1 if something failed or is missing; 2 after bad input; 130 if
+    stopped.
+    """
     parser = argparse.ArgumentParser(prog="numcodecs-bitswap", description="Lossless learned compression of arrays.")
     parser.add_argument("--version", action="store_true", help="the version of this package")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -31,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"numcodecs_bitswap {__version__}")
         return 0
     if given.command is None:
-        parser.error("name a command")
+        parser.error("give a command, or --help for the list")
     return guarded(lambda: int(given.run(given)))
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """What a command returns; what a user can cause is said in a line."""
+    """The exit status of a command; errors that a user can cause are printed as one line."""
     try:
         return run()
     except BitswapError as error:
@@ -51,5 +53,5 @@ def guarded(run: Callable[[], int]) -> int:
         print("stopped", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # `numcodecs-bitswap ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python reports the error again at exit
         return 1

@@ -12,26 +12,28 @@ if TYPE_CHECKING:
 
 HELP = """Converts a Zarr array or group (either format; attributes, names and chunks are kept), an image, a .npy, .npz
 or .bsw file to a Zarr array or group with this package's codec, or back. A target that ends in .bsw (a frame in a
-file), .npy, .png or .tif is one file. The same command resumes where it was stopped. Arrays of one axis,
-and text, get Zstandard.
+file), .npy, .png or .tif is one file. The same command resumes a conversion that was stopped. Arrays of one
+axis, and text, get Zstandard.
 """
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
-    parser = commands.add_parser("convert", help="from any codec to this one, and back", description=HELP)
+    """Add the command's arguments."""
+    parser = commands.add_parser(
+        "convert", help="convert arrays from any codec to this one, and back", description=HELP
+    )
     take = parser.add_argument
     take("source", help="Zarr array or group (path or URL), image, .npy, .npz or .bsw file")
     take("target", help="path or URL of the new Zarr array or group, or name of a file")
     take("--codec", choices=CODECS, default="bitswap", help="codec of the target (default: bitswap)")
     take("--model", default="auto", help="a model's name, for this package's codecs (default: auto)")
-    take("--embed-model", action="store_true", help="put the model beside the arrays, for whoever reads them")
-    take("--chunks", type=int, nargs="+", help="chunk shape, of arrays with so many axes (default: the source's)")
+    take("--embed-model", action="store_true", help="store the model with the arrays, for their readers")
+    take("--chunks", type=int, nargs="+", help="chunk shape, for arrays with that many axes (default: the source's)")
     take("--shards", type=int, nargs="+", help="shard shape (default: the source's)")
-    take("--format", type=int, choices=(2, 3), help="Zarr format (default: the source's; of files 3)")
+    take("--format", type=int, choices=(2, 3), help="Zarr format (default: the source's; 3 for files)")
     take("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
-    take("--verify", action="store_true", help="read every block back, and compare")
-    take("--dry-run", action="store_true", help="say what would be done, with an estimate of the size")
+    take("--verify", action="store_true", help="read every block back and compare")
+    take("--dry-run", action="store_true", help="write nothing; print what would be done and an estimate of the size")
     take("--threads", type=int, help="blocks at a time (default: the number of cores)")
     take("--dask", default="threads", help="threads (default), processes, or the address of a dask scheduler")
     parser.set_defaults(run=run)
@@ -49,9 +51,9 @@ def run(given: argparse.Namespace) -> int:
             raise SourceError(f"--model goes with the codecs of this package: {', '.join(OURS)}")
         catalog.find(given.model)  # before anything runs
     if given.source.rstrip("/") == given.target.rstrip("/"):
-        raise SourceError("source and target are the same")
+        raise SourceError("source and target are the same: name another target")
     if given.threads is not None and given.threads < 1:
-        raise SourceError(f"--threads {given.threads}: one or more")
+        raise SourceError(f"--threads is {given.threads}; it must be 1 or more")
     wanted = Wanted(
         codec=given.codec,
         model=given.model,
@@ -81,7 +83,7 @@ def _hierarchy(given: argparse.Namespace, wanted: "Wanted") -> int:
     planned = plan.make(given.source, wanted)
     _not_copied(given.source)
     progress = Progress(sum(plan.count(a) for a in planned.arrays), sum(a.nbytes for a in planned.arrays))
-    # A batch system's way to stop a job, and a job in the background begins with Ctrl-C ignored.
+    # Batch systems stop jobs by SIGTERM, and jobs in the background start with SIGINT ignored.
     before = [(each, signal.signal(each, signal.default_int_handler)) for each in (signal.SIGINT, signal.SIGTERM)]
     try:
         convert(
@@ -102,7 +104,7 @@ def _hierarchy(given: argparse.Namespace, wanted: "Wanted") -> int:
         progress.end()
         for each, handler in before:
             signal.signal(each, handler)
-    earlier = f"; {progress.skipped} of {progress.total} blocks were done before" if progress.skipped else ""
+    earlier = f"; {progress.skipped} of {progress.total} blocks were already done" if progress.skipped else ""
     print(f"{given.target}: {len(planned.arrays)} array(s), {progress.summary()}{earlier}")
     return 0
 
@@ -130,7 +132,7 @@ def _preview(source: str, wanted: "Wanted") -> int:
 
 
 def _not_copied(source: str) -> None:
-    """Say which files of a local hierarchy are no part of it for Zarr, and stay behind."""
+    """Print which files of a local hierarchy are not copied, as Zarr does not know them."""
     from pathlib import Path
 
     import zarr

@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap estimate`: what would I save?"""
+"""`numcodecs-bitswap estimate`: how small would an array become?"""
 
 import argparse
 import json
@@ -6,18 +6,18 @@ from typing import Any
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
+    """Add the command's arguments."""
     text = "Codes a sample of the chunks of an array with the models that fit and with classical codecs."
-    parser = commands.add_parser("estimate", help="what would I save?", description=text)
+    parser = commands.add_parser("estimate", help="how small would an array become?", description=text)
     parser.add_argument("array", help="Zarr array (path or URL), .npy, .npz or .bsw file, or image")
     parser.add_argument("--region", help="a part of the array, such as 0:10,:,512:1024")
     parser.add_argument(
         "--chunks", type=int, nargs="+", help="chunk shape (default: the array's; else 256 x 256 pixels)"
     )
     parser.add_argument("--count", type=int, default=12, help="chunks to sample")
-    parser.add_argument("--model", action="append", help="try these models only; may be repeated")
+    parser.add_argument("--model", action="append", help="try only this model; may be repeated")
     parser.add_argument("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
-    parser.add_argument("--json", action="store_true", help="print JSON and no table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run)
 
 
@@ -53,5 +53,5 @@ def run(given: argparse.Namespace) -> int:
     print(f"{given.array}: {array.dtype} {array.shape}, {len(sample)} chunks of {chunks} sampled")
     print(estimate.table(rows, sample, array.nbytes))
     if not models:
-        print("No model fits this dtype or shape: such chunks are stored by Zstandard behind a byte shuffle.")
+        print("No model fits this dtype or shape: such chunks are stored by Zstandard.")
     return 0

@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap inspect`: what is stored, and by which models."""
+"""`numcodecs-bitswap inspect`: routes, models and sizes of stored chunks."""
 
 import argparse
 from pathlib import Path
@@ -9,11 +9,13 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
+    """Add the command's arguments."""
     text = "Chunks by route and model, reference planes, bits/sample and sizes of Zarr arrays, or of a .bsw file."
-    parser = commands.add_parser("inspect", help="what is stored, and how", description=text)
+    parser = commands.add_parser("inspect", help="show routes, models and sizes of chunks", description=text)
     parser.add_argument("path", help="Zarr array or group (path or URL), or .bsw file")
-    parser.add_argument("--picture", help="image to write: a map of bits/sample, and the sizes of chunks; of one array")
+    parser.add_argument(
+        "--picture", help="image file to write: a map of bits/sample and the sizes of chunks, of one array"
+    )
     parser.set_defaults(run=run)
 
 
@@ -29,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     arrays = _contents(given.path)
     if given.picture and len(arrays) != 1:
         names = ", ".join(each.name for each in arrays)
-        raise SourceError(f"--picture is of one array; name one of {names}")
+        raise SourceError(f"--picture draws one array: name one of {names}")
     missing: set[bytes] = set()
     damaged = 0
     for each in arrays:
@@ -39,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
         _draw(arrays[0], Path(given.picture))
     if missing:
         print(
-            f"{len(missing)} model(s) missing: put the .safetensors files of these ids into a folder, and name the "
+            f"{len(missing)} model(s) missing: put the .safetensors files with these ids into a folder, and name the "
             "folder in NUMCODECS_BITSWAP_MODELS"
         )
     if damaged:
@@ -90,8 +92,8 @@ def _show(each: "Contents") -> set[bytes]:
 
 
 def _draw(each: "Contents", path: Path) -> None:
-    """Bits per sample over the grid of chunks (the mean over all axes but the last two that have more than one chunk)
-    and a histogram of their sizes.
+    """Draw bits/sample over the grid of chunks (mean over all axes but the last two that have more than one chunk) and
+    a histogram of the sizes of chunks.
     """
     import matplotlib as mpl
     import numpy as np
@@ -123,7 +125,7 @@ def _draw(each: "Contents", path: Path) -> None:
     right.yaxis.get_major_locator().set_params(integer=True)
     try:
         figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:  # a folder that is not there, or an unknown kind of image
+    except (OSError, ValueError) as error:  # a missing folder, or an unknown image format
         raise SourceError(f"{path} cannot be written: {error}") from error
     finally:
         plt.close(figure)

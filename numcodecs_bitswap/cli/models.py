@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap models`: the models that are there."""
+"""`numcodecs-bitswap models`: the installed models."""
 
 import argparse
 from typing import Any
@@ -7,13 +7,19 @@ from ..errors import BitswapError
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
-    parser = commands.add_parser("models", help="the models that are there", description="Models on the search path.")
+    """Add the command's arguments."""
+    text = "Models on the search path."
+    parser = commands.add_parser("models", help="list, show and verify installed models", description=text)
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="names, ids, places").set_defaults(run=_list)
-    for name, run, text in (("show", _show, "what a model is"), ("verify", _verify, "check files against their ids")):
+    actions.add_parser("list", help="list names, ids, sizes and files").set_defaults(run=_list)
+    for name, run, text in (
+        ("show", _show, "print a model's metadata"),
+        ("verify", _verify, "check files against their ids"),
+    ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("model", nargs="*" if name == "verify" else 1, help="names or ids (verify: default all)")
+        action.add_argument(
+            "model", nargs="*" if name == "verify" else 1, help="name or id (verify: several; default all)"
+        )
         action.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""How far a command is: one line on a terminal, a line now and then where it goes to a file."""
+"""Progress of a command: one line on a terminal; a line every 30 s in a file."""
 
 import sys
 import time
@@ -7,14 +7,14 @@ from ..measure.estimate import duration, size
 
 
 class Progress:
-    """Counts what is done, and says so on standard error.
+    """Counts what is done, and prints it to standard error.
 
     Parameters
     ----------
     total : int
-        Blocks, chunks: whatever is counted.
+        Number of blocks or chunks.
     nbytes : int
-        Of all of them.
+        Bytes of all of them.
     """
 
     def __init__(self, total: int, nbytes: int) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self._said = self.begun
 
     def __call__(self, count: int, nbytes: int, stored: int) -> None:
-        """So much more is done: bytes of arrays, and stored ones. Without bytes it was done before."""
+        """Add blocks that are done: their number, their bytes (0: done by an earlier run), and the bytes stored."""
         self.done += count
         self.skipped += 0 if nbytes else count
         self.read += nbytes
@@ -35,7 +35,7 @@ class Progress:
             self._say(self.text())
 
     def text(self) -> str:
-        """Part done, ratio, speed, time left."""
+        """Percentage done, ratio, speed, time left."""
         passed = max(time.monotonic() - self.begun, 1e-9)
         parts = [f"{100 * self.done / max(self.total, 1):.1f} %", f"{size(self.read)} of {size(self.nbytes)}"]
         parts += [f"ratio {self.read / self.stored:.2f}"] if self.stored else []
@@ -45,7 +45,7 @@ class Progress:
         return ", ".join(parts)
 
     def summary(self) -> str:
-        """What was done, at the end."""
+        """The summary at the end."""
         passed = max(time.monotonic() - self.begun, 1e-9)
         stored = f" -> {size(self.stored)}, ratio {self.read / self.stored:.2f}" if self.stored else ""
         return f"{size(self.read)}{stored}, {self.read / 1e6 / passed:.2g} MB/s"

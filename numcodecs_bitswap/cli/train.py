@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap train`; the command itself is `train.command`, which torchrun starts too."""
+"""`numcodecs-bitswap train`; the command itself is in `train.command`, which torchrun starts as well."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ from ..train.command import add_arguments
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
+    """Add the command's arguments."""
     add_arguments(commands.add_parser("train", help="train a model on your own data"))

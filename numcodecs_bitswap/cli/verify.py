@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap verify`: decodes everything, and says what fails."""
+"""`numcodecs-bitswap verify`: decodes everything and prints what fails."""
 
 import argparse
 import math
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
+    """Add the command's arguments."""
     text = "Decodes every chunk of a Zarr array or group, of any codec, or a .bsw file. Exit status 1 if one fails."
-    parser = commands.add_parser("verify", help="is everything still readable?", description=text)
+    parser = commands.add_parser("verify", help="check that everything can be decoded", description=text)
     parser.add_argument("path", nargs="+", help="Zarr array or group (path or URL), or .bsw file")
     parser.add_argument("--threads", type=int, help="chunks at a time (default: the number of cores)")
     parser.set_defaults(run=run)
@@ -36,7 +36,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 Result = tuple[str, tuple[int, ...], int, str | None]
-"""Array, place in its grid, decoded bytes, and what is wrong, or None."""
+"""Array, index in its grid, decoded bytes, and the error, or None."""
 
 
 def _file(path: str) -> Iterator[Result]:
@@ -81,16 +81,16 @@ def _decoded(pool: ThreadPoolExecutor, most: int, name: str, array: Any, grid: S
     """Every chunk or shard of an array, a few at a time."""
     import numpy as np
 
-    from ..measure.contents import together
+    from ..measure.contents import batches
 
     unit = tuple(array.shards or array.chunks)
 
     def decode(place: tuple[int, ...]) -> Result:
         try:
             data = array[tuple(slice(p * u, (p + 1) * u) for p, u in zip(place, unit, strict=True))]
-        except Exception as error:  # of codecs and stores of any kind: to find them is what is asked for
+        except Exception as error:  # of any codec or store: this command reports them
             return name, place, 0, f"{type(error).__name__}: {error}"
         return name, place, np.asarray(data).nbytes, None
 
-    for places in together(product(*map(range, grid)), most):
+    for places in batches(product(*map(range, grid)), most):
         yield from pool.map(decode, places)

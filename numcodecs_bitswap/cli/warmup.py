@@ -1,12 +1,12 @@
-"""`numcodecs-bitswap warmup`: compiles ahead, for images of containers."""
+"""`numcodecs-bitswap warmup`: compiles in advance, for example in container images."""
 
 import argparse
 from typing import Any
 
 
 def add(commands: Any) -> None:
-    """What the command takes."""
-    commands.add_parser("warmup", help="compile ahead all that a CPU needs").set_defaults(run=_run)
+    """Add the command's arguments."""
+    commands.add_parser("warmup", help="compile everything that a CPU needs in advance").set_defaults(run=_run)
 
 
 def _run(given: argparse.Namespace) -> int:

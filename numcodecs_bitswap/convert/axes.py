@@ -1,4 +1,4 @@
-"""What axes are called, and what that means for a codec."""
+"""Names of dimensions -> options of a codec."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,22 @@ from ..chunk.patches import image_axes
 from ..readers.arrays import FRAME, File
 
 NAMES = {"y": {"y", "lat", "latitude"}, "x": {"x", "lon", "longitude"}, "c": {"c", "channel"}}
-"""What dimensions are called, in lower case."""
+"""Names of the y, x and channel dimensions, in lower case."""
 
 
 def axes_options(
     chunks: Sequence[int], names: Sequence[str | None] | None, channel_axis: int | None = None
 ) -> dict[str, Any]:
-    """The axes as options of a codec, where names say another thing than "auto" would find.
+    """The options `channel_axis` and `spatial_axes` of a codec; empty where "auto" gives the same axes.
+
+    Parameters
+    ----------
+    chunks : sequence of int
+        The shape of chunks.
+    names : sequence of (str or None), optional
+        The names of the axes.
+    channel_axis : int, optional
+        Takes precedence over the names.
 
     Raises
     ------
@@ -47,10 +56,10 @@ def _by_name(names: Sequence[str | None]) -> dict[str, int]:
 
 
 def axis_names(path: str, root: Any, array: Any) -> Sequence[str | None] | None:
-    """What the axes of an array are called, by its metadata, by xarray's attribute, or by OME-Zarr's group."""
+    """The names of an array's axes: from its metadata, xarray's attribute, or the OME-Zarr group above it."""
     ndim = len(array.shape)
     if not isinstance(array, zarr.Array):
-        # pictures: whatever is before y and x are pages
+        # image files: axes in front of y and x are pages
         image = isinstance(array, File) and array.path.suffix not in (".npz", FRAME) and ndim >= 2
         colour = image and ndim >= 3 and array.shape[-1] <= 4
         return [None] * (ndim - 2 - colour) + ["y", "x", *["c"] * colour] if image else None
@@ -63,7 +72,7 @@ def axis_names(path: str, root: Any, array: Any) -> Sequence[str | None] | None:
 
 
 def _ome_axes(attributes: Mapping[str, Any], name: str) -> list[str | None] | None:
-    """The axes of one scale of an OME-Zarr image, of a group's attributes."""
+    """The axes of one scale of an OME-Zarr image, from the attributes of a group."""
     ome = attributes.get("ome", attributes)
     scales = ome.get("multiscales") if isinstance(ome, Mapping) else None
     for scale in scales if isinstance(scales, list) else []:

@@ -1,4 +1,4 @@
-"""Blocks from the source to the target; and a conversion from its begin to its end."""
+"""Copies blocks from the source to the target, and runs a conversion from start to end."""
 
 import functools
 import multiprocessing
@@ -22,11 +22,11 @@ from .journal import Journal, Target
 from .plan import Plan, Planned, Shape, Wanted
 
 Report = Callable[[int, int, int], None]
-"""Called with what a block had of blocks, bytes, and bytes stored."""
+"""Called with numbers of blocks, of their bytes, and of bytes stored."""
 
 
 def same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether two arrays hold the same bits; objects and text are compared as such."""
+    """Whether two arrays hold the same bits; objects and text are compared by value."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     if a.dtype.hasobject or a.dtype.kind == "T":
@@ -35,20 +35,35 @@ def same(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 def copy_block(source: str, target: str, number: int, place: Shape, again: bool, verify: bool) -> tuple[int, int]:
-    """Copy a block of the array of a number in the plan; returns its bytes, and those stored.
+    """Copy a block of one array.
 
-    What is written at once is written as a whole. `again`: something may be there already, even half of it.
+    Parameters
+    ----------
+    source, target : str
+    number : int
+        Index of the array in the plan.
+    place : tuple of int
+        Where the block begins.
+    again : bool
+        Whether an earlier run may have written a part of it, which is then deleted first.
+    verify : bool
+        Read the block back and compare.
+
+    Returns
+    -------
+    (int, int)
+        Bytes of the block, and bytes stored.
 
     Raises
     ------
     SourceError
-        The source cannot be read, or what was written is not what is read back.
+        The source cannot be read, the target cannot be written, or the block reads back differently.
     """
     planned, metadata = _plan(target)[number], _metadata(target)
     data = _read(source, planned, place)
     store = Target(journal.open_store(target), metadata)
-    # Zarr does not write chunks that equal the fill value. For floats its "equal" takes every NaN for another, so what
-    # is empty is decided here, by bits.
+    # Zarr does not write chunks that equal the fill value. For floats it treats all NaN as equal, so here chunks are
+    # compared bit by bit.
     config: Any = {"write_empty_chunks": data.dtype.kind in "fcV"}
     array: Any = zarr.open_array(store, path=planned.path, mode="r+").with_config(config)
     data = data.astype(array.dtype, copy=False)
@@ -56,16 +71,18 @@ def copy_block(source: str, target: str, number: int, place: Shape, again: bool,
         _write(array, planned, place, data, again)
     except BitswapError:
         raise
-    except Exception as error:  # of codecs and stores of any kind
+    except Exception as error:  # codecs and stores raise anything
         where = f"{target}/{planned.path}".rstrip("/")
         raise SourceError(f"{where} cannot be written at {place}: {type(error).__name__}: {error}") from error
     if verify and not _matches(array, place, data):
-        raise SourceError(f"{planned.path or target}: the block at {place} is not what was written; is the disk full?")
+        raise SourceError(
+            f"{planned.path or target}: the block at {place} does not read back as written; is the disk full?"
+        )
     return data.nbytes, store.stored
 
 
 def _write(array: Any, planned: Planned, place: Shape, data: NDArray[Any], again: bool) -> None:
-    """Write a block, but for what is the fill value bit by bit."""
+    """Write a block, except chunks or shards that equal the fill value bit by bit."""
     fill = None if array.fill_value is None else np.asarray(array.fill_value, data.dtype)
     for within, at in _units(planned, place, data.shape):
         part = data[within]
@@ -78,7 +95,7 @@ def _write(array: Any, planned: Planned, place: Shape, data: NDArray[Any], again
 
 
 def verified(source: str, target: str, number: int, place: Shape) -> bool:
-    """Whether a block that was copied is what the source has there."""
+    """Whether a block of the target equals that of the source."""
     planned = _plan(target)[number]
     array = zarr.open_array(Target(journal.open_store(target), _metadata(target)), path=planned.path, mode="r")
     return _matches(array, place, _read(source, planned, place).astype(np.dtype(array.dtype), copy=False))
@@ -94,28 +111,32 @@ def convert(
     embed: bool = False,
     report: Report = lambda blocks, nbytes, stored: None,
 ) -> Plan:
-    """Convert a Zarr array, a group or a file to a Zarr array or group, or go on with it.
+    """Convert a Zarr array, a group or a file to a Zarr array or group, or resume a conversion.
 
     Parameters
     ----------
     source, target : str
-        Path or URL; of a source also the path of a file that `readers.arrays.open_array` opens.
+        Path or URL; the source may also be a file that `readers.arrays.open_array` opens.
     wanted : Wanted
     workers : str
         "threads", "processes", or the address of a dask scheduler whose workers see the same paths and URLs.
     threads : int, optional
-        Blocks at a time. Default: number of cores; of a dask cluster twice its threads.
+        Blocks at a time. Default: the number of cores; for a dask cluster twice its threads.
     verify : bool
         Read every block back and compare, also those that an earlier run wrote.
     embed : bool
-        Put the model beside every array of the target.
+        Store the model with every array of the target.
     report : callable
-        Called with the number of blocks, their bytes and the bytes stored, of what has been done since the last call.
+        Called with the number of blocks done since the last call, their bytes and the bytes stored.
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------
     SourceError
-        Nothing to convert, the target exists, or a block failed; what is done stays done.
+        Nothing to convert, the target exists, or a block failed; the same call then resumes.
     """
     use_models_of(source)
     planned = plan.make(source, wanted)
@@ -142,8 +163,8 @@ def convert(
 
 
 def use_models_of(place: str) -> None:
-    """Find the models that lie beside a Zarr array or group."""
-    with suppress(embedded.PlaceError):
+    """Use the models stored with a Zarr array or group, if any."""
+    with suppress(SourceError):
         embedded.use_models(place)
 
 
@@ -157,10 +178,10 @@ def _copy(
     verify: bool,
     report: Report,
 ) -> None:
-    """All blocks that are not done, a few at a time, so that memory is bounded."""
+    """Copy all blocks that are not done, a few at a time to bound memory."""
     under_way: dict[Future[Any], int] = {}
 
-    def settle(least: int) -> None:
+    def collect(least: int) -> None:
         while len(under_way) > least:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 block = under_way.pop(future)
@@ -174,21 +195,21 @@ def _copy(
                 report(1, 0, 0)
                 continue
             call: Callable[..., Any] = _again if kept.done[block] else copy_block
-            settle(2 * most - 1)
+            collect(2 * most - 1)
             under_way[executor.submit(call, source, target, number, place, kept.resumed, verify)] = block
-        settle(0)
+        collect(0)
     except BaseException:
         for future in under_way:
             future.cancel()
         with suppress(Exception):
-            for future in wait(under_way, timeout=60).done:  # what runs is not lost
+            for future in wait(under_way, timeout=60).done:  # blocks that are being copied are not lost
                 if not future.cancelled() and future.exception() is None:
                     kept.mark(under_way[future])
         raise
 
 
 def _again(source: str, target: str, number: int, place: Shape, again: bool, verify: bool) -> tuple[int, int]:
-    """A block of an earlier run: verified, and copied if it is not what it should be."""
+    """Verify a block of an earlier run, and copy it again if it differs."""
     with suppress(Exception):
         if verified(source, target, number, place):
             return 0, 0
@@ -202,7 +223,7 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with ThreadPoolExecutor(most) as executor:
             yield executor, most
     elif workers == "processes":
-        context = multiprocessing.get_context("spawn")  # threads and forks do not go together
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         with ProcessPoolExecutor(most, context) as pool:
             yield pool, most
     else:
@@ -252,7 +273,7 @@ def _matches(array: Any, place: Shape, data: NDArray[Any]) -> bool:
 
 
 def _units(planned: Planned, place: Shape, size: Shape) -> Iterator[tuple[tuple[slice, ...], Shape]]:
-    """What is written at once, of a block: where it is in the block, and its number in the array."""
+    """The chunks or shards of a block: slices in the block, and index in the array's grid."""
     steps = [range(0, n, u) for n, u in zip(size, planned.unit, strict=True)]
     for begin in product(*steps):
         within = tuple(slice(b, min(b + u, n)) for b, u, n in zip(begin, planned.unit, size, strict=True))

@@ -1,4 +1,4 @@
-"""One array <-> one file: a frame (.bsw), .npy, or an image. The file is there when all of it is."""
+"""One array <-> one file: a frame (.bsw), .npy, or an image. A file appears only when it is complete."""
 
 import io
 import os
@@ -21,17 +21,22 @@ SUFFIXES = {FRAME, ".npy", *images.WRITEABLE}
 
 
 def is_file(target: str) -> bool:
-    """Whether a target is a file and not a Zarr array."""
+    """Whether a target is a single file, by its suffix, and not a Zarr array."""
     return Path(target).suffix.lower() in SUFFIXES
 
 
 def convert_file(source: str, target: str, wanted: Wanted) -> tuple[NDArray[Any], int]:
-    """Write an array as a file, compared with what is read back; returns the array and the size of the file.
+    """Write an array as a file, after decoding it and comparing.
+
+    Returns
+    -------
+    (ndarray, int)
+        The array and the size of the file in bytes.
 
     Raises
     ------
     SourceError
-        The target exists, or does not hold such an array.
+        The target exists, cannot be written, or its format cannot hold the array.
     """
     path = Path(target)
     if path.exists():

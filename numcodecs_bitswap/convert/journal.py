@@ -1,8 +1,9 @@
-"""The store of a target while it is made: metadata kept back, and what is done, so that a run can go on after any end.
+"""The store of a target during a conversion: its metadata, not yet published, and which blocks are done, so that a
+conversion can be resumed whatever ended it.
 
-In the folder `unfinished-conversion`: `plan.json`, what the target will be, and `done.0` and `done.1`, one bit a block,
-written in turn. A write that was cut off fails its checksum, and the other one counts. A block is marked when all of
-it is in the store; whatever was written since the last mark is written again.
+The folder `unfinished-conversion` has `plan.json`, the plan, and `done.0` and `done.1`, one bit for each block, written
+in turn. If a write was cut off its checksum is wrong, and the other file is used. A block is marked as done when all of
+it is in the store; blocks written since the last mark are written again.
 """
 
 import json
@@ -25,15 +26,21 @@ from .plan import Plan, Planned
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 OPENS = ("zarr.json", ".zarray", ".zgroup")
-"""Those without which nothing is opened."""
+"""The keys without which readers open nothing."""
 EVERY = 1.0
-"""Seconds between two writes of what is done; more where a write takes long."""
+"""Seconds between two writes of the marks; more where a write takes long."""
 
 
 def open_store(place: str) -> Any:
-    """The store of a path or URL, writeable."""
-    if place.rstrip("/").endswith(".zip"):  # cannot be resumed, and entries written twice take space twice
-        raise SourceError(f"{place}: convert to a folder, and zip that (without compression)")
+    """The writeable store of a path or URL.
+
+    Raises
+    ------
+    SourceError
+        It cannot be written, or is a zip file.
+    """
+    if place.rstrip("/").endswith(".zip"):  # a conversion to it cannot be resumed
+        raise SourceError(f"{place}: convert to a folder, then zip it (without compression)")
     place = place.removeprefix("file://")
     try:
         return FsspecStore.from_url(place) if "://" in place else LocalStore(place)
@@ -42,7 +49,7 @@ def open_store(place: str) -> Any:
 
 
 def read(store: Any, key: str) -> bytes | None:
-    """The bytes of a key, if it is there."""
+    """The value of a key, or None."""
     data = sync(store.get(key, default_buffer_prototype()))
     return None if data is None else bytes(data.to_bytes())
 
@@ -53,7 +60,7 @@ def write(store: Any, key: str, data: bytes) -> None:
 
 
 class Target(WrapperStore[Any]):
-    """A store of chunks with metadata of its own, from memory; counts the bytes of what is set."""
+    """A store of chunks whose metadata are in memory; counts the bytes that are set."""
 
     def __init__(self, store: Any, metadata: dict[str, bytes] | None = None) -> None:
         super().__init__(store)
@@ -64,7 +71,7 @@ class Target(WrapperStore[Any]):
         return Target(store, self.metadata)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        """Of metadata the store has none."""
+        """The value of a key; metadata come from memory."""
         if key.rpartition("/")[2] in METADATA:
             data = self.metadata.get(key)
             return None if data is None else prototype.buffer.from_bytes(data)
@@ -75,18 +82,25 @@ class Target(WrapperStore[Any]):
         return key in self.metadata if key.rpartition("/")[2] in METADATA else await super().exists(key)
 
     async def set(self, key: str, value: Any) -> None:
-        """A chunk."""
+        """Set a chunk."""
         self.stored += len(value)
         await super().set(key, value)
 
 
 class Journal:
-    """What is done of a conversion. `done` is one flag a block, of all arrays one after the other.
+    """The state of a conversion.
 
     Parameters
     ----------
     place : str
         Path or URL of the target.
+
+    Attributes
+    ----------
+    done : bool ndarray, shape (blocks,)
+        One flag for each block, of all arrays one after the other.
+    resumed : bool
+        Whether an earlier run began this conversion.
     """
 
     def __init__(self, place: str) -> None:
@@ -96,12 +110,12 @@ class Journal:
         self._turn, self._written, self._took = 0, 0.0, 0.0
 
     def begin(self, source: str, plan: Plan, total: int) -> bool:
-        """Write down the plan, or find it, and what was done of it; False if nothing is left but to tidy up.
+        """Write the plan, or read that of an earlier run and its marks; False if only `tidy` is left to do.
 
         Raises
         ------
         SourceError
-            The place is taken, or by another conversion.
+            The target exists, or is that of another conversion.
         """
         text = _text(source, plan)
         found = _whole(self._read("plan.json"))
@@ -113,8 +127,8 @@ class Journal:
         elif found != json.loads(text):
             begun = found["source"]
             raise SourceError(
-                f"{self.place} is an unfinished conversion of {begun} with other options, or of what has changed: "
-                "give the same options to go on, or remove it"
+                f"{self.place} is an unfinished conversion of {begun} with other options, or the source has changed: "
+                "give the same options to resume it, or remove it"
             )
         self.resumed = found is not None
         self.done = np.zeros(total, bool)
@@ -122,13 +136,13 @@ class Journal:
         return not (self.resumed and finished)
 
     def mark(self, number: int) -> None:
-        """A block is done."""
+        """Mark a block as done."""
         self.done[number] = True
         if time.monotonic() - self._written > max(EVERY, 20 * self._took):
             self.flush()
 
     def flush(self) -> None:
-        """Write what is done."""
+        """Write the marks."""
         start = time.monotonic()
         self._turn += 1
         body = struct.pack("<Q", self._turn) + zlib.compress(np.packbits(self.done).tobytes(), 1)
@@ -137,7 +151,7 @@ class Journal:
         self._took = self._written - start
 
     def publish(self, metadata: dict[str, bytes]) -> None:
-        """Write the metadata, those of the root last and what opens it last of all."""
+        """Write the metadata, those of the root last, and of these the keys in OPENS last."""
 
         def late(key: str) -> tuple[int, bool]:
             return -key.count("/"), key.rpartition("/")[2] in OPENS
@@ -146,7 +160,7 @@ class Journal:
             write(self.store, key, metadata[key])
 
     def tidy(self) -> None:
-        """Remove the folder, and what writes that were cut off left in a local one."""
+        """Remove the folder, and partial files of interrupted writes in a local store."""
         if self.resumed and isinstance(self.store, LocalStore):
             for path in Path(self.store.root).rglob("*.partial"):
                 path.unlink(missing_ok=True)
@@ -157,7 +171,7 @@ class Journal:
                 (Path(self.store.root) / UNFINISHED).rmdir()
 
     def _flags(self, total: int) -> list[tuple[int, NDArray[np.bool_]]]:
-        """What was written in turns, where it is whole."""
+        """Turn and marks of each of the two files that is valid."""
         found = []
         for name in ("done.0", "done.1"):
             data = self._read(name)
@@ -171,7 +185,7 @@ class Journal:
     def _at(self, key: str) -> bytes | None:
         try:
             return read(self.store, key)
-        except Exception as error:  # of what fsspec talks to
+        except Exception as error:  # remote stores raise anything
             raise SourceError(f"{self.place} cannot be reached: {error}") from error
 
     def _read(self, name: str) -> bytes | None:
@@ -185,14 +199,14 @@ class Journal:
 
 
 def _whole(text: bytes | None) -> Any:
-    """A plan, if all of it was written."""
+    """A plan, or None if it is incomplete."""
     with suppress(ValueError):
         return json.loads(text or b"")
     return None
 
 
 def _taken(place: str) -> bool:
-    """Whether a local path has something else in it."""
+    """Whether there is something other than an unfinished conversion at a local path."""
     path = Path(place.removeprefix("file://"))
     return path.is_file() or (path.is_dir() and any(each.name != UNFINISHED for each in path.iterdir()))
 
@@ -204,9 +218,9 @@ def _text(source: str, plan: Plan) -> bytes:
 
 
 def begun(place: str) -> Plan:
-    """The plan of a conversion that was begun."""
+    """The plan of an unfinished conversion."""
     data = _whole(read(open_store(place), f"{UNFINISHED}/plan.json"))
     if data is None:
-        raise SourceError(f"{place} is no unfinished conversion")
+        raise SourceError(f"{place} is not an unfinished conversion")
     arrays: list[Any] = [{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()} for a in data["arrays"]]
     return Plan({key: text.encode() for key, text in data["metadata"].items()}, [Planned(**a) for a in arrays])

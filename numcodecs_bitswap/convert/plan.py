@@ -1,4 +1,4 @@
-"""What becomes what: the metadata of the target, made in memory from those of the source, and blocks of the work."""
+"""The plan of a conversion: the metadata of the target, made in memory from those of the source, and the blocks."""
 
 import math
 import warnings
@@ -19,18 +19,18 @@ from . import OURS
 from .axes import axes_options, axis_names
 
 READ_ONCE, WRITTEN_SLOWLY = 1 << 26, 1 << 24
-"""A block grows over the source's chunks up to so many bytes, so that few of them are read twice; the second where a
-block takes long to write, and reading twice is cheap beside that."""
+"""Largest block in bytes. It covers whole chunks of the source, so that few of them are read twice. The second holds
+where writing is slow, so that reading twice costs little in comparison."""
 LEAST_BYTES = 1 << 18
-"""Where chunks are small a block has several, so that opening and marking cost little."""
+"""Smallest block in bytes: of small chunks a block has several, so that opening and marking cost little."""
 PARTS = 64
-"""Blocks of an array, if it is large enough: they keep many cores busy, and an interrupt loses few of them."""
+"""Least number of blocks of a large array: enough to keep many cores busy and to lose little by an interrupt."""
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a target should be; what is None is as in the source."""
+    """Options of a conversion; None: as in the source."""
 
     codec: str = "bitswap"
     model: str = "auto"
@@ -47,9 +47,10 @@ class Planned:
     Attributes
     ----------
     path : str
-        In the hierarchy, "" at its root.
+        Path in the hierarchy, "" for the root.
     shape, unit, block : tuple of int
-        Of the array, of what is written at once (a shard or chunk), and of a piece of work: some units.
+        Shape of the array; of a unit, which is written at once (a shard or chunk); and of a block, which has some
+        units.
     dtype, codec : str
     nbytes : int
     """
@@ -70,12 +71,12 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of a conversion.
+    """The plan of a conversion.
 
     Attributes
     ----------
     metadata : dict of str to bytes
-        Of the target: key in its store and contents.
+        Keys and values of the target's metadata.
     arrays : list of Planned
     """
 
@@ -84,17 +85,17 @@ class Plan:
 
 
 def source_arrays(source: str) -> tuple[Any, dict[str, Any]]:
-    """The root of a source, and its arrays by path: what can be indexed by slices.
+    """The root of a source, and its arrays by path; they are indexed by slices.
 
     Raises
     ------
     SourceError
-        There is nothing that can be converted.
+        The source is neither a Zarr array or group nor a file that can be opened.
     """
     try:
         root = open_zarr(source)
     except SourceError:
-        opened = open_array(source)  # a file; or the error that says what may be given
+        opened = open_array(source)  # a file, or an error that says what a source may be
         return opened, {"": opened.array}
     return root, _members(root)
 
@@ -105,7 +106,7 @@ def zarr_arrays(source: str) -> dict[str, Any]:
     Raises
     ------
     SourceError
-        There is none.
+        It is not there, or an array cannot be opened.
     """
     return _members(open_zarr(source))
 
@@ -115,7 +116,7 @@ def _members(root: Any) -> dict[str, Any]:
         return {"": root}
     try:
         found = sorted(root.members(None), key=lambda each: each[0])
-    except Exception as error:  # an array with a codec that is not installed hides all others
+    except Exception as error:  # one array with a codec that is not installed hides all others
         raise SourceError(f"an array of {root.store_path} cannot be opened: {error}") from error
     return {path: node for path, node in found if isinstance(node, zarr.Array)}
 
@@ -126,7 +127,7 @@ def make(source: str, wanted: Wanted) -> Plan:
     Raises
     ------
     SourceError
-        The source is none, or what is wanted does not fit it.
+        The source cannot be opened, or the options do not fit it.
     """
     root, arrays = source_arrays(source)
     store: dict[str, Any] = {}
@@ -142,7 +143,7 @@ def make(source: str, wanted: Wanted) -> Plan:
             raise SourceError(f"{path or source} cannot be converted as asked: {error}") from error
     if isinstance(root, zarr.Group) and root.metadata.consolidated_metadata is not None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that format 3 does not specify them, of a source that has them
+            warnings.simplefilter("ignore")  # format 3 does not specify them, but the source has them
             zarr.consolidate_metadata(memory)
     return Plan({key: value.to_bytes() for key, value in store.items()}, planned)
 
@@ -192,12 +193,12 @@ def _array(memory: MemoryStore, path: str, array: Any, names: Sequence[str | Non
         if zarr_format == 3:
             options["dimension_names"] = names if _are_dimensions(array, names) else None
         elif names and array.metadata.zarr_format == 3 and all(names):
-            attributes.setdefault("_ARRAY_DIMENSIONS", list(names))  # xarray's place for them in format 2
+            attributes.setdefault("_ARRAY_DIMENSIONS", list(names))  # where xarray looks for them in format 2
     else:
         dtype = array.dtype
     codec = wanted.codec
     if codec in OURS and (ndim < 2 or np.dtype(array.dtype).hasobject or np.dtype(array.dtype).kind == "T"):
-        codec = "zstd"  # coordinates, names: small, and everybody should read them
+        codec = "zstd"  # coordinates and names are small, and every program should be able to read them
     options |= _codecs(codec, zarr_format, array, chunks, names, wanted)
     target = zarr.create_array(memory, name=path or None, shape=shape, dtype=dtype, attributes=attributes, **options)
     unit = tuple(target.shards or target.chunks)
@@ -210,7 +211,7 @@ def _array(memory: MemoryStore, path: str, array: Any, names: Sequence[str | Non
 
 
 def _block(shape: Shape, unit: Shape, source: Shape, itemsize: int, most: int) -> Shape:
-    """Whole units that cover a chunk of the source where that is not too much, last axes first."""
+    """Whole units that cover a chunk of the source, up to `most` bytes, last axes first."""
     block = list(unit)
     for axis in reversed(range(len(shape))):
         size = math.prod(block) * itemsize
@@ -223,7 +224,7 @@ def _block(shape: Shape, unit: Shape, source: Shape, itemsize: int, most: int) -
 def _codecs(
     codec: str, zarr_format: int, array: Any, chunks: Shape, names: Sequence[str | None] | None, wanted: Wanted
 ) -> dict[str, Any]:
-    """The codec, as `zarr.create_array` takes it."""
+    """Arguments of `zarr.create_array` for the codec."""
     if codec in OURS:
         options = {"model": wanted.model, **axes_options(chunks, names, wanted.channel_axis)}
         if zarr_format == 2:
@@ -261,13 +262,13 @@ def _codecs(
 
 
 def _are_dimensions(array: Any, names: Sequence[str | None] | None) -> bool:
-    """Whether the names are the array's own, and not its group's."""
+    """Whether the names are from the array itself, not from its group."""
     own = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return own is not None and names is not None
 
 
 def _keys(array: Any, zarr_format: int) -> Any:
-    """How chunks are named: as in the source, with its separator in another format."""
+    """The chunk key encoding: that of the source; in another format, one with the same separator."""
     if array.metadata.zarr_format == 2:
         separator = array.metadata.dimension_separator
         return {"name": "v2" if zarr_format == 2 else "default", "separator": separator if zarr_format == 2 else "/"}

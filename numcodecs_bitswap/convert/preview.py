@@ -1,4 +1,4 @@
-"""What a conversion would do: every array's new chunks and codec, and its size by a sample of the chunks."""
+"""A preview of a conversion: the new chunks and codec of every array, and its size, estimated from a sample."""
 
 import time
 from typing import NamedTuple
@@ -15,7 +15,7 @@ COUNT = 4
 
 
 class Preview(NamedTuple):
-    """An array, the bytes sampled of it and what they become, and the seconds that takes on one core."""
+    """An array, the bytes sampled of it, their size in the target, and the seconds that took on one core."""
 
     planned: Planned
     sampled: int
@@ -39,7 +39,7 @@ def preview(source: str, wanted: Wanted) -> list[Preview]:
     Raises
     ------
     SourceError
-        As a conversion would.
+        As `convert` does.
     """
     plan = make(source, wanted)
     arrays = source_arrays(source)[1]
@@ -52,7 +52,7 @@ def preview(source: str, wanted: Wanted) -> list[Preview]:
         rng = np.random.default_rng(0)
         sampled, stored, seconds = 0, 0, 0.0
         chosen = sorted(rng.choice(units, min(units, COUNT), replace=False).tolist()) if units else []
-        for n, number in enumerate(chosen[:1] + chosen):  # the first one twice: kernels and models are loaded by it
+        for n, number in enumerate(chosen[:1] + chosen):  # the first one twice, since it loads kernels and models
             place = [int(i) * u for i, u in zip(np.unravel_index(number, grid), planned.unit, strict=True)]
             ends = [min(p + u, m) for p, u, m in zip(place, planned.unit, planned.shape, strict=True)]
             block = tuple(slice(p, end) for p, end in zip(place, ends, strict=True))

@@ -1,4 +1,4 @@
-"""Bernoulli distributions (FORMAT.md section 3.5). Imports `rans.distribution`, the checks and the tables."""
+"""Bernoulli distributions (FORMAT.md section 3.5)."""
 
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ class Bernoulli:
     Parameters
     ----------
     logits : int32 array, shape (B, n, 1)
-        log(p(1) / p(0)) in units of 1/32; beyond +-341 they have no further effect.
+        log(p(1) / p(0)) in units of 1/32; values beyond +-341 have no further effect.
 
     Raises
     ------

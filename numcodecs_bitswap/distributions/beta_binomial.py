@@ -1,7 +1,4 @@
-"""Beta-binomial distributions over 0 .. 255 (FORMAT.md section 3.6): a table of them all, made when first used.
-
-Imports `rans.distribution`, the checks and the tables.
-"""
+"""Beta-binomial distributions over 0 .. 255 (FORMAT.md section 3.6), as a table of all of them, made at first use."""
 
 from functools import cache
 from typing import Any
@@ -44,7 +41,7 @@ class BetaBinomial:
         self._alpha, self._beta = alpha, beta
 
     def prepare(self, first: int, last: int) -> tuple[Array, ...]:
-        """See `Distribution.prepare`: where the rows begin, int64 (B, k)."""
+        """See `Distribution.prepare`: the starts of the rows, int64 (B, k)."""
         of = arrays.of(self._alpha)
         alpha, beta = (of.cast(p[:, first:last, 0], "int64") for p in (self._alpha, self._beta))
         return ((INDICES * alpha + beta) * ROW,)
@@ -71,7 +68,7 @@ def _table() -> NDArray[np.int32]:
     below = (power[d & 4095] >> np.minimum(d >> 12, 40)).cumsum(2)
     ends = np.zeros((INDICES * INDICES, ALPHABET + 1), np.int64)
     ends[:, 1:] = (((1 << 16) - ALPHABET) * below // below[..., -1:] + np.arange(1, ALPHABET + 1)).reshape(-1, ALPHABET)
-    # One search for all rows at once: each in its own stretch of numbers.
+    # One search for all rows at once: each has its own range of numbers.
     stretch = np.arange(len(ends))[:, None] << 17
     middles = ((2 * np.arange(GUIDE) + 1) << 15) // GUIDE
     symbols = np.searchsorted((stretch + ends).ravel(), stretch + middles, "right") - 1
@@ -79,7 +76,7 @@ def _table() -> NDArray[np.int32]:
     return np.hstack([ends, guide]).astype(np.int32).ravel()
 
 
-# The native form. local: where the row begins.
+# The native form. local: the start of the row.
 
 
 def _load(b: int, i: int, local: Any, alpha: Any, beta: Any, third: Any, constants: Any, components: int) -> None:

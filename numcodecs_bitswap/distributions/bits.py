@@ -1,4 +1,4 @@
-"""Plain bits (FORMAT.md section 3.9). Imports `rans.distribution` and the checks."""
+"""Plain bits (FORMAT.md section 3.9)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .checks import block_shape, check_range
 
 
 class Bits:
-    """A number of a given size in bits, all values alike, for every symbol of a block; none if it has no bits.
+    """Uniform numbers of a given size in bits, one for every symbol of a block; without bits nothing is coded.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Categorical distributions (FORMAT.md section 3.7). Imports `rans.distribution` and the tables."""
+"""Categorical distributions (FORMAT.md section 3.7)."""
 
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from .tables import tables
 
 
 class Categorical:
-    """A logit for each of A symbols, for every symbol of a block.
+    """A categorical distribution with A logits, for every symbol of a block.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Checks of a distribution's parameters, each raising ValueError. Imports `arrays` only.
+"""Checks of a distribution's parameters; they raise ValueError. Imports `arrays` only.
 
-A GPU is not asked, since that is to wait for it: there the parameters are as networks give them, within their limits.
+Values on a GPU are not checked, since reading them waits for the GPU: networks keep them within their limits.
 """
 
 from .. import arrays
@@ -16,7 +16,7 @@ def block_shape(*parameters: Array) -> tuple[int, int]:
 
 
 def check_range(name: str, values: Array, low: int, high: int) -> None:
-    """Raise unless low <= values <= high, where that may be asked."""
+    """Raise unless low <= values <= high; on a GPU nothing is checked."""
     if 0 not in values.shape and arrays.of(values).asks:
         least, most = int(values.min()), int(values.max())
         if least < low or most > high:
@@ -24,12 +24,12 @@ def check_range(name: str, values: Array, low: int, high: int) -> None:
 
 
 def some(mask: Array) -> bool:
-    """Whether any is true; of a GPU, whether any may be."""
+    """Whether any is true; on a GPU always True."""
     return not arrays.of(mask).asks or bool(mask.any())
 
 
 def at_most(values: Array, bound: int) -> int:
-    """The largest of values; of a GPU's, their bound."""
+    """The largest of values; on a GPU their bound."""
     if not arrays.of(values).asks:
         return bound
     return int(values.max()) if 0 not in values.shape else 0

@@ -1,7 +1,7 @@
-"""Gaussians over the integers (FORMAT.md section 3.8): for the values of flows, which are finer than a symbol can be.
+"""Gaussians over the integers (FORMAT.md section 3.8), for the values of flows, which are finer than symbols can be.
 
-A value is a symbol and a place in it: 2^m values of the middle, less than a sixteenth of a standard deviation, share a
-symbol, and a few symbols hold all that is far out. Imports `rans.distribution`, the checks and the tables.
+A value is a symbol and its place (the *offset* of FORMAT.md) in the symbol's interval: in the middle 2^h values, less
+than a sixteenth of a standard deviation, share a symbol, and a few symbols hold the tails.
 """
 
 from functools import cache, cached_property
@@ -29,10 +29,10 @@ class Gaussian:
     means : int32 array, shape (B, n, 1)
         |means| <= 2^26.
     deviations : int32 array, shape (B, n, 1)
-        Standard deviations in 1/256, 2^8 .. 2^27.
+        Standard deviations in units of 1/256, 2^8 .. 2^27.
     floor : bool
-        Whether values far from the mean can be coded: at a cost of 0.0001 bit for each value. Without it none is
-        popped, and to push one is an error.
+        Whether values far from the mean can be coded, at a cost of 0.0001 bit for each value. Without a floor none is
+        popped, and pushing one is an error.
 
     Raises
     ------
@@ -83,14 +83,14 @@ class Gaussian:
         return Native(functions, (offset, mantissa, inverse), constants)
 
     def loops(self) -> Loops:
-        """Compiled loops for the block of values that FORMAT.md says; of numpy arrays."""
-        from .gaussian_loops import pop, push  # which needs numba
+        """Compiled loops for the block of values of FORMAT.md section 3.8; for numpy arrays."""
+        from .gaussian_loops import pop, push  # needs numba
 
         fields = (np.ascontiguousarray(each) for each in (self._means, self._deviations))
         return Loops(push, pop, (*fields, self._floor), 3)
 
     def push(self, message: Message, values: Array) -> None:
-        """Push values (B, n) as FORMAT.md says, symbol by symbol: places in symbols, then symbols.
+        """Push values (B, n) as in FORMAT.md section 3.8: places, then symbols.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Gaussian:
         return self.join(symbols, places)
 
     def split(self, values: Array) -> tuple[Array, Array, Array]:
-        """Symbols of values, how many bits their places in them have, and the places: int32 (B, n) each.
+        """Symbols of values, numbers of bits of their places, and the places: int32 (B, n) each.
 
         Raises
         ------
@@ -129,11 +129,11 @@ class Gaussian:
         return gaussian_places.split(values, *self._fields[:3])
 
     def join(self, symbols: Array, places: Array | int) -> Array:
-        """Values (B, n) of symbols and places: the inverse of `split`, bounded by +-2^26."""
+        """Values (B, n) of symbols and places, clamped to +-2^26: the inverse of `split`."""
         return gaussian_places.join(symbols, places, *self._fields[:3])
 
     def sizes(self, symbols: Array) -> Array:
-        """Bits of the places in symbols, int32 (B, n)."""
+        """Numbers of bits of the places in symbols, int32 (B, n)."""
         return gaussian_places.sizes(symbols, self._fields[0])
 
 
@@ -144,7 +144,7 @@ def _tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 # The native form. local: offset, STEP // mantissa, reach, mantissa.
-BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096  # places in the constants
+BEYOND, POSITION, FLOOR = 8192, 8192 + ALPHABET + 1, 8192 + ALPHABET + 1 + 4096  # indices in the constants
 
 
 @cache

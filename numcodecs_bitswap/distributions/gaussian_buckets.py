@@ -1,7 +1,6 @@
 """Gaussians over buckets of equal prior mass (FORMAT.md section 3.4).
 
 The same integer function twice: vectorised, and as plain functions for the compiled backend.
-Imports `rans.distribution`, the checks and the tables.
 """
 
 from functools import cache
@@ -32,7 +31,7 @@ class GaussianBuckets:
     bits : int
         1 .. 9; the alphabet is 2^bits.
     floor : int
-        F: the frequency that every symbol has at the least, 1 or, of posteriors, 0.
+        F, the least frequency of a symbol: 1, or 0 for posteriors.
 
     Raises
     ------
@@ -45,7 +44,7 @@ class GaussianBuckets:
     def __init__(self, means: Array, scales: Array, bits: int, floor: int = 1) -> None:
         self.batch, self.n = block_shape(means, scales)
         if not 1 <= bits <= 9:
-            raise ValueError(f"2^{bits} buckets are not 2^1 .. 2^9")
+            raise ValueError(f"{bits} bits of buckets are not in 1 .. 9")
         check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
         check_range("scales", scales, 0, 127)
         self.alphabet = 1 << bits
@@ -88,7 +87,7 @@ def _tables(bits: int) -> tuple[NDArray[np.int64], ...]:
 
 
 # The native form. local: the mean, INVSIGMA[j], and for guesses the standard deviation and the mean's bucket.
-NORMAL, INVSIGMA, POSITION, SIGMA = 0, 8192, 8320, 12416  # places in the constants
+NORMAL, INVSIGMA, POSITION, SIGMA = 0, 8192, 8320, 12416  # indices in the constants
 ALPHABET, FLOOR, EDGE = 12544, 12545, 12546
 
 

@@ -1,9 +1,9 @@
-"""Push and pop of a block of values with Gaussians (FORMAT.md section 3.8) on a CPU, each one compiled loop: symbols
-and places, without arrays of the block's size in between.
+"""Push and pop of a block of values with Gaussians (FORMAT.md section 3.8) on a CPU, one compiled loop each: symbols
+and places, without intermediate arrays of the block's size.
 
-CHUNK values at a time are made ready in vector loops, then ROW lanes at a time are coded; the few values outside the
-middle are looked at one by one. Both loops are called with a message's arrays, then means, deviations, whether
-there is a floor, values (B, n), and the first message and the one behind the last.
+CHUNK values at a time are prepared by vector loops, then coded ROW lanes at a time; the few values in the tails are
+handled one by one. Both loops take a message's arrays, then means, deviations, whether there is a floor, values (B, n),
+and the first message and the one after the last.
 """
 
 from typing import Any
@@ -18,14 +18,14 @@ from .tables import positions, vae_tables
 
 CHUNK = 256
 POSITION = positions(vae_tables().normal).astype(np.int32)
-"""The inverse of NORMAL, to guess symbols by."""
+"""The inverse of NORMAL, for guesses of symbols."""
 ONES = WHOLE - 2 * TAILS
-"""What a floor leaves."""
+"""The mass that a floor leaves."""
 
 
 @inlined
 def _middle(d, offset, inverse, floor):  # type: ignore[no-untyped-def]
-    """Start and freq of the symbol of the middle that is d steps from the mean's."""
+    """Start and freq of the symbol in the middle that is d steps from that of the mean."""
     start, end = mass(d, offset, inverse), mass(d + 1, offset, inverse)
     if floor:
         start, end = TAILS + (ONES * start >> 16), TAILS + (ONES * end >> 16)
@@ -34,19 +34,19 @@ def _middle(d, offset, inverse, floor):  # type: ignore[no-untyped-def]
 
 @inlined
 def _number(symbol):  # type: ignore[no-untyped-def]
-    """Number of a tail by its symbol."""
+    """The number of a tail, from its symbol."""
     return max(symbol - (ALPHABET - TAILS), TAILS - 1 - symbol)
 
 
 @inlined
 def _length(tail, shift):  # type: ignore[no-untyped-def]
-    """Bits of the places of a tail's symbol."""
+    """The number of bits of the places in a tail's symbol."""
     return shift + SIZES64[np.uint64(tail)] if tail + 1 < TAILS else LAST_BITS
 
 
 @compiled
 def push(heads, tail, sizes, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
-    """Push values: low bits of the places, the others, symbols."""
+    """Push values: low bits of the places, their high bits, symbols."""
     n, lanes = values.shape[1], heads.shape[1]
     row = scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW)
     starts, freqs, outer = np.empty((3, CHUNK + ROW), np.int32)
@@ -113,7 +113,7 @@ def push(heads, tail, sizes, means, deviations, floor, values, first, last):  # 
 
 @inlined
 def _search(r, s, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
-    """The symbol with cum(s) <= r < cum(s + 1) and its start and freq, from one that is near."""
+    """The symbol with cum(s) <= r < cum(s + 1), its start and freq, from a guess s."""
     start = cum(s, offset, reach, inverse, floor)
     while start > r:
         s -= 1
@@ -127,7 +127,7 @@ def _search(r, s, offset, reach, inverse, floor):  # type: ignore[no-untyped-def
 
 @compiled
 def pop(heads, tail, sizes, means, deviations, floor, values, first, last):  # type: ignore[no-untyped-def]
-    """Pop values: symbols, high bits of the places, the others."""
+    """Pop values: symbols, high bits of the places, their low bits."""
     n, lanes = values.shape[1], heads.shape[1]
     row = scratch(ROW), scratch(ROW), scratch(ROW), scratch(ROW)
     start, freq, guess = row[0], row[1], scratch(ROW)

@@ -1,4 +1,4 @@
-"""What `gaussian_places` and `Gaussian` compute, for one value: parts of compiled loops, the same integers."""
+"""The functions of `gaussian_places` and `Gaussian` for one value, as parts of compiled loops: the same integers."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ STARTS64, SIZES64 = STARTS.astype(np.int64), SIZES.astype(np.int64)
 @inlined
 def field(mean: Any, deviation: Any) -> Any:
     """h, the mean in steps, mantissa, offset and STEP // mantissa."""
-    # The exponent of a deviation as a float is its number of bits less one.
+    # The exponent of a deviation as a float is its number of bits minus one.
     exponent = (np.float64(deviation).view(np.int64) >> 52) - 1023
     shift: Any = max(exponent + 1 - MANTISSA_BITS, 0)
     mantissa = np.int64(deviation) >> shift
     offset = ((mean & ((1 << shift) - 1)) << 6 >> shift) + (32 >> shift)
-    # Exact: what is no integer is at least 1/mantissa below the next one, far more than is rounded.
+    # Exact: a quotient that is not an integer is at least 1/mantissa below the next one, far more than rounding adds.
     return shift, mean >> shift, mantissa, offset, np.int64(np.float64(STEP) / np.float64(mantissa))
 
 
 @inlined
 def mass(edge, offset, inverse):  # type: ignore[no-untyped-def]
-    """What lies below an edge, in steps from the mean's."""
+    """The mass below an edge, given in steps from that of the mean."""
     t = min(max((64 * edge - offset) * inverse >> 13, -4096 << 6), (4095 << 6) - 1)
     place, part = np.uint64((t >> 6) + 4096), t & 63
     return (NORMAL[place] * (64 - part) + NORMAL[place + np.uint64(1)] * part + 32) >> 6
@@ -47,7 +47,7 @@ def cum(symbol, offset, reach, inverse, floor):  # type: ignore[no-untyped-def]
 
 @inlined
 def far(value, shift, step, d, reach):  # type: ignore[no-untyped-def]
-    """Symbol, bits of the place and the place of a value that is not in the middle."""
+    """Symbol, number of bits of the place, and place of a value in a tail."""
     end = (step + (reach if d >= reach else -reach)) << shift
     further = value - end if d >= reach else end - 1 - value
     k = 0

@@ -1,5 +1,5 @@
-"""Values as symbols of a Gaussian and places in them (FORMAT.md section 3.8), vectorised. `gaussian_numba` has the same
-for one value in compiled loops.
+"""Values <-> symbols of a Gaussian and places in them (the *offsets* of FORMAT.md section 3.8), vectorised.
+`gaussian_numba` has the same for one value in compiled loops.
 """
 
 import numpy as np
@@ -13,52 +13,52 @@ UNIT = 8
 LARGEST = 1 << 26
 """Bound of values and means."""
 REACH, TAILS = 112, 5
-"""Symbols of the middle on each side, and beyond them."""
+"""Symbols of the middle and of the tail, on each side."""
 WIDTHS = (4, 8, 16, 256)
-"""Width of the tails but the last, in steps of 2^h."""
+"""Widths of the tail's symbols except the last, in steps of 2^h."""
 LAST_BITS = 28
-"""The last tail holds 2^LAST_BITS values: all that are left."""
+"""The last symbol of a tail holds 2^LAST_BITS values: all that are left."""
 MANTISSA_BITS = 13
 STEP = 196608 << 13
-"""768 * 256 2^13: turns offsets in 1/64 step and a deviation's mantissa into 1/64 of a place in NORMAL."""
+"""768 * 256 * 2^13: converts edges in 1/64 step, with a deviation's mantissa, to 1/64 of an index of NORMAL."""
 CENTRE = REACH + TAILS
 ALPHABET = 2 * CENTRE
 
 
 def tail_start(k: int) -> int:
-    """Where tail k begins, in steps from the end of the middle."""
+    """Start of tail symbol k, in steps from the end of the middle."""
     return sum(WIDTHS[:k])
 
 
 def beyond() -> list[int]:
-    """Lower end of every symbol, in steps beyond the reach; 0 in the middle."""
+    """Lower edge of every symbol, in steps beyond the middle; 0 in the middle."""
     outer = [tail_start(k) for k in range(1, TAILS)]
     return [0, *(-each for each in reversed(outer)), *[0] * (2 * REACH + 1), *outer, 0]
 
 
 THRESHOLDS = np.array([1 << m for m in range(MANTISSA_BITS, 28)], np.int32)
-"""Deviations from which one bit more is shifted out."""
+"""Deviations from which on h is larger by one."""
 STARTS = np.array([tail_start(k) for k in range(TAILS)], np.int32)
 SIZES = np.array([width.bit_length() - 1 for width in WIDTHS] + [0], np.int32)
-"""Bits of a tail's width; nothing for the last one, which has LAST_BITS."""
+"""Binary logarithms of WIDTHS; 0 for the last symbol, which has LAST_BITS."""
 
 
 def fields(means: Array, deviations: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Of means and deviations, int32: h, the mean in steps of 2^h, the mantissa, the offset of the mean from the middle
-    of its step's first value, in 1/64 step, and STEP // mantissa; all int32.
+    """h, the mean in steps of 2^h, the mantissa of the deviation, g of FORMAT.md section 3.8, and STEP // mantissa:
+    int32 each. g is where the mean is in its step, in 1/64 step.
     """
     of = arrays.of(means)
     shift = of.place(deviations, of.constant(THRESHOLDS))
     step = means >> shift
     rest = means - (step << shift)
-    # Of a step's values the first is half a value above the step's lower end.
+    # The first value of a step is half a value above the lower end of the step.
     offset = of.cast((of.cast(rest, "int64") << 6) >> shift, "int32") + (32 >> shift)
     mantissa = deviations >> shift
     return shift, step, mantissa, offset, STEP // mantissa
 
 
 def split(values: Array, shift: Array, step: Array, mantissa: Array) -> tuple[Array, Array, Array]:
-    """Symbols of values, how many bits their places in them have, and the places: int32 each."""
+    """Symbols of values, numbers of bits of their places, and the places: int32 each."""
     of = arrays.of(values)
     d, reach = (values >> shift) - step, reaches(mantissa)
     symbols = of.minimum(of.maximum(d, -reach), reach - 1) + CENTRE
@@ -78,7 +78,7 @@ def split(values: Array, shift: Array, step: Array, mantissa: Array) -> tuple[Ar
 
 
 def join(symbols: Array, places: Array, shift: Array, step: Array, mantissa: Array) -> Array:
-    """Values of symbols and places: the inverse of `split`, bounded by +-2^26."""
+    """Values of symbols and places, clamped to +-2^26: the inverse of `split`."""
     of = arrays.of(symbols)
     values = ((symbols - CENTRE + step) << shift) + places
     tail = _tail(symbols)
@@ -92,7 +92,7 @@ def join(symbols: Array, places: Array, shift: Array, step: Array, mantissa: Arr
 
 
 def sizes(symbols: Array, shift: Array) -> Array:
-    """Bits of the places in symbols, int32."""
+    """Numbers of bits of the places in symbols, int32."""
     of, tail = arrays.of(symbols), _tail(symbols)
     if not some(tail >= 0):
         return shift
@@ -101,11 +101,11 @@ def sizes(symbols: Array, shift: Array) -> Array:
 
 
 def reaches(mantissa: Array) -> Array:
-    """Steps of the middle on each side: 3.5 standard deviations."""
+    """Steps of the middle on each side: 3.5 standard deviations (W of FORMAT.md)."""
     return 7 * mantissa >> 9
 
 
 def _tail(symbols: Array) -> Array:
-    """Number of the tail, from 0, of each symbol; -1 in the middle."""
+    """Index k of each symbol in its tail; -1 in the middle."""
     of = arrays.of(symbols)
     return of.clip(of.maximum(symbols - (ALPHABET - TAILS), TAILS - 1 - symbols), -1, None)

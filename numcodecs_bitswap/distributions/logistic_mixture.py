@@ -1,7 +1,6 @@
 """Mixtures of discretised logistics (FORMAT.md section 3.2): the parameters of the networks -> intervals.
 
 The same integer function twice: vectorised, and as plain functions for the compiled backend.
-Imports `rans.distribution`, the checks and the tables.
 """
 
 from copy import copy
@@ -32,7 +31,7 @@ class LogisticMixture:
     alphabet : int
         2 .. 2^12.
     floor : int
-        F: the frequency that every symbol has at the least, 1 or, of posteriors, 0.
+        F, the least frequency of a symbol: 1, or 0 for posteriors.
 
     Raises
     ------
@@ -43,11 +42,13 @@ class LogisticMixture:
     def __init__(self, logits: Array | None, means: Array, scales: Array, alphabet: int, floor: int = 1) -> None:
         self.batch, self.n, self.components = means.shape
         self.alphabet, self._floor = alphabet, floor
-        # One component's weight is 1 whatever its logit, so any array of the shape will do.
+        # The weight of a single component does not depend on its logit, so any array of the shape may be used.
         self._logits = means if logits is None else logits
         self._means, self._scales = means, scales
         if (logits is None and self.components != 1) or not self._logits.shape == means.shape == scales.shape:
-            raise ValueError(f"no mixture has shapes {self._logits.shape}, {means.shape}, {scales.shape}")
+            raise ValueError(
+                f"shapes of a mixture's parameters differ: {self._logits.shape}, {means.shape}, {scales.shape}"
+            )
         if not 2 <= alphabet <= 1 << 12:
             raise ValueError(f"an alphabet of {alphabet} symbols is not in 2 .. 4096")
         check_range("means", means, -(1 << 17) + 1, (1 << 17) - 1)
@@ -58,7 +59,7 @@ class LogisticMixture:
     def shifted(self, shift: int | Array) -> "LogisticMixture":
         """See `Shiftable.shifted`."""
         by = shift if isinstance(shift, int) else shift[..., None]
-        shifted = copy(self)  # which is not checked again
+        shifted = copy(self)  # is not checked again
         shifted._scales = arrays.of(self._scales).clip(self._scales + by, 0, self.scale_limit)
         return shifted
 
@@ -102,7 +103,7 @@ def _tables() -> tuple[NDArray[np.int64], ...]:
 
 
 # The native form. local: K zero points, K inverse scales, K weights, as in `LogisticMixture.prepare`; K scales.
-SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE = 0, 8192, 8320, 8448, 12544  # places in the constants
+SIGMOID, INVSCALE, WEIGHT, POSITION, SCALE = 0, 8192, 8320, 8448, 12544  # indices in the constants
 ALPHABET, FLOOR = 12672, 12673
 
 
@@ -133,7 +134,7 @@ def _load(b: int, i: int, local: Any, logits: Any, means: Any, scales: Any, cons
         local[components + k] = constants[INVSCALE + scales[b, i, k]]
         local[2 * components + k] = w
         local[3 * components + k] = constants[SCALE + scales[b, i, k]]
-    # Exact: what is no integer is at least 1/total below the next one, far more than is rounded.
+    # Exact: a quotient that is not an integer is at least 1/total below the next one, far more than rounding adds.
     r = int(float(((1 << 16) - constants[FLOOR] * constants[ALPHABET]) << 28) / float(total))
     for k in range(components):
         local[2 * components + k] *= r

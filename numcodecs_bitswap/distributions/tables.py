@@ -1,7 +1,7 @@
-"""The constants of FORMAT.md section 3.1, loaded once, when first asked for. Imports numpy only.
+"""The tables of FORMAT.md section 3.1, loaded once, at first use. Imports numpy only.
 
-They are data of the byte format (`tables.npz`, `vae_tables.npz`, `flow_tables.npz`), never computed at run time: exp,
-powers and logarithms differ between machines.
+They are data of the byte format (`tables.npz`, `vae_tables.npz`, `flow_tables.npz`) and are never computed at run time,
+since exp, powers and logarithms differ between machines.
 """
 
 from functools import cache
@@ -61,7 +61,7 @@ def flow_tables() -> FlowTables:
 
 
 def positions(masses: NDArray[Any]) -> NDArray[np.int64]:
-    """The inverse of a table of masses below i - 4096, to guess symbols by: where 16 u + 8 is reached, u from 0 on."""
+    """The inverse of a table of masses, for guesses of symbols: entry u is i - 4096 where the mass reaches 16 u + 8."""
     return np.searchsorted(masses, 16 * np.arange(4096) + 8) - 4096
 
 

@@ -1,7 +1,7 @@
-"""The Triton form of the distributions: `load` and `cum` of each family, which its own file has in torch and natively.
+"""The Triton form of the distributions: `load` and `cum` of each family, on the fields and constants of its native
+form.
 
-On the fields and constants of the native form. Needs Triton, so nothing imports this file but a distribution that a
-Triton backend asks. Integers are as wide as FORMAT.md section 3 needs them.
+Needs Triton, so only the Triton backend imports this file. Integers are as wide as FORMAT.md section 3 requires.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ from ..rans.distribution import TritonFunctions
 from . import bernoulli, beta_binomial, bits, categorical, gaussian, gaussian_buckets, logistic_mixture, uniform
 
 FEW = 16
-"""Symbols of a categorical distribution that its form is for: it holds all their weights."""
+"""Largest alphabet of a categorical distribution with a Triton form, which holds all weights."""
 
-# Places in the constants. Triton takes global numbers as constants only.
+# Indices in the constants. Triton takes global numbers as constants only.
 INVSCALE, WEIGHT = tl.constexpr(logistic_mixture.INVSCALE), tl.constexpr(logistic_mixture.WEIGHT)
 MIXTURE_FLOOR = tl.constexpr(logistic_mixture.FLOOR)
 INVSIGMA, EDGE = tl.constexpr(gaussian_buckets.INVSIGMA), tl.constexpr(gaussian_buckets.EDGE)

@@ -1,4 +1,4 @@
-"""The uniform distribution (FORMAT.md section 3.3). Imports `rans.distribution` only."""
+"""The uniform distribution (FORMAT.md section 3.3)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class Uniform:
     alphabet : int
         1 .. 2^16; cum(s) = (s * 2^16) // alphabet.
     of : Arrays
-        Of the library and device of the symbols.
+        The operations of the library and device of the symbols.
     """
 
     batch: int
@@ -34,7 +34,7 @@ class Uniform:
             raise ValueError(f"an alphabet of {self.alphabet} symbols does not fit 16 bits")
 
     def prepare(self, first: int, last: int) -> tuple[Array, ...]:
-        """Nothing differs between symbols."""
+        """See `Distribution.prepare`: nothing."""
         return ()
 
     def cum(self, prepared: tuple[Array, ...], symbols: Array) -> Array:

@@ -1,3 +1,3 @@
-"""Codecs side by side (harness.py, classical.py), what an array would gain (estimate.py), what a store holds
+"""Comparison of codecs (harness.py, classical.py), estimates for an array (estimate.py), contents of a store
 (contents.py).
 """

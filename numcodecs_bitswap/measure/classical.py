@@ -1,5 +1,5 @@
-"""The classical codecs to compare with: numcodecs' for any array; lossless image codecs and pcodec where imagecodecs is
-installed. Image codecs get one plane of a chunk after the other.
+"""Classical codecs for comparison: those of numcodecs for any array; lossless image codecs and pcodec where imagecodecs
+is installed. Image codecs code the planes of a chunk one by one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +26,15 @@ ARRAYS = (
     "WebP method 6",
     "JPEG XL effort 7",
 )
-"""The codecs that one would try first; Zstd is Zarr's default."""
+"""The codecs that a user would try first; Zstd is Zarr's default."""
 
 
 class Plane(NamedTuple):
-    """An image codec for planes (h, w) or (h, w, 3) of uint8, and of uint16 if it is `deep`."""
+    """An image codec for planes (h, w) or (h, w, 3) of uint8, and of uint16 if `sixteen_bits`."""
 
     encode: Callable[[Chunk], bytes | bytearray]
     decode: Callable[[bytes], Any]
-    deep: bool = True
+    sixteen_bits: bool = True
 
 
 def classical(chunk: Chunk, names: Sequence[str] = ARRAYS, axes: Axes | None = None) -> list[Peer]:
@@ -43,10 +43,10 @@ def classical(chunk: Chunk, names: Sequence[str] = ARRAYS, axes: Axes | None = N
     Parameters
     ----------
     chunk : ndarray
-        One of the chunks; others have its dtype, and for several planes and for pcodec its shape.
+        One of the chunks. The others have its dtype, and for image codecs of several planes and for pcodec its shape.
     names : sequence of str
     axes : Axes, optional
-        Where the picture is; if not given, the axes that a codec takes by default.
+        The axes of the planes; default: those that `BitSwap` chooses by default.
     """
     axes = axes or image_axes(chunk.shape, "auto", "auto")
     found = []
@@ -54,7 +54,7 @@ def classical(chunk: Chunk, names: Sequence[str] = ARRAYS, axes: Axes | None = N
         if name in _PLANES:
             if find_spec("imagecodecs") and axes is not None and chunk.dtype.str[1:] in ("u1", "u2", "i2"):
                 plane = _PLANES[name]()
-                found += [_on_planes(name, plane, chunk, axes)] if plane.deep or chunk.itemsize == 1 else []
+                found += [_on_planes(name, plane, chunk, axes)] if plane.sixteen_bits or chunk.itemsize == 1 else []
         else:
             peer = _GENERAL[name](name, chunk)
             found += [peer] if peer else []
@@ -146,14 +146,14 @@ def _jpeg2000() -> Plane:
 
 
 def _webp(quality: int | None = None) -> Plane:
-    """WebP has no gray images; three equal channels cost it next to nothing."""
+    """WebP has no gray images; three equal channels cost next to nothing."""
     from imagecodecs import webp_decode, webp_encode
 
     def encode(plane: Chunk) -> bytes:
         rgb = plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
         return bytes(webp_encode(rgb, quality, lossless=True, method=6, numthreads=1))
 
-    return Plane(encode, webp_decode, deep=False)
+    return Plane(encode, webp_decode, sixteen_bits=False)
 
 
 def jpegxl(effort: int) -> Plane:
@@ -179,9 +179,9 @@ _PLANES: dict[str, Callable[[], Plane]] = {
 
 
 def _on_planes(name: str, plane: Plane, chunk: Chunk, axes: Axes) -> Peer:
-    """A codec of planes on all planes of a chunk, with their lengths if there are several.
+    """An image codec applied to all planes of a chunk; their sizes are stored if there are several.
 
-    Signed samples go in as unsigned ones; those below zero with their sign turned around, which one byte says.
+    Signed samples are coded as unsigned ones, with the sign bit inverted if any is negative; one byte says so.
     """
     shape, dtype = chunk.shape, chunk.dtype
     unsigned = np.dtype(f"u{dtype.itemsize}")

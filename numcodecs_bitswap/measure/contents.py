@@ -1,4 +1,4 @@
-"""What is stored, without decoding it: the frames of a Zarr array's chunks, or of a file, and what each says."""
+"""What is stored, without decoding it: the fields of the frames of a Zarr array's chunks, or of a file."""
 
 import math
 from collections import Counter
@@ -19,17 +19,17 @@ from ..planes.coder import lanes_of_tiles
 from ..samples import Fixed, Lattice, Luma, Ordered
 
 EMPTY, OTHER, DAMAGED = "empty", "other codec", "damaged"
-"""In place of a route: a chunk that is not stored since it has the fill value, one of another codec, no frame."""
+"""In place of a route: a chunk not stored because it has the fill value, one of another codec, no valid frame."""
 LABELS = "labels"
 KINDS = {Ordered: "", Luma: "luma and chroma", Lattice: "lattice", Fixed: "fixed point"}
-"""What the numbers of planes are made of."""
-TOGETHER = 256
+"""The transforms of samples, in words."""
+BATCH = 256
 """Chunks that are read at a time."""
 Shape = tuple[int, ...]
 
 
 class Described(NamedTuple):
-    """What a frame says: route in words, id of the model, references (axis, distance), number of samples."""
+    """The fields of a frame: route in words, id of the model, references (axis, distance), number of samples."""
 
     route: str
     model: bytes | None
@@ -38,7 +38,7 @@ class Described(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A chunk: its place in the grid, bytes in the store, and what its frame says."""
+    """A chunk: its index in the grid, its bytes in the store, and the fields of its frame."""
 
     place: Shape
     nbytes: int
@@ -81,7 +81,7 @@ class Contents:
         return Counter(each.references for each in planes).most_common()
 
     def map(self) -> NDArray[np.float64]:
-        """Bits per sample of each chunk, in the shape of the grid; NaN where nothing is stored."""
+        """Bits/sample of each chunk, in the shape of the grid; NaN where nothing is stored."""
         bits = np.full(self.grid, np.nan)
         for each in self.stored:
             if each.nbytes and each.described.samples:
@@ -90,12 +90,12 @@ class Contents:
 
 
 def describe(data: memoryview) -> Described:
-    """What the bytes of a frame say. All that is known here of payloads.
+    """The fields of a frame, from its bytes.
 
     Raises
     ------
     FormatError
-        They are no frame.
+        They are not a valid frame.
     """
     header, payload = frame.parse(data)
     route, samples = _word(header.route), math.prod(header.shape)
@@ -125,7 +125,7 @@ def of_file(path: str, data: bytes) -> Contents:
     Raises
     ------
     FormatError
-        It holds none.
+        It does not hold a valid frame.
     """
     header, _ = frame.parse(memoryview(data))
     shape = header.shape
@@ -134,7 +134,7 @@ def of_file(path: str, data: bytes) -> Contents:
 
 
 def of_array(name: str, array: Any) -> Contents:
-    """The contents of a Zarr array, every chunk of which is read."""
+    """The contents of a Zarr array; reads every chunk."""
     ours = codec_of(array)
     samples = math.prod(array.chunks)
 
@@ -156,7 +156,7 @@ def of_array(name: str, array: Any) -> Contents:
 
 
 def codec_of(array: Any) -> str | None:
-    """The name of this package's codec, if chunks of a Zarr array are its frames."""
+    """The name of this package's codec, if the chunks of a Zarr array are its frames; else None."""
     if array.metadata.zarr_format == 2:
         name = array.metadata.compressor.codec_id if array.metadata.compressor is not None else ""
         return name if name in ("bitswap", "bbans", "localbitsback") else None
@@ -165,13 +165,13 @@ def codec_of(array: Any) -> str | None:
 
 
 def chunks_of(array: Any) -> Iterator[tuple[Shape, memoryview | None]]:
-    """The bytes of every chunk of a Zarr array, with its place in the grid; None where there are none."""
+    """The index of every chunk of a Zarr array in the grid, and its bytes, or None if it is not stored."""
     per_shard = None
     grid = [-(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)]
     if array.shards is not None:
         per_shard = tuple(s // c for s, c in zip(array.shards, array.chunks, strict=True))
     with ThreadPoolExecutor() as pool:
-        for places in together(product(*map(range, grid))):
+        for places in batches(product(*map(range, grid))):
             for place, data in zip(places, pool.map(lambda at: _read(array, at), places), strict=True):
                 if per_shard is None:
                     yield place, data
@@ -191,8 +191,8 @@ def _read(array: Any, place: Shape) -> memoryview | None:
 def _inside(
     array: Any, shard: Shape, data: memoryview | None, per_shard: Shape
 ) -> Iterator[tuple[Shape, memoryview | None]]:
-    """The chunks of a shard, by the index at its begin or end (the sharding codec's specification): offset and length
-    of each, 64 bits little-endian, all ones where there is none, and a checksum.
+    """The chunks of a shard. Its index, at the start or the end, has the offset and length of each chunk (uint64
+    little-endian, all ones if it is not stored) and a checksum (specification of the sharding codec).
     """
     grid = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
     count = math.prod(per_shard)
@@ -208,7 +208,7 @@ def _inside(
         index = np.frombuffer(data[start : start + 16 * count], "<u8").reshape(count, 2)
     for (offset, nbytes), within in zip(index.tolist(), product(*map(range, per_shard)), strict=True):
         place = tuple(s * n + i for s, n, i in zip(shard, per_shard, within, strict=True))
-        if all(p < n for p, n in zip(place, grid, strict=True)):  # what is behind the array's end is no chunk of it
+        if all(p < n for p, n in zip(place, grid, strict=True)):  # not beyond the end of the array
             yield place, None if data is None or offset == (1 << 64) - 1 else data[offset : offset + nbytes]
 
 
@@ -220,8 +220,8 @@ def _name(codec: Any) -> str:
     return str(getattr(codec, "codec_id", None) or codec.to_dict().get("name"))
 
 
-def together(places: Iterable[Shape], count: int = TOGETHER) -> Iterator[list[Shape]]:
-    """So many at a time."""
+def batches(places: Iterable[Shape], count: int = BATCH) -> Iterator[list[Shape]]:
+    """Lists of up to `count` items."""
     iterator = iter(places)
     while some := list(islice(iterator, count)):
         yield some

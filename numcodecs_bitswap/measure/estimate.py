@@ -1,6 +1,6 @@
-"""What would an array gain? Codes a sample of its chunks with the models that fit and with classical codecs.
+"""How small would an array become? Codes a sample of its chunks with the models that fit and with classical codecs.
 
-Everything is measured on the array itself, chunk by chunk as Zarr would code it; sizes are total bytes of frames.
+Measured on the array itself, chunk by chunk as Zarr would code it; sizes are total bytes of frames.
 """
 
 import math
@@ -18,13 +18,13 @@ from .harness import Measured
 
 
 def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
-    """The models that code a chunk, smallest frame first. Those for test suites are left out."""
+    """Names of the models that code a chunk, smallest frame first; without those for test suites."""
     sizes = {}
     for name in catalog.names():
         try:
             encoded = BitSwap(model=name, **options).encode(chunk)
         except ModelError:
-            continue  # of other channels, or a flow
+            continue  # for another number of channels, or a flow
         if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route in (
             frame.Route.MODEL,
             frame.Route.PLANES,
@@ -35,7 +35,9 @@ def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
 
 
 def table(rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], nbytes: int) -> str:
-    """Largest first: bytes of the sample, ratio, bits/sample, speeds, and what the whole array would take."""
+    """A text table, largest first: bytes of the sample, ratio, bits/sample, speeds, size and encoding time of the whole
+    array.
+    """
     raw, samples = sum(chunk.nbytes for chunk in chunks), sum(chunk.size for chunk in chunks)
     lines = [
         f"{'codec':28} {'bytes':>12} {'ratio':>7} {'bits/sample':>11} {'enc MB/s':>8} {'dec MB/s':>8}  whole array"
@@ -52,7 +54,7 @@ def table(rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], nbytes: int)
 def summary(
     rows: Sequence[Measured], chunks: Sequence[NDArray[Any]], array: Opened, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """The same for programs, smallest first; plain values."""
+    """The same as JSON values, for programs; smallest first."""
     raw, samples = sum(chunk.nbytes for chunk in chunks), sum(chunk.size for chunk in chunks)
     return {
         "array": array.name,

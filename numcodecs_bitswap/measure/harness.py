@@ -1,5 +1,5 @@
-"""Codecs side by side: each codes every chunk on its own, in as many threads as Zarr uses, and every decoded chunk is
-compared with the original. `estimate`, the end of training and the benchmarks measure with this.
+"""Measures codecs: each codes every chunk on its own, in as many threads as Zarr uses, and every decoded chunk is
+compared with the original. Used by `estimate`, the end of training and the benchmarks.
 """
 
 import os
@@ -17,11 +17,11 @@ from ..codec import BitSwap
 
 Chunk = NDArray[Any]
 THREADS = min(10, (os.cpu_count() or 1) + 4)
-"""As many as Zarr runs at once by default."""
+"""The number of threads that Zarr uses by default."""
 
 
 class Peer(NamedTuple):
-    """A codec by name; `decode` gives the chunk, or its bytes in C order."""
+    """A named codec; `decode` returns the chunk, or its bytes in C order."""
 
     name: str
     encode: Callable[[Chunk], bytes]
@@ -30,11 +30,22 @@ class Peer(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """Total bytes of all chunks, and megabytes (10^6 bytes) of array per second: medians over the repetitions."""
+    """Results for one codec.
+
+    Attributes
+    ----------
+    name : str
+    total : int
+        Bytes of all encoded chunks.
+    bits_per_sample : float
+        Bits/sample.
+    encode_mb_s, decode_mb_s : float
+        Megabytes (10^6 bytes) of array per second, medians over the repetitions.
+    """
 
     name: str
     total: int
-    bits_per_dim: float
+    bits_per_sample: float
     encode_mb_s: float
     decode_mb_s: float
 
@@ -48,9 +59,21 @@ def bitswap(model: str = "auto", name: str = "Bit-Swap", **options: Any) -> Peer
 def measure(
     peer: Peer, chunks: Sequence[Chunk], repeats: int = 1, threads: int = THREADS, warm: bool = False
 ) -> Measured:
-    """Encode, decode, compare and time all chunks; models are loaded and kernels compiled before the clock starts.
+    """Encode, decode, compare and time all chunks.
 
-    Unless all is `warm`, the first chunk is encoded and decoded once more than the others before that.
+    Models are loaded and kernels compiled before the clock starts: unless `warm`, the first chunk is encoded and
+    decoded once in advance.
+
+    Parameters
+    ----------
+    peer : Peer
+    chunks : sequence of ndarray
+    repeats : int
+        Repetitions; speeds are medians over them.
+    threads : int
+        Chunks coded at a time.
+    warm : bool
+        Whether the codec has coded such a chunk before.
 
     Raises
     ------
@@ -87,7 +110,7 @@ def measure(
 
 
 def table(rows: Sequence[Measured], reference: str, unit: str = "bits/sample") -> str:
-    """Markdown, smallest last; the last column is the size relative to the codec named `reference`."""
+    """A Markdown table, smallest last; the last column is the size relative to that of the codec named `reference`."""
     base = next(row.total for row in rows if row.name == reference)
     lines = [
         f"| codec | bytes | {unit} | encode MB/s | decode MB/s | size / {reference} |",
@@ -95,5 +118,5 @@ def table(rows: Sequence[Measured], reference: str, unit: str = "bits/sample") -
     ]
     for row in sorted(rows, key=lambda row: -row.total):
         speed = f"{row.encode_mb_s:.1f} | {row.decode_mb_s:.1f}"
-        lines.append(f"| {row.name} | {row.total:,} | {row.bits_per_dim:.3f} | {speed} | {row.total / base:.3f} |")
+        lines.append(f"| {row.name} | {row.total:,} | {row.bits_per_sample:.3f} | {speed} | {row.total / base:.3f} |")
     return "\n".join(lines)

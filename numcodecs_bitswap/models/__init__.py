@@ -1,1 +1,1 @@
-"""Models: found, checked and loaded (catalog.py), in the store of an array (embedded.py), shipped (weights/)."""
+"""Models: found, verified and loaded (catalog.py), stored with an array (embedded.py), shipped (weights/)."""

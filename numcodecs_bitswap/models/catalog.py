@@ -1,12 +1,13 @@
-"""Model name or id -> file -> loaded model. Looks, verifies, never downloads, never unpickles.
+"""Model name or id -> file -> loaded model. Searches and verifies; never downloads, never unpickles.
 
-An id is the SHA-256 of the model file (frames hold its first 16 bytes), so the file itself is what is checked. A name
-is an alias: of the shipped models in `weights/catalog.json` ({name: {file, sha256}}; lines are only ever added; large
-files are compressed there, with the suffix .zst, and the SHA-256 is that of what they hold), else
-the name of a .safetensors file in one of the search folders, without the suffix. Order of the search: this package,
-folders registered by `register_folder`, folders in NUMCODECS_BITSWAP_MODELS, folders of entry points
-`numcodecs_bitswap.models` (a module that lies in its folder, or a function that returns the folder), models beside data
-that `embedded.use_models` was called for. What computes is imported by `load` only.
+An id is the SHA-256 of the model file (frames hold its first 16 bytes), so the file itself is what is verified. A name
+is an alias. Names of shipped models are in `weights/catalog.json`: {name: {file, sha256}}, to which entries are only
+ever added. Large files are compressed there, with the suffix .zst; the SHA-256 is that of the decompressed file. Any
+other name is that of a .safetensors file in a search folder, without the suffix.
+
+Order of the search: this package; folders registered by `register_folder`; folders in NUMCODECS_BITSWAP_MODELS; folders
+of entry points `numcodecs_bitswap.models` (a module in the folder, or a function that returns the folder); models
+stored with arrays, after `embedded.use_models`. Only `load` imports what computes.
 """
 
 import functools
@@ -39,8 +40,16 @@ ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model file: its name, where it is, and the SHA-256 that it must have (64 hex digits). `data`: what the file
-    holds, if it is not in a file system.
+    """A model file.
+
+    Attributes
+    ----------
+    name : str
+    path : Path
+    sha256 : str
+        The SHA-256 that the file must have, 64 hex digits; empty: not known yet.
+    data : bytes or None
+        Content of a file that is not in a file system.
     """
 
     name: str
@@ -51,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model on a device. `id` is the 16 bytes that frames hold."""
+    """A model on a device. `id` has the 16 bytes that frames hold."""
 
     id: bytes
     name: str
@@ -74,20 +83,24 @@ def register_folder(path: str | os.PathLike[str]) -> None:
 
 
 def register_data(data: bytes, sha256: str, place: str) -> Entry:
-    """Add a model file that is in memory to those that are found, in this process.
+    """Add a model file in memory to those that are searched, in this process.
 
     Parameters
     ----------
     data : bytes
     sha256 : str
-        What the data must have, 64 hex digits.
+        The SHA-256 that the data must have, 64 hex digits.
     place : str
-        Where they are from.
+        Their origin, for messages.
+
+    Returns
+    -------
+    Entry
 
     Raises
     ------
     ModelError
-        They do not have it, or are not a model file.
+        The data have another SHA-256, or are not a model file.
     """
     entry = Entry(sha256, Path(place), sha256, data)
     entry = replace(entry, name=str(metadata_of(entry).get("name", sha256)))
@@ -98,7 +111,7 @@ def register_data(data: bytes, sha256: str, place: str) -> Entry:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a model of this package has the name: no other can."""
+    """Whether the name is that of a model of this package; no other model can have it."""
     return name in _shipped()
 
 
@@ -117,10 +130,14 @@ def find(name_or_id: str | bytes) -> Entry:
     name_or_id : str or bytes
         A name, an id of 32 or 64 hex digits, or the 16 or 32 bytes of an id.
 
+    Returns
+    -------
+    Entry
+
     Raises
     ------
     MissingModel
-        It is nowhere on the search path.
+        The model is nowhere on the search path.
     """
     key = name_or_id.hex() if isinstance(name_or_id, bytes) else name_or_id
     with _lock:
@@ -130,14 +147,27 @@ def find(name_or_id: str | bytes) -> Entry:
 
 
 def load(name_or_id: str | bytes, device: str) -> Loaded:
-    """A model, verified and ready; loaded once per process and device.
+    """A verified model on a device, loaded once per process and device.
+
+    Parameters
+    ----------
+    name_or_id : str or bytes
+        As for `find`.
+    device : "cpu", "cuda" or "torch"
+        Models of kinds `planes` and `jpeg` ignore it.
+
+    Returns
+    -------
+    Loaded
 
     Raises
     ------
     MissingModel
-        It is nowhere on the search path.
+        The model is nowhere on the search path.
     ModelError
-        The file is not the one that the id names, or breaks FORMAT.md section 7.
+        The file does not have the SHA-256 of the id, or breaks a rule of FORMAT.md section 7.
+    DeviceError
+        The device, or what it needs, is missing.
     """
     entry = find(name_or_id)
     with _lock:
@@ -177,18 +207,20 @@ def _load(entry: Entry, device: str) -> Loaded:
         net = make(safetensors.numpy.load(data))
     except BitswapError:
         raise
-    except Exception as error:  # the file may hold anything, and each of its fields the wrong kind of value
+    except Exception as error:  # an untrusted file may have a value of a wrong type in any field
         raise _no_model(entry, error) from error
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
 
 
 def kind_of(name_or_id: str | bytes) -> str:
-    """The kind of a model (FORMAT.md section 7). Those of kinds `planes` and `jpeg` have no device.
+    """The kind of a model (FORMAT.md section 7). Models of kinds `planes` and `jpeg` have no device.
 
     Raises
     ------
-    MissingModel, ModelError
-        As `load`.
+    MissingModel
+        The model is nowhere on the search path.
+    ModelError
+        The file was altered or is not a model file.
     """
     entry = find(name_or_id)
     with _lock:
@@ -209,7 +241,7 @@ def architecture_of(entry: Entry) -> dict[str, Any]:
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:
-    """What a model file says of itself: architecture, name, licence, provenance.
+    """The metadata of a model file: architecture, name, licence, provenance.
 
     Raises
     ------
@@ -225,7 +257,7 @@ def read(entry: Entry) -> bytes:
     Raises
     ------
     ModelError
-        They are not those that the id names, or cannot be read.
+        The file cannot be read, or does not have the SHA-256 of the id.
     """
     try:
         data = _content(entry.path) if entry.data is None else entry.data
@@ -252,14 +284,14 @@ def _json(text: str | bytes, entry: Entry) -> dict[str, Any]:
     except (ValueError, RecursionError, MemoryError) as error:
         raise _no_model(entry, error) from error
     if not isinstance(found, dict):
-        raise _no_model(entry, "an object of JSON is missing")
+        raise _no_model(entry, "its header or arch is not a JSON object")
     return found
 
 
 def _metadata(data: bytes, entry: Entry) -> dict[str, str]:
     found = _json(data[8 : 8 + int.from_bytes(data[:8], "little")], entry).get("__metadata__")
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise _no_model(entry, "it says nothing of itself")
+        raise _no_model(entry, "it has no metadata")
     return found
 
 
@@ -268,7 +300,7 @@ def _architecture(said: dict[str, str], entry: Entry) -> dict[str, Any]:
         raise _no_model(entry, "it has no arch")
     arch = _json(said["arch"], entry)
     if not isinstance(arch.get("kind", ""), str):
-        raise _no_model(entry, "its kind is no text")
+        raise _no_model(entry, "its kind is not a string")
     return arch
 
 
@@ -282,13 +314,13 @@ def _search(key: str) -> Entry:
                 return known
     raise MissingModel(
         f"model {key!r} is not installed. Looked in: {'; '.join(looked)}. Install the package that brings it, or "
-        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS; if it lies beside the "
-        "data, call numcodecs_bitswap.use_models on them"
+        "put its .safetensors file in a folder and name the folder in NUMCODECS_BITSWAP_MODELS; if it is stored with "
+        "the array, call numcodecs_bitswap.use_models on the array"
     )
 
 
 def _candidates(looked: list[str]) -> Iterator[Entry]:
-    """Entries in order of the search, with an empty SHA-256 if it is not known yet; says in `looked` where it was."""
+    """Entries in the order of the search, with an empty SHA-256 if it is not known yet. Adds the places to `looked`."""
     looked.append(str(WEIGHTS))
     for name, line in _shipped().items():
         if (WEIGHTS / line["file"]).is_file():
@@ -300,7 +332,7 @@ def _candidates(looked: list[str]) -> Iterator[Entry]:
         for path in _files(folder, looked):
             yield Entry(path.stem, path, "")
     if _given:
-        looked.append("beside the data: " + ", ".join(str(entry.path) for entry in _given))
+        looked.append("stored with arrays: " + ", ".join(str(entry.path) for entry in _given))
     yield from _given
 
 
@@ -311,7 +343,7 @@ def _folders(looked: list[str]) -> Iterator[Path]:
         try:
             value: Any = entry_point.load()
             folder = Path(value() if callable(value) else os.path.dirname(value.__file__))
-        except (Exception, SystemExit) as error:  # somebody else's package; it must not hide the models of the others
+        except (Exception, SystemExit) as error:  # a package that fails must not hide the models of others
             looked.append(f"entry point {entry_point.value} ({error!r})")
         else:
             yield folder
@@ -336,7 +368,7 @@ def _files(folder: Path, looked: list[str]) -> list[Path]:
 
 
 def _hashed(entry: Entry, looked: list[str]) -> Entry | None:
-    """An entry with its SHA-256; None if its file cannot be read, which hides no other: it is said in `looked`."""
+    """An entry with its SHA-256; None if its file cannot be read, which is added to `looked` and hides no other."""
     try:
         return entry if entry.sha256 else replace(entry, sha256=_sha256(entry.path))
     except OSError as error:
@@ -345,7 +377,7 @@ def _hashed(entry: Entry, looked: list[str]) -> Entry | None:
 
 
 def _sha256(path: Path) -> str:
-    """Hash of a file, remembered while its size and time stay; `load` checks the bytes that it uses again."""
+    """SHA-256 of a file, cached while its size and time are the same; `load` verifies the bytes that it uses again."""
     about = path.stat()
     key = (path, about.st_mtime_ns, about.st_size)
     if key not in _hashes:
@@ -354,7 +386,7 @@ def _sha256(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file; OSError for what is none or is too large. It may be a pipe, and to open one blocks."""
+    """The bytes of a file; OSError if it is not a file or too large. It may be a pipe, so opening must not block."""
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):

@@ -1,10 +1,8 @@
-"""Models beside the data: a model file in the store of the Zarr array that needs it, so that who has the data can read
-them.
+"""Models stored with the data: a model file in the store of the Zarr array that needs it (FORMAT.md 7.7).
 
-It lies under the array's own path as `.bitswap/<SHA-256>.safetensors`, in either Zarr format: whoever copies or deletes
-the array copies or deletes it, and no listing of groups shows it. Nothing in the array's metadata points to it, and
-nothing there is followed: `use_models` looks at that one place, and what it finds has to have the SHA-256 that its name
-says.
+Its key is `.bitswap/<SHA-256>.safetensors` under the array's path, in either Zarr format. So the model is copied and
+deleted with the array, and no listing of groups shows it. The array's metadata do not refer to it, and nothing in the
+metadata is followed: `use_models` reads this one prefix, and every file must have the SHA-256 in its name.
 """
 
 import re
@@ -16,24 +14,20 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from ..errors import BitswapError, ModelError
+from ..errors import ModelError, SourceError
 from . import catalog
 
 FOLDER = ".bitswap"
 NAME = re.compile(r"([0-9a-f]{64})\.safetensors")
 
 
-class PlaceError(BitswapError, ValueError):
-    """No Zarr array to put a model beside, or to look beside."""
-
-
 def embed_model(place: Any, model: str) -> list[str]:
-    """Write a model beside a Zarr array, or every array of a group.
+    """Store a model with a Zarr array, or with every array of a group.
 
     Parameters
     ----------
     place : Array, Group, Store, path or URL
-        What `zarr.open` opens; it has to be writeable.
+        Whatever `zarr.open` opens; it has to be writeable.
     model : str
         A model's name, or its id in hex digits.
 
@@ -45,9 +39,9 @@ def embed_model(place: Any, model: str) -> list[str]:
     Raises
     ------
     MissingModel, ModelError
-        The model is not there, or its file was altered.
-    PlaceError
-        There is no array, or its store takes no more.
+        The model is not installed, or its file was altered.
+    SourceError
+        There is no array, or its store cannot be written.
     """
     entry = catalog.find(model)
     buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
@@ -57,31 +51,31 @@ def embed_model(place: Any, model: str) -> list[str]:
         try:
             sync(store.set(key, buffer))
         except (OSError, ValueError) as error:
-            with suppress(Exception):  # what is half-written would be refused, and is in the way
+            with suppress(Exception):  # readers would refuse a partial file
                 sync(store.delete(key))
-            raise PlaceError(f"{store}/{key} cannot be written: {error}") from error
+            raise SourceError(f"{store}/{key} cannot be written: {error}") from error
         keys.append(key)
     return keys
 
 
 def use_models(place: Any) -> list[str]:
-    """Let this process find the models beside a Zarr array, or beside every array of a group.
+    """Let this process find the models stored with a Zarr array, or with every array of a group.
 
     Parameters
     ----------
     place : Array, Group, Store, path or URL
-        What `zarr.open` opens.
+        Whatever `zarr.open` opens.
 
     Returns
     -------
     list of str
-        Their ids, 64 hex digits each.
+        The ids of the models, 64 hex digits each.
 
     Raises
     ------
     ModelError
-        A file there is not a model, or not the one that its name says.
-    PlaceError
+        A file is not a model, or does not have the SHA-256 in its name. The others can be found all the same.
+    SourceError
         There is no array.
     """
     found: dict[str, catalog.Entry] = {}
@@ -95,7 +89,7 @@ def use_models(place: Any) -> list[str]:
             try:
                 data = _content(store, f"{prefix}/{name}")
                 found[match[1]] = catalog.register_data(data, match[1], f"{store}/{prefix}/{name}")
-            except ModelError as error:  # the others count all the same
+            except ModelError as error:  # the other models are used all the same
                 wrong.append(error)
     if wrong:
         raise wrong[0]
@@ -103,7 +97,7 @@ def use_models(place: Any) -> list[str]:
 
 
 def _content(store: Any, key: str) -> bytes:
-    """What a store has under a key; its size is looked at first. A pipe, which would block, has none."""
+    """The value of a key, after a check of its size. A pipe, whose reading would block, has no size."""
     try:
         size = sync(store.getsize(key))
         if not 0 < size <= catalog.LARGEST:
@@ -129,10 +123,10 @@ def _arrays(place: Any, mode: Any) -> Iterator[Any]:
         try:
             place = zarr.open(place, mode=mode)
         except (OSError, ValueError, ImportError, TypeError) as error:
-            raise PlaceError(f"{place} is not a Zarr array or group: {error}") from error
+            raise SourceError(f"{place} is not a Zarr array or group: {error}") from error
     arrays = (
         [place] if isinstance(place, zarr.Array) else [m for _, m in place.members(None) if isinstance(m, zarr.Array)]
     )
     if not arrays:
-        raise PlaceError(f"{place} has no arrays")
+        raise SourceError(f"{place} has no arrays")
     yield from arrays

@@ -1,4 +1,4 @@
-"""What networks ask of a device: a protocol. `backends` has the objects, made of the other files here."""
+"""The protocol of a backend for networks. The objects are in `backends`, which combines the other files here."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -9,10 +9,10 @@ from .transforms import Elementwise
 
 
 class Backend(Protocol):
-    """The networks' part of `backends.base.Backend`. Grids are channels last."""
+    """The part of `backends.base.Backend` that networks use. Grids have channels last."""
 
     arrays: Arrays
-    """Of the library and device that grids are on."""
+    """The operations of the library and device that grids are on."""
     elementwise: type[Elementwise]
     """The functions of couplings."""
 

@@ -36,7 +36,7 @@ class BitSwapModel:
         `arch` of FORMAT.md section 7.
     tensors : dict of str to ndarray
     backend : Backend
-        What runs them.
+        Runs the networks.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class BitSwapModel:
     direct : Stage
         Stage S + 1, for the direct core mode.
     cores : tuple of str
-        The codecs, by their names in frame.CODECS, that the model is for.
+        The codecs, by their names in frame.CODECS, that can use the model.
     cell : int
         Side of the cells of the core's grid: its data are their cell^2 phases.
     levels : int
@@ -56,7 +56,7 @@ class BitSwapModel:
     Raises
     ------
     ModelError
-        `arch` or a tensor breaks the format's rules.
+        `arch` or a tensor breaks a rule of FORMAT.md section 7.
     """
 
     cores = ("bit_swap", "bb_ans")
@@ -88,7 +88,7 @@ class BitSwapModel:
         return True
 
     def posterior(self, layer: int, below: Array) -> Parameters:
-        """q(z_layer | below), layer from 1; below is x's network input for layer 1 (`data_input`), else that of
+        """q(z_layer | below), layer from 1. `below` is a network input: of x (`data_input`) for layer 1, else of
         z_(layer-1).
         """
         return latent_logistic(self._q[layer - 1].outputs(below))

@@ -40,7 +40,7 @@ class FlowModel:
     Raises
     ------
     ModelError
-        `arch` or a tensor breaks the format's rules.
+        `arch` or a tensor breaks a rule of FORMAT.md section 7.
     """
 
     cores = ("local_bits_back",)
@@ -60,7 +60,7 @@ class FlowModel:
         channels = [Channel(colour, True, DATA_LEVELS << arch["value_bits"]) for colour in range(c)]
         self._squeeze, self.bucket_bits = Squeeze(channels), arch["bucket_bits"]
         if self.bucket_bits > arch["value_bits"]:
-            raise ModelError("bucket_bits may not be more than value_bits")
+            raise ModelError("the model's arch has more bucket_bits than value_bits")
         if self.bucket_bits:
             self._inputs = Inputs(self._squeeze.after, list(range(4 * c)), self.steps)
             self._noise = Trunk(tensors, "dequantise", 36 * c, 8 * c, blocks["core"], backend)
@@ -69,7 +69,7 @@ class FlowModel:
             self.layers.append(self._layer(tensors, f"flow{number}", line, channels))
             channels = self.layers[-1].after
         if any(each.pixel for each in channels):
-            raise ModelError("every channel of a flow has to be transformed")
+            raise ModelError("a channel of the flow is never transformed")
         self.last_channels = len(channels)
         self._cell = 1 << max(sum(isinstance(each, Squeeze) for each in self.layers), self.bucket_bits > 0)
 
@@ -89,10 +89,10 @@ class FlowModel:
             count = self.arch["blocks"]["core"]
             mixtures = self.arch["mixtures"]
             return Coupling(tensors, name, kind, channels, chosen, mixtures, count, self.steps, self.backend)
-        raise ModelError(f"{name}: {kind!r} is no layer of a flow that this version knows, upgrade")
+        raise ModelError(f"{name}: layers of kind {kind!r} are unknown: upgrade numcodecs_bitswap to use the model")
 
     def fits(self, height: int, width: int) -> bool:
-        """Whether the core can code patches of this size: the layers halve its grid evenly."""
+        """Whether the core can code patches of this size: its grid must be divisible by the cells of all squeezes."""
         return all(-(-side >> len(self.stages)) % self._cell == 0 for side in (height, width))
 
     def last_shape(self, n: int, height: int, width: int) -> tuple[int, int, int, int]:
@@ -101,8 +101,8 @@ class FlowModel:
         return n, height >> halvings, width >> halvings, self.last_channels
 
     def noise_posterior(self, grid: Array) -> Parameters:
-        """q(u | x), the buckets of what is added to pixels x (N, h, w, c): on the cells' grid, channels as after a
-        squeeze.
+        """q(u | x), the buckets of the dequantisation noise of pixels x (N, h, w, c): on the grid of cells, with the
+        channels of a squeeze.
         """
         pixels = arrays.of(grid).cast(grid, "int32") << self.steps.value_bits
         u, _ = self._inputs(self._squeeze.forward(pixels))
@@ -123,7 +123,7 @@ def _lines(layers: Any) -> list[list[Any]]:
         or not 1 <= len(layers) <= 64
         or any(not isinstance(x, list) or not x for x in layers)
     ):
-        raise ModelError("the arch of a flow has a list of 1 to 64 layers, each a list")
+        raise ModelError("the model's arch needs a list of 1 to 64 layers, each a list")
     return layers
 
 

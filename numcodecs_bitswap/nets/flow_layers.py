@@ -1,7 +1,7 @@
 """The layers of a flow (FORMAT.md section 6.5): integers (N, h, w, channels) in, integers out, and back.
 
-A channel is a pixel's (in steps of 2^-value_bits levels) until a coupling transforms it, from then on a latent's (steps
-of 2^-latent_bits standard deviations).
+A channel is a pixel channel (in steps of 2^-value_bits levels) until a coupling transforms it, from then on a latent
+channel (in steps of 2^-latent_bits standard deviations).
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from .units import aligned
 
 MOST_CHANNELS = 4096
 LARGEST = 1 << 26
-"""All bounds of values are below it."""
+"""All bounds of values are below this."""
 POINTWISE_BITS = 12
 LEVEL = 128
-"""What pixels are relative to where nothing else is known."""
+"""Reference of pixels where no other one is known."""
 
 
 class Channel(NamedTuple):
-    """What is known of a channel beforehand: its colour, whether it is still a pixel's, and the bound of its values."""
+    """Static properties of a channel: its colour, whether it is a pixel channel, and the bound of its values."""
 
     colour: int
     pixel: bool
@@ -36,7 +36,7 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True)
 class Steps:
-    """Fineness of values: steps of 2^-value_bits levels and 2^-latent_bits deviations, noise of 2^noise_bits steps."""
+    """Step sizes: 2^-value_bits levels of pixels, 2^-latent_bits deviations of latents; noise of 2^noise_bits steps."""
 
     value_bits: int
     latent_bits: int
@@ -65,8 +65,9 @@ class Squeeze:
 
 
 class Pointwise:
-    """An invertible matrix for the channels of every cell: a unit upper and then a unit lower triangular one, each in
-    steps that add to one channel a rounded sum of others. So it is exactly invertible, and preserves volume.
+    """An invertible matrix for the channels of every cell: a unit upper and then a unit lower triangular matrix, in
+    lifting steps that each add a rounded sum of other channels to one. So it is exactly invertible and preserves
+    volume.
 
     Raises
     ------
@@ -103,7 +104,7 @@ class Pointwise:
         return arrays.of(v).cast(arrays.of(v).stack(columns, 3), "int32")
 
     def inverse(self, v: Array) -> Array:
-        """Take off the lower, then the upper matrix's sums, in the opposite order."""
+        """Subtract the sums of the lower, then of the upper matrix, in the opposite order."""
         columns = _columns(v)
         for i in range(len(columns)):
             columns[i] = columns[i] - _sum(self.lower[i], columns)
@@ -124,7 +125,7 @@ def _sum(row: Any, columns: list[Array]) -> Array | int:
 
 
 class Split:
-    """Channels that are coded here and go no further.
+    """Channels that are coded as latents here and leave the flow.
 
     Attributes
     ----------
@@ -140,7 +141,7 @@ class Split:
         self.after = [channels[k] for k in self.kept]
 
     def join(self, kept: Array, taken: Array) -> Array:
-        """All channels again."""
+        """All channels, from those kept and those taken."""
         v = arrays.of(kept).empty((*kept.shape[:3], len(self.taken) + len(self.kept)), "int32")
         for channels, values in ((self.taken, taken), (self.kept, kept)):
             for i, k in enumerate(channels):
@@ -149,7 +150,8 @@ class Split:
 
 
 class Coupling:
-    """Transforms some channels, each value by a function of its own, which a network makes of the other channels.
+    """Transforms some channels, each value by a function of its own, whose parameters a network computes from the other
+    channels.
 
     Attributes
     ----------
@@ -159,7 +161,7 @@ class Coupling:
     Raises
     ------
     ModelError
-        The tensors do not fit, or pixels and latents would be transformed together.
+        The tensors do not fit, or both pixel and latent channels are to be transformed.
     """
 
     role = "coupling"
@@ -188,13 +190,15 @@ class Coupling:
             tensors, name, 9 * len(self.inputs.channels), len(changed) * outputs(kind, mixtures), blocks, backend
         )
         self.after = list(channels)
-        for k in changed:  # an affine function gives at most 28 units, a popped value is 13 deviations further at most
+        for k in (
+            changed
+        ):  # an affine function returns at most 28 units, and a popped value is at most 13 deviations from it
             self.after[k] = Channel(channels[k].colour, False, 28 * 14 << steps.latent_bits)
         if 28 * 14 << steps.latent_bits >= LARGEST:
             raise ModelError(f"{name}: values could reach 2^26")
 
     def function(self, v: Array) -> Elementwise:
-        """The functions of the changed channels, by the values of the others: what the changed ones are has no
+        """The functions of the changed channels, from the values of the others; those of the changed ones have no
         effect.
         """
         u, references = self.inputs(v)
@@ -211,7 +215,7 @@ class Coupling:
 
 
 class Inputs:
-    """What the network of a coupling sees: the 3 x 3 cells around each, edges repeated, of the channels that stay.
+    """The inputs of a coupling's network: the 3 x 3 cells around each, edges repeated, of the channels that stay.
 
     Attributes
     ----------
@@ -222,7 +226,7 @@ class Inputs:
         self.channels, self.steps = channels, steps
         self.known = [known[k] for k in channels]
         colours = max((each.colour for each in known), default=0) + 1
-        # Pixels are seen relative to one of their colour in the same cell, the first that stays.
+        # Inputs of pixels are relative to the first staying pixel of their colour in the same cell.
         self.references = [
             next((i for i, each in enumerate(self.known) if each.pixel and each.colour == q), None)
             for q in range(colours)
@@ -232,7 +236,7 @@ class Inputs:
         self._dtype: Any = "int16" if small else "int32"
 
     def _drops(self, known: Channel) -> int:
-        """Bits that the network does not see."""
+        """Low bits that are not in the network's input."""
         return self.steps.value_bits if known.pixel else self.steps.latent_bits - 5
 
     def __call__(self, v: Array) -> tuple[Array, list[Array]]:

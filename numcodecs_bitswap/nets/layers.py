@@ -1,5 +1,5 @@
-"""Exact integer arithmetic of the networks (FORMAT.md section 4.1): the layers of a model file, checked, so that int8
-matrix products have a defined result. numpy only: what makes the products is a backend's.
+"""Exact integer arithmetic of the networks (FORMAT.md section 4.1): the checked layers of a model file. The bounds make
+int8 matrix products well-defined. numpy only: products are computed by backends.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Layer:
     weights : int8 ndarray, shape (padded inputs, columns)
         Of a wide layer (padded inputs, 2 columns): high limbs, then low ones.
     bias, shift : int32 ndarrays, shape (columns,)
-        Half the last bit that the shift drops is in the bias.
+        The bias includes the term that rounds the shift, 2^(shift - 1).
     n_out : int
-        Outputs, the first of the columns.
+        Number of outputs, the first of the columns.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Layer:
         size = np.abs(w.astype(np.int64))
         largest = size.sum(1) * 127 + np.abs(b.astype(np.int64)) + half
         if size.max() > limit or f.max() > SHIFT_LIMIT or largest.max() >= most:
-            raise ModelError(f"layer {name}: weights, shifts or sums out of range, results would not be exact")
+            raise ModelError(f"layer {name}: weights, shifts or sums are out of range, so results would not be exact")
         self.n_out = len(w)
         columns = aligned(self.n_out)
         high = (w + WIDE // 2) // WIDE

@@ -1,8 +1,9 @@
-"""Whole networks on a CPU, of numpy arrays, one compiled loop each, which holds no interpreter lock: the integers that
-`torch_networks` makes by many products (see `numba_tiles`).
+"""Whole networks on a CPU, on numpy arrays, as one compiled loop each, without the interpreter lock. The same integers
+as `torch_networks`; the products are those of `numba_tiles`.
 
-Between layers a grid has a line of zeros above and below it and a zero to the right of each line, which is also the one
-to the left of the next: the 3 x 3 neighbourhood of a cell is three runs. As everything else it has the OFFSET.
+Between layers a grid is padded with a line of zeros above and below, and with one zero to the right of each line, which
+also serves as the one to the left of the next line. So the 3 x 3 neighbourhood of a cell is three contiguous runs. Its
+activations have the OFFSET.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,31 +16,45 @@ from numpy.typing import NDArray
 
 from ..arrays import Array
 from ..runtime.jit import compiled
-from .numba_tiles import CELLS, LANES, MOST_VECTORS, OFFSET, add, add_up, fill, grow, join, lift, rectify, settle, word
+from .numba_tiles import (
+    CELLS,
+    LANES,
+    MOST_VECTORS,
+    OFFSET,
+    add,
+    add_up,
+    fill,
+    join,
+    lift,
+    relu,
+    requantise,
+    residual,
+    word,
+)
 
 if TYPE_CHECKING:
     from .layers import Layer
 
 Part = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], bool]
-"""Of a layer: weights (inputs, limbs * columns), biases, shifts, whether wide."""
+"""A layer: weights (inputs, limbs * columns), biases, shifts, whether it is wide."""
 SUMS = 4 * CELLS * LANES * MOST_VECTORS
 """Bytes of a tile's sums."""
 LINE = 64
-"""Bytes that the CPU stores at once."""
+"""Bytes of a cache line."""
 HEADER, TILE = 4, 5
-"""Numbers of `Weights`."""
+"""Numbers at the start of a layer and of each tile in `Weights.addresses`."""
 
 
 class Weights:
-    """Layers as compiled loops take them.
+    """Layers in the memory layout of the compiled loops.
 
     Attributes
     ----------
     addresses : int64 ndarray
-        Where each layer's numbers lie: inputs, outputs, whether wide, tiles; of each tile addresses of its weights and
-        of its biases, behind which its shifts are, vectors, first output and outputs.
+        Address of each layer's numbers: inputs, outputs, whether wide, tiles; for each tile the addresses of its
+        weights and of its biases (followed by its shifts), vectors, first output and number of outputs.
     room : int
-        Bytes that compiled loops need besides activations on grids: sums and two times the rows of a tile.
+        Bytes of scratch memory for the compiled loops: sums and two times the rows of a tile.
     """
 
     def __init__(self, parts: Sequence[Part]):
@@ -50,7 +65,7 @@ class Weights:
         self.room = LINE + SUMS + 2 * CELLS * widest + LINE
 
     def fit(self, activations: Array) -> Array:
-        """Activations for the first layer, in one piece. Compiled loops take addresses and cannot look after that."""
+        """Activations for the first layer, contiguous: compiled loops take addresses and cannot check strides."""
         if activations.dtype != np.int8 or activations.shape[-1] != self.inputs:
             raise ValueError(
                 f"a network of {self.inputs} int8 inputs was given {activations.dtype} {activations.shape}"
@@ -97,7 +112,7 @@ class Network:
         u = weights.fit(u)
         n, h, w = u.shape[:3]
         features, y = np.empty((n, h, w, weights.width), np.int8), np.empty((n, h, w, weights.outputs), np.int32)
-        if not self._blocks:  # each cell is on its own
+        if not self._blocks:  # cells are independent of each other
             n, h, w = 1, 1, n * h * w
         grids = np.empty(2 * ((h + 2) * (w + 1) + CELLS) * weights.width, np.uint8)
         room = np.empty(weights.room, np.uint8)
@@ -107,7 +122,7 @@ class Network:
 
 
 class Chain:
-    """Layers one after the other, all but the last clamped to [0, 127]."""
+    """Consecutive layers, all but the last clamped to [0, 127]."""
 
     def __init__(self, layers: Sequence["Layer"]):
         self._weights = Weights([_part(layer) for layer in layers])
@@ -118,7 +133,7 @@ class Chain:
 
 
 def product(a: Array, w: Array) -> Array:
-    """One product, (M, K) int8 by (K, N) int8 to (M, N) int32: for tests."""
+    """One matrix product, (M, K) int8 by (K, N) int8 to (M, N) int32; for tests."""
     nothing = np.zeros(w.shape[1], np.int32)
     return chained(a, Weights([(np.ascontiguousarray(w), nothing, nothing, False)]))
 
@@ -137,7 +152,7 @@ def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
 
 @_compile("void(int64, int64, int64, int64, int64, int64, b1)")
 def _sums(sums, tile, x, cell, steps, jump, wide):  # type: ignore[no-untyped-def]
-    """Sums of CELLS cells and a tile, to be shifted."""
+    """Sums of CELLS cells and a tile, before requantisation."""
     weights, biases, vectors = word(tile, 0), word(tile, 1), word(tile, 2)
     runs = 3 if jump else 1
     if vectors == 3:
@@ -152,7 +167,7 @@ def _sums(sums, tile, x, cell, steps, jump, wide):  # type: ignore[no-untyped-de
 
 
 def _layer(ending: Any, size: int) -> Any:
-    """A layer that ends so, its numbers of `size` bytes."""
+    """A layer with this ending, whose outputs have `size` bytes each."""
 
     @register_jitable
     def layer(sums, numbers, x, cell, jump, old, out, count):  # type: ignore[no-untyped-def]
@@ -173,7 +188,7 @@ def _layer(ending: Any, size: int) -> Any:
     return layer
 
 
-_rectify, _grow, _settle, _add = _layer(rectify, 1), _layer(grow, 1), _layer(settle, 4), _layer(add, 4)
+_relu, _residual, _requantise, _add = _layer(relu, 1), _layer(residual, 1), _layer(requantise, 4), _layer(add, 4)
 
 
 @_compile("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -192,19 +207,19 @@ def _trunk(layers, u, n, h, w, grids, room, features, y):  # type: ignore[no-unt
             for j in range(0, w, CELLS):
                 count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
                 lift(u + cell * inputs, x, count * inputs)
-                _rectify(sums, layers[0], x, inputs, 0, new + at, new + at, count)
+                _relu(sums, layers[0], x, inputs, 0, new + at, new + at, count)
         for conv in range(1, skip - 1, 2):
             old, new = new, old
             for i in range(h):
                 for j in range(0, w, CELLS):
                     count, at = min(CELLS, w - j), (i + 1) * line + (j + 1) * width
-                    _rectify(sums, layers[conv], old + at - line - width, width, line, x, x, count)
-                    _grow(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
+                    _relu(sums, layers[conv], old + at - line - width, width, line, x, x, count)
+                    _residual(sums, layers[conv + 1], x, word(layers[conv], 1), 0, old + at, new + at, count)
         for i in range(h):
             for j in range(0, w, CELLS):
                 count, cell, at = min(CELLS, w - j), i * w + j, (i + 1) * line + (j + 1) * width
                 to = y + 4 * cell * outputs
-                _settle(sums, layers[skip - 1], new + at, width, 0, to, to, count)
+                _requantise(sums, layers[skip - 1], new + at, width, 0, to, to, count)
                 lift(u + cell * inputs, x, count * inputs)
                 _add(sums, layers[skip], x, inputs, 0, to, to, count)
                 lift(new + at, features + cell * width, count * width)
@@ -224,7 +239,7 @@ def _chain(layers, rows, m, room, y):  # type: ignore[no-untyped-def]
         count = min(CELLS, m - first)
         lift(rows + first * inputs, x, count * inputs)
         for k in range(last):
-            _rectify(sums, layers[k], x, word(layers[k], 0), 0, v, v, count)
+            _relu(sums, layers[k], x, word(layers[k], 0), 0, v, v, count)
             x, v = v, x
         to = y + 4 * first * outputs
-        _settle(sums, layers[last], x, word(layers[last], 0), 0, to, to, count)
+        _requantise(sums, layers[last], x, word(layers[last], 0), 0, to, to, count)

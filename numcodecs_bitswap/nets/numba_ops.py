@@ -1,5 +1,5 @@
-"""What runs between networks on a CPU, each one compiled loop: the functions of `torch_ops`, of numpy arrays. The same
-integers.
+"""The operations between networks on a CPU, one compiled loop each: the functions of `torch_ops` for numpy arrays, with
+the same integers.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def mixtures(
 
 
 def _compile(signature: str) -> Callable[[Callable[..., None]], Any]:
-    """Compile for one signature, so that arrays of other layouts do not make another version."""
+    """Compile for one signature, so that other memory layouts do not cause another compilation."""
     return partial(compiled, signature=signature)
 
 
@@ -68,7 +68,7 @@ def _padded(grid, before):  # type: ignore[no-untyped-def]
 
 @inlined
 def _differences(padded, i, j, reference, out):  # type: ignore[no-untyped-def]
-    """The 4 x 4 neighbours of a cell less the reference, which is there four times, one for each of a row."""
+    """The 4 x 4 neighbours of a cell minus the reference, which is repeated four times, once for each of a row."""
     run = len(reference)
     channels = run // 4
     for m in range(4):
@@ -141,7 +141,7 @@ GRID = "int32[:,:,:,::1]"
 
 @register_jitable(forceinline=True)
 def chained(coefficients: Any, base: Any, pixels: Any, ch: int) -> Any:
-    """Base of a channel's mean plus what the channels before it say."""
+    """Base of a channel's mean plus the chain terms of the channels before it."""
     mean = np.int32(base[ch])
     for earlier in range(ch):
         off = np.int32(SYMBOL) * np.int32(pixels[earlier]) - np.int32(base[earlier])
@@ -152,7 +152,7 @@ def chained(coefficients: Any, base: Any, pixels: Any, ch: int) -> Any:
 
 @cache
 def _mixtures(k: int) -> Any:
-    """The loop for k components: twice as fast if their number is known."""
+    """The loop for k components: twice as fast with their number as a constant."""
 
     def mixtures(y, first, more, added, base, pixels, ch, logits, means, scales):  # type: ignore[no-untyped-def]
         n, h, w, c = pixels.shape

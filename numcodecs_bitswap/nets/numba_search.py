@@ -1,4 +1,4 @@
-"""One value at a time: the function of a coupling, and the search for its inverse wherever it takes long."""
+"""The function of a coupling for one value, and the search for its inverse where the vector loops do not find it."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from .transforms import OCTAVES
 
 TAIL, LOG, QUANTILE = flow_tables().tail, flow_tables().log, flow_tables().quantile
 RISE_BITS = 20
-"""Of a packed table, one look at which gives the start of a line and its rise."""
+"""Bits of the rise in an entry of a packed table, which has the start of a line and its rise."""
 LOGS, QUANTILES = ((each[:-1].astype(np.int64) << RISE_BITS) + np.diff(each) for each in (LOG, QUANTILE))
 LIMIT = (OCTAVES << 20) - 1
 FAR = (OCTAVES << 24) - 1
@@ -18,7 +18,7 @@ MASK30 = (1 << 30) - 1
 
 @inlined
 def interpolated(table, at, bits):  # type: ignore[no-untyped-def]
-    """A table's value at `at`, in 1/2^bits of a step, on a straight line."""
+    """A table's value at `at`, in 1/2^bits of a step, by linear interpolation."""
     place, part = np.uint64(at >> bits), at & ((1 << bits) - 1)
     start = np.int64(table[place])
     return start + ((np.int64(table[place + np.uint64(1)]) - start) * part >> bits)
@@ -26,7 +26,7 @@ def interpolated(table, at, bits):  # type: ignore[no-untyped-def]
 
 @inlined
 def packed(table, at, bits):  # type: ignore[no-untyped-def]
-    """The same of a packed table."""
+    """The same for a packed table."""
     line = table[np.uint64(at >> bits)]
     rise = line & ((1 << RISE_BITS) - 1)
     return (line >> RISE_BITS) + (rise * (at & ((1 << bits) - 1)) >> bits)
@@ -35,7 +35,7 @@ def packed(table, at, bits):  # type: ignore[no-untyped-def]
 @inlined
 def log2(v):  # type: ignore[no-untyped-def]
     """log2(v) in steps of 2^-24, v >= 1."""
-    # The exponent of v as a float is the place of its highest bit, or one more if v was rounded up.
+    # The exponent of v as a float is the index of its highest bit, or one more if v was rounded up.
     exponent = (np.float64(v).view(np.int64) >> 52) - 1023
     exponent -= np.int64((v >> exponent) == 0)
     mantissa = (v << (62 - exponent)) >> 32
@@ -60,7 +60,9 @@ def fine(x, k, bits, own):  # type: ignore[no-untyped-def]
 
 @inlined
 def search(target, at, k, bits, reach, own):  # type: ignore[no-untyped-def]
-    """The smallest x with fine(x) >= target, or 2^reach: gallop from `at`, then draw straight lines, then halve."""
+    """The smallest x with fine(x) >= target, or 2^reach: exponential search from `at`, then regula falsi, then
+    bisection.
+    """
     low, high = -(1 << reach) - 1, 1 << reach
     below, above = -1, 1
     at = min(max(np.int64(at), low + 1), high - 1)
@@ -81,7 +83,7 @@ def search(target, at, k, bits, reach, own):  # type: ignore[no-untyped-def]
         at = min(max(at, low + 1), high - 1)
         rise = fine(at, k, bits, own) - target
         if rise >= 0:
-            below = min(below >> 1, -1) if side > 0 else below  # an end that stays lets the line lean over to it
+            below = min(below >> 1, -1) if side > 0 else below  # an end that does not move draws the line towards it
             high, above, side = at, rise, 1
         else:
             above = above >> 1 if side < 0 else above

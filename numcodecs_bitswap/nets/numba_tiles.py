@@ -1,14 +1,15 @@
-"""Int8 products of CELLS cells at a time in a CPU's registers, and what follows them, as parts of compiled loops.
+"""Int8 products of CELLS cells at a time in a CPU's registers, requantisation and activations, as parts of compiled
+loops.
 
 A product is 4 activations by 4 weights, added to int32: one instruction on CPUs with VNNI (`vpdpbusd`), three on those
-with AVX2, which take activations without a sign. Hence activations are uint8 here, with an offset, and what it adds to
-a sum is taken off in the bias. Sums may pass int32 on the way; as they are taken modulo 2^32, and the exact result
-fits, it comes out exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
+with AVX2. Both take unsigned activations. Hence activations are uint8 here, with an offset, and the bias subtracts what
+the offset adds to a sum. Intermediate sums may overflow int32; they are taken modulo 2^32, and the final sum fits, so
+it is exact. Weights are in [-63, 63], so AVX2's sums of two products, 2 * 255 * 63 at most, fit int16.
 
-The weights of a layer lie tile by tile: a tile has up to MOST_VECTORS vectors of LANES outputs, or in a wide layer one
-vector each of high and low limbs, and for every 4 inputs the 4 weights of each output.
+The weights of a layer are stored tile by tile: a tile has up to MOST_VECTORS vectors of LANES outputs, or in a wide
+layer one vector each of high and low limbs, and for every 4 inputs the 4 weights of each output.
 
-Whatever lies in memory is given by its address, an int64: it costs compiled loops much to hand on arrays.
+Memory is passed by its address, an int64: passing arrays to compiled loops is slow.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,21 +24,21 @@ from ..runtime.jit import FEATURES
 from .units import WIDE
 
 OFFSET = 128
-"""Of activations."""
+"""Of activations: they are stored as uint8, value + OFFSET."""
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
-"""The instruction for which numba compiles. Without it the same is several."""
+"""The variant of VNNI that numba compiles for; None: several other instructions instead."""
 AVX2 = "+avx2" in FEATURES
 LANES, CELLS, MOST_VECTORS = (16, 8, 3) if VNNI == "avx512vnni" else (8, 4, 3)
-"""As many sums as the registers hold."""
+"""Outputs of a vector, cells, vectors of a tile: as many sums as the registers hold."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _SUMS = ir.VectorType(_I32, LANES)
 _ZEROS = _I64(int.from_bytes(bytes([OFFSET] * 8), "little", signed=True))
-"""8 activations."""
+"""8 activations of value 0."""
 
 
 def _vector(numbers: Iterable[int]) -> Any:
-    """A constant of int32."""
+    """A constant vector of int32."""
     values = list(numbers)
     return ir.Constant(ir.VectorType(_I32, len(values)), values)
 
@@ -65,7 +66,7 @@ def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
 def _dot(builder: Any, sums: Any, activations: Any, weights: Any) -> Any:
     """Sums plus, in each lane, the products of 4 uint8 by 4 int8."""
     if VNNI:
-        # avxvnni has no name of its own.
+        # avxvnni has no intrinsic of its own.
         return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", _SUMS, sums, activations, weights)
     if AVX2:
         octets, pairs = ir.VectorType(_I8, 4 * LANES), ir.VectorType(_I16, 2 * LANES)
@@ -95,7 +96,7 @@ _ADDRESS = types.int64
 
 
 def _part(function: Callable[..., Any]) -> Any:
-    """A part of compiled loops that writes its code itself."""
+    """A part of compiled loops that generates its own LLVM code."""
     return intrinsic(function)
 
 
@@ -109,7 +110,7 @@ def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, s
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     tile, size = range(vectors.literal_value), 4 * LANES
-    own: Any = cgutils.alloca_once  # in registers, in the end
+    own: Any = cgutils.alloca_once  # LLVM keeps it in registers
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, sums, x, cell, runs, steps, jump, weights, biases = arguments
@@ -140,8 +141,8 @@ def add_up(typing: Any, vectors: Any, sums: Any, x: Any, cell: Any, runs: Any, s
 
 
 def _ending(form: Callable[[Any, Any, Any], Any]) -> Any:
-    """What becomes of a vector of sums: an intrinsic (sums, shifts, whole, old, out) that stores what `form` makes of
-    the shifted sums; of half of them if not `whole`.
+    """The ending of a layer: an intrinsic (sums, shifts, whole, old, out) that applies `form` to a vector of shifted
+    sums, or to half of it if not `whole`, and stores the result.
 
     form : (builder, shifted sums, address old) -> what is stored at `out`
     """
@@ -171,12 +172,12 @@ def _clamped(builder: Any, values: Any, low: int, high: int) -> Any:
     return builder.trunc(values, ir.VectorType(_I8, values.type.count))
 
 
-def _rectified(builder: Any, shifted: Any, old: Any) -> Any:
+def _positive(builder: Any, shifted: Any, old: Any) -> Any:
     offsets = _vector([OFFSET] * shifted.type.count)
     return _clamped(builder, builder.add(shifted, offsets), OFFSET, OFFSET + 127)
 
 
-def _grown(builder: Any, shifted: Any, old: Any) -> Any:
+def _residual(builder: Any, shifted: Any, old: Any) -> Any:
     before = builder.zext(_load(builder, old, 0, ir.VectorType(_I8, shifted.type.count)), shifted.type)
     return _clamped(builder, builder.add(shifted, before), OFFSET - 127, OFFSET + 127)
 
@@ -185,19 +186,19 @@ def _added(builder: Any, shifted: Any, old: Any) -> Any:
     return builder.add(shifted, _load(builder, old, 0, shifted.type))
 
 
-rectify = _ending(_rectified)
-"""Activations, not below 0."""
-grow = _ending(_grown)
-"""Old activations plus the sums."""
-settle = _ending(lambda builder, shifted, old: shifted)
-"""int32."""
+relu = _ending(_positive)
+"""Requantised sums clamped to [0, 127], as activations."""
+residual = _ending(_residual)
+"""Old activations plus requantised sums, clamped to [-127, 127]."""
+requantise = _ending(lambda builder, shifted, old: shifted)
+"""Requantised sums, int32."""
 add = _ending(_added)
-"""int32, added to old ones."""
+"""Requantised sums added to old values, int32."""
 
 
 @_part
 def join(typing: Any, sums: Any) -> Any:
-    """A vector of high limbs and, behind it, one of low limbs: their sums, in place of the first."""
+    """Combine a vector of high limbs and the one of low limbs after it; the result replaces the first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         high, low = (_load(builder, arguments[0], place, _SUMS) for place in (0, 4 * LANES))
@@ -209,7 +210,7 @@ def join(typing: Any, sums: Any) -> Any:
 
 @_part
 def lift(typing: Any, old: Any, out: Any, count: Any) -> Any:
-    """Put the offset on `count` activations, or take it off; a multiple of 8."""
+    """Add the offset to `count` activations (a multiple of 8), or remove it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         old, out, count = arguments
@@ -224,7 +225,7 @@ def lift(typing: Any, old: Any, out: Any, count: Any) -> Any:
 
 @_part
 def fill(typing: Any, out: Any, count: Any) -> Any:
-    """Make `count` activations zero; a multiple of 8."""
+    """Set `count` activations (a multiple of 8) to zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, count = arguments

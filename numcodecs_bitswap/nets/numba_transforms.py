@@ -1,7 +1,7 @@
-"""The functions of `transforms` on a CPU, of numpy arrays, compiled: the same integers.
+"""The functions of `transforms` on a CPU, for numpy arrays, compiled: the same integers.
 
-Loops run over CHUNK values at a time, without branches, so that they become vector instructions. For these the tables
-are constants of the compiled code: what no loop can change may be read in any order.
+Loops run over CHUNK values at a time, without branches, so that they are vectorised. To allow this, the tables are
+constants of the compiled code: no store can alias them.
 """
 
 import numpy as np
@@ -12,18 +12,18 @@ from ..runtime.jit import compiled, inlined
 from .numba_search import FAR, LIMIT, QUANTILES, interpolated, log2, packed, search
 from .transforms import FINE, LOGIT_LIMIT, MEAN_LIMIT, UNIT, Elementwise
 
-WEIGHT, OCTAVES = tables().weight.astype(np.int32), flow_tables().octaves  # what is looked up by vectors has 32 bits
+WEIGHT, OCTAVES = tables().weight.astype(np.int32), flow_tables().octaves  # vector gathers take 32 bits
 TAIL, QUANTILE = flow_tables().tail, flow_tables().quantile
 CHUNK = 256
-"""Values at a time: their parameters and the tables fit a core's nearest cache."""
+"""Values at a time: their parameters and the tables fit the L1 cache."""
 STEPS, NEAR_STEPS = 3, 1
-"""Newton steps to the inverse's guess; fewer from values that are near it."""
+"""Newton steps for the guess of the inverse; fewer if values near it are known."""
 GOALS = 256
 """Entries of GOAL for each standard deviation."""
 GOAL = np.interp(
     np.arange(6 * GOALS) * (2.0**FINE / GOALS), QUANTILE.astype(np.float64), np.arange(len(QUANTILE)) / 64.0
 ).astype(np.float32)
-"""Logits in octaves by latents: the inverse of QUANTILE, good enough to begin a search with."""
+"""Logits in octaves, by latents: the inverse of QUANTILE, accurate enough to start a search."""
 EXP2 = tuple(np.array([1.0000036, 0.69296956, 0.24162132, 0.051717736, 0.013683984], np.float32))
 """2^x for 0 <= x < 1, as a polynomial."""
 LOG2 = tuple(
@@ -53,7 +53,7 @@ class CompiledElementwise(Elementwise):
 
 @inlined
 def _load(y, k, base, bits, local):  # type: ignore[no-untyped-def]
-    """Put values' weights, means, octaves and sum of weights into `local`, a row each."""
+    """Put the weights, means, octaves and sums of weights of values into `local`, a row each."""
     n, components, zero = len(y), max(k, 1), np.int32(0)
     skipped = components - k  # an affine function has no weight
     for c in range(k + 2 * components):
@@ -164,7 +164,7 @@ def _forward(y, k, base, bits, latent_bits, x, noise, out, deviations):  # type:
 
 @inlined
 def _goals(target, goal):  # type: ignore[no-untyped-def]
-    """Logits in octaves by latents."""
+    """Logits in octaves, from latents."""
     scale = np.float32(GOALS / 2.0**FINE)
     for i in range(len(target)):
         place = min(np.float32(abs(target[i])) * scale, np.float32(6 * GOALS - 2))
@@ -176,7 +176,7 @@ def _goals(target, goal):  # type: ignore[no-untyped-def]
 
 @inlined
 def _start(k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-def]
-    """Where to look for values: the mean of where each component would have them."""
+    """Start of the search: the mean of the components' own inverses."""
     for i in range(len(at)):
         value[i] = 0
     for c in range(k):
@@ -191,7 +191,7 @@ def _start(k, unit, limit, local, goal, value, at):  # type: ignore[no-untyped-d
 
 @inlined
 def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type: ignore[no-untyped-def]
-    """A step towards the logits `goal`, in floats: where it leads to need not be exact."""
+    """A Newton step towards the logits `goal`, in floats: it need not be exact."""
     per_unit = ONE / unit
     for i in range(len(at)):
         below[i], above[i], slope[i] = 0, 0, 0
@@ -224,7 +224,7 @@ def _newton(k, unit, limit, edge, local, goal, below, above, slope, at):  # type
 def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ignore[no-untyped-def]
     components = max(k, 1)
     local = np.empty((3 * components + 1, CHUNK), np.int32)
-    mass, target, here, beside = np.empty((4, CHUNK), np.int64)
+    mass, target, here, there = np.empty((4, CHUNK), np.int64)
     goal, below, above, slope = np.empty((4, CHUNK), np.float32)
     neighbour, guess, own = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(3 * components + 1, np.int64)
     unit, limit, edge = np.float32(2.0 ** (bits + 22)), np.float32(2.0**reach), np.int32(1 << reach)
@@ -234,7 +234,7 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ig
         _load(y[first:last], k, base[first:last], bits, local)
         for i in range(len(at)):
             target[i] = (2 * np.int64(wanted[i]) + 1) << (FINE - latent_bits - 1)
-        # The answer is the same however it is looked for: only the last comparisons have to be exact.
+        # The result does not depend on the search: only the final comparisons have to be exact.
         if k:
             _goals(target[: len(at)], goal)
             if not near:
@@ -244,14 +244,14 @@ def _inverse(y, k, base, bits, latent_bits, result, reach, near, x):  # type: ig
         _fine(at, k, bits, local, mass, here)
         for i in range(len(at)):
             neighbour[i] = at[i] - 1 if here[i] >= target[i] else at[i] + 1
-        _fine(neighbour[: len(at)], k, bits, local, mass, beside)
+        _fine(neighbour[: len(at)], k, bits, local, mass, there)
         missed = 0
         for i in range(len(at)):
-            missed += (here[i] >= target[i]) == (beside[i] >= target[i])
+            missed += (here[i] >= target[i]) == (there[i] >= target[i])
             guess[i] = at[i]
             at[i] = min(max(at[i], neighbour[i], -edge), edge)
         if missed:
             for i in range(len(at)):
-                if (here[i] >= target[i]) == (beside[i] >= target[i]):
+                if (here[i] >= target[i]) == (there[i] >= target[i]):
                     own[:] = local[:, i]
                     at[i] = search(target[i], guess[i], k, bits, reach, own)

@@ -1,4 +1,4 @@
-"""What network outputs mean: parameters of pixels (FORMAT.md sections 4.3, 4.4) and of latents (section 6.1)."""
+"""Network outputs -> parameters of pixels (FORMAT.md sections 4.3, 4.4) and of latents (sections 6.1, 6.3)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +13,7 @@ LATENT_CENTRE = 2048
 BUCKET_MEAN_LIMIT = 256
 DATA_LEVELS, LATENT_LEVELS = 256, 128
 DATA_BASE = 4096
-"""Base of the means of pixels that have no neighbours to go by: level 128."""
+"""Base of the means of pixels without known neighbours: level 128."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,26 @@ class Parameters:
 
 
 def phase_outputs(channels: int, mixtures: int) -> int:
-    """Number of outputs that one phase takes."""
+    """Number of network outputs of one phase."""
     return 3 * mixtures * channels + channels * (channels - 1) // 2
 
 
 class Correction(Protocol):
-    """A channel network: (features, pixels, base) -> what is added to a channel's outputs."""
+    """A channel network: (features, pixels, base) -> corrections of a channel's outputs."""
 
     def __call__(self, features: Array, pixels: Array, base: Array, /) -> Array: ...
 
 
 @dataclass(frozen=True)
 class PhaseParameters:
-    """Outputs of a network for one phase; its mixtures come channel by channel.
+    """Outputs of a network for one phase, from which the mixtures of its channels are computed one by one.
 
-    A channel's parameters depend on the channels before it, so a decoder asks again after each.
+    A channel's parameters depend on the channels before it, so a decoder decodes these first.
 
     Attributes
     ----------
     y : int32 array, shape (N, h, w, outputs)
-        The phase's own are those from `first` on.
+        Those of the phase begin at `first`.
     base : int16 array, shape (N, h, w, c)
     corrections : tuple of Correction
         The channel networks of channels 1 .. c-1, on `features` int8 (N, h, w, width); the core has none.

@@ -1,6 +1,4 @@
-"""A context stage (FORMAT.md section 5): the coarser grid, then the phases already known -> parameters of the next
-phases.
-"""
+"""A context stage (FORMAT.md section 5): the coarser grid and the known phases -> parameters of the next phases."""
 
 from ..arrays import Array
 from .backend import Backend

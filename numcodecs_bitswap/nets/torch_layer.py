@@ -1,9 +1,9 @@
 """Layers in torch: int8 x int8 matrix products with a defined result.
 
-Any product that gives the exact integer may serve. Three are known: `int8` (torch._int_mm: VNNI on CPUs, tensor cores
-on GPUs), `float32` (exact while every partial sum stays below 2^24, which FORMAT.md demands of every model and
-`exact.Layer` checks) and `int64` (the reference). At first use on a device each is compared with the reference on
-extreme values; the first that agrees is used there.
+Any product with exact results may be used. There are three: `int8` (torch._int_mm: VNNI on CPUs, tensor cores on GPUs),
+`float32` (exact while every partial sum is below 2^24, which FORMAT.md requires of every model and `layers.Layer`
+checks) and `int64` (the reference). At first use on a device each is compared with the reference on extreme values; the
+first that agrees is used there.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ Gemm = Callable[[Tensor, Tensor], Tensor]
 """(M, K) int8, (K, N) int8 -> (M, N) int32, exact."""
 
 MIN_ROWS = 17
-"""CUDA's int8 product takes more than 16 rows only."""
+"""CUDA's int8 product requires more than 16 rows."""
 
 
 def _int8(a: Tensor, w: Tensor) -> Tensor:
     if a.stride() != (a.shape[1], 1):
-        # With rows that overlap in memory torch._int_mm silently gives wrong sums (torch 2.13, CPU), even for one row,
-        # which `contiguous` would leave as it is.
+        # If rows overlap in memory torch._int_mm silently returns wrong sums (torch 2.13, CPU), even for one row, which
+        # `contiguous` would not copy.
         a = torch.empty_like(a, memory_format=torch.contiguous_format).copy_(a)
     if a.is_cuda and len(a) < MIN_ROWS:
         return torch._int_mm(torch.cat([a, a.new_zeros(MIN_ROWS - len(a), a.shape[1])]), w)[: len(a)]
@@ -52,12 +52,12 @@ def _probe(gemm: Gemm, device: torch.device) -> bool:
     for rows, inner, columns in ((1, 8, 8), (40, 1024, 16), (300, 432, 48)):
         a = torch.from_numpy(generator.choice(np.array([-127, 127, 1], np.int8), (rows, inner)))
         w = torch.from_numpy(generator.choice(np.array([-63, 63], np.int8), (inner, columns)))
-        a[0], w[:, 0] = 127, 63  # the largest sum there is
+        a[0], w[:, 0] = 127, 63  # the largest possible sum
         expected = torch.from_numpy(a.numpy().astype(np.int64) @ w.numpy().astype(np.int64)).int()
         try:
             if not torch.equal(gemm(a.to(device), w.to(device)).cpu(), expected):
                 return False
-        except RuntimeError:  # a product that this device or build does not have
+        except RuntimeError:  # this device or build does not have the product
             return False
     return True
 
@@ -78,11 +78,11 @@ def choose_gemm(device: torch.device) -> Gemm:
 
 
 class TorchLayer:
-    """A layer on a device, with the product that is used there.
+    """A layer on a device, with the matrix product used there.
 
     Attributes
     ----------
-    wide, weights, bias, shift : see `exact.Layer`
+    wide, weights, bias, shift : see `layers.Layer`
     """
 
     def __init__(self, layer: Layer, device: torch.device, gemm: Gemm | None = None) -> None:
@@ -93,5 +93,5 @@ class TorchLayer:
         self._gemm = gemm or choose_gemm(device)
 
     def sums(self, rows: Tensor) -> Tensor:
-        """Matrix products of int8 rows (M, inputs), to be settled: int32 (M, columns), see `torch_ops`."""
+        """Matrix products of int8 rows (M, inputs), to be requantised: int32 (M, columns), see `torch_ops`."""
         return self._gemm(rows, self.weights)

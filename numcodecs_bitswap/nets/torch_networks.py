@@ -1,7 +1,7 @@
 """Layers on grids as exact matrix products (`torch_layer`) with `torch_ops` between them: on any device, and the
 reference of `triton_ops`. Grids are channels last: int8 (N, h, w, C), outputs int32.
 
-On a CPU some cells at a time, so that what a layer makes of them stays in the caches.
+On a CPU some cells are computed at a time, so that the activations stay in the caches.
 """
 
 from collections.abc import Sequence
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from .torch_layer import TorchLayer as Layer
 
 SLAB = 1 << 12
-"""Cells computed at a time on a CPU: what a layer makes of them stays in its caches and takes no new memory."""
+"""Cells computed at a time on a CPU: their activations stay in the caches, and memory is reused."""
 
 Slab = tuple[slice, slice]
-"""Some grids of a batch, all lines of them; or one grid, some lines of it."""
+"""Some whole grids of a batch, or some lines of one grid."""
 
 
 def dense(u: Tensor, layer: "Layer") -> Tensor:
     """A layer at every cell, clamped to [0, 127]: int8 (N, h, w, columns)."""
     h = _empty(u, layer, torch.int8)
     for slab in slabs(u):
-        ops.rectify(layer.sums(cells(u, slab)), layer, cells(h, slab))
+        ops.relu(layer.sums(cells(u, slab)), layer, cells(h, slab))
     return h
 
 
 def block(h: Tensor, conv: "Layer", out: "Layer") -> Tensor:
     """A residual block (FORMAT.md section 4.2): int8 like h."""
-    grown = torch.empty_like(h)
+    following = torch.empty_like(h)
     for slab in slabs(h):
-        v = ops.rectify(conv.sums(neighbours(h, slab)), conv)
-        ops.residual(out.sums(v), out, cells(h, slab), cells(grown, slab))
-    return grown
+        v = ops.relu(conv.sums(neighbours(h, slab)), conv)
+        ops.residual(out.sums(v), out, cells(h, slab), cells(following, slab))
+    return following
 
 
 def outputs(h: Tensor, head: "Layer", u: Tensor, skip: "Layer") -> Tensor:
     """The sum of two layers, one of h and one of u: int32 (N, h, w, columns)."""
     y = _empty(u, skip, torch.int32)
     for slab in slabs(u):
-        ops.settle(head.sums(cells(h, slab)), head, cells(y, slab))
-        ops.settle(skip.sums(cells(u, slab)), skip, cells(y, slab), add=True)
+        ops.requantise(head.sums(cells(h, slab)), head, cells(y, slab))
+        ops.requantise(skip.sums(cells(u, slab)), skip, cells(y, slab), add=True)
     return y
 
 
 def corrected(rows: Tensor, first: "Layer", out: "Layer") -> Tensor:
-    """A layer, clamped to [0, 127], and another one of rows (M, C): int32 (M, columns)."""
-    v = ops.rectify(first.sums(rows), first)
-    return ops.settle(out.sums(v), out)
+    """Two layers on rows (M, C), the first clamped to [0, 127]: int32 (M, columns)."""
+    v = ops.relu(first.sums(rows), first)
+    return ops.requantise(out.sums(v), out)
 
 
 def correction(features: Tensor, pixels: Tensor, base: Tensor, earlier: int, layers: Sequence["Layer"]) -> Tensor:
@@ -91,5 +91,5 @@ def neighbours(grid: Tensor, slab: Slab) -> Tensor:
 
 
 def _empty(like: Tensor, layer: "Layer", dtype: torch.dtype) -> Tensor:
-    """Room for what a layer gives at every cell."""
+    """An uninitialised grid for a layer's outputs."""
     return torch.empty(*like.shape[:3], len(layer.bias), dtype=dtype, device=like.device)

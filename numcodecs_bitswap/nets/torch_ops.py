@@ -1,8 +1,8 @@
-"""What networks do between matrix products, in torch: on any device, and the reference of `numba_ops`
-and `triton_ops`.
+"""The operations of networks between matrix products, in torch: on any device, and the reference of `numba_ops` and
+`triton_ops`.
 
-Sums are int32 (M, columns); of a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
-(N, h, w, c), activations int8, all channels last.
+Sums are int32 (M, columns); for a wide layer (M, 2 columns), those of the high limbs first. Grids are int16
+(N, h, w, c), activations int8, all with channels last.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .torch_layer import TorchLayer as Layer
 
 
-def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
+def requantise(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = False) -> Tensor:
     """(sums + bias) >> shift: int32 (M, columns), in `out` or, if `add`, added to it. Modifies `sums`."""
     if layer.wide:
         high, low = sums.chunk(2, dim=1)
@@ -27,15 +27,15 @@ def settle(sums: Tensor, layer: "Layer", out: Tensor | None = None, add: bool = 
     return out.add_(sums) if add else out.copy_(sums)
 
 
-def rectify(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
-    """Settled and clamped to [0, 127]: int8 (M, columns), in `out`."""
-    clamped = settle(sums, layer).clamp_(0, 127)
+def relu(sums: Tensor, layer: "Layer", out: Tensor | None = None) -> Tensor:
+    """Requantised and clamped to [0, 127]: int8 (M, columns), in `out`."""
+    clamped = requantise(sums, layer).clamp_(0, 127)
     return clamped.to(torch.int8) if out is None else out.copy_(clamped)
 
 
 def residual(sums: Tensor, layer: "Layer", h: Tensor, out: Tensor) -> Tensor:
-    """h plus the settled sums, clamped to [-127, 127]: int8 (M, columns), in `out`."""
-    return out.copy_(settle(sums, layer).add_(h).clamp_(-127, 127))
+    """h plus the requantised sums, clamped to [-127, 127]: int8 (M, columns), in `out`."""
+    return out.copy_(requantise(sums, layer).add_(h).clamp_(-127, 127))
 
 
 def neighbours(h: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def neighbours(h: Tensor) -> Tensor:
     n, height, width, c = h.shape
     padded = h.new_zeros(n, height + 2, width + 2, c)
     padded[:, 1:-1, 1:-1] = h
-    # Three pixels side by side are 3 C consecutive values, so the copy below moves long runs.
+    # Three adjacent cells are 3 C consecutive values, so the copy below moves long runs.
     row = (width + 2) * c
     view = padded.as_strided((n, height, width, 3, 3 * c), ((height + 2) * row, row, c, row, 1))
     return view.reshape(-1, 9 * c)
@@ -74,7 +74,7 @@ def shifted(grid: Tensor, low: int, high: int) -> list[Tensor]:
 
 
 def _differences(windows: list[Tensor], reference: Tensor) -> Tensor:
-    """Differences of the windows to the reference, then the reference's own level."""
+    """Differences of the windows from the reference, then the level of the reference."""
     c = reference.shape[-1]
     u = torch.zeros(*reference.shape[:3], aligned(c * (len(windows) + 1)), dtype=torch.int8, device=reference.device)
     for k, view in enumerate(windows):
@@ -84,8 +84,9 @@ def _differences(windows: list[Tensor], reference: Tensor) -> Tensor:
 
 
 def with_deviations(features: Tensor, pixels: Tensor, base: Tensor, earlier: int) -> Tensor:
-    """Rows of a channel network (FORMAT.md section 4.4): features (N, h, w, C), then by how much the `earlier` first
-    channels of the pixels (N, h', w', c), which may be fewer, are off their base: int8 (N h w, C + aligned(earlier)).
+    """Input rows of a channel network (FORMAT.md section 4.4): features (N, h, w, C), then the deviations of the first
+    `earlier` channels of the pixels (N, h', w', c) from their base: int8 (N h w, C + aligned(earlier)). h' and w' may
+    be smaller than h and w.
     """
     n, h, w, width = features.shape
     rows = features.new_zeros(n, h, w, width + aligned(earlier))
@@ -104,7 +105,7 @@ def mixtures(
     Parameters
     ----------
     y : int32 tensor, shape (N, h, w, outputs)
-        The phase's outputs are those from `first` on.
+        The outputs of the phase begin at `first`.
     added : int32 tensor, shape (N, h, w, columns), or None
         What a channel network adds to the channel's outputs.
     base : int16 tensor, shape (N, h, w, c)

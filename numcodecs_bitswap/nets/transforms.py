@@ -1,9 +1,9 @@
 """The elementwise functions of couplings (FORMAT.md section 6.5): integers -> integers, monotone non-decreasing.
 
 A value x in steps of 2^-bits units becomes fine(x) in steps of 2^-24: a logistic mixture's distribution function at x,
-then the quantile of the standard normal distribution (`mixture`), or a multiple of x less a mean (`affine`). Everything
-is a table with linear interpolation, a sum of such, or a shift, so fine is monotone non-decreasing; its inverse
-is found by search. Vectorised; `numba_transforms` has compiled loops.
+then the quantile function of the standard normal distribution (`mixture`), or a multiple of x minus a mean (`affine`).
+All steps are monotone: tables with linear interpolation, sums of them, shifts. So fine is monotone non-decreasing, and
+its inverse is found by search. Vectorised; `numba_transforms` has compiled loops.
 """
 
 from dataclasses import dataclass, replace
@@ -22,18 +22,18 @@ FINE = 24
 OCTAVES = 28
 """Logits are clamped to +-OCTAVES octaves."""
 UNIT = 8
-"""Standard deviations are in 1/256, as in symbols.gaussian."""
+"""Standard deviations are in units of 2^-UNIT, as in distributions.gaussian."""
 LOGIT_LIMIT, MEAN_LIMIT = 127, 8160
 
 
 def outputs(kind: str, mixtures: int) -> int:
-    """Network outputs for each value that is transformed."""
+    """Number of network outputs for each transformed value."""
     return 3 * mixtures if kind == "mixture" else 2
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """A function for each of many values: network outputs and what they refer to.
+    """A function for each of M values, given by network outputs.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Elementwise:
     y : int32 array, shape (M, outputs)
         Network outputs of M values: K logits, K means, K scales; or a mean and a scale.
     base : int32 array, shape (M,)
-        What means are relative to, in 1/32 unit.
+        Base of the means, in 1/32 unit.
     bits : int
         Values are in steps of 2^-bits units, 5 .. 17.
     reach : int
@@ -66,7 +66,7 @@ class Elementwise:
         return replace(self, y=self.y[at], base=self.base[at])
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        """Results of values (M,), and the standard deviations that the noise of the values has there, in 1/256 step:
+        """Results of values (M,), and the standard deviations of the values' noise after the function, in 1/256 step:
         int32 (M,) each.
         """
         of = arrays.of(x)
@@ -77,8 +77,8 @@ class Elementwise:
         return of.cast(y, "int32"), of.cast(of.clip(deviations, 1 << UNIT, 1 << 27), "int32")
 
     def inverse(self, y: Array, near: Array | None = None) -> Array:
-        """The smallest values (M,), int32, whose results are the middle of the step y or above, or 2^reach. They are
-        found sooner if values `near` them are known, which have no effect otherwise.
+        """The smallest values (M,), int32, whose results are at least the middle of step y, or 2^reach. Values `near`
+        them only make the search faster.
         """
         of, parameters = arrays.of(y), self._parameters()
         target = (2 * of.cast(y, "int64") + 1) << (FINE - self.latent_bits - 1)
@@ -135,7 +135,7 @@ def _interpolated(table: Array, at: Array, bits: int) -> Array:
 
 
 def _log(table: Array, v: Array) -> Array:
-    """log2(v) in steps of 2^-24, v >= 1: the place of the highest bit, and a table of what is below it."""
+    """log2(v) in steps of 2^-24, v >= 1: the index of the highest bit, and a table for the bits below it."""
     of = arrays.of(v)
     top, exponent = v, of.zeros(v.shape, "int64")
     for size in (32, 16, 8, 4, 2, 1):

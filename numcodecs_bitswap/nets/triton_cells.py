@@ -1,5 +1,5 @@
-"""What networks see and what they say, cell by cell, as Triton kernels: see `triton_ops`, and `torch_ops` for the
-meaning of every argument. Steps are strides; a program does CELLS cells with SIZE values each, powers of two.
+"""Inputs of networks, and parameters from their outputs, as Triton kernels: see `triton_ops`, and `torch_ops` for the
+arguments. Steps are strides; a program computes CELLS cells with SIZE values each, powers of two.
 """
 
 import triton
@@ -11,7 +11,7 @@ _NUMBERS = [
     *(f"{grid}_{axis}" for grid in "cdp" for axis in "nyxc"),
     *("cells", "height", "width", "known_height", "known_width", "first", "y_row", "added_row"),
 ]
-"""Not compiled in: they differ from grid to grid."""
+"""Not constants of the compiled code: they differ from grid to grid."""
 SYMBOL, MEAN_LIMIT = tl.constexpr(units.SYMBOL), tl.constexpr(units.MEAN_LIMIT)
 
 

@@ -1,22 +1,23 @@
-"""Layers of FORMAT.md section 4 as Triton kernels: int8 products on tensor cores, with what follows them fused behind;
-see `triton_ops`.
+"""Layers of FORMAT.md section 4 as Triton kernels: int8 products on tensor cores, fused with requantisation and
+activations; see `triton_ops`.
 
-A program computes CELLS cells, rows of int8 activations (cells, C) channels last. Weights lie as (limbs, NP, taps KP)
-int8: outputs and the inputs of each tap padded with zeros to NP and KP, multiples of the blocks N and K. Limbs are two
-if the layer is WIDE, the high ones first. Biases and shifts are int32 (NP,). Blocks are powers of two, K at least 32.
+A program computes CELLS cells, rows of int8 activations (cells, C), channels last. Weights are int8 (limbs, NP, taps
+KP): outputs and the inputs of each tap are padded with zeros to NP and KP, multiples of the blocks N and K. There are
+two limbs if the layer is WIDE, the high ones first. Biases and shifts are int32 (NP,). Blocks are powers of two, K at
+least 32.
 """
 
 import triton
 import triton.language as tl
 
 _NUMBERS = ["cells", "height", "width", "known_height", "known_width", "step_n", "step_y", "step_x", "step_c"]
-"""Not compiled in: they differ from grid to grid."""
+"""Not constants of the compiled code: they differ from grid to grid."""
 
 
 @triton.jit
 def _add_products(high, low, x, here, weights, n, C: tl.constexpr, ROW: tl.constexpr, LIMB: tl.constexpr,
                   WIDE: tl.constexpr, K: tl.constexpr):  # fmt: skip
-    """Add to sums of both limbs the products of C activations at the pointers x with weights (n, C) of rows of ROW."""
+    """Add to the sums of both limbs the products of C activations at pointers x with weights (n, C), rows of ROW."""
     k = tl.arange(0, K)
     for first in range(0, C, K):
         a = tl.load(x[:, None] + (first + k)[None, :], here[:, None] & (first + k < C)[None, :], other=0)
@@ -30,7 +31,7 @@ def _add_products(high, low, x, here, weights, n, C: tl.constexpr, ROW: tl.const
 
 
 @triton.jit
-def _settled(high, low, bias, shift, n, WIDE: tl.constexpr):
+def _requantised(high, low, bias, shift, n, WIDE: tl.constexpr):
     """(sums + bias) >> shift."""
     if WIDE:
         low += 64 * high
@@ -45,16 +46,16 @@ def _clamped(values, low):
 @triton.jit
 def _layer(x, here, w, bias, shift, n, C: tl.constexpr, KP: tl.constexpr, NP: tl.constexpr, WIDE: tl.constexpr,
            CELLS: tl.constexpr, N: tl.constexpr, K: tl.constexpr):  # fmt: skip
-    """A layer at the cells of the pointers x, settled: int32 (CELLS, N)."""
+    """A layer at the cells of the pointers x, requantised: int32 (CELLS, N)."""
     low = tl.zeros((CELLS, N), tl.int32)
     high = low
     high, low = _add_products(high, low, x, here, w, n, C, KP, NP * KP, WIDE, K)
-    return _settled(high, low, bias, shift, n, WIDE)
+    return _requantised(high, low, bias, shift, n, WIDE)
 
 
 @triton.jit
 def _inner(v, w, bias, shift, n, m, NP: tl.constexpr, NP2: tl.constexpr, WIDE: tl.constexpr, CELLS: tl.constexpr):
-    """A layer of activations (CELLS, NP) that the program holds, settled: int32 (CELLS, NP2)."""
+    """A layer of activations (CELLS, NP) that the program holds, requantised: int32 (CELLS, NP2)."""
     low = tl.zeros((CELLS, NP2), tl.int32)
     high = low
     at = w + m[None, :] * NP + n[:, None]
@@ -63,7 +64,7 @@ def _inner(v, w, bias, shift, n, m, NP: tl.constexpr, NP2: tl.constexpr, WIDE: t
         low = tl.dot(v, tl.load(at + NP2 * NP), low, out_dtype=tl.int32)
     else:
         low = tl.dot(v, tl.load(at), low, out_dtype=tl.int32)
-    return _settled(high, low, bias, shift, m, WIDE)
+    return _requantised(high, low, bias, shift, m, WIDE)
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
@@ -119,7 +120,7 @@ def block_kernel(
             low = tl.dot(a, tl.load(at + NP * 9 * KP), low, out_dtype=tl.int32)
         else:
             low = tl.dot(a, tl.load(at), low, out_dtype=tl.int32)
-    v = _clamped(_settled(high, low, bias, shift, n, WIDE), 0).to(tl.int8)
+    v = _clamped(_requantised(high, low, bias, shift, n, WIDE), 0).to(tl.int8)
     m = tl.arange(0, NP2)
     y = _inner(v, w2, bias2, shift2, n, m, NP, NP2, WIDE2, CELLS)
     kept = here[:, None] & (m < C)[None, :]
@@ -157,7 +158,7 @@ def correction_kernel(
             low += deviation * tl.load(weights + NP * KP).to(tl.int32)[None, :]
         else:
             low += deviation * tl.load(weights).to(tl.int32)[None, :]
-    v = _clamped(_settled(high, low, bias, shift, n, WIDE), 0).to(tl.int8)
+    v = _clamped(_requantised(high, low, bias, shift, n, WIDE), 0).to(tl.int8)
     m = tl.arange(0, NP2)
     y = _inner(v, w2, bias2, shift2, n, m, NP, NP2, WIDE2, CELLS)
     tl.store(out + cell[:, None] * OUT + m[None, :], y, here[:, None] & (m < OUT)[None, :])

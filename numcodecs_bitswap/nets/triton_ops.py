@@ -2,8 +2,8 @@
 `triton_cells`), with the functions of `torch_networks` and `torch_ops` and the same integers.
 
 Activations stay on the device as int8, channels last, and no neighbourhood is copied. The first call of every kind is
-compared with the torch functions, on the grids given and on extreme values; where they differ, or where Triton cannot
-compile, a warning is given and the torch functions take over.
+compared with the torch functions, on its arguments and on extreme values. If they differ, or Triton cannot compile, a
+warning is given and the torch functions are used.
 """
 
 import warnings
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from .torch_layer import TorchLayer as Layer
 
 CELLS = 64
-"""Of a program: the rows of its products."""
+"""Cells of a program with products, the rows of these."""
 VALUES = 1024
-"""Of a program that makes no products."""
+"""Values of a program without products."""
 LEAST = 32
-"""Inputs and outputs of a layer in a program, at least: what int8 products of tensor cores take."""
+"""Least number of inputs and outputs of a layer in a program: int8 products of tensor cores require it."""
 MOST = 128
-"""At most. A residual block that is wider is left to the torch functions."""
+"""Largest number. Wider residual blocks use the torch functions."""
 PROBED = 2, 19
-"""Grids, and lines and columns of a grid, that are compared."""
+"""Number of grids, and of lines and columns of a grid, that are compared."""
 
 _agrees: dict[Any, bool] = {}
 _AGREEING = Lock()
@@ -43,7 +43,7 @@ _packed: "WeakKeyDictionary[Layer, tuple[Tensor, Tensor, Tensor]]" = WeakKeyDict
 
 
 def checked(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a function be replaced by its reference where their results differ."""
+    """Decorator: use the reference instead of a function if their results differ."""
 
     def decorate(fused: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(fused)
@@ -181,14 +181,14 @@ def _side(n: int) -> int:
 
 
 def _sizes(layer: "Layer", taps: int = 1) -> dict[str, int]:
-    """What a kernel has to know of a layer when it is compiled."""
+    """The constants of a layer for the compilation of a kernel."""
     c, n = len(layer.weights) // taps, len(layer.bias)
     k = _side(c)
     return {"C": c, "KP": -(-c // k) * k, "NP": -(-n // _side(n)) * _side(n), "WIDE": layer.wide, "K": k}
 
 
 def _pack(layer: "Layer", taps: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights, biases and shifts as the kernels want them."""
+    """Weights, biases and shifts in the layout of the kernels."""
     if layer not in _packed:
         sizes, n = _sizes(layer, taps), len(layer.bias)
         rows = sizes["NP"] - n
@@ -200,11 +200,11 @@ def _pack(layer: "Layer", taps: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
 def _launch(kernel: Any, shape: tuple[int, ...], *arguments: Any, **sizes: int) -> None:
     with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]  # Triton launches on the current device
-        kernel[shape](*arguments, **sizes, enable_fp_fusion=False)  # no float is there; unset, Triton 3.9 warns of it
+        kernel[shape](*arguments, **sizes, enable_fp_fusion=False)  # there are no floats; if unset, Triton 3.9 warns
 
 
 def _kind(argument: Any) -> Any:
-    """What an argument has that kernels are compiled for."""
+    """The properties of an argument that kernels are compiled for."""
     if isinstance(argument, Tensor):
         return argument.device, argument.dtype, argument.shape[-1]
     if isinstance(argument, tuple):
@@ -219,7 +219,7 @@ def _same(fused: Callable[..., Any], reference: Callable[..., Any], arguments: t
         expected = reference(*(each.clone() if isinstance(each, Tensor) else each for each in values))
         try:
             got = fused(*values)
-        except Exception as error:  # what keeps Triton from compiling raises errors of many kinds
+        except Exception as error:  # Triton's compiler raises errors of many kinds
             problem = f"{type(error).__name__}: {error}"
             break
         pairs = zip(_tensors(got), _tensors(expected), strict=True)
@@ -244,7 +244,7 @@ def _cut(grid: Tensor) -> Tensor:
 
 
 def _extreme(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same shapes and types with the largest values that there are, in any order."""
+    """Arguments of the same shapes and types with extreme values, in random order."""
     generator = torch.Generator().manual_seed(0)
     limits = {torch.int8: (-127, 127), torch.int16: (0, 255), torch.int32: (-(1 << 22), 1 << 22)}
 

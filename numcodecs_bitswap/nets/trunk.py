@@ -40,14 +40,16 @@ class Trunk:
         self.skip = Layer(tensors, f"{name}.skip", (n_in,))
         self.n_in, self.n_out = n_in, n_out
         if any(out.n_out != width for _, out in self.blocks) or not self.head.n_out == self.skip.n_out == n_out:
-            raise ModelError(f"network {name}: its layers do not fit together or do not give {n_out} outputs")
+            raise ModelError(
+                f"network {name}: the sizes of its layers do not match, or it does not have {n_out} outputs"
+            )
         self._run = backend.network(
             [self.first, *(layer for block in self.blocks for layer in block), self.head, self.skip]
         )
 
     def __call__(self, u: Array) -> tuple[Array, Array]:
-        """u : int8 (N, h, w, aligned(n_in)), padding zero. Returns features int8 (N, h, w, width) and y int32 (N, h, w,
-        aligned(n_out)).
+        """Features int8 (N, h, w, width) and y int32 (N, h, w, aligned(n_out)), of inputs u int8
+        (N, h, w, aligned(n_in)), padded with zeros.
         """
         return self._run(u)
 
@@ -80,12 +82,12 @@ class ChannelNetwork:
         self.out = Layer(tensors, f"{name}.out", (self.first.n_out,))
         self.n_earlier = n_earlier
         if self.out.n_out != n_out:
-            raise ModelError(f"network {name} does not give {n_out} outputs")
+            raise ModelError(f"network {name} does not have {n_out} outputs")
         self._run = backend.correction([self.first, self.out], n_earlier)
 
     def __call__(self, features: Array, pixels: Array, base: Array) -> Array:
-        """features int8 (N, h, w, width), pixels int16 (N, h', w', c), base int16 (N, h, w, c). Returns int32 (N, h, w,
-        aligned(n_out)).
+        """Corrections int32 (N, h, w, aligned(n_out)), of features int8 (N, h, w, width), pixels int16 (N, h', w', c)
+        and base int16 (N, h, w, c).
         """
         return self._run(features, pixels, base)
 

@@ -1,9 +1,9 @@
-"""Units and sizes that every form of the networks shares (FORMAT.md section 4). Imports nothing of this package."""
+"""Units and sizes common to all forms of the networks (FORMAT.md section 4). Imports nothing of this package."""
 
 WIDE = 64
 """A wide layer's weight is WIDE * high + low, two int8 weights."""
 ALIGN = 8
-"""Rows are padded to multiples of this: tensor-core kernels want it."""
+"""Rows are padded to multiples of this: tensor cores require it."""
 SYMBOL = 32
 """Units of a mean per level."""
 MEAN_LIMIT = 8160

@@ -33,7 +33,7 @@ LOGIT_LIMIT, INDEX_LIMIT = 341, 95
 
 @dataclass(frozen=True)
 class ElementParameters:
-    """Network outputs y (N, h, w, c, K) of a likelihood; nothing depends on channels before."""
+    """Network outputs y (N, h, w, c, K) of a likelihood; channels are independent of each other."""
 
     y: Array
     likelihood: str
@@ -59,7 +59,7 @@ class VaeModel:
     Raises
     ------
     ModelError
-        `arch` or a tensor breaks the format's rules.
+        `arch` or a tensor breaks a rule of FORMAT.md section 7.
     """
 
     cores = ("bit_swap", "bb_ans")
@@ -93,7 +93,7 @@ class VaeModel:
         self._values = backend.arrays.put((centres + 64 >> 7).astype(np.int8))
 
     def fits(self, height: int, width: int) -> bool:
-        """Whether the core can code patches of this size: of one only."""
+        """Whether the core can code patches of this size: only one size."""
         return (height, width) == self.shape[:2]
 
     def posterior(self, layer: int, below: Array) -> Parameters:
@@ -107,7 +107,7 @@ class VaeModel:
         return [ElementParameters(y, self.arch["likelihood"])]
 
     def conditional(self, layer: int, z: Array) -> Parameters:
-        """There is one layer."""
+        """Raises IndexError: there is one layer."""
         raise IndexError(layer)
 
     def prior(self, n: int, height: int, width: int) -> Parameters:

@@ -1,7 +1,7 @@
 """Binary arithmetic coder of decisions with adaptive or computed probabilities, as parts of compiled loops
-(FORMAT.md 10.1). Encoder and decoder are one function. Imports nothing of this package but `jit`.
+(FORMAT.md 10.1). Encoder and decoder are one function. Imports only `jit`.
 
-The decoder holds four bytes, of which the last three lie behind the end and count as zeros.
+The decoder holds four bytes. At the end the last three are beyond the data and count as zeros.
 """
 
 import numpy as np
@@ -9,16 +9,16 @@ import numpy as np
 from ..runtime.loops import part
 
 LOW, RANGE, CODE, AT = 0, 1, 2, 3
-"""What a state, int64 (4,), holds."""
+"""Indices in the state, int64 (4,)."""
 BEHIND = 3
-"""Zeros that the decoder reads behind the end."""
+"""Zeros that the decoder reads after the end of the data."""
 EVEN = 1 << 15
-"""The probability of a decision that nothing is known of."""
+"""Probability 1/2, of a decision about which nothing is known."""
 
 
 @part
 def begin(decode, state, data):
-    """Set a state before the first decision."""
+    """Initialise a state, before the first decision."""
     state[LOW] = state[CODE] = state[AT] = 0
     state[RANGE] = (1 << 32) - 1
     if decode:
@@ -68,7 +68,7 @@ def emit(state, data):
 
 @part
 def overrun(state, data):
-    """Whether the decoder has needed more bytes than there are."""
+    """Whether the decoder has read more bytes than there are."""
     return state[AT] > len(data) + BEHIND
 
 

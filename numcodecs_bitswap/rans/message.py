@@ -1,6 +1,6 @@
 """A batch of messages (FORMAT.md section 2).
 
-Imports `errors` and `arrays`. What holds the lanes is a `Stack`, which a backend makes; every one gives the same words.
+Imports `errors` and `arrays`. The lanes are held by a `Stack`, which a backend makes; every stack gives the same words.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ class Stack(Protocol):
         """Shape (B, L)."""
 
     defers: bool
-    """Whether what is wrong, symbols outside the alphabet too, is said by `check` and `flatten` only."""
+    """Whether errors, also symbols outside the alphabet, are raised by `check` and `flatten` only."""
 
     def check(self) -> None:
         """See `Message.check`."""
 
     def push_values(self, message: "Message", distribution: Values, values: Array) -> None:
-        """See `Message.push_values`; `message` is the one that this is the stack of."""
+        """See `Message.push_values`; `message` is the one that holds this stack."""
 
     def pop_values(self, message: "Message", distribution: Values) -> Array:
         """See `Message.pop_values`."""
@@ -51,9 +51,7 @@ class Stack(Protocol):
 
 
 class Message:
-    """B messages of L lanes each, coded alike and side by side; mutable.
-
-    Make one with `empty` or `unflatten`.
+    """B messages of L lanes each, coded in parallel; mutable. Made by `empty` or `unflatten`.
 
     Attributes
     ----------
@@ -82,12 +80,12 @@ class Message:
         words : list of (heads uint32 (L,), tail uint8 (T,))
             One pair for each message; L is the same for all, T need not be.
         stack : callable
-            Makes what holds them: `stack` of a backend (`backends.for_device`).
+            Makes the stack that holds them: `stack` of a backend (`backends.for_device`).
 
         Raises
         ------
         ValueError
-            No message, no lane, unequal numbers of lanes, or a head that is too low.
+            No message, no lane, unequal numbers of lanes, or a head below 2^24.
         """
         shapes = {heads.shape for heads, _ in words}
         if len(shapes) != 1 or min([lanes for each in shapes for lanes in each], default=0) < 1:
@@ -113,7 +111,7 @@ class Message:
         FormatError
             A symbol of frequency 0. The messages are unusable afterwards.
 
-        Triton says the last two in `check`, both as `FormatError`.
+        On Triton `check` raises the last two, both as `FormatError`.
         """
         self._check(distribution)
         if symbols.shape != (distribution.batch, distribution.n):
@@ -144,14 +142,14 @@ class Message:
         Raises
         ------
         MessageExhausted
-            A message has too few words. The messages are unusable afterwards: `copy` first to go on with them. Triton
-            says it in `check`.
+            A message has too few words. The messages are unusable afterwards; `copy` them before, to go on with them.
+            On Triton `check` raises it.
         """
         self._check(distribution)
         return self._stack.pop(distribution)
 
     def costs(self, shiftable: Shiftable, symbols: Array, shifts: tuple[int, ...], every: int, log: Array) -> Array:
-        """What a push would cost with shifted distributions: int64 (B, number of shifts).
+        """The cost of a push with shifted distributions: int64 (B, number of shifts).
 
         Parameters
         ----------
@@ -159,7 +157,7 @@ class Message:
         symbols : int32 array, shape (B, n)
         shifts : tuple of int
         every : int
-            Symbols number 0, every, 2 every, ... are looked at.
+            Only symbols number 0, every, 2 every, ... are counted.
         log : int64 array, shape (2^16 + 1,)
             Cost of a symbol by its frequency.
         """
@@ -167,7 +165,7 @@ class Message:
         return self._stack.costs(shiftable, symbols, shifts, every, log)
 
     def check(self) -> None:
-        """Raise what was wrong so far and was not said yet, since to ask a GPU is to wait for it."""
+        """Raise errors that were deferred: reading them from a GPU waits for it."""
         self._stack.check()
         if self._refused:
             every, reasons = zip(*self._refused, strict=True)
@@ -178,7 +176,7 @@ class Message:
             self._refused.clear()
 
     def refuse(self, wrong: Array, why: str) -> None:
-        """Raise FormatError if any of `wrong` is true: of what was popped, where Triton says it in `check`."""
+        """Raise FormatError if any of `wrong`, a mask of popped values, is true; on Triton after `check`."""
         self._refused.append((wrong.any(), why))
         if not self._stack.defers:
             self.check()
@@ -198,7 +196,7 @@ class Message:
         return self._stack.flatten()
 
     def replace(self, other: "Message") -> None:
-        """Become `other`, which must not be used any more: keep a trial that went well."""
+        """Become `other`, which must not be used any more: accepts a trial that succeeded."""
         self._stack, self._refused = other._stack, other._refused
 
     def is_empty(self) -> bool:

@@ -1,8 +1,8 @@
 """The message in arrays on the CPU, with just-in-time compiled loops: push and pop of FORMAT.md section 2 as written.
 
-One symbol after the other, so few lanes cost no speed, and one message after the other: what runs side by side are
-passes (the compiled code holds no interpreter lock). Imports no distribution: kernels are compiled once for each
-distribution's functions and kept on disk.
+Symbols are coded one by one, so few lanes cost no speed, and messages one by one: parallelism is that of passes (the
+compiled code does not hold the interpreter lock). Imports no distribution: kernels are compiled once for the functions
+of each distribution and cached on disk.
 """
 
 import os
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .message import Message
 
 VECTORS = "+avx512dq" in FEATURES
-"""Whether the CPU multiplies vectors of int64: without, halving takes twice as long as guesses."""
+"""Whether the CPU multiplies vectors of int64; without that, bisection takes twice as long as guesses."""
 FEW_COMPONENTS, MANY_LANES = 6, 8
-"""Of mixtures that a pop halves for: whole vectors, in a loop that is not too long to compile."""
+"""Most components and fewest lanes for a pop by bisection: whole vectors, in a loop not too long to compile."""
 
 _COMPILING = Lock()
 
@@ -49,7 +49,7 @@ class NumbaStack:
     ----------
     heads : int64 array, shape (B, L)
     tail : uint8 array, shape (B, capacity + 2)
-        Words below `size`; two words more, so that a push may write before it knows whether to keep them.
+        Words below `size` are in use. Two extra words let a push write before it knows whether to keep them.
     size : int64 array, shape (B,)
     """
 

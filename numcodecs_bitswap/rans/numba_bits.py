@@ -1,4 +1,4 @@
-"""Pop of plain bits: what is left of it where there is nothing to look for."""
+"""Pop of plain bits, which needs no search for the symbol."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The loops of `numba_backend`, compiled for each distribution's functions and kept on disk: push, pop, costs."""
+"""The loops of `numba_backend`, compiled for each distribution's functions and cached on disk: push, pop, costs."""
 
 import zlib
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from .numba_rows import ROW, idle_lanes, push_run
 from .words import LEAST_HEAD
 
 CHUNK = 256
-"""Symbols whose intervals are found at once before they are pushed."""
+"""Symbols whose intervals are computed in one loop before they are pushed."""
 ROUND = 64
-"""Lanes whose symbols a pop finds at once."""
+"""Lanes whose symbols a pop finds in one loop."""
 SMALL_ALPHABET = 256
 """Symbols that `pop_halving` takes eight steps for."""
 
 
 def _inlined(functions: Functions) -> int:
-    """Let functions be inlined in compiled code; returns a checksum of what they do."""
+    """Let functions be inlined in compiled code; returns a checksum of their code."""
     version = 0
     for function in filter(None, functions):
         register_jitable(forceinline=True, error_model="numpy")(function)
@@ -34,7 +34,7 @@ def _inlined(functions: Functions) -> int:
 
 @cache
 def cost_kernel(functions: Functions, components: int, count: int) -> Callable[..., None]:
-    """Compile `NumbaStack.costs` for so many shifts; see `kernels`."""
+    """Compile `NumbaStack.costs` for `count` shifts; see `kernels`."""
     load, _, cum, _ = functions
     rescale: Any = functions.rescale
     version, places = _inlined(functions), 4 * components
@@ -66,8 +66,8 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
     """Compile push, pop and, of a SMALL_ALPHABET, pop for many lanes, with a distribution's functions inlined and
     loops over its components unrolled.
 
-    numba keeps compiled code on disk under a key made of this file's time stamp, the kernel and what it encloses.
-    The functions count there by name only, so a checksum of their code is enclosed too.
+    The key of cached code is made of the sources, the kernel and its closure. Functions count there by name only, so a
+    checksum of their code is in the closure too.
     """
     load, guess, cum = functions[:3]
     version, places = _inlined(functions), 4 * components
@@ -98,7 +98,7 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
 
     @register_jitable(forceinline=True)
     def search(r: Any, s: Any, start: Any, end: Any, alphabet: int, local: Any, constants: Any) -> Any:
-        """Gallop from the guess until cum(s) <= r < cum(above), then halve."""
+        """Exponential search from the guess until cum(s) <= r < cum(above), then bisection."""
         above, step = s + 1, 1
         while start > r:
             above, end = s, start
@@ -119,11 +119,11 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
 
     @register_jitable(forceinline=True)
     def taken(head: Any, start: Any, end: Any, words: Any, size: Any) -> Any:
-        """The head behind a symbol and the size of the tail, which is negative if there are too few words."""
+        """The head after a symbol and the size of the tail, which is negative if there are too few words."""
         head = (end - start) * (head >> 16) + (head & 0xFFFF) - start
         short = np.int64(head < LEAST_HEAD) + np.int64(head < LEAST_HEAD >> 8)
         size -= short
-        # Without branches, which would be guessed wrong half of the time. There are always two words more.
+        # Without branches, which would be mispredicted half of the time. There are always two extra words.
         at = np.uint64(max(size, 0))
         word = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8)
         full = 8 * short
@@ -157,8 +157,8 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
         return s + bit if above else s, value if above else start, end if above else value
 
     def pop_halving(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        """The same of a SMALL_ALPHABET, without guesses, which fail too often with several components: halving for many
-        lanes at once, of which the compiler makes vectors.
+        """The same for a SMALL_ALPHABET, by bisection for many lanes at once, which the compiler vectorises. Guesses
+        fail too often with several components.
         """
         _ = version
         local, found, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)
@@ -193,8 +193,8 @@ def kernels(functions: Functions, components: int) -> tuple[Callable[..., None],
             sizes[m] = size
 
     def pop_rounds(heads, tail, sizes, symbols, alphabet, a, b, c, constants, first, last):  # type: ignore[no-untyped-def]
-        """The same, but guesses are made for many lanes at once, which do not wait for each other: with one component,
-        where guesses are mostly right.
+        """The same with guesses for many lanes at once, which are independent of each other: for one component, where
+        guesses are mostly right.
         """
         _ = version
         local, guesses, starts, ends = scratch(places), scratch(ROUND), scratch(ROUND), scratch(ROUND)

@@ -1,8 +1,8 @@
-"""Runs of successive symbols with known intervals, pushed and popped in rows of up to ROW lanes by vector loops: what
-is done for one lane waits for no other, but for the place of its words in the tail.
+"""Runs of successive symbols with known intervals, pushed and popped in rows of up to ROW lanes by vector loops. Lanes
+are independent of each other, except for the position of their words in the tail.
 
-`states` are a message's heads and ROW more, IDLE. Starts and freqs are int32 arrays of a run and ROW more, whatever is
-in those. `row` are four arrays of `jit.scratch`, of ROW numbers each.
+`states` has a message's heads and ROW further ones, IDLE. Starts and freqs are int32 arrays of a run with ROW further
+entries of any value. `row` are four arrays of `jit.scratch`, of ROW numbers each.
 """
 
 import numpy as np
@@ -10,19 +10,19 @@ from numba.extending import register_jitable
 
 ROW = 16
 IDLE = 1 << 31
-"""A head for lanes that no message has."""
+"""A head for lanes beyond those of the message."""
 WHOLE = 1 << 16
-"""A symbol's frequency that changes no head."""
+"""The frequency of a symbol that changes no head."""
 
 
 def part(function):  # type: ignore[no-untyped-def]
-    """A part of compiled loops that LLVM puts into each: unlike `jit.inlined` it may be given arrays."""
+    """A part of compiled loops that LLVM inlines: unlike `jit.inlined` it may take arrays."""
     return register_jitable(forceinline=True, error_model="numpy")(function)
 
 
 @part
 def idle_lanes(lanes):  # type: ignore[no-untyped-def]
-    """`states` for messages of so many lanes; rows of them begin where lines of the cache do, which is far faster."""
+    """`states` for messages of `lanes` lanes. Its rows are aligned with cache lines, which is far faster."""
     states = np.full(lanes + ROW + 8, IDLE)
     return states[-(states.ctypes.data // 8) % 8 :]
 
@@ -45,7 +45,7 @@ def push_run(states, lanes, first, count, starts, freqs, row, words, size):  # t
             full = np.int64(head >= f << 16) + np.int64(head >= f << 24)
             given[k], before[k] = full, head
             head >>= 8 * full
-            # Exact: what is no integer is at least 1/f below the next one, far more than is rounded.
+            # Exact: a quotient that is not an integer is at least 1/f below the next one, far more than rounding adds.
             quotient = np.int64(np.float64(head) / np.float64(f))
             states[lane + np.uint64(k)] = (quotient << 16) + head - quotient * f + start[k]
         for back in range(ROW):
@@ -67,7 +67,7 @@ def pop_row(states, lane, row, words, size):  # type: ignore[no-untyped-def]
         taken[k] = np.int64(head < 1 << 24) + np.int64(head < 1 << 16)
     for k in range(ROW):
         size -= taken[k]
-        at = np.uint64(max(size, 0))  # there are always two words more
+        at = np.uint64(max(size, 0))  # there are always two extra words
         freq[k] = np.int64(words[at]) + (np.int64(words[at + np.uint64(1)]) << 8)
     for k in range(ROW):
         full = 8 * taken[k]

@@ -1,8 +1,8 @@
 """The message in torch tensors on any device: push and pop of FORMAT.md section 2, vectorised over messages and lanes.
 
-A *row* is L successive symbols, one on each lane; rows follow each other, lanes within a row are coded at once.
-In a row pushes go from the last lane to the first, so of the lanes that give off a word the last one's comes first;
-pops go the other way. int64 throughout; imports no distribution.
+A *row* is L successive symbols, one on each lane; rows are coded in turn, the lanes of a row at once. In a row pushes
+go from the last lane to the first, so the words of the last lane come first on the tail; pops go the other way. int64
+throughout; imports no distribution.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .message import Message
 
 SLAB = 1 << 20
-"""Components prepared at a time, about: bounds the memory beside the block itself."""
+"""Components prepared at a time, about: bounds the memory used in addition to the block."""
 
 
 class TorchStack:
@@ -30,7 +30,7 @@ class TorchStack:
     ----------
     heads : int64 tensor, shape (B, L)
     tail : int32 tensor, shape (B, capacity + 1)
-        Words below `size`; the last column takes the writes of lanes that give off none.
+        Words below `size` are in use; lanes without a word write to the last column.
     size : int64 tensor, shape (B,)
     """
 
@@ -84,9 +84,9 @@ class TorchStack:
             self.push_intervals(start, freq)
 
     def push_intervals(self, start: Tensor, freq: Tensor) -> None:
-        """Push symbols by their intervals, int64 (B, n): 1 <= freq. Room for them was made by `reserve`.
+        """Push symbols by their intervals, int64 (B, n): 1 <= freq. `reserve` must have been called.
 
-        The interval of all of [0, 2^16) leaves a message as it is.
+        The interval [0, 2^16) does not change a message.
         """
         lanes = self.heads.shape[1]
         limits = freq[..., None] << torch.tensor([16, 24], device=freq.device)
@@ -102,8 +102,8 @@ class TorchStack:
         self._put(before, given)
 
     def _put(self, heads: Tensor, given: Tensor) -> None:
-        """Put words on the tail that heads give off, `given` of each; those of the last head come first."""
-        rank = given.flip(1).cumsum(1).flip(1)  # words given off by this symbol and those after it
+        """Append the words of heads to the tail, `given` of each; those of the last head come first."""
+        rank = given.flip(1).cumsum(1).flip(1)  # words of this symbol and those after it
         first = self.size[:, None] + rank - given
         for word in range(2):
             where = torch.where(given > word, first + word, self.tail.shape[1] - 1)
@@ -130,20 +130,20 @@ class TorchStack:
         return symbol
 
     def peek(self, k: int) -> Tensor:
-        """The low 16 bits of the first k heads, int64 (B, k): in the intervals of the symbols that lie there."""
+        """The low 16 bits of the first k heads, int64 (B, k), which are in the intervals of the symbols on top."""
         return self.heads[:, :k] & 0xFFFF
 
     def pop_row(self, start: Tensor, freq: Tensor) -> None:
-        """Pop one symbol from each of the first k lanes, of intervals int64 (B, k) that hold what `peek` gives.
+        """Pop one symbol from each of the first k lanes, with intervals int64 (B, k) that contain what `peek` returns.
 
-        Whether the words were there is said by `check_size`.
+        `check_size` raises if there were too few words.
         """
         head = self.heads[:, : start.shape[1]]
         rest = freq * (head >> 16) + (head & 0xFFFF) - start
         taken = (rest < LEAST_HEAD).long() + (rest < LEAST_HEAD >> 8)
         rank = taken.cumsum(1)  # words taken by this lane and those before it
         first, shift = self.size[:, None] - rank, taken << 3
-        # Past the bottom of the tail any word will do: the pop fails at the end.
+        # Below the bottom of the tail any word is used: the pop fails at the end.
         low, high = (self.tail.gather(1, place.clamp(0, self.tail.shape[1] - 1)) for place in (first, first + 1))
         words = (low | high << 8) & (1 << shift) - 1
         torch.add(rest << shift, words, out=head)
@@ -162,7 +162,7 @@ class TorchStack:
         """See `Message.check`."""
 
     def check_size(self) -> None:
-        """Raise if a word was taken that is not there: asked once a block, since asking waits for the device."""
+        """Raise if more words were taken than there were; called once for a block, since it waits for the device."""
         if (self.size < 0).any():
             raise MessageExhausted(SHORT)
 
@@ -179,7 +179,7 @@ class TorchStack:
 
 
 def _slabs(distribution: Distribution, lanes: int) -> Iterator[tuple[int, int]]:
-    """Cut the symbols of a block into runs of whole rows, small enough to prepare at once."""
+    """Cut the symbols of a block into runs of whole rows, each small enough to prepare at once."""
     rows = max(SLAB // (distribution.batch * lanes * max(distribution.components, 1)), 1)
     for first in range(0, distribution.n, rows * lanes):
         yield first, min(first + rows * lanes, distribution.n)

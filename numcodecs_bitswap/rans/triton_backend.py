@@ -1,12 +1,12 @@
 """The message on a GPU: push and pop of FORMAT.md section 2 as Triton kernels, one program for each message.
 
-A program holds the heads of its message's lanes and goes row by row (see `torch_backend`) through a block: loop, search
-and tail inside the kernel, nothing returns to the host between rows. Heads are unsigned 32-bit numbers there. The
-messages at rest are those of the torch backend, which codes what has no Triton form, and all on a device where the
-kernels do not give its words. Imports no distribution.
+A program holds the heads of its message's lanes and codes a block row by row (see `torch_backend`). The loop, the
+search and the tail are in the kernel; nothing returns to the host between rows. Heads are unsigned 32-bit numbers
+there. Messages are stored as in the torch backend, which codes distributions without a Triton form, and everything on a
+device where the kernels give other words than it does. Imports no distribution.
 
-Nothing here waits for the device but `check` and `flatten`: what a push or pop finds wrong is noted there, `check`
-raises it, and until then symbols that were popped may be any of their alphabets.
+Only `check` and `flatten` wait for the device. Errors in a push or pop are recorded on the device, and `check` raises
+them; until then popped symbols may be any of their alphabets.
 """
 
 import warnings
@@ -27,17 +27,17 @@ from .triton_kernels import EXHAUSTED, costs_kernel, pop_kernel, push_kernel
 from .words import IMPOSSIBLE, LEAST_HEAD, SHORT, Words
 
 LANES = 1024
-"""Messages of more lanes are left to the torch backend: a program's heads are to stay in registers."""
+"""Messages of more lanes are coded by the torch backend, so that a program's heads stay in registers."""
 WARP = 32
-"""Threads that a GPU runs together at the least; so no program has fewer lanes, in use or not."""
+"""Threads of a warp: no program has fewer lanes, used or not."""
 ENOUGH = 10_000
-"""Symbols of each kind that are coded twice, by the torch backend too, before the kernels are trusted with it."""
+"""Symbols of each kind that are also coded by the torch backend and compared, before its kernels are trusted."""
 
 BLOCK = 512
-"""Symbols that a program looks at together when it counts costs."""
+"""Symbols of a program of the costs kernel."""
 
 _agreed: dict[Any, float] = {}
-"""Symbols that both backends coded alike so far, for each kind of kernel; minus infinity after the first difference."""
+"""Symbols that both backends have coded alike, for each kind of kernel; minus infinity after the first difference."""
 _AGREEING = Lock()
 
 
@@ -47,11 +47,11 @@ class TritonStack(TorchStack):
     Attributes
     ----------
     trouble : int32 tensor, shape (B,)
-        What went wrong so far, see `triton_kernels`.
+        Errors so far, see `triton_kernels`.
     most : int
-        No message has more words: the sizes themselves are on the device.
+        Upper bound of the words of a message: the sizes themselves are on the device.
     forms : callable
-        The Triton form of a block, or None if it has none: those of this package are in `distributions.triton_forms`.
+        Returns the Triton form of a block, or None: this package's are in `distributions.triton_forms`.
     """
 
     defers = True
@@ -132,7 +132,7 @@ class TritonStack(TorchStack):
         return out.view(count, batch).T
 
     def reserve(self, symbols: int) -> None:
-        """Make room for the words of `symbols` more symbols, without asking how many there are."""
+        """Make room for the words of `symbols` more symbols, without reading the sizes from the device."""
         self.most += 2 * symbols
         if self.most >= self.tail.shape[1]:
             self._grow(self.most + 1)
@@ -152,7 +152,7 @@ class TritonStack(TorchStack):
             )
 
     def _trusted(self, distribution: Distribution) -> Native | None:
-        """The native form of a block, if kernels for it are there and agree with the torch backend on this device."""
+        """The native form of a block, if there are kernels for it that agree with the torch backend on this device."""
         native, lanes, form = distribution.native(), self.heads.shape[1], self.forms(distribution)
         if form is None or lanes > LANES or distribution.n == 0:
             return None
@@ -182,10 +182,10 @@ class TritonStack(TorchStack):
             expected.push(distribution, symbols)
             stack.check()
             problem = None if same and _equal(stack, expected) else "it gives other words"
-        except Exception as error:  # what keeps Triton from compiling raises errors of many kinds
+        except Exception as error:  # Triton's compiler raises errors of many kinds
             problem = f"{type(error).__name__}: {error}"
         if problem:
-            warnings.warn(f"the torch backend, which is slower, replaces Triton on {device}: {problem}", stacklevel=2)
+            warnings.warn(f"Triton is not used on {device}, but the slower torch backend: {problem}", stacklevel=2)
         return problem is None
 
 

@@ -3,16 +3,16 @@
 Arguments of both: heads int64 (B, L), tail int32 (B, columns) with sizes int64 (B,) words in use, trouble int32 (B,),
 symbols int32 (B, n), the fields a, b, c and the constants of a block (`distribution.Native`), n, L, the number of
 columns, the alphabet, the functions LOAD and CUM of `distribution.TritonFunctions`, K, and BLOCK, a power of two not
-below L. What goes wrong is noted in `trouble`, and no memory but the message's is touched.
+below L. Errors are recorded in `trouble`, and no memory but the message's is accessed.
 """
 
 import triton
 import triton.language as tl
 
 _NUMBERS = ["n", "lanes", "columns", "alphabet", "batch"]
-"""Not compiled in: they differ from block to block."""
+"""Not constants of the compiled code: they differ from block to block."""
 IMPOSSIBLE, EXHAUSTED = tl.constexpr(1), tl.constexpr(2)
-"""Trouble: a symbol of frequency 0 or outside the alphabet was pushed; too few words were there to pop."""
+"""Errors: a symbol of frequency 0 or outside the alphabet was pushed; there were too few words to pop."""
 
 
 @triton.jit(do_not_specialize=_NUMBERS)

@@ -1,5 +1,5 @@
-"""An array by its path or URL, without reading it: Zarr arrays of both formats, .npy (mapped), .npz, .bsw (a frame in a
-file) and images.
+"""Opens an array by its path or URL, without reading it: Zarr arrays of both formats, .npy (mapped), .npz, .bsw (a
+frame in a file) and images.
 """
 
 import functools
@@ -32,25 +32,25 @@ __all__ = [
 ]
 
 FRAME = ".bsw"
-"""Of a file that holds one frame."""
+"""Suffix of a file that holds one frame."""
 UNFINISHED = "unfinished-conversion"
-"""Folder in a Zarr hierarchy that `convert` has not finished."""
+"""Name of the folder that `convert` keeps in an unfinished target."""
 SIDE = 256
-"""Of chunks, where an array has none."""
+"""Height and width of chunks, for arrays without chunks."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An array, or a region of it, that is read when it is indexed.
+    """An array, or a region of it, read on demand.
 
     Attributes
     ----------
     name : str
     array : Any
-        With shape, dtype and slices.
+        Has a shape, a dtype, and is indexed by slices.
     chunks : tuple of int
     starts, shape : tuple of int
-        The region.
+        Start and shape of the region.
     """
 
     name: str
@@ -61,17 +61,23 @@ class Opened:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the samples."""
+        """The dtype of the samples."""
         dtype: np.dtype[Any] = np.dtype(self.array.dtype)
         return dtype
 
     @property
     def nbytes(self) -> int:
-        """Of the region."""
+        """Bytes of the region."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, place: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
-        """A block of the region, smaller where the region ends; contiguous."""
+        """A block of the region, from `place` on, contiguous; smaller at the end of the region.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read.
+        """
         ends = (min(a + n, m) for a, n, m in zip(place, size, self.shape, strict=True))
         block = tuple(slice(start + a, start + end) for start, a, end in zip(self.starts, place, ends, strict=True))
         try:
@@ -89,11 +95,15 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
     ----------
     source : str
         A Zarr array (folder, zip or URL that fsspec knows), a .npy file (mapped, not read), a .npz file (its first
-        array), a .bsw file (a frame) or an image (see `images`); of several pages a stack.
+        array), a .bsw file (a frame) or an image (see `images`); several pages are a stack.
     region : str, optional
-        Slices of its axes, such as "0:10,:,512:1024"; a number is a slice of one.
+        Slices of its axes, such as "0:10,:,512:1024"; a number n stands for n:n+1.
     colours : bool
         Leave out the transparency of images.
+
+    Returns
+    -------
+    Opened
 
     Raises
     ------
@@ -125,7 +135,7 @@ def open_zarr(source: str) -> Any:
     Raises
     ------
     SourceError
-        There is none, it cannot be reached, or a conversion to it was not finished.
+        It is not there, cannot be reached, or is the target of an unfinished conversion.
     """
     import zarr
 
@@ -138,7 +148,7 @@ def open_zarr(source: str) -> Any:
         if (Path(source) / UNFINISHED).is_dir():
             raise SourceError(
                 f"{source} is an unfinished conversion and not an array yet: run the same "
-                "`numcodecs-bitswap convert` again, which goes on where it stopped"
+                "`numcodecs-bitswap convert` again, which resumes where it stopped"
             ) from error
         raise SourceError(f"{source} is not a Zarr array or group, or cannot be reached: {error}") from error
 
@@ -149,7 +159,7 @@ def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int |
     Raises
     ------
     SourceError
-        It does not fit the array.
+        `given` does not fit the array.
     """
     if given:
         if len(given) != len(opened.shape) or min(given) < 1:
@@ -165,7 +175,7 @@ def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int |
 
 
 def _mapped(path: Path) -> Any:
-    """A .npy file; one without any numbers cannot be mapped."""
+    """A .npy file, mapped; an empty one, which cannot be mapped, is read."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:
@@ -174,8 +184,8 @@ def _mapped(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class File:
-    """An array that has to be read as a whole: a .npz file's first, an image, a frame. The last ones read stay in
-    memory.
+    """An array that has to be read as a whole: the first of a .npz file, an image, a frame. The last two read are kept
+    in memory.
     """
 
     path: Path
@@ -224,7 +234,7 @@ def _npz_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Starts and shape of a region."""
     if not math.prod(shape):
-        raise SourceError(f"{source} has shape {shape} and holds nothing to sample")
+        raise SourceError(f"{source} is empty: its shape is {shape}")
     texts = region.replace(" ", "").split(",") if region else []
     if len(texts) > len(shape):
         raise SourceError(f"--region {region} has {len(texts)} axes, {source} has {len(shape)}")
@@ -243,7 +253,7 @@ def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tu
 
 
 def default_chunks(shape: tuple[int, ...], channel_axis: int | None = None) -> tuple[int, ...]:
-    """256 x 256 pixels where the last axes are an image; all channels."""
+    """256 x 256 pixels of the last two axes but the channel axis, with all channels; 1 along the others."""
     ndim = len(shape)
     channel = ndim - 1 if channel_axis is None and ndim >= 3 and shape[-1] in (1, 3, 4) else channel_axis
     channel = channel if channel is None else channel % ndim
@@ -257,7 +267,7 @@ def _text(block: tuple[slice, ...]) -> str:
 
 
 def sample(opened: Opened, chunks: Sequence[int], count: int, seed: int = 0) -> list[NDArray[Any]]:
-    """`count` different whole chunks, or all if there are fewer; edges only where there is nothing else."""
+    """`count` different whole chunks, at random, or all if there are fewer; partial ones if no chunk is whole."""
     grid = [max(n // c, 1) for n, c in zip(opened.shape, chunks, strict=True)]
     rng = np.random.default_rng(seed)
     numbers = rng.choice(math.prod(grid), min(count, math.prod(grid)), replace=False)

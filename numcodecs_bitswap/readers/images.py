@@ -1,8 +1,8 @@
 """Image files <-> arrays, exactly or not at all.
 
-TIFF is read by tifffile where it is installed, PNG of 16 bits by imagecodecs, everything else by Pillow. Pillow cuts
-colours of 16 bits to 8 without a word, so what it would cut is refused, with what to install. A palette is looked up;
-transparency is a channel of its own. What an image file says besides its pixels is not read.
+TIFF is read by tifffile where it is installed, PNG of 16 bits by imagecodecs, everything else by Pillow. Pillow
+silently reduces colours of 16 bits to 8; such files are refused, and the error says what to install. Palettes are
+applied; transparency is a channel of its own. Metadata are not read.
 """
 
 import io
@@ -18,14 +18,14 @@ from ..errors import SourceError
 
 SUFFIXES = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".bmp", ".ppm"}
 WRITEABLE = {".png", ".tif", ".tiff"}
-"""Those that `write` writes."""
+"""Suffixes that `write` takes."""
 INSTALL = "pip install 'numcodecs_bitswap[images]'"
 MODES = {"1": 1, "L": 8, "LA": 8, "P": 8, "RGB": 8, "RGBA": 8, "CMYK": 8, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}
-"""Pillow's modes that hold what the file holds, and the bits of a sample."""
+"""Pillow's modes that hold the samples of a file exactly, and the bits of a sample."""
 
 
 def header(path: Path, colours: bool = False) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an image: (y, x), or (y, x, channels); several pages in front.
+    """Shape and dtype of an image: (y, x), or (y, x, channels); with an axis of pages in front if it has several.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def header(path: Path, colours: bool = False) -> tuple[tuple[int, ...], np.dtype
     Raises
     ------
     SourceError
-        It would not be read exactly; the message says what to install.
+        It cannot be read exactly; the message says what to install.
     """
     if path.suffix.lower() in (".tif", ".tiff") and find_spec("tifffile"):
         import tifffile
@@ -46,7 +46,7 @@ def header(path: Path, colours: bool = False) -> tuple[tuple[int, ...], np.dtype
             shape, dtype = tuple(series.shape), np.dtype(series.dtype)
             alpha = colours and series.axes.endswith("S") and shape[-1] in (2, 4)
         return _without_alpha(shape) if alpha else shape, dtype
-    if channels := _deep_png(path):
+    if channels := _channels_of_16_bits(path):
         width, height = struct.unpack(">II", path.read_bytes()[16:24])
         shape = (height, width, channels)
         return _without_alpha(shape) if colours and channels in (2, 4) else shape, np.dtype("u2")
@@ -65,7 +65,7 @@ def read(path: Path, colours: bool = False) -> NDArray[Any]:
         array = np.asarray(tifffile.imread(path, series=0))
         shape, _ = header(path, colours)
         return array if array.shape == shape else array[..., : array.shape[-1] - 1].reshape(shape)
-    if channels := _deep_png(path):
+    if channels := _channels_of_16_bits(path):
         import imagecodecs
 
         array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
@@ -79,12 +79,12 @@ def read(path: Path, colours: bool = False) -> NDArray[Any]:
 
 
 def write(path: Path, array: NDArray[Any]) -> bytes:
-    """The bytes of a lossless image file of the kind that the suffix names, read back and compared.
+    """The bytes of a lossless image file, of the format that the suffix of `path` names; read back and compared.
 
     Raises
     ------
     SourceError
-        The kind does not hold this array, or what writes it is not installed.
+        The format cannot hold this array, or the library that writes it is not installed.
     """
     kind = path.suffix.lower()
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
@@ -138,8 +138,8 @@ def _without_alpha(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-1], *([3] if shape[-1] == 4 else []))
 
 
-def _deep_png(path: Path) -> int:
-    """Number of channels of a PNG of 16 bits and colours or transparency, which Pillow would cut; 0: another image."""
+def _channels_of_16_bits(path: Path) -> int:
+    """Number of channels of a PNG of 16 bits with several channels, which Pillow reduces to 8 bits; 0: another file."""
     with path.open("rb") as file:
         start = file.read(26)
     if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < 26 or start[24] != 16 or start[25] == 0:
@@ -150,7 +150,7 @@ def _deep_png(path: Path) -> int:
 
 
 def _pillow(path: Path) -> Any:
-    """The image, not read, if Pillow gives all bits of it."""
+    """The opened image, if Pillow reads all of its bits."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -163,19 +163,19 @@ def _pillow(path: Path) -> Any:
 
 
 def _cut(image: Any, path: Path) -> str | None:
-    """What is wrong if Pillow gives less than the file holds."""
+    """An error message, if Pillow reads less than the file holds."""
     if image.format == "TIFF":
         bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
         if set(bits) != {MODES.get(image.mode)} or samples != len(image.getbands()):
             text = f"{samples} sample(s) of {max(bits)} bits, which Pillow cuts"
             return f"{path} has {text}: pip install tifffile, or {INSTALL}"
-    if image.format == "PPM" and image.mode == "RGB" and _deepest(path) > 255:
+    if image.format == "PPM" and image.mode == "RGB" and _largest_sample(path) > 255:
         return f"{path} has more than 8 bits, which Pillow cuts: make it a PNG or TIFF of 16 bits"
     return None
 
 
-def _deepest(path: Path) -> int:
-    """The largest sample that a PPM file may have: the third number of its header."""
+def _largest_sample(path: Path) -> int:
+    """The largest possible sample of a PPM file: the third number of its header."""
     with path.open("rb") as file:
         lines = file.read(4096).split(b"\n")
     words = b" ".join(line.split(b"#")[0] for line in lines).split()
@@ -183,7 +183,7 @@ def _deepest(path: Path) -> int:
 
 
 def _mode(image: Any, colours: bool) -> str:
-    """Pillow's mode without a palette, and, if only colours are wanted, without transparency."""
+    """Pillow's mode without a palette and, if `colours`, without transparency."""
     mode = str(image.mode)
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"

@@ -1,11 +1,11 @@
-"""Compiled code on disk: checked before it is used, made by one process while others wait, and never in the way.
+"""A cache of compiled code on disk: checked before use, filled by one process while others wait.
 
-numba's own cache believes what it finds: a damaged file ends in an error or in the death of the process, and a full
-disk stops coding. Here every file begins with a checksum of what it holds and of what it was made for. What cannot be
-loaded is compiled; what cannot be saved is not. Imports nothing of this package but `forks`.
+numba's own cache trusts its files: a damaged file raises an error or kills the process, and a full disk stops coding.
+Here every file begins with a checksum of its content and of what it was compiled for. Code that cannot be loaded is
+compiled; code that cannot be saved is used without. Imports only `forks`.
 
-Folders: the one in NUMBA_CACHE_DIR; without it, or if it cannot be written, `__pycache__` beside the source, then the
-user's cache folder. Code is looked for in all of them, so that a folder that was filled ahead may be read-only.
+Folders: the one in NUMBA_CACHE_DIR; without it, or if it cannot be written, `__pycache__` next to the source, then the
+user's cache folder. Code is searched in all of them, so a folder that was filled earlier may be read-only.
 """
 
 import hashlib
@@ -38,25 +38,25 @@ except ImportError:  # Windows: every process compiles for itself
     fcntl = None  # type: ignore[assignment]
 
 SHARED = "runtime/code_cache.py", "runtime/jit.py", "rans/arithmetic_coder.py", "planes/vectors.py"
-"""Sources whose functions are called from other folders."""
+"""Sources whose functions compiled loops of other folders call."""
 logger = logging.getLogger("numcodecs_bitswap")
 PATIENCE = 120.0
-"""Seconds that a process waits for another that compiles; then it compiles for itself."""
+"""Seconds that a process waits for another one that compiles, before it compiles itself."""
 SILENT = 2.0
-"""Seconds of compiling or waiting before a line says so."""
+"""Seconds of compiling or waiting before a message is printed."""
 COMPILING = (
-    "numcodecs_bitswap: compiling for this machine. It takes half a minute to two minutes, once; "
-    "`numcodecs-bitswap warmup` does it ahead"
+    "numcodecs_bitswap: compiling for this machine, once: it takes half a minute to two minutes. "
+    "`numcodecs-bitswap warmup` does it in advance"
 )
-WAITING = "numcodecs_bitswap: waiting for another process that compiles, which takes half a minute to two minutes, once"
+WAITING = "numcodecs_bitswap: waiting for another process that compiles, once: half a minute to two minutes"
 
 
 def _count_from_elsewhere() -> None:
-    """Let no two processes give functions one name.
+    """Make the names of functions unique across processes.
 
-    numba tells functions of one name apart by numbers that it counts from 1 in every process, and they become part of
-    the names in the code that is kept. Code from two processes may then hold two functions of one name, and the linker
-    takes one for the other.
+    numba distinguishes functions of one name by numbers that it counts from 1 in every process, and the numbers are
+    part of the names in cached code. So code from two processes could hold two functions of one name, and the linker
+    would take one for the other.
     """
     bytecode.FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(5)) << 20)
 
@@ -67,7 +67,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def keep(dispatcher: Any) -> None:
-    """Keep the code of a numba function on disk."""
+    """Cache the code of a numba function on disk."""
     kept = CodeCache(dispatcher.py_func)
     compile_ = dispatcher.compile
 
@@ -82,7 +82,7 @@ def keep(dispatcher: Any) -> None:
 
 
 class CodeCache(FunctionCache):
-    """What numba asks for the code of one function. All of it happens under numba's own lock, in one thread."""
+    """The cache of one function, as numba uses it: always under numba's lock, in one thread."""
 
     def __init__(self, function: Any) -> None:  # not that of FunctionCache, which looks for a folder of its own
         self._py_func = function
@@ -93,14 +93,14 @@ class CodeCache(FunctionCache):
 
     @property
     def cache_path(self) -> str:
-        """Where code is saved; empty if nowhere."""
+        """The folder that code is saved in; empty if there is none."""
         return str(next(filter(writable, self._folders()), ""))
 
     def flush(self) -> None:
-        """Nothing: what is there is checked whenever it is loaded."""
+        """Does nothing: files are checked whenever they are loaded."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The code for some types, or None: it then has to be compiled, and this process is the one that does."""
+        """The code for some types; None: this process has to compile it, and holds the lock to do so."""
         target_context.refresh()
         found = self._load(sig, target_context)
         if found is None:
@@ -114,11 +114,11 @@ class CodeCache(FunctionCache):
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep code, if it can be kept."""
+        """Save code, if it can be saved."""
         if self._notice is not None:
             seconds = time.monotonic() - self._notice.since
             logger.debug("compiled %s in %.1f s", self._py_func.__qualname__, seconds)
-        with suppress(Exception):  # a full disk, a folder that is gone, code that cannot be kept
+        with suppress(Exception):  # a full disk, a folder that is gone, code that cannot be saved
             folder = self.cache_path
             if folder and self._enabled and not data.library.has_dynamic_globals and not any(data.lifted):
                 name, about = self._place(sig, data.codegen)
@@ -126,7 +126,7 @@ class CodeCache(FunctionCache):
                 write(Path(folder) / name, _digest(about, payload) + payload)
 
     def done(self) -> None:
-        """The end of a compilation, well or not: others may go on."""
+        """End a compilation, successful or not: other processes may continue."""
         lock, notice, self._lock, self._notice = self._lock, self._notice, None, None
         if notice is not None:
             notice.end()
@@ -135,7 +135,7 @@ class CodeCache(FunctionCache):
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         for folder in self._folders() if self._enabled else ():
-            with suppress(Exception):  # whatever is wrong with a file, it counts as missing
+            with suppress(Exception):  # a file that cannot be loaded, for any reason, counts as missing
                 name, about = self._place(sig, target_context.codegen())
                 data = memoryview((folder / name).read_bytes())
                 if data[:32] == _digest(about, data[32:]):
@@ -144,7 +144,7 @@ class CodeCache(FunctionCache):
         return None
 
     def _place(self, sig: Any, codegen: Any) -> tuple[str, bytes]:
-        """The file for some types on some CPU, and all that its code depends on."""
+        """Name of the file for some types on some CPU, and everything that its code depends on."""
         settings = config.BOUNDSCHECK, config.OPT  # type: ignore[attr-defined]
         key = repr((self._index_key(sig, codegen), settings))  # type: ignore[no-untyped-call]
         function = self._py_func.__qualname__.replace("<locals>.", "")
@@ -170,7 +170,7 @@ def _digest(about: bytes, payload: bytes | memoryview) -> bytes:
 
 @cache
 def _version() -> str:
-    """Of this package: code never outlives an upgrade."""
+    """The version of this package: cached code is not used after an upgrade."""
     try:
         return metadata.version("numcodecs_bitswap")
     except metadata.PackageNotFoundError:
@@ -179,7 +179,7 @@ def _version() -> str:
 
 @cache
 def _stamp(folder: Path) -> str:
-    """Checksum of the sources in a folder: functions call others of files beside theirs, and of SHARED."""
+    """Checksum of the sources in a folder and of SHARED: functions call others in these files."""
     digest = hashlib.sha256()
     for path in [*sorted(folder.glob("*.py")), *(Path(__file__).parents[1] / name for name in SHARED)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -188,7 +188,7 @@ def _stamp(folder: Path) -> str:
 
 @cache
 def writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made if need be."""
+    """Whether files can be created in a folder; creates the folder if necessary."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"{uuid.uuid4().hex[:16]}.tmp"
@@ -200,7 +200,7 @@ def writable(folder: Path) -> bool:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file under another name, then give it its own; nothing half-written is left."""
+    """Write a file under a temporary name, then rename it; no partial file is left."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}.tmp")
     try:
         temporary.write_bytes(data)
@@ -210,10 +210,10 @@ def write(path: Path, data: bytes) -> None:
 
 
 class FileLock:
-    """A lock that processes share: a range of a file, which the system gives free when its holder dies.
+    """A lock between processes: on a range of a file, which the system releases when its holder dies.
 
-    Within a process it does not lock, which numba's lock does, and functions that are compiled inside others take it
-    again.
+    It is reentrant within a process, since functions are compiled while others are. Threads are kept apart by numba's
+    lock.
     """
 
     _held: "dict[Path, tuple[BinaryIO, int]]" = {}  # noqa: RUF012  # one for the process is meant
@@ -223,8 +223,8 @@ class FileLock:
         self._taken = False
 
     def wait(self, notice: "Notice") -> bool:
-        """Take it. Returns whether another process had it meanwhile; goes on without after PATIENCE, or if there can be
-        no lock.
+        """Acquire the lock; returns whether another process had it. After PATIENCE, or where files cannot be locked,
+        returns without it.
         """
         if fcntl is None:
             return False
@@ -250,7 +250,7 @@ class FileLock:
         return waited
 
     def release(self) -> None:
-        """Give it back, if it was taken."""
+        """Release the lock, if it was acquired."""
         if not self._taken:
             return
         self._taken = False
@@ -262,7 +262,7 @@ class FileLock:
 
 
 class Notice:
-    """Says what takes so long, if it does: once in a process, on a terminal and to those that listen."""
+    """Tells, after SILENT seconds, what takes so long: once in a process, on a terminal and to the logger."""
 
     told = False
 
@@ -282,5 +282,5 @@ class Notice:
                     print(self.text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """It was done."""
+        """Stop: the work is done."""
         self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What the machine and the environment allow: threads, and sizes. Imports nothing of this package but the errors."""
+"""Limits set by the machine and the environment: threads and sizes in bytes. Imports only `errors`."""
 
 import os
 import re
@@ -9,8 +9,8 @@ _SIZE = re.compile(r"(\d+|\d*\.\d+|\d+\.?\d*[eE]\d{1,2})\s*(?:([kKMGT])(i?))?[bB
 
 
 def cores() -> int:
-    """OMP_NUM_THREADS or NUMBA_NUM_THREADS, the smaller of them, if one is set; else the cores that this process may
-    use.
+    """Number of threads to use: the smaller of OMP_NUM_THREADS and NUMBA_NUM_THREADS, if one is set; else the number of
+    cores that this process may use.
     """
     settings = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")]
     asked = [int(each) for each in settings if each.isdecimal() and int(each) > 0]
@@ -27,7 +27,7 @@ def size_setting(name: str, default: int) -> int:
     Raises
     ------
     DeviceError
-        It is something else.
+        The variable is set to something else.
     """
     setting = os.environ.get(name, "").strip()
     if not setting:

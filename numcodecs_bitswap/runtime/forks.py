@@ -1,9 +1,9 @@
-"""What a fork must not cut in two: imports at first use, and compilation.
+"""Imports at first use and compilation, which a fork must not interrupt.
 
-A child has only the thread that forked. Had another thread been in the middle of an import or of a compilation, the
-child would wait forever for the locks that it held. So whoever imports late or compiles says so, `with loading():`,
-and a fork waits until nobody does. It waits for imports of this package's own modules, too, wherever they are made, by
-the locks that Python itself keeps. Those that load do not wait for each other: locks of our own that are held around
+A forked child has only the thread that forked. If another thread was importing or compiling at that moment, the child
+would wait forever for the locks that it held. So code that imports late or compiles does it `with loading():`, and a
+fork waits until no other thread is in that context. It also waits for imports of this package's own modules, wherever
+they are made, by the locks that Python itself keeps. Threads in it do not exclude each other: locks of our own around
 imports could be taken in another order than Python's. Imports nothing of this package.
 """
 
@@ -18,16 +18,16 @@ from weakref import ref
 
 PACKAGE = __name__.partition(".")[0]
 PATIENCE = 120.0
-"""Seconds that a fork waits at the most: longer than a compilation takes."""
+"""Seconds that a fork waits at most: longer than a compilation takes."""
 
 _gate = threading.RLock()
 _inside: "dict[int, tuple[int, ref[loading]]]" = {}
-"""Thread of each that loads. By weak references, so that one which an interrupt cut short is not waited for."""
+"""The thread of each context. By weak references, so that a fork does not wait for one that an interrupt ended."""
 _numba: Any = None
 
 
 class loading:  # noqa: N801  # reads like contextlib's
-    """Context in which no other thread forks."""
+    """Context manager in which no other thread forks."""
 
     def __enter__(self) -> Self:
         with _gate:
@@ -39,7 +39,7 @@ class loading:  # noqa: N801  # reads like contextlib's
 
 
 def _others() -> bool:
-    """Whether another thread loads. Called with the gate closed."""
+    """Whether another thread is in the context. Called with the gate closed."""
     own = threading.get_ident()
     for key, (thread, entry) in list(_inside.items()):
         if entry() is None:
@@ -64,7 +64,7 @@ def _before_fork() -> None:
         _gate.release()
         time.sleep(0.005)
         _gate.acquire()
-    # numba may compile for others than us. Its lock is taken last here, as by those that compile.
+    # numba may also compile for other packages. Its lock is taken last here, as it is when compiling.
     module = sys.modules.get("numba.core.compiler_lock")
     lock = getattr(getattr(module, "global_compiler_lock", None), "_lock", None)
     _numba = lock if lock is not None and lock.acquire(timeout=max(0.0, end - time.monotonic())) else None
@@ -79,7 +79,7 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     own = threading.get_ident()
-    for key, (thread, _) in list(_inside.items()):  # what loads after all, as patience ended, is not ours
+    for key, (thread, _) in list(_inside.items()):  # threads of the parent, which PATIENCE did not suffice for
         if thread != own:
             del _inside[key]
     _after_in_parent()

@@ -1,4 +1,4 @@
-"""Compiled loops on a CPU: how this package uses numba. Imports nothing of this package but `code_cache`."""
+"""Compiled loops on a CPU: how this package uses numba. Imports only `code_cache`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,17 +13,17 @@ from numba.extending import intrinsic, register_jitable
 from . import code_cache
 
 FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
-"""Of the CPU that numba compiles for, as LLVM writes them: +avx2."""
+"""Features of the CPU that numba compiles for, as LLVM writes them: +avx2."""
 
 
 COMPILES = not config.DISABLE_JIT  # type: ignore[attr-defined]
-"""Whether numba compiles at all: with NUMBA_DISABLE_JIT it does not."""
+"""Whether numba compiles; with NUMBA_DISABLE_JIT it does not."""
 
 
 def compiled(kernel: Callable[..., None], signature: str | None = None) -> Any:
-    """Compile a loop that holds no interpreter lock, and keep the code on disk.
+    """Compile a loop that does not hold the interpreter lock, and cache the code on disk.
 
-    With a signature it is compiled at once, and for those types alone.
+    With a signature it is compiled at once, and only for those types.
     """
     dispatcher = njit(nogil=True, error_model="numpy")(kernel)
     if COMPILES:
@@ -42,8 +42,8 @@ class Part(CPUDispatcher):
 
 
 def part(function: Callable[..., Any]) -> Any:
-    """A function that compiled loops call: compiled with them, and not kept by itself."""
-    # Without what makes it callable from outside, which took a third of the time.
+    """A function that compiled loops call: compiled with them, not cached on its own."""
+    # Without the wrappers for calls from outside, which took a third of the compilation time.
     bare: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = njit(nogil=True, error_model="numpy", **bare)(function)
     if COMPILES:
@@ -52,7 +52,7 @@ def part(function: Callable[..., Any]) -> Any:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """A part of compiled loops, put into each at the level of Python's own code."""
+    """A part of compiled loops, inlined into each at the level of Python code."""
     return njit(inline="always")(function)
 
 
@@ -71,15 +71,15 @@ def _own_memory(context: Any, count: Any) -> Any:
 
 @register_jitable(forceinline=True)
 def scratch(count: int) -> Any:
-    """int64 array of `count` numbers, a constant. Nothing else can lie there, so compiled code keeps it in registers,
-    which it may not do with an array of numpy's.
+    """Scratch memory: an int64 array of `count` numbers, a constant. No other array can alias it, so compiled code
+    keeps it in registers, which it may not do with a numpy array.
     """
     return carray(_own_memory(count), (count,))  # type: ignore[call-arg]
 
 
 @intrinsic
 def address_of(typing: Any, array: Any, i: Any, j: Any) -> Any:
-    """Address of the element [i, j] of an array, or of the part [i, j] of one of more axes; [j] of one axis.
+    """Address of element [i, j] of an array, or of subarray [i, j] if it has more axes, or of [j] if it has one.
 
     With NUMBA_BOUNDSCHECK=1 an index that the array does not have is an IndexError, as of any other element.
     """

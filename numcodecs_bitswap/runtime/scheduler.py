@@ -1,12 +1,13 @@
-"""Many chunks from many threads -> few model passes, one for each core; and the device that they run on.
+"""The queue of model passes: many chunks from many threads -> few passes, one on each core. And the choice of the
+device.
 
-Zarr and dask call a codec from many threads at once. A job that comes when a thread is free begins at once, so one
-chunk alone never waits for others. Where all are busy jobs wait, and a thread that gets free takes its part of those
-that are alike as one batch: passes grow by themselves where there is a queue. No timer and no setting. A pass runs on
-one thread of its own, because passes side by side are faster than threads that share the small products of one. Bytes
-depend on none of this, since everything in a model is computed in integers.
+Zarr and dask call a codec from many threads at once. A job that arrives while a thread is free starts at once, so a
+single chunk never waits for others. While all threads are busy jobs wait, and a thread that becomes free takes its
+share of the waiting jobs of one key as one batch: batches grow with the queue. There is no timer and no setting. A pass
+runs on one thread, because concurrent passes are faster than threads that share the small products of one pass. The
+bytes do not depend on any of this, since everything in a model is computed in integers.
 
-Knows neither models nor frames: a `Job` brings its own work. Imports torch only where there may be a GPU for it.
+Knows neither models nor frames: a `Job` brings its own work. Imports torch only where there may be a GPU.
 """
 
 import ctypes
@@ -29,9 +30,9 @@ from .workers import Workers
 
 DEVICES = ("auto", "cpu", "cuda", "torch")
 PASS_BYTES = 1 << 30
-"""What a full pass takes on a CPU, at the most."""
+"""Memory of a full pass on a CPU, at most."""
 SMALL = 1 / 16
-"""Share of a pass up to which jobs stay together: every pass has its overhead, whatever its size."""
+"""Jobs are not spread over threads until they fill this share of a pass: every pass has an overhead."""
 
 
 class Job(ABC):
@@ -42,28 +43,31 @@ class Job(ABC):
     key : hashable
         Jobs with equal keys may run in one pass.
     share : float
-        Part of the memory of one pass that the job takes; a pass holds jobs of at most 1 in all, or one job.
+        Share of the memory of one pass that the job takes. The shares of a pass add up to at most 1, unless it has a
+        single job.
+    done : SimpleQueue
+        Gets an item when the job has finished.
     """
 
     def __init__(self, key: Hashable, share: float) -> None:
         self.key = (type(self), key)
         self.share = share
-        self.settled: SimpleQueue[None] = SimpleQueue()
+        self.done: SimpleQueue[None] = SimpleQueue()
         self._outcome: Any = None
         self._error: BaseException | None = None
 
     @classmethod
     @abstractmethod
     def run(cls, jobs: list[Self]) -> list[Any]:
-        """The outcomes of jobs of one key, in order."""
+        """Run jobs of one key; returns their outcomes in order."""
 
-    def settle(self, outcome: Any, error: BaseException | None = None) -> None:
-        """Note what came of it, and tell who waits."""
+    def finish(self, outcome: Any, error: BaseException | None = None) -> None:
+        """Set the outcome or the error, and wake the thread that waits."""
         self._outcome, self._error = outcome, error
-        self.settled.put(None)
+        self.done.put(None)
 
     def outcome(self) -> Any:
-        """What `run` gave for this job; raises what it raised."""
+        """What `run` returned for this job; raises what it raised."""
         if self._error is not None:
             raise self._error
         return self._outcome
@@ -75,7 +79,7 @@ class Scheduler:
     Parameters
     ----------
     most : int, optional
-        Passes at a time. Default: one for each of `cores`, and one on CUDA.
+        Largest number of concurrent passes. Default: `cores()`; 1 on CUDA.
 
     Attributes
     ----------
@@ -95,10 +99,10 @@ class Scheduler:
         self._workers = Workers("numcodecs_bitswap")
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Return when all of `jobs` are done, well or not; never raises what a job raises.
+        """Return when all of `jobs` have finished or failed. Does not raise what a job raises.
 
-        Only the threads that work book passes, since they are never interrupted: whatever happens here, also between
-        any two lines, leaves no pass behind that nobody runs.
+        Only worker threads, which are never interrupted, reserve passes. So an interrupt anywhere in this method leaves
+        no reserved pass that no thread runs.
         """
         room, limit = memory(), self._most or (1 if _cuda_used else cores())
         alone: list[Job] = []
@@ -112,30 +116,30 @@ class Scheduler:
             for job in alone:
                 _run([job])
             for job in jobs:
-                job.settled.get()
-        finally:  # interrupted: what has not begun is not wanted any more
+                job.done.get()
+        finally:  # after an interrupt: jobs that have not begun are withdrawn
             with self._lock:
                 self._waiting = [job for job in self._waiting if job not in jobs]
 
     def _start(self) -> bool:
-        """Offer what waits to as many threads as may take it; returns whether there are any."""
+        """Offer the waiting jobs to as many threads as may run; returns whether there are any threads."""
         times = len(self._booked) + min(len(self._waiting), self._limit - len(self._under_way))
         return times <= 0 or self._workers.offer(self._work, times, self._limit)
 
     def _work(self) -> None:
-        """Passes, while there are any. In a thread of its own."""
+        """Run passes while there are any. Called in a worker thread."""
         batch = self._next()
         while batch:
             _run(batch)
             with self._lock:
                 self._under_way.remove(batch)
                 following = self._next()
-                self._start()  # others may begin, too, now that there is memory
+                self._start()  # others may begin, too, now that memory is free
             batch = following
 
     def _next(self) -> list[Job]:
-        """A pass to run. Books passes while there are jobs, threads and memory for them, so that each takes its part of
-        what waits now: the first that are run may be done before the last begin.
+        """A pass to run, or an empty list. Reserves passes while there are jobs, threads and memory for them, so that
+        each takes its share of the jobs that wait now: the first passes may have finished before the last begin.
         """
         with self._lock:
             while self._waiting and len(self._under_way) < self._limit:
@@ -149,9 +153,9 @@ class Scheduler:
             return self._booked.pop(0) if self._booked else []
 
     def _take(self, room: float) -> list[Job]:
-        """The first job and those like it: what fits in `room`, and of more than SMALL only the part of one thread.
+        """The first job and others of its key: as many as fit in `room`; beyond SMALL, only one thread's share.
 
-        What is under way counts too: a thread that has little of it comes back soon.
+        Running jobs count in that share: a thread with few of them is soon free again.
         """
         first, *rest = (job for job in self._waiting if job.key == self._waiting[0].key)
         part = math.ceil((1 + len(rest) + sum(map(len, self._under_way))) / self._limit)
@@ -167,22 +171,22 @@ class Scheduler:
 def _run(batch: list[Job]) -> None:
     try:
         outcomes = list(zip(batch, type(batch[0]).run(batch), strict=True))
-    except BaseException as error:  # raised again where the job came from
+    except BaseException as error:  # raised again in the thread that submitted the job
         if len(batch) == 1:
             if type(error).__name__ == "OutOfMemoryError":  # torch's
                 error = DeviceError(f"a chunk takes more memory than the device has: {error}")
-            batch[0].settle(None, error)
+            batch[0].finish(None, error)
         else:  # one bad chunk must not fail the others
             for job in batch:
                 _run([job])
     else:
         for job, outcome in outcomes:
-            job.settle(outcome)
+            job.finish(outcome)
 
 
 def memory() -> float:
-    """Bytes that the passes of this process may take together: NUMCODECS_BITSWAP_MEMORY, default a quarter of the
-    machine's. One pass is always allowed.
+    """Bytes that the concurrent passes of this process may take: NUMCODECS_BITSWAP_MEMORY, default a quarter of the
+    machine's memory. One pass is always allowed.
 
     Raises
     ------
@@ -203,7 +207,7 @@ _cuda_lost = False
 
 
 def run(jobs: Sequence[Job]) -> None:
-    """Run jobs, together with what other threads have waiting."""
+    """Run jobs, in batches with those of other threads; returns when all have finished."""
     scheduler.run(jobs)
 
 
@@ -213,10 +217,10 @@ def set_device(name: str) -> None:
     Parameters
     ----------
     name : "auto", "cpu", "cuda" or "torch"
-        "auto" is a CUDA device if there is one, else the CPU. "torch" is the CPU by torch instead of compiled loops:
-        far slower, and there to check that the bytes are the same. Without this call the environment variable
-        NUMCODECS_BITSWAP_DEVICE decides, and without that, "auto". A device that is absent is a `DeviceError` when a
-        chunk needs it.
+        "auto" is a CUDA device if there is one, else the CPU. "torch" is the CPU with torch instead of compiled loops:
+        far slower, for checking that the bytes are the same. Without this call the environment variable
+        NUMCODECS_BITSWAP_DEVICE decides; without that, it is "auto". If the device is absent, the first chunk that
+        needs it raises `DeviceError`.
 
     Raises
     ------
@@ -235,7 +239,8 @@ def device() -> str:
     Raises
     ------
     DeviceError
-        "cuda" is asked for and there is none, or the process was forked from one that had used it.
+        NUMCODECS_BITSWAP_DEVICE is not a device; "cuda" is asked for and there is none, or this process was forked
+        from one that had used it.
     """
     global _cuda_used
     wanted = _chosen or os.environ.get("NUMCODECS_BITSWAP_DEVICE") or "auto"
@@ -255,7 +260,7 @@ def device() -> str:
 
 
 def _cuda() -> bool:
-    """Whether torch sees a CUDA device. torch, which takes seconds to import, is only asked where it may say yes."""
+    """Whether torch sees a CUDA device. torch, which takes seconds to import, is imported only where it may."""
     if sys.modules.get("torch") is None and not (_torch_has_cuda() and _driver()):
         return False
     with loading():
@@ -266,7 +271,7 @@ def _cuda() -> bool:
 
 @cache
 def _torch_has_cuda() -> bool:
-    """Whether torch is installed with CUDA (or ROCm): its libraries lie in its folder."""
+    """Whether the installed torch has CUDA (or ROCm): by the libraries in its folder."""
     found = find_spec("torch")
     folders = (found.submodule_search_locations if found else None) or []
     return any(any(Path(each, "lib").glob(f"*torch_{kind}*")) for each in folders for kind in ("cuda", "hip"))
@@ -274,8 +279,8 @@ def _torch_has_cuda() -> bool:
 
 @cache
 def _driver() -> bool:
-    """Whether there is a driver's library, which torch would load. It is there wherever a GPU can be used, in
-    containers and under WSL too, where device nodes have other names or are missing.
+    """Whether the library of a GPU driver can be loaded. It exists wherever a GPU can be used, also in containers and
+    under WSL, where device nodes have other names or are missing.
     """
     for name in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
         try:
@@ -287,7 +292,7 @@ def _driver() -> bool:
 
 
 def _after_fork() -> None:
-    """Another thread of the parent may have held the locks; what it ran is not ours."""
+    """A new queue: another thread of the parent may have held the locks, and its jobs are not those of the child."""
     global scheduler, _cuda_lost
     scheduler = Scheduler()
     _cuda_lost = _cuda_used

@@ -1,4 +1,4 @@
-"""Compiles ahead all that a CPU needs: for the images of containers, and so that no first chunk takes long."""
+"""Compiles everything that a CPU needs ahead of the first chunk, for example while a container image is built."""
 
 from time import monotonic
 from typing import Any
@@ -15,23 +15,27 @@ from ..jpeg.picture import Component, Picture
 from ..models import catalog
 
 LANES = 1, 8
-"""There are loops for few lanes and for many."""
+"""There are separate loops for few lanes and for many."""
 
 
 def warm_up() -> float:
-    """Encode and decode a small array with every model that is shipped, so that what is compiled for it is kept on
-    disk. Returns the seconds that it took.
+    """Encode and decode a small array with every shipped model, so that the compiled code is cached on disk.
+
+    Returns
+    -------
+    float
+        Seconds that it took.
 
     Raises
     ------
     DeviceError
-        There is no numba, or it is told not to compile.
+        numba is not installed, or is told not to compile.
     """
     start = monotonic()
     y, x = np.mgrid[:64, :64]
     gray = (y * x // 16 + y * 7 % 3).astype(np.uint8)
     for name in filter(catalog.is_shipped, catalog.names()):
-        if catalog.kind_of(name) in ("planes", "jpeg"):  # of all of them the loops are the same
+        if catalog.kind_of(name) in ("planes", "jpeg"):  # all models of a kind share the loops
             continue
         net: Any = catalog.load(name, "cpu").net
         if net.channels == 1:
@@ -46,7 +50,7 @@ def warm_up() -> float:
 
 
 def _from_jpeg() -> NDArray[np.uint8]:
-    """An image as of a JPEG file with half as much chroma, so that all of that route is needed."""
+    """An image decoded from a JPEG file with subsampled chroma, so that the whole JPEG route is compiled."""
     components = []
     for k, size in enumerate((12, 6, 6)):
         rng = np.random.default_rng(k)

@@ -1,8 +1,9 @@
-"""Threads that do what they are given, so that neither an interrupt nor a thread that cannot start leaves work undone.
+"""A pool of threads in which neither an interrupt nor a thread that cannot start leaves work undone.
 
-An interrupt reaches Python's main thread anywhere, also inside `concurrent.futures`, whose books it can leave wrong for
-ever. Here who offers work books nothing: threads take it themselves, and are not interrupted. So work that is offered
-twice, or by somebody who has gone, must be harmless. Imports nothing of this package.
+An interrupt reaches Python's main thread anywhere, also inside `concurrent.futures`, and can leave its state invalid
+for good. Here the thread that offers work changes no state: the worker threads, which are not interrupted, take the
+work themselves. So a task that is offered twice, or by a caller that has stopped waiting, must be harmless. Imports
+nothing of this package.
 """
 
 import atexit
@@ -23,12 +24,12 @@ _every: "WeakSet[Workers]" = WeakSet()
 
 
 class Workers:
-    """Threads, started when there is work for them. They end with the process, when what they do is done.
+    """Threads, started when there is work for them. They end with the process, after their current task.
 
     Parameters
     ----------
     name : str
-        Of the threads.
+        The name of the threads.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,14 +43,14 @@ class Workers:
         _every.add(self)
 
     def offer(self, task: Callable[[], None], times: int, most: int) -> bool:
-        """Let up to `times` threads call `task`, and have no more than `most` in all.
+        """Let up to `times` threads call `task`, with no more than `most` threads in all.
 
         Returns
         -------
         bool
-            Whether there are threads. If not, who asks has to do it.
+            Whether there are threads. If not, the caller has to run the task.
         """
-        if sys.is_finalizing():  # they do not run any more
+        if sys.is_finalizing():  # threads do not run any more
             return False
         with self._lock:
             self._tasks.extend([task] * times)
@@ -79,22 +80,22 @@ class Workers:
                     with self._lock:
                         self._busy -= 1
                         self._done.notify_all()
-                del task  # what it holds is not kept until the next
-        finally:  # a task has failed, which it must not: another thread may take this one's place
+                del task  # frees what it holds before the next task
+        finally:  # a task has raised, which it must not: a new thread may replace this one
             with self._lock:
                 self._threads = [each for each in self._threads if each is not threading.current_thread()]
 
     def rest(self) -> None:
-        """Return when no thread is busy."""
+        """Wait until no thread is busy."""
         with self._lock:
             while self._busy:
                 self._done.wait()
 
 
 def run_all(workers: Workers, function: Callable[[Work], Result], works: Sequence[Work], most: int) -> list[Result]:
-    """Results in order, by up to `most` threads; raises what a call raised.
+    """Call `function` on each of `works`, in up to `most` threads; returns the results in order.
 
-    After that, or after an interrupt, nothing more of it begins.
+    Raises what a call raised. After that, or after an interrupt, no further call begins.
     """
     results: list[Any] = [None] * len(works)
     errors: list[tuple[int, BaseException]] = []
@@ -105,7 +106,7 @@ def run_all(workers: Workers, function: Callable[[Work], Result], works: Sequenc
         while wanted and not errors and (i := next(numbers)) < len(works):
             try:
                 results[i] = function(works[i])
-            except BaseException as error:  # raised again by who asked
+            except BaseException as error:  # raised again in the calling thread
                 errors.append((i, error))
             ended.put(None)
 
@@ -124,12 +125,12 @@ def run_all(workers: Workers, function: Callable[[Work], Result], works: Sequenc
 
 
 def _finish() -> None:
-    """Threads that hold no interpreter lock are not cut off in the middle of a loop."""
+    """Wait for the threads: those in compiled loops, without the interpreter lock, must not be cut off."""
     for workers in list(_every):
         workers.rest()
 
 
 atexit.register(_finish)
 if hasattr(os, "register_at_fork"):
-    # A child has none of the threads. Who made them makes new ones.
+    # A forked child has none of the threads; their owners start new ones.
     os.register_at_fork(after_in_child=_every.clear)

@@ -1,4 +1,4 @@
-"""`python -m numcodecs_bitswap.train` is `numcodecs-bitswap train`; torchrun needs it in this form."""
+"""`python -m numcodecs_bitswap.train` is `numcodecs-bitswap train`; torchrun needs this form."""
 
 import argparse
 import sys

@@ -1,5 +1,5 @@
-"""Array files -> patches: .npy, .npz (its first array) and the idx format of MNIST, gzipped or not; uint8
-of shape (n, h, w) or (n, h, w, c).
+"""Array files -> patches: .npy, .npz (its first array) and the idx format of MNIST, gzipped or not; uint8 of shape
+(n, h, w) or (n, h, w, c).
 """
 
 import gzip
@@ -20,7 +20,7 @@ def read_items(path: Path, channels: int) -> Pixels:
     Raises
     ------
     DataError
-        It cannot be read, or is not items of that many channels.
+        It cannot be read, or has another dtype, shape or number of channels.
     """
     try:
         array = _read(path)
@@ -48,12 +48,12 @@ def _read(path: Path) -> Pixels:
 
 
 def binarised(x: Pixels, rng: np.random.Generator) -> Pixels:
-    """A draw of Bernoulli(x / 255)."""
+    """A sample of Bernoulli(x / 255)."""
     return (rng.integers(255, size=x.shape, dtype=np.uint8) < x).astype(np.uint8)
 
 
 class ArraySource:
-    """Random patches of items, whole items where they have the size of a patch; every file counts the same.
+    """Random patches of items, or whole items if they have the size of a patch. Every file has the same weight.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class ArraySource:
     Raises
     ------
     DataError
-        A file has no items, or smaller ones.
+        A file has fewer than ten items, or items smaller than a patch.
     """
 
     def __init__(self, files: Sequence[Sequence[Pixels]], size: int, augmentation: Augmentation):

@@ -1,4 +1,4 @@
-"""The state of a run in a file: written whole or not at all, and checked when it is read."""
+"""The checkpoint of a run: a file that is written atomically and checked when it is read."""
 
 import io
 import os
@@ -19,7 +19,7 @@ FILE = "checkpoint.pt"
 
 
 def description(model: AnyArchitecture) -> dict[str, object]:
-    """Entries of [model] but those left at their defaults: a new one does not make old checkpoints another model's."""
+    """Entries of [model] except those with default values, so that a new entry does not invalidate old checkpoints."""
     return {f.name: getattr(model, f.name) for f in fields(model) if getattr(model, f.name) != f.default}
 
 
@@ -29,7 +29,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
     Raises
     ------
     WriteError
-        It cannot be written; the old one is still there.
+        It cannot be written; the previous file is unchanged.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -47,41 +47,41 @@ def read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
-        raise RecipeError(f"no run to begin with: {error}") from None
+        raise RecipeError(f"there is no run to start from: {error}") from None
     except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
-        raise RecipeError(f"{path} is damaged ({error}); remove it to begin anew") from None
+        raise RecipeError(f"{path} is damaged ({error}): remove it to start the run again") from None
     return state
 
 
 def check(path: Path, state: dict[str, Any], owner: dict[str, Any]) -> None:
-    """Refuse the state of a run of another model or on other data."""
+    """Raise RecipeError if the state is of another model, or of a run on other data."""
     if state["model"] != owner["model"]:
-        raise RecipeError(f"{path} belongs to another [model]; choose another folder")
+        raise RecipeError(f"{path} belongs to another [model]: choose another folder")
     if (of := state.get("data", "")) != owner["data"]:
-        raise RecipeError(f"{path} belongs to a run on {of or 'other data'}; choose another folder")
+        raise RecipeError(f"{path} belongs to a run on {of or 'other data'}: choose another folder")
 
 
 def is_run(origin: str) -> bool:
-    """Whether this is the folder of a run and not the name of a model."""
+    """Whether `origin` is the folder of a run, and not the name of a model."""
     return (Path(origin) / FILE).exists() or (catalog.ID.fullmatch(origin) is None and os.sep in origin)
 
 
 def begin(net: Net, origin: str, device: torch.device) -> None:
-    """Take weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
+    """Copy weights of the same name and shape from a run, by its folder, or from a model, by its name or id.
 
     Raises
     ------
     RecipeError
-        There are none.
+        There is no such run or model, or no such weight.
     """
     if is_run(origin):
         own, theirs = net.state_dict(), read(Path(origin) / FILE, device)["average"]
         if not isinstance(theirs, dict):
-            raise RecipeError(f"{origin} is a run of the plane coder and has nothing in common with this network")
+            raise RecipeError(f"{origin} is a run of the plane coder and has no weights in common with this network")
         shared = {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape}
         net.load_state_dict(own | shared)
         found = len(shared)
     else:
         found = take_tensors(net, load(catalog.read(catalog.find(origin))))
     if not found:
-        raise RecipeError(f"{origin} has nothing in common with this network")
+        raise RecipeError(f"{origin} has no weights in common with this network")

@@ -1,4 +1,4 @@
-"""`numcodecs-bitswap train`: from arguments to a model file, its card, its recipe, a plot and a table."""
+"""`numcodecs-bitswap train`: arguments -> a model file, its card, its recipe, a plot and a table."""
 
 import argparse
 import re
@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from ..errors import BitswapError
 
 if TYPE_CHECKING:
-    from .distributed import Together
+    from .distributed import Processes
     from .recipe import Recipe
     from .sources import Data
 
-HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits, a tenth of which is kept for
-validation, and compares it with other codecs on that. Ctrl-C stops, and the same command resumes. With --recipe another
-kind of model is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model that ships,
-on --data.
+HELP = """Fits a model of the plane coder to your own data, integers of 8 or 16 bits. A tenth of the data is for
+validation; on it the model is compared with other codecs. Ctrl-C stops, and the same command resumes. With --recipe
+another kind of model is trained, on uint8. A recipe in place of the data (models/NAME/recipe.toml) trains a model of
+this package, on --data.
 """
 
 DEFAULT = "default"
-"""Of --recipe: the one for the channels."""
+"""Value of --recipe: the default recipe for the number of channels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's arguments."""
     parser.description = HELP
     add = parser.add_argument
     add("source", nargs="+", help="Zarr array (path or URL), folder of images or arrays, .npy, .npz, image; or recipe")
@@ -35,16 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--minutes",
         type=float,
-        help="time of the run, resumptions included (default 10; with --recipe 15, of a recipe 60)",
+        help="minutes of training, over all resumptions (default 10; with --recipe 15; of a recipe 60)",
     )
     add("--name", help="the model's name (default: the source's)")
-    add("--steps", type=int, help="steps in place of a time: the same model every time")
-    add("--recipe", help="a recipe file, or 'default' (by the channels): a model of stages and not of planes")
-    # torchrun takes --run for one of its own, wherever it stands.
-    add("--folder", "--run", type=Path, help="folder of all that is written (default: runs/NAME)")
+    add("--steps", type=int, help="number of steps, instead of a time: the result is reproducible")
+    add("--recipe", help="a recipe file, or 'default' (by the channels): a model with stages instead of a plane model")
+    # --folder, because torchrun takes --run as an option of its own.
+    add("--folder", "--run", type=Path, help="output folder (default: runs/NAME)")
     add("--out", type=Path, help="model file to write (default: NAME.safetensors in that folder)")
-    add("--data", type=Path, action="append", default=[], help="of a recipe: folder of images or array file")
-    add("--start", help="begin with a model, by name, or a run, by folder; '' with none (default: universal-v1)")
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        help="for a recipe: folder of images, or array file; may be repeated",
+    )
+    add("--start", help="start from a model, by name, or a run, by folder; '' for none (default: universal-v1)")
     add("--device", help="with a recipe: cpu or cuda (default: cuda if there is one)")
     add("--bf16", action="store_true", help="with a recipe: convolutions in bfloat16, faster where processors have it")
     parser.set_defaults(run=run)
@@ -54,18 +60,18 @@ def run(given: argparse.Namespace) -> int:
     """Train; returns the exit status, 2 after bad input."""
     import torch
 
-    from .distributed import Together
+    from .distributed import Processes
 
-    for stop in (signal.SIGINT, signal.SIGTERM):  # a job in the background starts with SIGINT ignored
+    for stop in (signal.SIGINT, signal.SIGTERM):  # jobs in the background start with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
-    together = Together(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes = Processes(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         if given.minutes is not None and not given.minutes > 0:
-            raise BitswapError(f"--minutes {given.minutes} leaves no time to train")
+            raise BitswapError(f"--minutes is {given.minutes}; it must be above 0")
         if given.source[0].endswith(".toml") or given.recipe is not None:
-            _train(given, together)
+            _train(given, processes)
         else:
-            _fit(given, together)
+            _fit(given, processes)
     except BitswapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,12 +82,12 @@ def run(given: argparse.Namespace) -> int:
         print("stopped", file=sys.stderr)
         return 130
     finally:
-        together.end()
+        processes.end()
     return 0
 
 
-def _fit(given: argparse.Namespace, together: "Together") -> None:
-    """A plane model for the user's data."""
+def _fit(given: argparse.Namespace, processes: "Processes") -> None:
+    """Fit a plane model to the user's data."""
     import torch
 
     from ..options import AUTO_UNIVERSAL
@@ -94,10 +100,10 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
     _refuse_data(given)
     if given.device not in (None, "cpu") or given.bf16:
         raise BitswapError("--device and --bf16 go with --recipe: models of the plane coder are fitted on the CPU")
-    if together.world > 1:
+    if processes.world > 1:
         raise BitswapError("models of the plane coder are fitted in one process: start the command without torchrun")
     if given.steps is not None and given.steps < 1:
-        raise BitswapError(f"--steps {given.steps}: one or more")
+        raise BitswapError(f"--steps is {given.steps}; it must be 1 or more")
     name = _checked(given.name or _name(given.source[0]))
     pictures = open_pictures(given.source, given.region, given.channel_axis, KINDS)
     start = Start(AUTO_UNIVERSAL if given.start is None else given.start)
@@ -106,7 +112,7 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
     print(f"{data.name}: {data.about}", file=sys.stderr)
     minutes = given.minutes or (10.0 if given.steps is None else float("inf"))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # layers are so small that more of them wait for each other
+    torch.set_num_threads(1)  # layers are so small that several threads are slower
     try:
         trainer = PlaneTrainer(name, data, start, folder)
         trainer.run(minutes, given.steps)
@@ -120,7 +126,7 @@ def _fit(given: argparse.Namespace, together: "Together") -> None:
 
 
 def _named(given: argparse.Namespace) -> str:
-    """What is trained on."""
+    """The data, as in the command."""
     return " ".join([*given.source, *([f"--region {given.region}"] if given.region else [])])
 
 
@@ -129,7 +135,7 @@ def _refuse_data(given: argparse.Namespace) -> None:
         raise BitswapError("--data belongs to a recipe; name your own data without it")
 
 
-def _train(given: argparse.Namespace, together: "Together") -> None:
+def _train(given: argparse.Namespace, processes: "Processes") -> None:
     import torch
 
     from . import compare
@@ -137,33 +143,33 @@ def _train(given: argparse.Namespace, together: "Together") -> None:
     from .report import write_all
 
     if given.device not in (None, "cpu") and not (given.device == "cuda" and torch.cuda.is_available()):
-        raise BitswapError(f"--device {given.device}: there is none here; leave it out, or take cpu")
+        raise BitswapError(f"--device {given.device}: there is none; leave the option out, or choose cpu")
     if given.steps is not None:
-        raise BitswapError("--steps is for models without a recipe, which says how many steps it takes")
+        raise BitswapError("--steps is for plane models; a recipe states its own number of steps")
     recipe, data, minutes = _shipped(given) if given.source[0].endswith(".toml") else _own(given)
     if given.start is not None:
         recipe = replace(recipe, start=given.start)
     folder = given.folder or Path("runs") / recipe.name
-    trainer = Trainer(recipe, data, folder, together.device, given.bf16, together)
+    trainer = Trainer(recipe, data, folder, processes.device, given.bf16, processes)
     if recipe.start and not trainer.step:
         trainer.start_from(recipe.start)
-    if data.crops and together.first and trainer.target is None:
+    if data.crops and processes.first and trainer.target is None:
         print(f"{data.name}: {data.about}", file=sys.stderr)
         rows = compare.classical_rows(data.crops)
         best = min(rows, key=lambda row: row.total)
-        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_dim:.3f} bits/sample", file=sys.stderr)
-        trainer.target = best.name, best.bits_per_dim
+        print(f"best of {len(rows)} other codecs: {best.name}, {best.bits_per_sample:.3f} bits/sample", file=sys.stderr)
+        trainer.target = best.name, best.bits_per_sample
     trainer.run(minutes, until_plateau=bool(data.crops) and given.recipe == DEFAULT)
-    if together.first:
+    if processes.first:
         write_all(trainer, given.out or folder / f"{recipe.name}.safetensors", given.channel_axis, _options(given))
-    together.wait()
+    processes.wait()
 
 
 def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
-    """The default recipe for the user's data, or their own, and the data in pieces."""
+    """The default recipe for the user's data, or the user's own, and the data as regions."""
     from .own_arrays import open_pictures
     from .recipe import default_recipe, read_recipe
-    from .sources import open_pieces
+    from .sources import open_regions
 
     _refuse_data(given)
     pictures = open_pictures(given.source, given.region, given.channel_axis)
@@ -173,7 +179,7 @@ def _own(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
     else:
         name = _checked(given.name or _name(given.source[0]))
         recipe = default_recipe(pictures.channels, pictures.side, name, "that of the data")
-    return recipe, open_pieces(pictures, recipe, _named(given)), 15.0 if given.minutes is None else given.minutes
+    return recipe, open_regions(pictures, recipe, _named(given)), 15.0 if given.minutes is None else given.minutes
 
 
 def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
@@ -188,13 +194,13 @@ def _shipped(given: argparse.Namespace) -> "tuple[Recipe, Data, float]":
 
 
 def _options(given: argparse.Namespace) -> str:
-    """What decides the weights besides data and recipe."""
+    """Options that the weights depend on, other than data and recipe."""
     options = [] if given.channel_axis is None else [f"--channel-axis {given.channel_axis}"]
     return " ".join([*options, *(["--bf16"] if given.bf16 else [])])
 
 
 def _name(source: str) -> str:
-    """A name made of the last part of a path or URL that is not a number."""
+    """A model name: the last part of a path or URL, with the parts before it if it is a number."""
     parts = [part for part in re.split(r"[/\\:]+", source) if part not in ("", ".", "..")]
     stems = [re.sub(r"\.(zarr|zip|np[yz]|tiff?|png|jpe?g)$", "", part) for part in parts] or ["model"]
     while len(stems) > 1 and stems[-1].isdigit():
@@ -203,11 +209,11 @@ def _name(source: str) -> str:
 
 
 def _checked(name: str) -> str:
-    """The name, if a model file may have it."""
+    """The name; raises if a model file cannot have it."""
     from ..models.catalog import is_shipped
 
     if not re.fullmatch(r"\w[\w.+-]*", name):
-        raise BitswapError(f"--name {name!r}: letters, digits, _ . + - only")
+        raise BitswapError(f"--name {name!r}: only letters, digits, _ . + and - are allowed")
     if is_shipped(name):
-        raise BitswapError(f"{name} is the name of a model of this package; choose another with --name")
+        raise BitswapError(f"{name} is the name of a model of this package: choose another with --name")
     return name

@@ -1,5 +1,5 @@
-"""The differentiable form of a flow's couplings (FORMAT.md section 6.5): what their networks see, and mixtures of
-logistics turned into standard normal latents.
+"""The differentiable form of a flow's couplings (FORMAT.md section 6.5): the inputs of their networks, and mixtures of
+logistics transformed to standard normal latents.
 """
 
 import math
@@ -14,14 +14,14 @@ from .fake_quant import UNIT, Trunk, round_clamp
 from .stages import window
 
 MEAN_START = 4.0
-"""Parameter of a skip layer's weight that makes a mean follow a pixel one to one."""
+"""Parameter of a skip layer's weight with which a mean equals a pixel."""
 LOG2PI = math.log(2 * math.pi)
 OCTAVES = 28 * math.log(2)
 """Logits are clamped to this."""
 
 
 class Known(NamedTuple):
-    """What is known of a channel: its colour, and whether it is still a pixel's."""
+    """A channel: its colour, and whether it is a pixel channel."""
 
     colour: int
     pixel: bool
@@ -48,7 +48,7 @@ class Coupling(nn.Module):
         self._start_linear(known)
 
     def _start_linear(self, known: list[Known]) -> None:
-        """Means of pixels start as the mean of the nearest of their colour, and follow green where it is known."""
+        """Initialise the means of pixels: mean of the nearest of their colour, plus changes of green where known."""
         k, seen = self.mixtures, self.inputs.channels
         weight = self.network.skip.weight.data.view(len(self.changed), 3, k, 9, len(seen))
         for n, channel in enumerate(self.changed):
@@ -70,7 +70,7 @@ class Coupling(nn.Module):
                 for _, w, i in here:
                     weight[n, 1, :, w, i] += MEAN_START * share
                 for _, w, i in near:
-                    if w != 4 or i not in self.inputs.references:  # there the input is the level
+                    if w != 4 or i not in self.inputs.references:  # there the input is the level itself
                         weight[n, 1, :, w, i] += (1 if colour == own else -1) * MEAN_START * share / len(near)
 
     def forward(self, v: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ class Coupling(nn.Module):
 
 
 class Inputs(nn.Module):
-    """What the network of a coupling sees of the channels that stay."""
+    """The inputs of a coupling's network, from the channels that stay."""
 
     def __init__(self, known: list[Known], channels: list[int]):
         super().__init__()
@@ -130,7 +130,7 @@ def with_channels(v: Tensor, channels: list[int], values: Tensor) -> Tensor:
 
 
 def _seen(v: Tensor, pixel: bool, quantised: bool) -> Tensor:
-    """A channel as networks see it: levels, or 1/32 of a latent's deviation."""
+    """A channel in the units of network inputs: levels, or 1/32 of a latent's deviation."""
     if pixel:
         return torch.floor(v) if quantised else v
     return round_clamp(v * UNIT - 0.5, -127.0, 127.0) if quantised else (v * UNIT).clamp(-127, 127)

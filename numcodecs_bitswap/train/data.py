@@ -1,7 +1,7 @@
 """Folders of images -> random square patches.
 
-Photographs in the wild differ in sharpness and in what an earlier JPEG left in them, so every image is kept in several
-*variants*, made once from a seed: as it is, reduced, compressed as JPEG, and enlarged then compressed.
+Photographs differ in sharpness and in artefacts of earlier JPEG compression. So every image is kept in several
+*variants*, made once from a seed: unchanged, reduced, compressed as JPEG, and enlarged then compressed.
 """
 
 import io
@@ -23,14 +23,23 @@ Item = TypeVar("Item")
 
 
 class DataError(BitswapError, ValueError):
-    """The training data hold nothing that can be trained on."""
+    """The training data have nothing that a model can be trained on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Of photographs: shares of the variants (they need not sum to one) and chances of what is done to a patch; always
-    flipped and transposed. Of arrays: whether to `flip` and transpose, and to `binarise`, which draws from
-    Bernoulli(x / 255) anew each time.
+    """Augmentation of patches.
+
+    Attributes
+    ----------
+    plain, reduced, jpeg, enlarged_jpeg : float
+        Shares of the variants of photographs; they need not sum to one.
+    permute_channels, noise : float
+        Probabilities of changes to a patch of a photograph. It is always flipped and transposed at random.
+    flip : bool
+        Whether to flip and transpose patches of arrays.
+    binarise : bool
+        Whether to sample patches of arrays from Bernoulli(x / 255), anew each time.
     """
 
     plain: float = 0.45
@@ -60,7 +69,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def split_validation(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Training items and a validation tenth: every tenth, from the fifth on, so that the split needs no state."""
+    """Training items, and every tenth item, from the fifth on, for validation. The split needs no state."""
     return [f for i, f in enumerate(items) if i % 10 != 4], [f for i, f in enumerate(items) if i % 10 == 4]
 
 
@@ -82,7 +91,7 @@ def _through_jpeg(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 class PatchSource:
-    """Random patches of one or more folders; every folder counts the same, whatever its size.
+    """Random patches of images in one or more folders. Every folder has the same weight, independent of its size.
 
     Parameters
     ----------
@@ -163,7 +172,7 @@ def random_crop(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
 
 
 def validation_patches(files: Sequence[Path], size: int, channels: int, n: int) -> Pixels:
-    """A fixed set of n patches (n, channels, size, size) of files that training never sees."""
+    """A fixed set of n patches (n, channels, size, size) of validation files."""
     rng = np.random.default_rng(0)
     images = [image for image in map(read_image, files) if min(image.shape[:2]) >= size]
     if not images:

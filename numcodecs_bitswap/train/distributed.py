@@ -1,7 +1,7 @@
-"""Several processes that train one model, begun by torchrun: the same weights everywhere, other patches in each.
+"""Several processes that train one model, started by torchrun: the same weights, other patches in each.
 
 Gradients are averaged in one tensor after the backward pass. Models of this package have a fraction of a million
-parameters, so nothing is gained by sending a part of them while the rest is computed.
+parameters, so overlapping communication with the backward pass gains nothing.
 """
 
 import os
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, distributed
 
 
-class Together:
-    """The processes of a run; one alone if torchrun did not begin it.
+class Processes:
+    """The processes of a run; a single one if torchrun did not start it.
 
     Attributes
     ----------
     rank, world : int
-        Number of this process, and how many there are.
+        Number of this process, and number of processes.
     device : str
-        This process's own.
+        The device of this process.
     """
 
     def __init__(self, device: str) -> None:
@@ -34,11 +34,11 @@ class Together:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the first one's values."""
+        """Copy the values of the first process to all others."""
         if self.world > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
@@ -56,11 +56,11 @@ class Together:
         return [float(each) for each in parts[-1]]
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have called this."""
         if self.world > 1:
             distributed.barrier()
 
     def end(self) -> None:
-        """Leave the others."""
+        """Leave the process group."""
         if self.world > 1 and distributed.is_initialized():
             distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What network outputs mean and what coding with them costs: FORMAT.md sections 3.2, 4.3 and 6.1 in floats."""
+"""Network outputs -> costs in bits: FORMAT.md sections 3.2, 4.3 and 6.1 in floats."""
 
 import torch
 from torch import Tensor
@@ -8,16 +8,16 @@ MEAN_GAIN, SCALE_GAIN, LOGIT_GAIN, CHAIN_GAIN = 32.0, 12.0, 12.0, 64.0
 """Units per level (means), per octave (scales, logits) and per one (chain coefficients)."""
 
 PIXEL_MEANS = 2048.0, 96.0
-"""Gain of means and reach of their biases where latents alone say what a pixel is: features of about one have to reach
-every level.
+"""Gain of means and range of their biases where pixels are predicted from latents alone: features of magnitude one have
+to reach every level.
 """
 
 
 def phase_gains(
     channels: int, mixtures: int, octave: float, mean_gain: float = MEAN_GAIN, reach: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Output gains and initial biases (natural units) of one phase; scales start at 2**octave levels, the means of the
-    components from -reach to reach levels.
+    """Output gains and initial biases (natural units) of one phase. Initial scales are 2**octave levels, initial means
+    of the components from -reach to reach levels.
     """
     k = mixtures
     spread = torch.linspace(-1, 1, k) if k > 1 else torch.zeros(1)

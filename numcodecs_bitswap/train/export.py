@@ -86,7 +86,7 @@ def architecture(net: Net) -> dict[str, object]:
 
 
 def _sorted_header(data: bytes) -> bytes:
-    """A safetensors file with the keys of its header in order: the library gives metadata in any, and the id would
+    """A safetensors file with sorted keys in its header: the library writes metadata in any order, and the id would
     depend on it.
     """
     size = int.from_bytes(data[:8], "little")
@@ -105,7 +105,7 @@ def write_tensors(
 ) -> str:
     """Write a model file and return the SHA-256 of its bytes, whose first 16 bytes are the model's id.
 
-    Another model of that name may be the one that arrays need, so its file stays, as NAME-XXXXXXXX.safetensors.
+    Arrays may need another model of that name, so an existing file is kept, as NAME-XXXXXXXX.safetensors.
     """
     return write_bytes(tensor_bytes(arch, tensors, name, licence, provenance), path)
 

@@ -1,8 +1,8 @@
-"""Layers that compute, in floats, what the integer layers of FORMAT.md section 4.1 will compute, with straight-through
-gradients.
+"""Fake quantisation: layers that compute in floats what the integer layers of FORMAT.md section 4.1 compute, with
+straight-through gradients.
 
-Activations hold integer values (int8 units) although their type is float. Weights are kept in real units and rounded,
-at each forward pass, to `integer / 2**shift` with one shift per output channel, which is what `export.py` writes down.
+Activations have integer values (int8 units) in a float type. Weights are kept in real units and rounded, at each
+forward pass, to `integer / 2**shift` with one shift per output channel; `export.py` writes these integers and shifts.
 """
 
 import math
@@ -15,13 +15,11 @@ from torch.nn import functional as F
 WEIGHT_LIMIT, WIDE_LIMIT = 63, 4032
 """Largest magnitude of an integer weight, of an ordinary and of a wide layer (FORMAT.md section 4.1)."""
 MAX_SHIFT, BIAS_LIMIT, WIDE_BIAS_LIMIT = 12, 2**22, 2**26
-"""Keep biases far below the bounds of FORMAT.md section 4.1."""
+"""Largest shift, and bounds that keep biases far below those of FORMAT.md section 4.1."""
 SUM_LIMIT, WIDE_SUM_LIMIT = 2**23, 2**28
-"""Keep sum |w| * 127 at half the bound of FORMAT.md section 4.1, which leaves the other half to biases."""
+"""Bounds of sum |w| * 127: half of those of FORMAT.md section 4.1, which leaves the other half for biases."""
 UNIT = 32.0
-"""Activation units per natural unit: parameters see activations of magnitude about one, so that usual learning rates
-fit.
-"""
+"""Activation units per natural unit: in natural units activations have magnitude one, so common learning rates fit."""
 
 
 class _RoundClamp(torch.autograd.Function):
@@ -54,14 +52,14 @@ class QuantLayer(nn.Module):
     n_in, n_out : int
     kernel : int, 1 or 3
     in_gain, out_gain : Tensor, shape (n_in,) and (n_out,)
-        Real weight = out_gain * parameter * in_gain: only how fast Adam moves a weight depends on them.
+        Real weight = out_gain * parameter * in_gain: the gains only affect how fast Adam changes a weight.
     std : float
         Standard deviation of the initial parameters times sqrt(fan in).
     wide : bool
         Integer weights of 13 bits instead of 7. Where outputs are means of pixels, 7 bits cost 1 % of the rate.
     zero : int
-        Input that counts as zero (kernel 1 only): the bias takes the difference. With inputs that are mostly
-        background every change of a weight would otherwise move the output everywhere.
+        Input that is treated as zero (kernel 1 only); the bias absorbs the difference. If inputs are mostly
+        background, every change of a weight would otherwise change the output everywhere.
     """
 
     def __init__(
@@ -114,7 +112,7 @@ class QuantLayer(nn.Module):
         return w, b, shift
 
     def _real_weight(self) -> Tensor:
-        # Shifts are not negative, so the limit of the integers is also one of the real weights.
+        # Shifts are not negative, so the limit of the integers also bounds the real weights.
         gain = self.out_gain[:, None, None, None] * self.in_gain / UNIT
         return (self.weight * gain).clamp(-self.limit, self.limit)
 
@@ -130,7 +128,9 @@ class QuantLayer(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The trunk of FORMAT.md section 4.2. `head` runs in float32 so that means keep their fraction bits under bf16."""
+    """The trunk of FORMAT.md section 4.2. `head` is computed in float32, so that means keep their fraction bits with
+    bf16.
+    """
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Trunk(nn.Module):
         self.first = QuantLayer(n_in, width, 1, in_std, in_gain, zero=zero)
         self.convs = nn.ModuleList(QuantLayer(width, width, 3, 1.4) for _ in range(blocks))
         self.outs = nn.ModuleList(QuantLayer(width, width, 1, 0.7) for _ in range(blocks))
-        # The inputs' part has shifts of its own: a linear predictor of a pixel needs weights about UNIT times those of
+        # The inputs have shifts of their own: a linear predictor of a pixel needs weights about UNIT times those of
         # features, and with common shifts the features' weights would round to zero.
         self.head = QuantLayer(width, len(out_gain), 1, 0.02, out_gain=out_gain, wide=True)
         skip_gain = torch.full((n_in,), UNIT / 4) if in_gain is None else in_gain
@@ -156,23 +156,23 @@ class Trunk(nn.Module):
             self.head.bias.copy_(out_bias)
 
     def forward(self, u: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """u : (n, n_in, h, w) integer-valued float32 in [-127, 127]; returns features (of `dtype`) and outputs y (n,
-        n_out, h, w).
+        """Features (n, width, h, w) of `dtype` and outputs y (n, n_out, h, w) of u, integer-valued float32
+        (n, n_in, h, w) in [-127, 127].
         """
         u = u.contiguous(memory_format=torch.channels_last)  # 1x1 convolutions are several times as fast
-        h = settle(self.first(u.to(dtype), quantised), 0.0, quantised)
+        h = quantised_clamp(self.first(u.to(dtype), quantised), 0.0, quantised)
         for conv, out in zip(self.convs, self.outs, strict=True):
-            v = settle(conv(h, quantised), 0.0, quantised)
-            h = settle(h + out(v, quantised), -127.0, quantised)
-        y = settle(self.head(h.float(), quantised), -1e9, quantised, 1e9)
-        return h, y + settle(self.skip(u, quantised), -1e9, quantised, 1e9)
+            v = quantised_clamp(conv(h, quantised), 0.0, quantised)
+            h = quantised_clamp(h + out(v, quantised), -127.0, quantised)
+        y = quantised_clamp(self.head(h.float(), quantised), -1e9, quantised, 1e9)
+        return h, y + quantised_clamp(self.skip(u, quantised), -1e9, quantised, 1e9)
 
 
 class ChannelNetwork(nn.Module):
     """The channel network of FORMAT.md section 4.4: corrects a channel's outputs by what the channels before it turned
     out to be.
 
-    Starts as zero, so a model may be trained without and go on with it.
+    Its output is zero at first, so it can be added to a model that was trained without it.
     """
 
     def __init__(self, width: int, n_earlier: int, inner: int, out_gain: Tensor):
@@ -183,11 +183,13 @@ class ChannelNetwork(nn.Module):
 
     def forward(self, features: Tensor, deviations: Tensor, quantised: bool) -> Tensor:
         """features (n, width, h, w), deviations (n, n_earlier, h, w); returns what to add to the outputs."""
-        v = settle(self.first(torch.cat([features, deviations.to(features.dtype)], dim=1), quantised), 0.0, quantised)
+        v = quantised_clamp(
+            self.first(torch.cat([features, deviations.to(features.dtype)], dim=1), quantised), 0.0, quantised
+        )
         y: Tensor = self.out(v.float(), quantised)
-        return settle(y, -1e9, quantised, 1e9)
+        return quantised_clamp(y, -1e9, quantised, 1e9)
 
 
-def settle(x: Tensor, low: float, quantised: bool, high: float = 127.0) -> Tensor:
-    """Round and clamp; only clamp if not quantised."""
+def quantised_clamp(x: Tensor, low: float, quantised: bool, high: float = 127.0) -> Tensor:
+    """Clamp, and round with a straight-through gradient if `quantised`."""
     return round_clamp(x, low, high) if quantised else x.clamp(low, high)

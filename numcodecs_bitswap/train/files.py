@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written atomically."""
 
 import os
 from pathlib import Path
@@ -8,23 +8,23 @@ from ..errors import BitswapError
 
 
 class WriteError(BitswapError, OSError):
-    """A file could not be written: no space, or no permission. What was there before is still there."""
+    """A file could not be written: no space, or no permission. The previous file is unchanged."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name, then give it its own: a killed process leaves the old one whole.
+    """Write a file under a temporary name, then rename it: a killed process leaves the previous file intact.
 
     Raises
     ------
     WriteError
-        It cannot be written; nothing half-written is left.
+        It cannot be written; no partial file is left.
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex[:12]}.tmp")  # two processes may write the same file
     try:
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # before it has the name: a crash of the machine leaves the old one whole, too
+            os.fsync(file.fileno())  # before the rename: a crash of the machine, too, leaves the previous file intact
         os.replace(temporary, path)
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -33,21 +33,21 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Raises
     ------
     WriteError
-        It cannot be made.
+        It cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WriteError(f"{path} cannot be made: {error.strerror or error}") from error
+        raise WriteError(f"{path} cannot be created: {error.strerror or error}") from error
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log.
+    """Append a line to a log.
 
     Raises
     ------

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 
 from .couplings import Coupling, Inputs, Known
 from .distributions import SCALE_GAIN
-from .fake_quant import Trunk, settle
+from .fake_quant import Trunk, quantised_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 from .vae import POSTERIOR_GAIN, Buckets
 
 LOG2PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlowArchitecture:
-    """What a recipe of kind `flow` says about the networks; names as in FORMAT.md section 7. `halvings` is the number
-    of squeezes; on each grid half of the pixels are transformed given the rest, then half of that rest. The colours are
-    transformed in `colour_steps` steps: 3, or 2 for red and blue together.
+    """The table [model] of a recipe of kind `flow`; names as in FORMAT.md section 7.4.
+
+    `halvings` is the number of squeezes. On each grid half of the pixels are transformed given the rest, then half of
+    that rest. The colours are transformed in `colour_steps` steps: 3, or 2 with red and blue in one step.
     """
 
     kind: ClassVar[str] = "flow"
@@ -50,7 +51,7 @@ class FlowArchitecture:
         return FlowNet(self)
 
     def misfit(self, patch: int) -> str:
-        """What is wrong with this model or a patch side, or nothing."""
+        """What is wrong with this model or patch side; "" if nothing."""
         if not 3 <= self.patch_log2 <= 12 or not 5 <= self.value_bits <= 14 or not 5 <= self.latent_bits <= 17:
             return "patch_log2 must be 3 .. 12, value_bits 5 .. 14, latent_bits 5 .. 17"
         if self.bucket_bits > min(9, self.value_bits) or self.halvings < 1:
@@ -119,14 +120,14 @@ class FlowNet(nn.Module):
                 known = [each._replace(pixel=each.pixel and k not in chosen[0]) for k, each in enumerate(known)]
 
     def trunks(self) -> dict[str, nn.Module]:
-        """The trunks besides the stages, by their names in the model file."""
+        """The trunks other than those of stages, by their names in the model file."""
         couplings: dict[str, nn.Module] = {
             name: layer.network for name, layer in self.layers.items() if isinstance(layer, Coupling)
         }
         return couplings | ({"dequantise": self.noise} if self.arch.bucket_bits else {})
 
     def integers(self) -> dict[str, Tensor]:
-        """The matrices of the pointwise layers, as FORMAT.md section 7 has them."""
+        """The matrices of the pointwise layers, as in FORMAT.md section 7.4."""
         return {name.replace("_", "."): _twelfths(m) * 4096 for name, m in self.matrices.items()}
 
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -150,7 +151,7 @@ class FlowNet(nn.Module):
         return result
 
     def dequantise(self, grid: Tensor, quantised: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Noise in 0 .. 1 for every pixel (n, c, h, w), and the bits per patch that popping it takes beyond those of
+        """Noise in 0 .. 1 for every pixel (n, c, h, w), and the bits per patch that popping it takes in addition to
         uniform noise (negative).
         """
         if not self.arch.bucket_bits:
@@ -169,7 +170,7 @@ class FlowNet(nn.Module):
     def transform(
         self, v: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32
     ) -> tuple[list[Tensor], Tensor]:
-        """All latents of real pixels v (n, c, h, w), and log |det| of the flow's derivative per patch, in nats."""
+        """All latents of real-valued pixels v (n, c, h, w), and log |det| of the flow's Jacobian per patch, in nats."""
         z, volume = [], torch.zeros(len(v), device=v.device)
         for number, (kind, *chosen) in enumerate(self.lines, 1):
             if kind == "squeeze":
@@ -202,5 +203,5 @@ def unsqueeze(v: Tensor) -> Tensor:
 
 
 def _twelfths(m: Tensor) -> Tensor:
-    """A matrix rounded to steps of 2^-12, with the gradient of the matrix."""
-    return settle(m * 4096, -32768.0, True, 32767.0) / 4096
+    """A matrix rounded to steps of 2^-12, with a straight-through gradient."""
+    return quantised_clamp(m * 4096, -32768.0, True, 32767.0) / 4096

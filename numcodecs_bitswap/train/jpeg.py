@@ -1,5 +1,5 @@
-"""Fits a model of JPEG coefficients to what the encoder sees (FORMAT.md 11): predictions by least squares, the network
-on sampled rows with fake quantisation.
+"""Fits a model of JPEG coefficients (FORMAT.md 11) to observations of the encoder: predictions by least squares, the
+network on sampled rows with fake quantisation.
 """
 
 import copy
@@ -19,19 +19,19 @@ from .planes import UNIT, Layer
 
 DEFAULT: dict[str, Any] = {"kind": "jpeg", "width": 32, "blocks": 2}
 LOGIT = 48.0
-"""Steps of an output to a natural unit."""
+"""Steps of an output per natural unit."""
 RIDGE = 1e-3
 
 
 class Predictions:
-    """Sums of squares of which predictions of coefficients are made, for luma and colours, and for chroma."""
+    """Normal equations of the predictions of coefficients, for luma and colours, and for chroma."""
 
     def __init__(self) -> None:
         self.squares = np.zeros((2, 64, TERMS, TERMS))
         self.products = np.zeros((2, 64, TERMS))
 
     def add(self, chroma: bool, coefficients: NDArray[np.int16], steps: NDArray[np.uint16]) -> None:
-        """Take the blocks (rows, columns, 64) of a component in."""
+        """Add the blocks (rows, columns, 64) of a component."""
         d = coefficients.astype(np.float64) * steps
         west, north = d[1:, :-1].reshape(-1, 8, 8), d[:-1, 1:].reshape(-1, 8, 8)
         block = d[1:, 1:].reshape(-1, 64)
@@ -89,7 +89,7 @@ class Net(nn.Module):
 
 
 def decisions(seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each row which outputs decide something (n, OUTPUTS), what is decided, and the bits without a network (n,)."""
+    """For each row: which outputs code a decision (n, OUTPUTS), the decisions, and the bits without a network (n,)."""
     n, value = len(seen.value), seen.value
     asked, answer = np.zeros((n, OUTPUTS), np.float32), np.zeros((n, OUTPUTS), np.float32)
     asked[:, 0], answer[:, 0] = seen.may_be_zero, value == 0
@@ -109,13 +109,13 @@ def decisions(seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def rows_of(seen: Iterable[Seen]) -> Seen:
-    """All rows."""
+    """All rows, joined."""
     inputs, row, value, may_be_zero = zip(*seen, strict=True)
     return Seen(*map(np.concatenate, (inputs, row, value, may_be_zero)))
 
 
 def bits(net: Net, seen: Seen, quantised: bool = True) -> Tensor:
-    """Bits of each row."""
+    """Cost of each row in bits."""
     asked, answer, even = decisions(seen)
     y = net(torch.from_numpy(seen.inputs).float(), torch.from_numpy(seen.row), quantised) / LOGIT
     loss = nn.functional.binary_cross_entropy_with_logits(y, answer, reduction="none")

@@ -23,7 +23,7 @@ SHARPNESS = 95
 
 @dataclass(frozen=True)
 class Likelihood:
-    """One line of the table in FORMAT.md section 6.3; gains and biases are one number per parameter of an element."""
+    """One row of the table in FORMAT.md section 6.3; gains and biases have one number per parameter of an element."""
 
     gains: list[float]
     biases: list[float]
@@ -31,7 +31,7 @@ class Likelihood:
 
 
 def likelihood(name: str, levels: int, mixtures: int) -> Likelihood:
-    """The likelihood of that name."""
+    """The likelihood of a name."""
     k = mixtures
     if name == "bernoulli":
         return Likelihood([32.0], [-2.0], bernoulli_bits)
@@ -84,8 +84,8 @@ def _beta_binomial_tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor,
 
 
 class _BetaBinomial(torch.autograd.Function):
-    """log2 p(x | a, b) and its gradient from tables: lgamma and digamma of every element would cost more than the
-    network.
+    """log2 p(x | a, b) and its gradient from tables: lgamma and digamma of every element would take longer than
+    the network.
     """
 
     @staticmethod

@@ -1,5 +1,5 @@
 """The training loop: resumable, bounded in steps and time, with a progress bar. Ctrl-C saves and stops; the same
-command goes on. In several processes each does this with patches of its own (distributed.py).
+command resumes. With several processes each has patches of its own (distributed.py).
 """
 
 import math
@@ -18,24 +18,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import checkpoint
-from .distributed import Together
+from .distributed import Processes
 from .files import append_line, make_folder
 from .recipe import Net, Recipe, RecipeError
 from .sources import Data
 
 REPORTS, REPORT_EVERY_S = 30, (5.0, 120.0)
-"""How often a run measures and saves itself, and the shortest and longest time between."""
+"""Number of reports (validation and checkpoint) of a run, and the shortest and longest time between them."""
 PLATEAU_REPORTS, PLATEAU_GAIN, PLATEAU_PART = 10, 0.001, 0.8
-"""A run whose rate fell by less than this part in so many reports ends when the time so far is this part of it: what is
-left is for small steps.
+"""A run is flat if its rate fell by less than PLATEAU_GAIN (relative) in PLATEAU_REPORTS reports. Its time is then cut
+so that PLATEAU_PART of it has passed; the rest has small steps.
 """
 EMA = 0.999
 EVALUATE_PIXELS = 1 << 16
-"""Pixels that are evaluated at once."""
+"""Pixels evaluated at once."""
 
 
 def per_element(bits: dict[str, Tensor], elements: int) -> dict[str, float]:
-    """Bits per patch to bits per element, with the total of the main route as `total`."""
+    """Bits per element from bits per patch, with the total of the main route as `total`."""
     rates = {name: value.item() / elements for name, value in bits.items()}
     rates["total"] = sum(rate for name, rate in rates.items() if name not in ("popped", "direct"))
     return rates
@@ -74,19 +74,19 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class Trainer:
-    """State of one run: network, its moving average, optimiser, step and seconds; `run` goes on until the recipe or the
-    time ends.
+    """The state of a run: network, moving average of its weights, optimiser, step and seconds. `run` trains until the
+    steps of the recipe or the time end.
 
     Parameters
     ----------
     recipe : Recipe
     data : Data
     run_folder : Path
-        Where the checkpoint and the log of rates are kept.
+        Folder of the checkpoint and the log of rates.
     device : str
     bf16 : bool
         Convolutions in bfloat16; the heads and the loss stay in float32.
-    together : Together, optional
+    processes : Processes, optional
         The processes of the run.
     """
 
@@ -97,10 +97,10 @@ class Trainer:
         run_folder: Path,
         device: str,
         bf16: bool,
-        together: Together | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.together = together or Together(device)
-        self.recipe, self.data, self.device = recipe, data, torch.device(self.together.device)
+        self.processes = processes or Processes(device)
+        self.recipe, self.data, self.device = recipe, data, torch.device(self.processes.device)
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.run_folder = run_folder
         make_folder(run_folder)
@@ -119,21 +119,21 @@ class Trainer:
         """A codec and its bits/sample on the validation patches, to show."""
         if self.checkpoint.exists():
             self._load()
-        self.together.share([*self.net.parameters(), *self.average.parameters()])
+        self.processes.share([*self.net.parameters(), *self.average.parameters()])
 
     @property
     def checkpoint(self) -> Path:
-        """Where the state of the run is kept."""
+        """The file of the checkpoint."""
         return self.run_folder / checkpoint.FILE
 
     def start_from(self, origin: str) -> None:
-        """Take the averaged weights of another run, by its folder, or those of a model, by its name: all of the same
-        name and shape. Steps, time and optimiser begin anew.
+        """Copy weights of the same name and shape: the averaged ones of another run, by its folder, or those of a
+        model, by its name. Steps, time and optimiser start from zero.
 
         Raises
         ------
         RecipeError
-            There is no such run or model, or it has nothing in common with this network.
+            There is no such run or model, or it has no weights in common with this network.
         """
         checkpoint.begin(self.net, origin, self.device)
         self.average.load_state_dict(self.net.state_dict())
@@ -149,7 +149,7 @@ class Trainer:
         self.target = state.get("target")
 
     def save(self) -> None:
-        """Write the checkpoint; a killed run leaves the old one whole.
+        """Write the checkpoint; a killed run leaves the previous one intact.
 
         Raises
         ------
@@ -173,15 +173,15 @@ class Trainer:
         return {"model": checkpoint.description(self.recipe.model), "data": self.data.name}
 
     def run(self, minutes: float, until_plateau: bool = False) -> None:
-        """Train until the recipe's steps are done or the run has lasted `minutes` in all, over every resumption.
+        """Train until the recipe's steps are done or the run has taken `minutes`, over all resumptions.
 
         Parameters
         ----------
         minutes : float
         until_plateau : bool
-            End sooner if the validation rate hardly falls.
+            End earlier if the validation rate hardly falls.
         """
-        first, steps, begun = self.together.first, self.recipe.training.steps, self.step
+        first, steps, begun = self.processes.first, self.recipe.training.steps, self.step
         self.limit, self.stop = min(minutes * 60, self.ends), False
         every = min(max(self.limit / REPORTS, REPORT_EVERY_S[0]), REPORT_EVERY_S[1])
         self._clock = time.monotonic() - self.seconds
@@ -214,7 +214,7 @@ class Trainer:
             bar.close()
         if self.stop and first:
             print(f"stopped at step {self.step}; the same command resumes from here", file=sys.stderr)
-        self.together.wait()
+        self.processes.wait()
 
     def _end(self) -> None:
         self.stop = True
@@ -247,9 +247,8 @@ class Trainer:
         rate = schedule.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        # Patches and latents depend on the step (and the process) alone, so a resumed run goes on as if it had not been
-        # stopped.
-        rng = np.random.default_rng((schedule.seed, self.step, self.together.rank))
+        # Patches and latents depend only on the step (and the process), so a resumed run continues as if not stopped.
+        rng = np.random.default_rng((schedule.seed, self.step, self.processes.rank))
         torch.manual_seed(int(rng.integers(1 << 62)))
         source, number = self.data.batches[self.step % len(self.data.batches)]
         x = torch.from_numpy(source.sample(number, rng, self.step)).to(self.device).float()
@@ -269,17 +268,17 @@ class Trainer:
         return per_element(bits, elements)
 
     def _agree(self) -> None:
-        """The same gradients, time and end in all processes: the first one's clock, and anyone's wish to stop."""
+        """Make gradients, time and end the same in all processes: by the clock of the first, and if any has to stop."""
         seconds = time.monotonic() - self._clock
-        if self.together.world == 1:
+        if self.processes.world == 1:
             self.seconds = seconds
             return
         for parameter in self.net.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
-        share = self.together.world if self.together.first else 0
-        self.seconds, self.limit, stop = self.together.mean(
+        share = self.processes.world if self.processes.first else 0
+        self.seconds, self.limit, stop = self.processes.mean(
             gradients, seconds * share, self.limit * share, float(self.stop)
         )
         self.stop = stop > 0

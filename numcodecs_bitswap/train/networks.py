@@ -24,9 +24,9 @@ from .fake_quant import Trunk, round_clamp
 from .stages import DIRECT_PATCHES, Stage, direct_bits, direct_learns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What a recipe says about the networks; names as in FORMAT.md section 7."""
+    """The table [model] of a recipe of kind `bit_swap`; names as in FORMAT.md section 7.2."""
 
     kind: ClassVar[str] = "bit_swap"
     levels: ClassVar[int] = 256
@@ -49,7 +49,7 @@ class Architecture:
         return BitSwapNet(self)
 
     def misfit(self, patch: int) -> str:
-        """What is wrong with this model or a patch side, or nothing."""
+        """What is wrong with this model or patch side; "" if nothing."""
         if not 3 <= self.patch_log2 <= 12:
             return "patch_log2 must be 3 .. 12"
         if self.stages == 0:
@@ -139,7 +139,7 @@ class BitSwapNet(nn.Module):
         self.core = Core(arch)
 
     def trunks(self) -> dict[str, nn.Module]:
-        """The trunks besides the stages, by their names in the model file."""
+        """The trunks other than those of stages, by their names in the model file."""
         named = {f"q{number}": q for number, q in enumerate(self.core.q, 1)}
         return named | {f"p{number}": p for number, p in enumerate(self.core.p)}
 

@@ -1,8 +1,8 @@
-"""Any array or folder of arrays -> pieces to train on and pieces for validation, read when they are needed.
+"""Any array or folder of arrays -> regions to train on and regions for validation, read when they are needed.
 
-A piece is a block of whole chunks, some 256 x 256 pixels of every plane that a chunk has. Only so many are kept at a
-time as fit in MEMORY; one after the other they make room for others. Which ones are there depends on the step alone, so
-a run that was stopped sees what it would have seen.
+A region is a block of whole chunks, about 256 x 256 pixels of every plane that a chunk has. As many are kept in memory
+as fit in MEMORY; they are replaced one after the other. Which ones are in memory depends on the step alone, so a
+resumed run sees what it would have seen without the stop.
 """
 
 import math
@@ -22,16 +22,16 @@ from .arrays import ArraySource
 from .data import Augmentation, DataError, Pixels
 
 MEMORY = 1 << 28
-"""Bytes of pieces in memory."""
+"""Bytes of regions in memory."""
 MOST = 1 << 16
-"""Pieces of an array that are considered; of more a random part."""
+"""Largest number of regions of an array; of more, a random part is taken."""
 PERIOD = 400
-"""Steps that a piece stays."""
+"""Steps that a region stays in memory."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Arrays of one dtype and number of channels, opened and not read; and how many were left out for being others."""
+    """Opened arrays of one dtype and number of channels, not read; and the number of files left out for other ones."""
 
     arrays: list[Opened]
     axes: list[Axes]
@@ -45,16 +45,16 @@ class Pictures:
 
     @property
     def side(self) -> int:
-        """What nine tenths of them have at least: smaller ones may be left out."""
+        """The side that nine tenths of them have at least: smaller ones may be left out."""
         return self.sides[len(self.arrays) // 10]
 
     @property
     def nbytes(self) -> int:
-        """Of all arrays together."""
+        """Bytes of all arrays."""
         return sum(array.nbytes for array in self.arrays)
 
 
-class Piece(NamedTuple):
+class Region(NamedTuple):
     """A block of one of the arrays."""
 
     array: int
@@ -68,22 +68,23 @@ def open_pictures(
     channel_axis: int | None = None,
     kinds: Sequence[str] = ("u1",),
 ) -> Pictures:
-    """Open what there is to train on.
+    """Open the training data.
 
     Parameters
     ----------
     sources : sequence of str
-        Arrays that `readers.arrays.open_array` opens, or folders of such files. Of files in folders those are
-        left out whose dtype or channels are not those of most.
-    region, channel_axis
-        Of every array.
+        Arrays that `readers.arrays.open_array` opens, or folders of such files. Files in folders are left out if
+        their dtype or number of channels is not that of most.
+    region : str, optional
+    channel_axis : int, optional
+        As of `open_array` and `BitSwap`, for every array.
     kinds : sequence of str
         Kinds and sizes of the dtypes that can be trained on.
 
     Raises
     ------
     SourceError, DataError
-        Nothing there that a model can be trained on.
+        There is nothing that a model can be trained on.
     """
     found: list[tuple[Opened, Axes]] = []
     for source in sources:
@@ -131,31 +132,35 @@ def _files(folder: Path) -> list[str]:
     return files
 
 
-def split(pictures: Pictures, patch: int) -> tuple[list[Piece], list[Piece]]:
-    """Pieces to train on and those for validation, a tenth: whole files if there are ten or more, else whole planes (or
-    rows) of pieces along the first axis that has ten or more, else single pieces. They are smaller where there are few.
+def split(pictures: Pictures, patch: int) -> tuple[list[Region], list[Region]]:
+    """Regions to train on, and regions for validation.
+
+    A tenth is for validation: whole files if there are ten or more, else whole planes (or rows) of regions along the
+    first axis that has ten or more, else single regions. Regions are smaller where there are few.
 
     Raises
     ------
     DataError
-        Too little to hold anything back.
+        Too little data for both.
     """
 
-    def cut(side: int) -> list[tuple[Piece, int]]:
-        sizes = [_piece_size(*each, patch, side) for each in zip(pictures.arrays, pictures.axes, strict=True)]
+    def cut(side: int) -> list[tuple[Region, int]]:
+        sizes = [_region_size(*each, patch, side) for each in zip(pictures.arrays, pictures.axes, strict=True)]
         return cut_all(pictures, sizes, patch)
 
-    pieces, side = cut(SIDE), SIDE
-    while len(pieces) < 10 and side > patch:
+    regions, side = cut(SIDE), SIDE
+    while len(regions) < 10 and side > patch:
         side //= 2
-        pieces = cut(side)
-    return hold_back(pictures, pieces, patch)
+        regions = cut(side)
+    return split_validation(pictures, regions, patch)
 
 
-def hold_back(pictures: Pictures, pieces: list[tuple[Piece, int]], patch: int) -> tuple[list[Piece], list[Piece]]:
-    """Pieces to train on and a tenth, at least one, by their numbers."""
-    held = min(4, max((key for _, key in pieces), default=0))
-    parts = [[piece for piece, key in pieces if (key % 10 == held) == back] for back in (False, True)]
+def split_validation(
+    pictures: Pictures, regions: list[tuple[Region, int]], patch: int
+) -> tuple[list[Region], list[Region]]:
+    """Regions to train on, and a tenth of them, at least one, for validation: chosen by their numbers."""
+    held = min(4, max((key for _, key in regions), default=0))
+    parts = [[region for region, key in regions if (key % 10 == held) == back] for back in (False, True)]
     if not parts[0] or not parts[1]:
         shapes = ", ".join(str(array.shape) for array in pictures.arrays[:3])
         raise DataError(
@@ -164,11 +169,12 @@ def hold_back(pictures: Pictures, pieces: list[tuple[Piece, int]], patch: int) -
     return parts[0], parts[1]
 
 
-def cut_all(pictures: Pictures, sizes: Sequence[tuple[int, ...]], least: int) -> list[tuple[Piece, int]]:
-    """All pieces of these sizes (of those cut off at an end, none smaller than `least` pixels), and the number of the
-    file, plane or piece that is for validation or not.
+def cut_all(pictures: Pictures, sizes: Sequence[tuple[int, ...]], least: int) -> list[tuple[Region, int]]:
+    """All regions of these sizes, each with the number (of a file, plane or region) that `split_validation` uses.
+
+    Regions at the end of an array are smaller, but not below `least` pixels.
     """
-    pieces: list[tuple[Piece, int]] = []
+    regions: list[tuple[Region, int]] = []
     for number, (array, axes, size) in enumerate(zip(pictures.arrays, pictures.axes, sizes, strict=True)):
         grid = [-(-n // s) for n, s in zip(array.shape, size, strict=True)]
         long = next((axis for axis, n in enumerate(grid) if n >= 10), None)
@@ -178,13 +184,13 @@ def cut_all(pictures: Pictures, sizes: Sequence[tuple[int, ...]], least: int) ->
             place = tuple(i * s for i, s in zip(at, size, strict=True))
             part = tuple(min(s, n - p) for s, n, p in zip(size, array.shape, place, strict=True))
             if min(part[axes.y], part[axes.x]) >= least:
-                key = len(pieces) if long is None else at[long]
-                pieces.append((Piece(number, place, part), number if len(pictures.arrays) >= 10 else key))
-    return pieces
+                key = len(regions) if long is None else at[long]
+                regions.append((Region(number, place, part), number if len(pictures.arrays) >= 10 else key))
+    return regions
 
 
-def _piece_size(array: Opened, axes: Axes, patch: int, side: int) -> tuple[int, ...]:
-    """As many whole chunks as there are in `side` pixels of height and width; parts of chunks if `side` is small."""
+def _region_size(array: Opened, axes: Axes, patch: int, side: int) -> tuple[int, ...]:
+    """Whole chunks that cover `side` pixels of height and width; parts of chunks if `side` is small."""
     size = list(array.chunks)
     for axis, n in enumerate(array.chunks):
         if axis in (axes.y, axes.x):
@@ -197,52 +203,58 @@ def _piece_size(array: Opened, axes: Axes, patch: int, side: int) -> tuple[int, 
     return tuple(min(s, n) for s, n in zip(size, array.shape, strict=True))
 
 
-class PieceSource(ArraySource):
-    """Random patches of pieces.
+class RegionSource(ArraySource):
+    """Random patches of regions.
 
     Parameters
     ----------
     pictures : Pictures
-    pieces : sequence of Piece
+    regions : sequence of Region
     size : int
         Side of a patch in pixels.
     """
 
     def __init__(
-        self, pictures: Pictures, pieces: Sequence[Piece], size: int, augmentation: Augmentation, seed: int
+        self, pictures: Pictures, regions: Sequence[Region], size: int, augmentation: Augmentation, seed: int
     ) -> None:
-        self.pictures, self.pieces, self.size, self.augmentation, self.seed = pictures, pieces, size, augmentation, seed
-        largest = max(math.prod(piece.size) for piece in pieces)
-        self.slots = min(max(MEMORY // largest, 4), len(pieces))
+        self.pictures, self.regions, self.size, self.augmentation, self.seed = (
+            pictures,
+            regions,
+            size,
+            augmentation,
+            seed,
+        )
+        largest = max(math.prod(region.size) for region in regions)
+        self.slots = min(max(MEMORY // largest, 4), len(regions))
         self._kept: dict[int, tuple[int, Pixels]] = {}
 
     def sample(self, n: int, rng: np.random.Generator, step: int = 0) -> Pixels:
-        """n patches, shape (n, channels, size, size), of the pieces that are there at this step."""
+        """n patches, shape (n, channels, size, size), of the regions in memory at this step."""
         return np.stack([self._patch(self._plane(rng, step), rng) for _ in range(n)])
 
     def _plane(self, rng: np.random.Generator, step: int) -> Pixels:
-        for _ in range(8):  # empty ones have nothing to say
+        for _ in range(8):  # constant planes teach nothing
             slot, u = int(rng.integers(self.slots)), rng.random()
-            planes = self._piece(slot, step)
+            planes = self._region(slot, step)
             plane: Pixels = planes[int(u * len(planes))]
             if plane.min() != plane.max():
                 break
         return plane
 
-    def _piece(self, slot: int, step: int) -> Pixels:
+    def _region(self, slot: int, step: int) -> Pixels:
         number = slot
-        if self.slots < len(self.pieces):
+        if self.slots < len(self.regions):
             turn = (step + slot * PERIOD // self.slots) // PERIOD  # slots change one after the other
-            number = int(np.random.default_rng((self.seed, slot, turn)).integers(len(self.pieces)))
+            number = int(np.random.default_rng((self.seed, slot, turn)).integers(len(self.regions)))
         if self._kept.get(slot, (-1,))[0] != number:
-            self._kept[slot] = number, planes(self.pictures, self.pieces[number])
+            self._kept[slot] = number, planes(self.pictures, self.regions[number])
         return self._kept[slot][1]
 
 
-def planes(pictures: Pictures, piece: Piece) -> Pixels:
-    """The planes (n, h, w, c) of a piece."""
-    block = pictures.arrays[piece.array].read(piece.place, piece.size)
-    return images(block, pictures.axes[piece.array])
+def planes(pictures: Pictures, region: Region) -> Pixels:
+    """The planes (n, h, w, c) of a region."""
+    block = pictures.arrays[region.array].read(region.place, region.size)
+    return images(block, pictures.axes[region.array])
 
 
 def images(block: NDArray[Any], axes: Axes) -> Pixels:

@@ -1,4 +1,4 @@
-"""The end of a run that fits a plane model: the model file, if it is better, its card, a plot and a table."""
+"""Results of a run that fits a plane model: the model file, if it is better, its card, a plot and a table."""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +16,7 @@ LICENCE = "that of the data"
 
 
 def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, command: str) -> None:
-    """Compare on validation chunks, and write the model unless the start's is better.
+    """Compare codecs on validation chunks, and write the model if it is better than the one the run started from.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, comman
     out : Path
         The model file.
     channel_axis : int or None
-        That of the codec.
+        Option of the codec.
     command : str
-        For the card.
+        The command, for the card.
 
     Raises
     ------
     WriteError
-        A file cannot be written. What was there before is still there.
+        A file cannot be written. The previous one is unchanged.
     """
     name, start, chunks, folder = trainer.name, trainer.start.name, trainer.data.chunks, trainer.folder
     before, after = trainer.rates
@@ -71,16 +71,16 @@ def _card(trainer: PlaneTrainer, out: Path, digest: str, said: str, rows: list[M
 | file | {out.name}, {out.stat().st_size:,} bytes |
 | sha256 | `{digest}` |
 | architecture | {kind}, {parameters:,} parameters |
-| begins with | {trainer.start.name or "untrained networks"} |
+| started from | {trainer.start.name or "untrained networks"} |
 | data | {trainer.data.name}; a tenth for validation |
 | licence | {LICENCE} |
 | command | `{command}` |
 | time | {trainer.fitting.step} steps, {trainer.seconds / 60:.1f} minutes |
 | rates | {said} |
 
-{describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
+{describe(trainer.data.chunks)} of validation data, total bytes, each on its own:
 
 {harness.table(rows, best_other(rows).name, "bits/sample")}
 
-Arrays that were written with this model need its file to be read: keep it with them.
+Arrays written with this model cannot be read without its file: keep it with them.
 """

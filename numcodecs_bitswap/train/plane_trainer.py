@@ -1,6 +1,4 @@
-"""A run that fits a plane model: where it begins, its checkpoint, its time. Ctrl-C saves and stops; the same command
-goes on.
-"""
+"""A run that fits a plane model: its start, checkpoint and time. Ctrl-C saves and stops; the same command resumes."""
 
 import copy
 import math
@@ -26,34 +24,34 @@ from .planes import Fitting, Net, integer_tensors, new_nets, rates, take_tensors
 from .recipe import RecipeError
 
 REPORTS, REPORT_EVERY_S = 20, 5.0
-"""How often a run measures and saves itself, and the shortest time between if it is bounded by time."""
+"""Number of reports (validation and checkpoint) of a run, and the shortest time between them if time bounds the run."""
 RATE, RATE_FROM_START = 3e-3, 2e-3
-"""Learning rates of new networks and of those of a model."""
+"""Learning rates of untrained networks, and of networks from a model."""
 UNQUANTISED = 0.15
-"""Part of the schedule in which new networks are not quantised."""
+"""Part of the schedule in which untrained networks are not quantised."""
 
 
 class Start:
-    """The model that a run begins with.
+    """The model that a run starts from.
 
     Attributes
     ----------
     name : str
         '' for none.
     loaded : Loaded
-        What chunks are looked at with.
+        The model with which chunks are observed.
     nets : list of Net
     targets : dict of ndarray
-        Ridge targets, which stay as they are.
+        Ridge targets, which are not trained.
     """
 
     def __init__(self, origin: str) -> None:
-        """Take a model by its name or id, or a run by its folder; '' takes untrained networks.
+        """Load a model by its name or id, or a run by its folder; '' makes untrained networks.
 
         Raises
         ------
         MissingModel, ModelError, RecipeError
-            There is none, or it is not of the plane coder.
+            There is none, or it is not one of the plane coder.
         """
         self.name, tensors = origin, {}
         if not origin:
@@ -88,21 +86,21 @@ class Start:
 def _require_planes(origin: str, arch: dict[str, Any]) -> None:
     if arch.get("kind") != "planes":
         raise RecipeError(
-            f"--start {origin} is not of the plane coder: name a model that is, or train from a recipe with --recipe"
+            f"--start {origin} is not a model of the plane coder: name one that is, or use a recipe with --recipe"
         )
 
 
 class PlaneTrainer:
-    """State of one run; `run` goes on until the steps or the time end.
+    """The state of a run; `run` trains until the steps or the time end.
 
     Parameters
     ----------
     name : str
-        The model's.
+        Name of the model.
     data : PlaneData
     start : Start
     folder : Path
-        Where the checkpoint and the log of rates are kept.
+        Folder of the checkpoint and the log of rates.
     """
 
     def __init__(self, name: str, data: PlaneData, start: Start, folder: Path) -> None:
@@ -112,11 +110,11 @@ class PlaneTrainer:
         if not self.fitting.busy:
             raise RecipeError(f"{data.name}: too few samples to learn from; take more of the array")
         self.seconds, self.stop = 0.0, False
-        self.counts = [len(each.x) for each in data.held]
-        self.first = rates(start.nets, data.held)
+        self.counts = [len(each.x) for each in data.validation_rows]
+        self.first = rates(start.nets, data.validation_rows)
         """Bits of validation samples with the networks of the start."""
         self.best, self.best_rates = copy.deepcopy(start.nets), list(self.first)
-        """Of each network the weights with the smallest rate so far."""
+        """For each network the weights with the smallest rate so far."""
         self.history = [(0.0, self._mean(self.first))]
         """Seconds and validation rate of every report."""
         if self.checkpoint.exists():
@@ -124,12 +122,12 @@ class PlaneTrainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the state of the run is kept."""
+        """The file of the checkpoint."""
         return self.folder / checkpoint.FILE
 
     @property
     def better(self) -> bool:
-        """Whether any network is better than that of the start."""
+        """Whether any network is better than at the start."""
         return any(best < first for best, first in zip(self.best_rates, self.first, strict=True))
 
     @property
@@ -151,10 +149,10 @@ class PlaneTrainer:
         self.seconds, self.history = state["seconds"], state["history"]
         for net, values in zip(self.best, state["best"], strict=True):
             net.load_state_dict(values)
-        self.best_rates = rates(self.best, self.data.held)
+        self.best_rates = rates(self.best, self.data.validation_rows)
 
     def save(self) -> None:
-        """Write the checkpoint; a killed run leaves the old one whole.
+        """Write the checkpoint; a killed run leaves the previous one intact.
 
         Raises
         ------
@@ -172,7 +170,7 @@ class PlaneTrainer:
         checkpoint.write(self.checkpoint, state)
 
     def run(self, minutes: float, steps: int | None = None) -> None:
-        """Train until the run has lasted `minutes` or has done `steps` in all, over every resumption."""
+        """Train until the run has taken `minutes` or has done `steps`, over all resumptions."""
         limit, last, self.stop = minutes * 60, math.inf if steps is None else steps, False
         reports = REPORTS if steps else max(1, min(REPORTS, int(limit / REPORT_EVERY_S)))
         clock, losses, begun = time.monotonic() - self.seconds, [math.nan], self.fitting.step
@@ -202,13 +200,13 @@ class PlaneTrainer:
                         reported = int(progress() * reports)
                         self.report()
                         self.save()
-                        clock = time.monotonic() - self.seconds  # measuring takes no time of the run
+                        clock = time.monotonic() - self.seconds  # validation does not count as time of the run
         except KeyboardInterrupt:
             self.stop = True
         finally:
             if self.fitting.step > begun and math.isfinite(losses[-1]):
                 if self.stop:
-                    self.save()  # before it is measured, so that the run goes on as if it had not been stopped
+                    self.save()  # before validation, so that a resumed run continues as if not stopped
                 self.report()
                 if not self.stop:
                     self.save()
@@ -224,7 +222,7 @@ class PlaneTrainer:
 
     def report(self) -> None:
         """Measure the averaged weights, keep those that are the best so far, and append to the log."""
-        found = rates(self.fitting.averages, self.data.held)
+        found = rates(self.fitting.averages, self.data.validation_rows)
         for R in range(REFERENCES + 1):
             if found[R] < self.best_rates[R]:
                 self.best[R].load_state_dict(self.fitting.averages[R].state_dict())

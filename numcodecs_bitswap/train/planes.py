@@ -20,9 +20,9 @@ from ..planes.tables import REFERENCES, SCALE
 UNIT = 32.0
 LIMIT = 63
 LEAST_ROWS = 64
-"""A network with fewer is left as it is."""
+"""A network with fewer rows is not trained."""
 OCTAVE = 16 / math.log(2)
-"""Steps of a logit or a scale to a natural unit."""
+"""Steps of a logit or a scale per natural unit."""
 
 
 class Layer(nn.Module):
@@ -49,7 +49,7 @@ class Layer(nn.Module):
     def set_integers(self, w: Tensor, b: Tensor, f: Tensor) -> None:
         """Weights of which `integers` makes these; inverse of it."""
         scale = torch.exp2(-f)
-        # A little smaller than they are: rounding up the largest one would change the shift.
+        # Slightly smaller: rounding up the largest weight would change the shift.
         self.weight.copy_(w * (1 - 1e-6) * scale[:, None] / self.gain)
         self.bias.copy_(b * scale / self.out)
 
@@ -64,7 +64,7 @@ class Layer(nn.Module):
 
 
 class Net(nn.Module):
-    """The network of planes with so many reference planes."""
+    """The network of planes with a given number of reference planes."""
 
     def __init__(self, arch: dict[str, Any], references: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Net(nn.Module):
         return y + nn.functional.pad(self.skip(u, quantised), (0, self.K))
 
     def layers(self) -> dict[str, Layer]:
-        """By their names in a model file."""
+        """Layers by their names in a model file."""
         found = {"in": self.first, "head": self.head, "skip": self.skip}
         for k, (a, b) in enumerate(zip(self.a, self.b, strict=True)):
             assert isinstance(a, Layer)
@@ -149,7 +149,7 @@ class Fitting:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Of the networks that have rows."""
+        """Parameters of the networks that have rows."""
         return [p for R in self.busy for p in self.nets[R].parameters()]
 
     def train(self, progress: float, quantised: bool) -> float:
@@ -175,7 +175,7 @@ class Fitting:
         return sum(part.item() * count for part, count in zip(parts, counts, strict=True)) / sum(counts)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs; `load` takes it."""
+        """The state for a checkpoint; inverse of `load`."""
         return {
             "nets": [net.state_dict() for net in self.nets],
             "average": [net.state_dict() for net in self.averages],
@@ -184,7 +184,7 @@ class Fitting:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from a state."""
         for nets, key in ((self.nets, "nets"), (self.averages, "average")):
             for net, values in zip(nets, state[key], strict=True):
                 net.load_state_dict(values)
@@ -217,13 +217,13 @@ def fit(
 
 
 def new_nets(arch: dict[str, Any], seed: int = 0) -> list[Net]:
-    """Networks that nothing was fitted to."""
+    """Untrained networks."""
     torch.manual_seed(seed)
     return [Net(arch, R) for R in range(REFERENCES + 1)]
 
 
 def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True) -> Tensor:
-    """Bits of some rows."""
+    """Costs of some rows in bits."""
     n = net.first.weight.shape[1]
     u = torch.from_numpy(rows.inputs[index, :n]).float()
     blend, x, m = (torch.from_numpy(each[index]) for each in (rows.blend, rows.x, rows.m))

@@ -1,5 +1,5 @@
-"""A model's recipe: models/<name>/recipe.toml -> checked dataclasses. Everything that decides the weights, but the data
-and the hardware, is in it.
+"""A model's recipe: models/<name>/recipe.toml -> checked dataclasses. It has everything that determines the weights,
+except the data and the hardware.
 """
 
 import json
@@ -23,13 +23,22 @@ class RecipeError(BitswapError, ValueError):
     """A recipe with a missing, unknown or impossible entry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast: `steps` batches at most, a cosine from `learning_rate` to its hundredth, whichever of
-    steps and time ends first.
+    """The table [training] of a recipe.
 
-    `patch` is the side of the patches; `large_patch`, if not 0, that of every other batch's, which has the same number
-    of pixels. Small patches show more images, large ones less of their own edges.
+    Attributes
+    ----------
+    steps : int
+        Largest number of batches. The learning rate follows a cosine from `learning_rate` to a hundredth of it, over
+        the steps or the time, whichever ends first.
+    batch : int
+        Patches of a batch.
+    patch : int
+        Side of the patches.
+    large_patch : int
+        If not 0, side of the patches of every other batch, which has the same number of pixels. Small patches show more
+        images, large ones fewer edges of patches.
     """
 
     steps: int
@@ -41,15 +50,15 @@ class Schedule:
 
     @property
     def batches(self) -> list[tuple[int, int]]:
-        """(side, number) of the patches of the batches, in turn."""
+        """(side, number) of the patches of batches, which are used in turn."""
         sides = [self.patch, *([self.large_patch] if self.large_patch else [])]
         return [(side, max(1, self.batch * self.patch**2 // side**2)) for side in sides]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One recipe.toml: tables [model], [training], [augmentation]; at the top name, licence and `start`, a model or the
-    folder of a run whose weights it begins with. `kind` in [model] is "vae", "flow" or, if not given, "bit_swap"
+    folder of a run from whose weights training starts. `kind` in [model] is "vae", "flow" or, by default, "bit_swap"
     (FORMAT.md section 7).
     """
 
@@ -72,7 +81,7 @@ def _table(cls: type, values: dict[str, Any], where: str) -> Any:
 
 
 def default_recipe(channels: int, side: int, name: str, licence: str) -> Recipe:
-    """The recipe for data of which nothing else is known: by their channels, in patches of 16 to 64 pixels.
+    """The default recipe for data, by their number of channels, with patches of 16 to 64 pixels.
 
     Parameters
     ----------
@@ -85,7 +94,7 @@ def default_recipe(channels: int, side: int, name: str, licence: str) -> Recipe:
         The pictures are smaller than 16 x 16.
     """
     if side < 16:
-        raise RecipeError(f"pictures with a side of {side} are too small for the default recipes, which take 16 x 16")
+        raise RecipeError(f"images with a side of {side} are too small: the default recipes need 16 x 16")
     kind = "colour" if channels == 3 else "gray"
     recipe = read_recipe(Path(__file__).with_name("recipes") / f"{kind}.toml")
     training = replace(recipe.training, patch=min(recipe.training.patch, 1 << side.bit_length() - 1))
@@ -93,7 +102,7 @@ def default_recipe(channels: int, side: int, name: str, licence: str) -> Recipe:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """A recipe as TOML: `read_recipe` gives the same."""
+    """A recipe as TOML; inverse of `read_recipe`."""
     lines = [f"{key} = {json.dumps(getattr(recipe, key), ensure_ascii=False)}" for key in ("name", "licence", "start")]
     for table in ("model", "training", "augmentation"):
         values = getattr(recipe, table)

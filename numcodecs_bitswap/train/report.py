@@ -1,4 +1,4 @@
-"""The end of a run: the model file and, of the user's own data, a card, a recipe, a plot and what to type next."""
+"""Results of a run: the model file and, for the user's own data, a card, a recipe, a plot and usage."""
 
 import io
 from dataclasses import replace
@@ -18,7 +18,7 @@ from .recipe import recipe_text
 
 
 def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: str) -> None:
-    """Write the model file; of the user's own data compare it with other codecs, too, and write what came out.
+    """Write the model file; for the user's own data also compare it with other codecs and write the results.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
     out : Path
         The model file.
     channel_axis : int or None
-        That of the codec.
+        Option of the codec.
     options : str
-        Of the command, for the card.
+        Options of the command, for the card.
 
     Raises
     ------
     WriteError
-        A file cannot be written. What was there before is still there.
+        A file cannot be written. The previous one is unchanged.
     """
     recipe, data = trainer.recipe, trainer.data
     provenance = f"recipe {recipe.name}, {trainer.step} steps on {trainer.device.type}"
@@ -61,7 +61,7 @@ def write_all(trainer: Trainer, out: Path, channel_axis: int | None, options: st
 
 
 def how_to_use(out: Path, name: str, channel_axis: int | None) -> str:
-    """Two lines to type."""
+    """Two lines that use the model."""
     axis = "" if channel_axis is None else f", channel_axis={channel_axis}"
     return (
         f"  export NUMCODECS_BITSWAP_MODELS={out.parent.resolve()}\n"
@@ -70,19 +70,19 @@ def how_to_use(out: Path, name: str, channel_axis: int | None) -> str:
 
 
 def describe(chunks: list[NDArray[Any]]) -> str:
-    """How many of which shape and dtype."""
+    """Number, shape and dtype of chunks."""
     return f"{len(chunks)} chunks of {chunks[0].shape}, {chunks[0].dtype}"
 
 
 def compared(rows: list[Measured], name: str) -> str:
-    """The last row against the best codec of others, in a sentence."""
+    """A sentence that compares the last row with the best of the other codecs."""
     best = best_other(rows)
     own = rows[-1].total / best.total - 1
     return f"{name} is {abs(own):.1%} {'smaller' if own < 0 else 'larger'} than {best.name}, the best of the others."
 
 
 def best_other(rows: list[Measured]) -> Measured:
-    """The smallest of other codecs."""
+    """The row of the smallest other codec."""
     return min((row for row in rows if not row.name.startswith("BitSwap")), key=lambda row: row.total)
 
 
@@ -91,7 +91,7 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
     parameters = sum(each.numel() for each in trainer.net.parameters())
     kind = f"{model.kind}, {model.channels} channel(s), {model.levels} levels, {parameters:,} parameters"
     command = " ".join(["numcodecs-bitswap train", trainer.data.name, "--recipe recipe.toml --minutes 9999", options])
-    processes = f", {trainer.together.world} processes" if trainer.together.world > 1 else ""
+    several = f", {trainer.processes.world} processes" if trainer.processes.world > 1 else ""
     return f"""# {recipe.name}
 
 | | |
@@ -102,14 +102,14 @@ def _card(trainer: Trainer, out: Path, digest: str, rates: str, rows: list[Measu
 | data | {trainer.data.name}; a tenth for validation |
 | licence | {recipe.licence} |
 | command | `{command.strip()}` |
-| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{processes} |
+| time | {trainer.step} steps, {trainer.seconds / 60:.1f} minutes on {trainer.device.type}{several} |
 | validation rate | {rates} |
 
-{describe(trainer.data.chunks)} that training never saw, total bytes, each on its own:
+{describe(trainer.data.chunks)} of validation data, total bytes, each on its own:
 
 {harness.table(rows, best_other(rows).name, "bits/sample")}
 
-Arrays that were written with this model need its file to be read: keep it with them.
+Arrays written with this model cannot be read without its file: keep it with them.
 """
 
 
@@ -120,7 +120,7 @@ def plot(
     rows: list[Measured],
     path: Path,
 ) -> None:
-    """Validation rate over time, and the bits of all codecs."""
+    """Plot the validation rate over time, and the sizes of all codecs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -135,7 +135,7 @@ def plot(
     ordered = sorted(rows, key=lambda row: -row.total)
     colours = ["tab:blue" if row.name.startswith("BitSwap") else "lightgray" for row in ordered]
     drawn = bars.barh([row.name for row in ordered], [row.total / 1e3 for row in ordered], color=colours)
-    bars.bar_label(drawn, [f"{row.bits_per_dim:.3f}" for row in ordered], padding=3)
+    bars.bar_label(drawn, [f"{row.bits_per_sample:.3f}" for row in ordered], padding=3)
     bars.set(xlabel="kB (and bits/sample)", title="Validation chunks")
     bars.margins(x=0.15)
     picture = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What there is to train on -> sources of patches, and what is kept for validation."""
+"""Training data -> sources of patches, and data for validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from .arrays import ArraySource, read_items
 from .data import DataError, PatchSource, Pixels, list_images, split_validation, validation_patches
-from .own_arrays import Pictures, PieceSource, split
+from .own_arrays import Pictures, RegionSource, split
 from .recipe import Recipe
 from .validation import validation
 
 VALIDATION_IMAGES, VALIDATION_ITEMS, VALIDATION_PIXELS = 64, 1000, 1 << 20
-"""Patches that rates are measured on; of arrays, whose items are small, as many as this, and no more pixels."""
+"""Number of validation patches: of images; of small items of arrays, for which the number of pixels is bounded too."""
 
 
 class Source(Protocol):
@@ -26,22 +26,22 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a run learns from and is measured on.
+    """Training and validation data of a run.
 
     Attributes
     ----------
     batches : list of (Source, int)
-        What to draw batches from, in turn, and the number of patches of each.
-    validation : ndarray, shape (n, channels, side, side)
-        A fixed set of patches that training never sees.
+        Sources of batches, used in turn, and the number of patches of each.
+    validation : uint8 ndarray, shape (n, channels, side, side)
+        A fixed set of validation patches.
     chunks, crops : list of ndarray
-        Of pieces: validation chunks, and `validation` as it is stored, for other codecs.
+        For arrays: validation chunks, and the arrays of `validation`, for other codecs.
     name, about : str
         Identifies the data, so that a run is not resumed on other data; and a longer description, to show.
     nbytes : int
-        Of all of it.
+        Bytes of all arrays.
     """
 
     batches: list[tuple[Source, int]]
@@ -53,13 +53,13 @@ class Data:
     nbytes: int = 0
 
 
-def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
-    """Arrays as they are: random patches of pieces.
+def open_regions(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
+    """Data from arrays: random patches of regions.
 
     Raises
     ------
     DataError
-        Another dtype or number of channels than the recipe's, or too little.
+        The arrays have another number of channels than the recipe, or are too small.
     """
     schedule, model = recipe.training, recipe.model
     if pictures.channels != model.channels:
@@ -72,17 +72,25 @@ def open_pieces(pictures: Pictures, recipe: Recipe, name: str = "") -> Data:
         raise DataError(f"pictures have a side of {pictures.side}, less than patches of {largest} pixels")
     train, kept = split(pictures, largest)
     batches: list[tuple[Source, int]] = [
-        (PieceSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
+        (RegionSource(pictures, train, side, recipe.augmentation, schedule.seed), n) for side, n in schedule.batches
     ]
     measured = validation(pictures, kept, recipe)
     about = f"{len(pictures.arrays)} array(s) of uint8, {pictures.channels} channel(s)"
     about += f", {pictures.nbytes:,} bytes"
-    about += f"; {len(train)} pieces to train on, {len(kept)} for validation"
+    about += f"; {len(train)} regions to train on, {len(kept)} for validation"
     if pictures.left_out:
         about += f"; {pictures.left_out} file(s) of another dtype or number of channels left out"
     if small := sum(side < largest for side in pictures.sides):
         about += f"; {small} smaller than {largest} x {largest} left out"
-    return Data(batches, measured.patches, measured.chunks, measured.crops, name, about, pictures.nbytes)
+    return Data(
+        batches=batches,
+        validation=measured.patches,
+        chunks=measured.chunks,
+        crops=measured.crops,
+        name=name,
+        about=about,
+        nbytes=pictures.nbytes,
+    )
 
 
 def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
@@ -92,7 +100,7 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
     Raises
     ------
     DataError
-        Nothing there to train this recipe on.
+        There is nothing that this recipe can be trained on.
     """
     schedule, channels, augmentation = recipe.training, recipe.model.channels, recipe.augmentation
     if all(path.is_file() for path in paths):
@@ -102,13 +110,13 @@ def open_data(paths: Sequence[Path], recipe: Recipe) -> Data:
         ]
         kept = ArraySource([a[1] for a in arrays], schedule.patch, augmentation)
         number = min(VALIDATION_ITEMS, max(1, VALIDATION_PIXELS // schedule.patch**2))
-        return Data(batches, kept.sample(number, np.random.default_rng(0)))
+        return Data(batches=batches, validation=kept.sample(number, np.random.default_rng(0)))
     if augmentation.binarise or augmentation.flip:
-        raise DataError("a recipe with binarise or flip takes array files, all of them, as --data")
+        raise DataError("a recipe with binarise or flip needs array files as --data")
     splits = [split_validation(list_images(path)) for path in paths]
     batches = [
         (PatchSource([s[0] for s in splits], side, channels, augmentation, schedule.seed), number)
         for side, number in schedule.batches
     ]
     kept_files = [file for s in splits for file in s[1]]
-    return Data(batches, validation_patches(kept_files, schedule.patch, channels, VALIDATION_IMAGES))
+    return Data(batches=batches, validation=validation_patches(kept_files, schedule.patch, channels, VALIDATION_IMAGES))

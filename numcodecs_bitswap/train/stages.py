@@ -8,8 +8,8 @@ from .distributions import phase_bits, phase_gains
 from .fake_quant import ChannelNetwork, Trunk
 
 DIRECT_SHARE, DIRECT_PATCHES = 4, 8
-"""In a model without stages the direct stage learns from one training batch in this many, and from this many of its
-patches: only the first patches of a chunk are coded by it.
+"""In a model without stages the direct stage is trained on one batch in DIRECT_SHARE, and on DIRECT_PATCHES of its
+patches: it codes only the first patches of a chunk.
 """
 
 
@@ -21,8 +21,8 @@ class ChannelNetworks(nn.ModuleList):
         super().__init__(ChannelNetwork(width, ch, inner, gain) for ch in range(1, channels))
 
     def correct(self, y: Tensor, features: Tensor, deviations: Tensor, quantised: bool) -> Tensor:
-        """Outputs y of the phase, every channel corrected by the channels before it. deviations (n, c, h, w): by how
-        much the pixels are off their base, as network inputs.
+        """Outputs y of the phase, with every channel corrected by the channels before it. deviations (n, c, h, w):
+        differences of the pixels from their base, as network inputs.
         """
         if not len(self):
             return y
@@ -89,8 +89,8 @@ def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dt
     """Mean bits per patch of the direct core mode, which applies one stage down to a single pixel (FORMAT.md section
     6.4).
 
-    The differentiable stage wants even sizes, so a grid is padded with zeros to a power of two; a codec does not pad,
-    and pays a little more at the edges and nothing for the zeros.
+    The differentiable stage needs even sizes, so a grid is padded with zeros to a power of two. The codec does not pad:
+    it takes slightly more bits at the edges, and none for the zeros.
     """
     side = 1 << (max(grid.shape[2:]) - 1).bit_length()
     grid = F.pad(grid, (0, side - grid.shape[3], 0, side - grid.shape[2]))
@@ -102,5 +102,5 @@ def direct_bits(stage: nn.Module, grid: Tensor, quantised: bool, dtype: torch.dt
 
 
 def direct_learns(training: bool) -> bool:
-    """Whether the direct stage of a model without stages takes part in this batch."""
+    """Whether the direct stage of a model without stages is trained on this batch."""
     return not training or int(torch.randint(DIRECT_SHARE, ())) == 0

@@ -18,10 +18,10 @@ POSTERIOR_GAIN = 64.0
 """Units of a posterior mean per standard deviation of the prior."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VaeArchitecture:
-    """What a recipe of kind `vae` says about the networks; names as in FORMAT.md section 7. `hidden` is the width of
-    both networks, `direct_width` and `channel_width` those of the direct stage.
+    """The table [model] of a recipe of kind `vae`; names as in FORMAT.md section 7.3. `hidden` is the width of both
+    networks, `direct_width` and `channel_width` are those of the direct stage.
     """
 
     kind: ClassVar[str] = "vae"
@@ -43,7 +43,7 @@ class VaeArchitecture:
         return VaeNet(self)
 
     def misfit(self, patch: int) -> str:
-        """What is wrong with this model or a patch side, or nothing."""
+        """What is wrong with this model or patch side; "" if nothing."""
         levels = {"bernoulli": (2, 2), "beta_binomial": (256, 256), "logistic": (256, 256), "categorical": (2, 128)}
         if self.likelihood not in levels:
             return f"likelihood must be one of {', '.join(levels)}"
@@ -69,12 +69,12 @@ class Buckets(nn.Module):
         quantiles = torch.special.ndtri(torch.arange(2 * self.n + 1, dtype=torch.float64) / (2 * self.n)).float()
         self.edges: Tensor
         self.inputs: Tensor
-        # The outermost edges are far away rather than infinite, whose gradient would be 0 times infinity.
+        # The outermost edges are finite: with infinite ones the gradient would be 0 times infinity.
         self.register_buffer("edges", quantiles[::2].clamp(-1e3, 1e3), persistent=False)
         self.register_buffer("inputs", torch.floor(quantiles[1::2] * UNIT + 0.5), persistent=False)
 
     def sample(self, mean: Tensor, sigma: Tensor) -> Tensor:
-        """Network input of the bucket in which a sample of a Gaussian falls; its gradient is the sample's."""
+        """Network input of the bucket of a sample of a Gaussian; the gradient is that of the sample."""
         sample = mean + sigma * torch.randn_like(mean)
         bucket = (torch.special.ndtr(sample.detach()) * self.n).long().clamp(0, self.n - 1)
         value = sample.clamp(*(self.inputs[[0, -1]] / UNIT).tolist()) * UNIT
@@ -98,7 +98,7 @@ class VaeNet(nn.Module):
         n, z = arch.channels * arch.height * arch.width, arch.latent_channels
         self.buckets = Buckets(arch.latent_bits)
         self.model = likelihood(arch.likelihood, arch.levels, arch.mixtures)
-        # Black counts as zero and white as one unit, whatever the number of levels.
+        # Black is zero and white one unit, for any number of levels.
         span, black = (254, -127) if arch.levels == 256 else (127, 0)
         gains = torch.tensor([POSTERIOR_GAIN, SCALE_GAIN]).repeat_interleave(z)
         biases = torch.tensor([0.0, 7.5]).repeat_interleave(z)
@@ -110,7 +110,7 @@ class VaeNet(nn.Module):
         self.stages = nn.ModuleList([stage])
 
     def trunks(self) -> dict[str, Trunk]:
-        """The trunks besides the stages, by their names in the model file."""
+        """The trunks other than those of stages, by their names in the model file."""
         return {"q": self.q, "p": self.p}
 
     def bits(self, x: Tensor, quantised: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:

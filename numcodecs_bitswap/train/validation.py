@@ -1,4 +1,4 @@
-"""The validation part of a user's arrays: chunks for codecs, and patches for the rates of a run."""
+"""Validation data of a user's arrays: chunks for the comparison of codecs, patches for the rates of a run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..chunk.patches import Axes
 from ..readers.arrays import SIDE
 from .data import Pixels
-from .own_arrays import Pictures, Piece, images
+from .own_arrays import Pictures, Region, images
 from .recipe import Recipe
 
 BYTES, SAMPLES = 1 << 22, 1 << 19
-"""What codecs are compared on, and what rates are measured on while training."""
+"""Bytes on which codecs are compared, and samples on which rates are measured during training."""
 
 
 def _spatial(axes: Axes) -> tuple[int, int]:
@@ -22,8 +22,8 @@ def _spatial(axes: Axes) -> tuple[int, int]:
 
 
 class Validation(NamedTuple):
-    """What is never trained on: whole chunks as Zarr would code them, square crops of their planes, and those as
-    networks see them, (n, c, side, side).
+    """Validation data: whole chunks as Zarr would code them, square crops of their planes, and these as patches for
+    networks, (n, c, side, side).
     """
 
     chunks: list[NDArray[Any]]
@@ -31,21 +31,21 @@ class Validation(NamedTuple):
     patches: Pixels
 
 
-def validation(pictures: Pictures, pieces: Sequence[Piece], recipe: Recipe) -> Validation:
-    """Read a random part of the pieces for validation. Crops are as large as the model and a quarter of the pieces
-    allow; smaller pieces have none.
+def validation(pictures: Pictures, regions: Sequence[Region], recipe: Recipe) -> Validation:
+    """Read a random part of the regions for validation. Crops are as large as the model and a quarter of the regions
+    allow; smaller regions have none.
     """
-    sides = [min(piece.size[axis] for axis in _spatial(pictures.axes[piece.array])) for piece in pieces]
+    sides = [min(region.size[axis] for axis in _spatial(pictures.axes[region.array])) for region in regions]
     side = min(1 << sorted(sides, reverse=True)[(len(sides) - 1) // 4].bit_length() - 1, SIDE)
     if side < recipe.training.patch or recipe.model.misfit(side):
         side = recipe.training.patch
     chunks: list[NDArray[Any]] = []
     edges: list[NDArray[Any]] = []
     crops: list[NDArray[Any]] = []
-    for number in np.random.default_rng(0).permutation(len(pieces)):
-        piece = pieces[number]
-        array, axes = pictures.arrays[piece.array], pictures.axes[piece.array]
-        block = array.read(piece.place, piece.size)
+    for number in np.random.default_rng(0).permutation(len(regions)):
+        region = regions[number]
+        array, axes = pictures.arrays[region.array], pictures.axes[region.array]
+        block = array.read(region.place, region.size)
         whole = _whole_chunks(block, array.chunks)
         chunks += whole
         edges += [] if whole else [block]
