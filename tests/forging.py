@@ -24,7 +24,8 @@ from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BBANS, BitSwap, BitswapError, LocalBitsBack
-from numcodecs_bitswap.chunk import Decoding, fields, memory
+from numcodecs_bitswap.chunk import fields
+from numcodecs_bitswap.chunk.coding import Decoding, memory
 from numcodecs_bitswap.errors import ModelError
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.models.catalog import Entry

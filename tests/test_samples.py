@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numcodecs_bitswap import BitSwap, FormatError, samples
-from numcodecs_bitswap.chunk import memory, stored
+from numcodecs_bitswap.chunk import stored
+from numcodecs_bitswap.chunk.coding import memory
 from numcodecs_bitswap.chunk.fields import Reader
 from numcodecs_bitswap.chunk.frame import Route
 from numcodecs_bitswap.models import catalog
