@@ -22,6 +22,7 @@ from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes import coder
+from numcodecs_bitswap.planes.tables import LARGEST
 from pictures import photograph
 from strategies import assert_identical
 
@@ -92,6 +93,25 @@ def test_tiles(shape: tuple[int, ...]) -> None:
     y, x = np.mgrid[: shape[-2], : shape[-1]]
     array = (y * y // 9 + 5 * x + np.random.default_rng(0).integers(0, 9, shape)).astype("<u2")
     check(array)
+
+
+@pytest.mark.parametrize("depth", [8, 12, 16, 19, 22])
+@pytest.mark.parametrize("shape", [(3, 16, 40), (1, 128, 200), (1, 256, 256)])  # 1, 3 and 8 lanes
+def test_jumps(depth: int, shape: tuple[int, int, int]) -> None:
+    """Blocks far above a smooth ground: errors are as large as the range, and buckets wide."""
+    rng, largest = np.random.default_rng(depth), min((1 << depth) - 1, LARGEST)
+    count, h, w = shape
+    y, x = np.mgrid[:h, :w]
+    ground = (np.sin(y / 20) + np.cos(x / 30) + 2) / 4 * largest * 0.3
+    for share, noise in ((0.05, 1), (0.3, largest * 1e-3), (0.5, 0)):
+        blocks = (rng.random((h // 8 + 1, w // 8 + 1)) < share).repeat(8, 0).repeat(8, 1)[:h, :w]
+        planes = ground + 0.7 * largest * blocks + rng.normal(0, noise, shape) + np.arange(count)[:, None, None]
+        numbers = np.clip(np.round(planes), 0, largest).astype(np.uint32)
+        references = np.full((count, 3), -1)
+        references[1:, 0] = np.arange(count - 1)
+        net = catalog.load("universal-v1", "cpu").net
+        messages = coder.encode(net, numbers, references, largest)
+        assert np.array_equal(coder.decode(net, messages, shape, references, largest), numbers)
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])

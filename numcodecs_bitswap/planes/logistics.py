@@ -34,6 +34,8 @@ from .vectors import (
 )
 
 _WIDE = ir.VectorType(I64, 8)
+BEYOND = 176
+"""A class of distances that begins at 2^24: farther than any sample is from any other."""
 
 
 def _floats(value: float) -> Any:
@@ -219,7 +221,8 @@ def _cums(
 def _window(builder: Any, width: Any, middle: Any, centre: Any) -> tuple[list[Any], list[Any]]:
     """The symbols of a window, in ascending order, and where they begin."""
     steps = [builder.mul(width, _integers(k)) for k in range(5)]
-    edges = [_edge_of(builder, step) for step in steps]
+    # Of a symbol far beyond the alphabet the edge would not fit 32 bits; any one beyond all samples does.
+    edges = [_edge_of(builder, _least(builder, step, _integers(BEYOND))) for step in steps]
     symbols, xs = (
         [builder.sub(begin, each[k]) for k in (3, 2, 1)] + [builder.add(begin, each[k]) for k in range(5)]
         for begin, each in ((middle, steps), (centre, edges))
