@@ -369,7 +369,7 @@ HUGE = b"\x80\x80\x80\x80\x80\x80\x80\x80\x40"  # the varint of 2^62
         (0, 3, b"\x88BS", "magic"),
         (3, 4, b"\x02", "version"),
         (4, 5, b"\x04", "codec"),
-        (5, 6, b"\x08", "route"),
+        (5, 6, b"\x09", "route"),
         (14, 15, b"\x02", "layout"),
         (15, 19, b"\x02|O", "without objects"),
         (15, 19, b"\x02u1", "numpy's own form"),

@@ -22,7 +22,7 @@ from numba.core.registry import CPUDispatcher
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
-from numcodecs_bitswap import jit  # noqa: E402
+from numcodecs_bitswap.runtime import jit  # noqa: E402
 
 PAGE = mmap.PAGESIZE
 FRONT = os.environ.get("FENCE") == "front"

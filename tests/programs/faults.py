@@ -38,7 +38,7 @@ from numcodecs_bitswap.errors import BitswapError  # noqa: E402
 
 PATIENCE = 300.0
 """Seconds after which something hangs: more than to compile the largest loop takes, on a busy machine."""
-ENTRIES = "codec", "beside", "convert.copying", "convert.files", "jit"
+ENTRIES = "codec", "models.embedded", "convert.copying", "convert.files", "runtime.jit"
 """What scenarios import by themselves."""
 OTHERS = "numba", "numba.core.entrypoints", "numcodecs.zstd", "numcodecs.shuffle", "safetensors.numpy", "zarr", "yaml"
 
