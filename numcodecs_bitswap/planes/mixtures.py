@@ -18,10 +18,14 @@ SIGMOIDS, LIGHTS = np.append(SIGMOID, 0).astype(np.uint16), WEIGHT.astype(np.int
 """Half the bytes, so that more else stays in the cache. Gathers read a number behind the last."""
 
 
+WIDEST = 56
+"""Buckets between edges of a window: class 4 * 56 begins below 2^31, later ones would not."""
+
+
 def _stride(slope: float) -> int:
     """Buckets from one edge of a window to the next: the window holds nearly all of a logistic."""
     reach = _class(30 / slope)
-    return max(1, round((2 if reach < 6 else 3) * reach / 7))
+    return min(max(1, round((2 if reach < 6 else 3) * reach / 7)), WIDEST)
 
 
 STRIDES = np.array([_stride(slope) for slope in SLOPE], np.int32)
