@@ -41,6 +41,15 @@ def test_what_is_found_is_right(rgb: NDArray[np.uint8]) -> None:
         assert_identical(colour.to_rgb(found.copy(), 0), rgb)
 
 
+@given(hnp.arrays(np.uint8, (3, 1)), st.integers(0, 40))
+def test_the_look_at_one_pixel_says_the_same(pixel: NDArray[np.uint8], spread: int) -> None:
+    """Of grayish colours, which luma and chroma often make, too; a level that was cut off says nothing."""
+    near = (pixel[:1].astype(int) + pixel % (spread + 1) - spread // 2).clip(0, 255).astype(np.uint8)
+    for rgb in (pixel, near, colour.to_rgb(pixel.copy(), 0)):
+        cut = rgb.min() == 0 or rgb.max() == 255
+        assert colour._may_be(*rgb[:, 0].tolist()) == (cut or colour._solve(rgb) is not None)
+
+
 def test_colours_between_black_and_white_have_one_solution_near_the_inverse_transform() -> None:
     cb, cr = (each.reshape(-1).astype(np.uint8) for each in np.meshgrid(np.arange(256), np.arange(256)))
     colours = 0

@@ -21,7 +21,7 @@ from numcodecs_bitswap.chunk.patches import Axes, image_axes
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.models import catalog
-from numcodecs_bitswap.planes import coder
+from numcodecs_bitswap.planes import coder, mixtures
 from numcodecs_bitswap.planes.tables import LARGEST
 from pictures import photograph
 from strategies import assert_identical
@@ -112,6 +112,34 @@ def test_jumps(depth: int, shape: tuple[int, int, int]) -> None:
         net = catalog.load("universal-v1", "cpu").net
         messages = coder.encode(net, numbers, references, largest)
         assert np.array_equal(coder.decode(net, messages, shape, references, largest), numbers)
+
+
+@pytest.mark.parametrize("m", [(1 << 20) - 1, 1 << 20, LARGEST - 1, LARGEST])
+@pytest.mark.parametrize("kind", ["noise", "ends", "rare", "steps"])
+def test_the_largest_numbers(kind: str, m: int) -> None:
+    """Scales as wide as they come, and surprises that take as many bits as there can be."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, m + 1, (2, 70, 90))
+    planes = {
+        "noise": noise,
+        "ends": noise % 2 * m,
+        "rare": np.where(rng.random(noise.shape) < 1 / 16, noise, m // 2),
+        "steps": np.repeat(np.repeat(noise[:, :18, :23], 4, 1), 4, 2)[:, :70, :90],
+    }[kind].astype(np.uint32)
+    model = catalog.load("universal-v1", "cpu").net
+    for references in (np.full((2, 3), -1), np.array([[-1, -1, -1], [0, -1, -1]])):
+        messages = coder.encode(model, planes, references, m)
+        assert np.array_equal(coder.decode(model, messages, planes.shape, references, m), planes)
+
+
+def test_no_sample_takes_more_bytes_than_there_is_memory_for() -> None:
+    """The dearest there is, a bucket of freq 1 and 2 + 16 bits, on the largest head."""
+    heads, tail = np.array([(1 << 32) - 1], np.uint64), np.zeros(16, np.uint8)
+    length = 0
+    for bits in (16, 2, 16):
+        length = mixtures.push(heads, 0, tail, length, (1 << 16) - (1 << 16 - bits), 1 << 16 - bits)
+        heads[0] = (1 << 32) - 1
+    assert length == coder.empty_tail(1).size
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])

@@ -24,6 +24,8 @@ than NEAR off; where a level was cut off at 0 or 255 many are right, and one of 
 """
 GLANCES = (64, 4096)
 """Pixels that are looked at before all are: of pictures that were no JPEG most do not have what a few show."""
+FIRST = 8
+"""Pixels that are looked at one by one before those: of pictures that were no JPEG one or two are enough."""
 
 
 def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
@@ -38,6 +40,8 @@ def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 def to_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8] | None:
     """Y, Cb and Cr along `axis` of which `to_rgb` makes these RGB, or None if there are none for some pixel."""
     pixels = np.moveaxis(rgb, axis, 0).reshape(3, -1)
+    if not all(_may_be(*pixel) for pixel in pixels[:, :: max(pixels.shape[1] // FIRST, 1)].T.tolist()):
+        return None
     for glance in GLANCES:
         if pixels.shape[1] > glance and _solve(pixels[:, :: pixels.shape[1] // glance]) is None:
             return None
@@ -68,6 +72,23 @@ def _offsets(cb: Integers, cr: Integers) -> tuple[Integers, Integers, Integers]:
     cb, cr = cb - 128, cr - 128
     green = CB_TO_GREEN * cb + CR_TO_GREEN * cr + 32768 >> 16
     return CR_TO_RED * cr + 32768 >> 16, green, CB_TO_BLUE * cb + 32768 >> 16
+
+
+def _may_be(red: int, green: int, blue: int) -> bool:
+    """Whether `_solve` may have something for a pixel: whether it has, unless a level was cut off."""
+    if not 0 < min(red, green, blue) <= max(red, green, blue) < 255:
+        return True
+    cb = (RED_TO_CB * red + GREEN_TO_CB * green + BLUE_TO_CB * blue + 32767 >> 16) + 128
+    cr = (RED_TO_CR * red + GREEN_TO_CR * green + BLUE_TO_CR * blue + 32767 >> 16) + 128
+    for by_cb in range(max(cb - NEAR, 0) - 128, min(cb + NEAR, 255) - 127):
+        luma = blue - (CB_TO_BLUE * by_cb + 32768 >> 16)
+        if not 0 <= luma < 256:
+            continue
+        for by_cr in range(max(cr - NEAR, 0) - 128, min(cr + NEAR, 255) - 127):
+            from_green = green - (CB_TO_GREEN * by_cb + CR_TO_GREEN * by_cr + 32768 >> 16)
+            if luma == red - (CR_TO_RED * by_cr + 32768 >> 16) == from_green:
+                return True
+    return False
 
 
 def _solve(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

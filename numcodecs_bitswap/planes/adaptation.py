@@ -9,9 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..runtime.jit import address_of, part
-from .logistics import gradient_rows
-from .mixtures import SIGMOIDS
-from .products import correlate, correlate_row, note_pairs, pair_words, square_sums
+from .products import correlate_nine, correlate_three, note_pairs, note_row, pair_words, square_sums
 from .tables import (
     CONTEXT_FIRST,
     CONTEXT_INPUT,
@@ -90,40 +88,34 @@ def _steps(typing: Any, head: Any, words: Any, sums: Any, shares: Any, moment: A
 
 @part
 def learn_head(
-    values, centre, m, q, K, weight, mean, slope, hidden, lo, hi, n8, gradients, mask, pairs, sums, squares, head,
-    words, moments, rates,
+    hidden, K, lo, hi, first, vectors, gradients, mask, pairs, sums, squares, head, words, moments, rates
 ):  # fmt: skip
-    """A step of the last layer, once the values of a wavefront are known.
+    """A step of the last layer, once the gradients of pixels lo .. hi - 1 are known, which lie in vectors of eight from
+    `first` on.
 
     hidden : its inputs, four in a word. gradients[output, pixel]. pairs[pixel // 2] : inputs and gradients of two.
     sums[output, input], squares : of products. moments : of inputs, of outputs, the number of pixels.
     """
     outputs, inputs = sums.shape
-    gradient_rows(
-        address_of(gradients, 0, 0), gradients.strides[0], address_of(values, 0, 0), address_of(centre, 0, 0), m,
-        address_of(q, 0, 0), K, address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0),
-        address_of(SIGMOIDS, 0, 0), n8 // 8,
-    )  # fmt: skip
-    for i in range(n8):
-        mask[i] = F1 if lo <= i and i < hi else F0
-    for i in range(0, n8, 8):
-        pair_words(
-            address_of(pairs, i // 2, 0), pairs.strides[0], address_of(hidden, 0, i), hidden.strides[0],
-            address_of(mask, 0, i), inputs // 4,
-        )  # fmt: skip
-        for j in range(0, outputs, 8):
-            note_pairs(
-                address_of(pairs, i // 2, inputs + j), pairs.strides[0], address_of(gradients, j, i),
-                gradients.strides[0], address_of(mask, 0, i), MOST,
-            )  # fmt: skip
-    pitch, count = pairs.strides[0], n8 // 2
+    pitch, count, full = pairs.strides[0], 4 * vectors, 3 * K // 8 * 8
+    for i in range(8 * vectors):
+        mask[i] = F1 if lo <= first + i and first + i < hi else F0
+    for i in range(0, 8 * vectors, 8):
+        to, known = address_of(pairs, i // 2, 0), address_of(mask, 0, i)
+        pair_words(to, pitch, address_of(hidden, 0, first + i), hidden.strides[0], known, inputs // 8)
+        to += 4 * inputs
+        for j in range(0, full, 8):
+            note_pairs(to + 4 * j, pitch, address_of(gradients, j, first + i), gradients.strides[0], known, MOST)
+        for j in range(full, 3 * K):  # what follows them stays 0
+            note_row(to + 4 * j, pitch, address_of(gradients, j, first + i), known)
+    left, row = address_of(pairs, 0, inputs), sums.strides[0]
     for k in range(0, inputs, 8):
         right = address_of(pairs, 0, k)
-        for j in range(0, 3 * K // 8 * 8, 8):
-            correlate(address_of(sums, j, k), sums.strides[0], address_of(pairs, 0, inputs + j), right, pitch, count)
-        for j in range(3 * K // 8 * 8, 3 * K):
-            correlate_row(address_of(sums, j, k), 0, address_of(pairs, 0, inputs + j), right, pitch, count)
-    square_sums(address_of(squares, 0, 0), address_of(pairs, 0, 0), pitch, count, (inputs + outputs) // 8)
+        for j in range(0, 3 * K // 9 * 9, 9):
+            correlate_nine(address_of(sums, j, k), row, left + 4 * j, right, pitch, count)
+        for j in range(3 * K // 9 * 9, 3 * K, 3):
+            correlate_three(address_of(sums, j, k), row, left + 4 * j, right, pitch, count)
+    square_sums(address_of(squares, 0, 0), address_of(pairs, 0, 0), pitch, vectors, (inputs + outputs) // 8)
     last = inputs + outputs
     moments[last] = moments[last] * KEEP + np.float32(hi - lo)
     for k in range(last):

@@ -88,6 +88,16 @@ def _empty_heads(count: int) -> NDArray[np.uint64]:
     return empty_words(count)[0].astype(np.uint64)
 
 
+def empty_tail(samples: int) -> NDArray[np.uint8]:
+    """Memory for the tail of so many samples. The kernel looks at no end of it, so it is the most that there can be.
+
+    A head is below 2^32, and a push lets bytes go until it is below freq * 2^16: two at most, one if freq is 2^8 or
+    more. A sample is a bucket (freq >= 1), max(b - 16, 0) <= 2 bits (freq >= 2^14) and min(b, 16) bits (freq >= 1),
+    five bytes.
+    """
+    return np.empty(5 * samples, np.uint8)
+
+
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     """Tiles of a plane, row by row from the top left corner."""
     return [
@@ -205,7 +215,7 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
                 from .torch_tiles import encode
 
             return encode(model, [tile], references, m)[0]
-        heads, tail = _empty_heads(lanes(tile.size)), np.empty(4 * tile.size + 64, np.uint8)
+        heads, tail = _empty_heads(lanes(tile.size)), empty_tail(tile.size)
         length = code(False, model, tile, references, m, heads, tail, 0)
         return Message(heads.astype(np.uint32), tail[:length].copy())
 
@@ -222,7 +232,7 @@ def costs(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int
             from .torch_tiles import frequencies
 
         return [int(_cost_table()[freq - 1].sum()) for freq in frequencies(model, tile, references, m)]
-    heads, tail = _empty_heads(1), np.empty(4 * tile.size + 64, np.uint8)
+    heads, tail = _empty_heads(1), empty_tail(tile.size)
     noted, lows = np.empty(tile.size, np.uint32), np.zeros(tile.size if m >= 16 else 0, np.uint32)
     code(False, model, tile, references, m, heads, tail, 0, notes=(noted, lows))
     found = _cost_table()[noted >> np.uint32(16)].reshape(len(tile), -1).sum(1)

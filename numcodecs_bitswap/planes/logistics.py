@@ -4,7 +4,7 @@ Parameters lie in rows, one for each component, with pixels side by side. Encodi
 takes eight pixels at a time. Decoding looks for a pixel's bucket among eight edges.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -34,8 +34,6 @@ from .vectors import (
 )
 
 _WIDE = ir.VectorType(I64, 8)
-BEYOND = 176
-"""A class of distances that begins at 2^24: farther than any sample is from any other."""
 
 
 def _floats(value: float) -> Any:
@@ -60,12 +58,17 @@ def _between(builder: Any, value: Any, low: float, high: float) -> Any:
     return builder.select(builder.fcmp_ordered("<", value, _floats(high)), value, _floats(high))
 
 
-def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid: Any) -> Any:
-    """What one component has below a place, in 1/32 level."""
+def _below(builder: Any, place: Any, mean: Any, slope: Any, sigmoid: Any) -> tuple[Any, Any]:
+    """How far, in steps of SIGMOID, a place in 1/32 level is from a logistic's mean, and what that has below it."""
     t = builder.fmul(builder.sitofp(builder.sub(place, mean), EIGHT_FLOATS), slope)
     t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
-    where = builder.add(builder.fptosi(t, EIGHT_INTEGERS), _integers(4096))
-    return builder.mul(weight, gathered(builder, sigmoid, where, 2))
+    t = builder.fptosi(t, EIGHT_INTEGERS)
+    return t, gathered(builder, sigmoid, builder.add(t, _integers(4096)), 2)
+
+
+def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid: Any) -> Any:
+    """What one component has below a place, in 1/32 level."""
+    return builder.mul(weight, _below(builder, place, mean, slope, sigmoid)[1])
 
 
 def _sum_masses(
@@ -162,52 +165,6 @@ def _edge_of(builder: Any, i: Any) -> Any:
     return builder.shl(builder.sub(i, builder.shl(bits, _integers(3))), bits)
 
 
-@intrinsic
-def interval_rows(typing: Any, noted: Any, lows: Any, values: Any, centre: Any, half: Any, m: Any, rate: Any,
-                  components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any,
-                  count: Any) -> Any:  # fmt: skip
-    """Of 8 count pixels: noted = start | (freq - 1) << 16 of each one's bucket, lows = the number within it << 5 | its
-    bits. Rows of int32, of float32 for the slope, at addresses.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        noted, lows, values, centre, half, m, rate, components, weight, mean, slope, pitch, sigmoid, count = arguments
-        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
-        zero, one = _integers(0), _integers(1)
-        masses, rows = [register(builder, EIGHT_INTEGERS) for _ in range(2)], (weight, mean, slope)
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
-
-            def row(address: Any, kind: Any = EIGHT_INTEGERS) -> Any:
-                return load(builder, builder.add(address, at), kind)
-
-            middles = row(centre)
-            d = builder.sub(row(values), middles)
-            below = builder.icmp_signed("<", d, zero)
-            i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
-            # Below the centre class i ends where class i above it begins, on the other side.
-            first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
-            start = builder.select(below, builder.sub(zero, last), first)
-            end = builder.select(below, builder.sub(zero, first), last)
-            s = builder.select(below, builder.sub(middle, builder.add(i, one)), builder.add(middle, i))
-            xs = [builder.add(middles, edge) for edge in (start, end)]
-            places = [_place(builder, x) for x in xs]
-            _sum_masses(builder, masses, places, [builder.add(each, at) for each in rows], components, pitch, sigmoid)
-            rates, symbols = row(rate), (s, builder.add(s, one))
-            begin, stop = (
-                _cumulative(builder, symbol, x, builder.load(mass), rates, largest)
-                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
-            )
-            freq = builder.sub(builder.sub(stop, begin), one)
-            store(builder, builder.or_(begin, builder.shl(freq, _integers(16))), builder.add(noted, at))
-            low = builder.or_(builder.shl(builder.sub(d, start), _integers(5)), _bits_of(builder, i))
-            store(builder, low, builder.add(lows, at))
-        return context.get_dummy_value()
-
-    whole = types.int64
-    return types.void(*[ADDRESS] * 4, whole, whole, *[ADDRESS, whole, *[ADDRESS] * 5, whole]), generate
-
-
 def _cums(
     builder: Any, masses: list[Any], symbols: list[Any], xs: list[Any], largest: Any, rate: Any, rows: list[Any],
     components: Any, pitch: Any, sigmoid: Any,
@@ -221,8 +178,7 @@ def _cums(
 def _window(builder: Any, width: Any, middle: Any, centre: Any) -> tuple[list[Any], list[Any]]:
     """The symbols of a window, in ascending order, and where they begin."""
     steps = [builder.mul(width, _integers(k)) for k in range(5)]
-    # Of a symbol far beyond the alphabet the edge would not fit 32 bits; any one beyond all samples does.
-    edges = [_edge_of(builder, _least(builder, step, _integers(BEYOND))) for step in steps]
+    edges = [_edge_of(builder, step) for step in steps]
     symbols, xs = (
         [builder.sub(begin, each[k]) for k in (3, 2, 1)] + [builder.add(begin, each[k]) for k in range(5)]
         for begin, each in ((middle, steps), (centre, edges))
@@ -416,85 +372,162 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
     return types.void(ADDRESS, ADDRESS, whole, ADDRESS, ADDRESS, whole, whole, *[ADDRESS] * 10, whole), generate
 
 
+class _Bucket(NamedTuple):
+    """The buckets that eight pixels' samples are in."""
+
+    symbol: Any
+    start: Any
+    """The least sample, as is the next bucket's."""
+    end: Any
+    low: Any
+    """The number of the sample within it, and how many bits that has."""
+    bits: Any
+
+
+def _bucket(builder: Any, values: Any, middles: Any, middle: Any) -> _Bucket:
+    """The bucket of a sample; symbol `middle` begins at the centre."""
+    zero, one = _integers(0), _integers(1)
+    d = builder.sub(values, middles)
+    below = builder.icmp_signed("<", d, zero)
+    i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
+    # Below the centre class i ends where class i above it begins, on the other side.
+    first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
+    start = builder.select(below, builder.sub(zero, last), first)
+    end = builder.select(below, builder.sub(zero, first), last)
+    s = builder.select(below, builder.sub(middle, builder.add(i, one)), builder.add(middle, i))
+    low = builder.sub(d, start)
+    return _Bucket(s, builder.add(middles, start), builder.add(middles, end), low, _bits_of(builder, i))
+
+
+class _Pixels(NamedTuple):
+    """Where rows of eight pixels begin: int32, float32 for the slope."""
+
+    components: Any
+    pitch: Any
+    """Bytes from one component's row to the next, of gradients too."""
+    q: Any
+    weight: Any
+    mean: Any
+    slope: Any
+    gradients: Any
+
+
+def _gradients(builder: Any, own: list[Any], pixels: _Pixels, bucket: _Bucket, largest: Any, sigmoid: Any) -> list[Any]:
+    """Gradients of FORMAT.md 9.6 of eight pixels, written to 3 K rows; what the mixtures have below both edges of
+    the buckets, or any number where an edge is outside of the alphabet.
+
+    own : registers for the sums of weights and of masses below the two edges.
+    """
+    zero, whole = _integers(0), _integers(65536)
+    starts, ends = (_place(builder, x) for x in (bucket.start, bucket.end))
+    cut = builder.icmp_signed("<=", bucket.start, zero)
+    over = builder.icmp_signed(">", bucket.end, largest)
+
+    def row(address: Any, k: Any, kind: Any = EIGHT_INTEGERS) -> Any:
+        return load(builder, builder.add(address, builder.mul(k, pixels.pitch)), kind)
+
+    def result(part: int, k: Any) -> Any:
+        k = builder.add(builder.mul(pixels.components, I64(part)), k)
+        return builder.add(pixels.gradients, builder.mul(k, pixels.pitch))
+
+    def density(part: Any) -> Any:
+        return builder.lshr(builder.mul(part, builder.sub(whole, part)), _integers(16))
+
+    def gradient(value: Any) -> Any:
+        return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), EIGHT_INTEGERS)
+
+    for each in own:
+        builder.store(zero, each)
+    with cgutils.for_range(builder, pixels.components) as component:
+        k = component.index
+        w, mu, by = row(pixels.weight, k), row(pixels.mean, k), row(pixels.slope, k, EIGHT_FLOATS)
+        t, a = _below(builder, starts, mu, by, sigmoid)
+        s, b = _below(builder, ends, mu, by, sigmoid)
+        a, b = builder.select(cut, zero, a), builder.select(over, whole, b)
+        da, db = density(a), density(b)
+        for register_, more in zip(own, (w, builder.mul(w, a), builder.mul(w, b)), strict=True):
+            builder.store(builder.add(builder.load(register_), more), register_)
+        store(builder, builder.sub(db, da), result(0, k))
+        store(builder, builder.sub(builder.mul(db, s), builder.mul(da, t)), result(1, k))
+        store(builder, builder.sub(b, a), result(2, k))
+    weights, *masses = (builder.load(each) for each in own)
+    mixed = builder.add(builder.sub(masses[1], masses[0]), builder.shl(weights, _integers(2)))
+    unit = builder.fdiv(_floats(256.0), builder.sitofp(mixed, EIGHT_FLOATS))
+    share = builder.fdiv(_floats(256.0), builder.sitofp(weights, EIGHT_FLOATS))
+    scale = builder.bitcast(
+        builder.shl(builder.add(row(pixels.q, I64(0)), _integers(1016)), _integers(20)), EIGHT_FLOATS
+    )
+    step_of = _floats(float(np.float32(1 / 384)))
+    with cgutils.for_range(builder, pixels.components) as component:
+        k = component.index
+        w = builder.sitofp(row(pixels.weight, k), EIGHT_FLOATS)
+        o = builder.fmul(w, unit)
+        by = builder.fmul(builder.fmul(scale, row(pixels.slope, k, EIGHT_FLOATS)), step_of)
+        by = builder.select(builder.fcmp_ordered("<", by, _floats(16.0)), by, _floats(16.0))
+        places = [result(part, k) for part in range(3)]
+        mean_by, scale_by, inside = (
+            builder.fmul(o, builder.sitofp(load(builder, place, EIGHT_INTEGERS), EIGHT_FLOATS)) for place in places
+        )
+        store(builder, gradient(builder.fmul(mean_by, by)), places[0])
+        store(builder, gradient(builder.fmul(scale_by, step_of)), places[1])
+        store(builder, gradient(builder.fsub(builder.fmul(w, share), inside)), places[2])
+    return masses
+
+
 @intrinsic
-def gradient_rows(typing: Any, out: Any, pitch: Any, values: Any, centre: Any, m: Any, q: Any, components: Any,
-                  weight: Any, mean: Any, slope: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
-    """out[3 components, i]: the gradients of FORMAT.md 9.6 of 8 count pixels. Rows of int32, of float32 for the slope,
-    at addresses, `pitch` bytes apart.
+def gradient_rows(typing: Any, gradients: Any, values: Any, centre: Any, q: Any, m: Any, components: Any, weight: Any,
+                  mean: Any, slope: Any, pitch: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
+    """gradients[3 components, i]: those of FORMAT.md 9.6 of 8 count pixels. Rows of int32, of float32 for the slope, at
+    addresses, `pitch` bytes apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        out, pitch, values, centre, m, q, components, weight, mean, slope, sigmoid, count = arguments
+        gradients, values, centre, q, m, components, weight, mean, slope, pitch, sigmoid, count = arguments
         largest = spread(builder, builder.trunc(m, I32), 8)
-        zero, one, whole = _integers(0), _integers(1), _integers(65536)
-        sum_w, total = register(builder, EIGHT_INTEGERS), register(builder, EIGHT_INTEGERS)
-
-        def mass(place: Any, mu: Any, by: Any) -> tuple[Any, Any]:
-            t = builder.fmul(builder.sitofp(builder.sub(place, mu), EIGHT_FLOATS), by)
-            t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
-            t = builder.fptosi(t, EIGHT_INTEGERS)
-            return t, gathered(builder, sigmoid, builder.add(t, _integers(4096)), 2)
-
-        def density(part: Any) -> Any:
-            return builder.lshr(builder.mul(part, builder.sub(whole, part)), _integers(16))
-
-        def gradient(value: Any) -> Any:
-            return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), EIGHT_INTEGERS)
-
+        own = [register(builder, EIGHT_INTEGERS) for _ in range(3)]
         with cgutils.for_range(builder, count) as step:
             at = builder.mul(step.index, I64(32))
-
-            def row(address: Any, k: Any, kind: Any = EIGHT_INTEGERS) -> Any:
-                return load(builder, builder.add(builder.add(address, at), builder.mul(k, pitch)), kind)
-
-            def result(part: int, k: Any) -> Any:
-                k = builder.add(builder.mul(components, I64(part)), k)
-                return builder.add(builder.add(out, at), builder.mul(k, pitch))
-
-            middles = row(centre, I64(0))
-            d = builder.sub(row(values, I64(0)), middles)
-            below = builder.icmp_signed("<", d, zero)
-            i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
-            first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
-            begin = builder.add(middles, builder.select(below, builder.sub(zero, last), first))
-            end = builder.add(middles, builder.select(below, builder.sub(zero, first), last))
-            cut, over = builder.icmp_signed("<=", begin, zero), builder.icmp_signed(">", end, largest)
-            builder.store(zero, sum_w)
-            builder.store(zero, total)
-            with cgutils.for_range(builder, components) as component:
-                k = component.index
-                w, mu, by = row(weight, k), row(mean, k), row(slope, k, EIGHT_FLOATS)
-                t, a = mass(_place(builder, begin), mu, by)
-                s, b = mass(_place(builder, end), mu, by)
-                a, b = builder.select(cut, zero, a), builder.select(over, whole, b)
-                inside, da, db = builder.sub(b, a), density(a), density(b)
-                builder.store(builder.add(builder.load(sum_w), w), sum_w)
-                builder.store(builder.add(builder.load(total), builder.mul(w, inside)), total)
-                store(builder, builder.sub(db, da), result(0, k))
-                store(builder, builder.sub(builder.mul(db, s), builder.mul(da, t)), result(1, k))
-                store(builder, inside, result(2, k))
-            weights = builder.load(sum_w)
-            mixed = builder.add(builder.load(total), builder.shl(weights, _integers(2)))
-            unit = builder.fdiv(_floats(256.0), builder.sitofp(mixed, EIGHT_FLOATS))
-            share = builder.fdiv(_floats(256.0), builder.sitofp(weights, EIGHT_FLOATS))
-            bits = builder.shl(builder.add(row(q, I64(0)), _integers(1016)), _integers(20))
-            scale = builder.bitcast(bits, EIGHT_FLOATS)  # SCALE[q]
-            step_of = _floats(float(np.float32(1 / 384)))
-            with cgutils.for_range(builder, components) as component:
-                k = component.index
-                w = builder.sitofp(row(weight, k), EIGHT_FLOATS)
-                o = builder.fmul(w, unit)
-                by = builder.fmul(builder.fmul(scale, row(slope, k, EIGHT_FLOATS)), step_of)
-                by = builder.select(builder.fcmp_ordered("<", by, _floats(16.0)), by, _floats(16.0))
-                places = [result(part, k) for part in range(3)]
-                mean_by, scale_by, inside = (
-                    builder.fmul(o, builder.sitofp(load(builder, place, EIGHT_INTEGERS), EIGHT_FLOATS))
-                    for place in places
-                )
-                store(builder, gradient(builder.fmul(mean_by, by)), places[0])
-                store(builder, gradient(builder.fmul(scale_by, step_of)), places[1])
-                store(builder, gradient(builder.fsub(builder.fmul(w, share), inside)), places[2])
+            rows = [builder.add(each, at) for each in (q, weight, mean, slope, gradients)]
+            number, middles = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (values, centre))
+            bucket = _bucket(builder, number, middles, _integers(0))
+            _gradients(builder, own, _Pixels(components, pitch, *rows), bucket, largest, sigmoid)
         return context.get_dummy_value()
 
     whole = types.int64
-    return types.void(*[ADDRESS] * 4, whole, ADDRESS, whole, *[ADDRESS] * 4, whole), generate
+    return types.void(*[ADDRESS] * 4, whole, whole, *[ADDRESS] * 3, whole, ADDRESS, whole), generate
+
+
+@intrinsic
+def interval_rows(typing: Any, noted: Any, lows: Any, gradients: Any, values: Any, centre: Any, q: Any, half: Any,
+                  m: Any, rate: Any, components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any,
+                  count: Any) -> Any:  # fmt: skip
+    """What `gradient_rows` writes, and noted = start | (freq - 1) << 16 of each pixel's bucket, lows = the number
+    within it << 5 | its bits.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (noted, lows, gradients, values, centre, q, half, m, rate, components, weight, mean, slope, pitch, sigmoid,
+         count) = arguments  # fmt: skip
+        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
+        one, own = _integers(1), [register(builder, EIGHT_INTEGERS) for _ in range(3)]
+        with cgutils.for_range(builder, count) as step:
+            at = builder.mul(step.index, I64(32))
+            rows = [builder.add(each, at) for each in (q, weight, mean, slope, gradients)]
+            number, middles = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (values, centre))
+            bucket = _bucket(builder, number, middles, middle)
+            masses = _gradients(builder, own, _Pixels(components, pitch, *rows), bucket, largest, sigmoid)
+            rates = load(builder, builder.add(rate, at), EIGHT_INTEGERS)
+            symbols, xs = (bucket.symbol, builder.add(bucket.symbol, one)), (bucket.start, bucket.end)
+            begin, stop = (
+                _cumulative(builder, symbol, x, mass, rates, largest)
+                for symbol, x, mass in zip(symbols, xs, masses, strict=True)
+            )
+            freq = builder.sub(builder.sub(stop, begin), one)
+            store(builder, builder.or_(begin, builder.shl(freq, _integers(16))), builder.add(noted, at))
+            low = builder.or_(builder.shl(bucket.low, _integers(5)), bucket.bits)
+            store(builder, low, builder.add(lows, at))
+        return context.get_dummy_value()
+
+    whole = types.int64
+    taken = *[ADDRESS] * 6, whole, whole, ADDRESS, whole, *[ADDRESS] * 3, whole, ADDRESS, whole
+    return types.void(*taken), generate

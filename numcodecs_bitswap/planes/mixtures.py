@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import address_of, part
-from .logistics import at_most, eight_edges, interval_rows, mixture_rows, search_rows, window_rows
+from .logistics import at_most, eight_edges, gradient_rows, interval_rows, mixture_rows, search_rows, window_rows
 from .tables import SIGMOID, SLOPE, WEIGHT
 from .vectors import int32_at
 
@@ -18,10 +18,14 @@ SIGMOIDS, LIGHTS = np.append(SIGMOID, 0).astype(np.uint16), WEIGHT.astype(np.int
 """Half the bytes, so that more else stays in the cache. Gathers read a number behind the last."""
 
 
+WIDEST = 56
+"""Buckets between edges of a window: class 4 * 56 begins below 2^31, later ones would not."""
+
+
 def _stride(slope: float) -> int:
     """Buckets from one edge of a window to the next: the window holds nearly all of a logistic."""
     reach = _class(30 / slope)
-    return max(1, round((2 if reach < 6 else 3) * reach / 7))
+    return min(max(1, round((2 if reach < 6 else 3) * reach / 7)), WIDEST)
 
 
 STRIDES = np.array([_stride(slope) for slope in SLOPE], np.int32)
@@ -29,13 +33,15 @@ HEAD_MIN = np.uint64(1 << 24)
 
 
 @part
-def mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet):
-    """Parameters of the mixtures (FORMAT.md 9.5) from the network's outputs, and how far apart edges are looked at."""
+def mixture(y, K, first, count, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet):
+    """Parameters of the mixtures (FORMAT.md 9.5) of 8 count pixels from the network's outputs, and how far apart edges
+    are looked at.
+    """
     mixture_rows(
-        address_of(y, 0, 0), y.strides[0], K, address_of(q, 0, 0), address_of(blend, 0, 0), top, 65536 - alphabet,
-        address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0), mean.strides[0],
-        address_of(centre, 0, 0), address_of(rate, 0, 0), address_of(stride, 0, 0), address_of(LIGHTS, 0, 0),
-        address_of(SLOPE, 0, 0), address_of(STRIDES, 0, 0), n8 // 8,
+        address_of(y, 0, first), y.strides[0], K, address_of(q, 0, first), address_of(blend, 0, first), top,
+        65536 - alphabet, address_of(weight, 0, first), address_of(mean, 0, first), address_of(slope, 0, first),
+        mean.strides[0], address_of(centre, 0, first), address_of(rate, 0, first), address_of(stride, 0, first),
+        address_of(LIGHTS, 0, 0), address_of(SLOPE, 0, 0), address_of(STRIDES, 0, 0), count,
     )  # fmt: skip
 
 
@@ -50,12 +56,23 @@ def windows(out, stride, n8, half, m, K, weight, mean, slope, centre, rate):
 
 
 @part
-def intervals(noted, lows, values, n8, half, m, K, weight, mean, slope, centre, rate):
-    """Intervals and low bits of the pixels' values."""
+def intervals(noted, lows, gradients, values, first, count, q, half, m, K, weight, mean, slope, centre, rate):
+    """Intervals and low bits of the values of 8 count pixels, and the gradients there."""
     interval_rows(
-        address_of(noted, 0, 0), address_of(lows, 0, 0), address_of(values, 0, 0), address_of(centre, 0, 0), half, m,
-        address_of(rate, 0, 0), K, address_of(weight, 0, 0), address_of(mean, 0, 0), address_of(slope, 0, 0),
-        mean.strides[0], address_of(SIGMOIDS, 0, 0), n8 // 8,
+        address_of(noted, 0, first), address_of(lows, 0, first), address_of(gradients, 0, first),
+        address_of(values, 0, first), address_of(centre, 0, first), address_of(q, 0, first), half, m,
+        address_of(rate, 0, first), K, address_of(weight, 0, first), address_of(mean, 0, first),
+        address_of(slope, 0, first), mean.strides[0], address_of(SIGMOIDS, 0, 0), count,
+    )  # fmt: skip
+
+
+@part
+def gradients_of(gradients, values, first, count, q, m, K, weight, mean, slope, centre):
+    """The gradients at the values of 8 count pixels."""
+    gradient_rows(
+        address_of(gradients, 0, first), address_of(values, 0, first), address_of(centre, 0, first),
+        address_of(q, 0, first), m, K, address_of(weight, 0, first), address_of(mean, 0, first),
+        address_of(slope, 0, first), mean.strides[0], address_of(SIGMOIDS, 0, 0), count,
     )  # fmt: skip
 
 

@@ -197,10 +197,16 @@ if LANES == 8:
 
 
 @part
-def networks(net, blob, head, x, width, blocks, n_y, lo, hi, state, h, v, y):
-    """The network for pixels lo .. hi - 1, and those that fill the last vector."""
+def span(lo, hi):
+    """Where vectors of eight pixels begin that hold lo .. hi - 1, and their number."""
     # From 0 on, where rows are aligned, unless that takes one vector more.
     first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
+    return first, (hi - first + 7) // 8
+
+
+@part
+def networks(net, blob, head, x, width, blocks, n_y, first, hi, state, h, v, y):
+    """The network for pixels first .. hi - 1, and those that fill the last vector."""
     rest = (hi - first) % LANES
     end = hi - rest if rest <= LANES - 8 else hi
     wide_network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y)

@@ -231,55 +231,82 @@ def _correlate(rows: int) -> Any:
     return correlate
 
 
-correlate, correlate_row = _correlate(8), _correlate(1)
+correlate, correlate_nine, correlate_three = _correlate(8), _correlate(9), _correlate(3)
 
 
 @intrinsic
 def square_sums(typing: Any, out: Any, rows: Any, pitch: Any, count: Any, vectors: Any) -> Any:
-    """out[j] = sum over pairs p of the squares of both of rows[p, j], j = 0 .. 8 vectors - 1; as `correlate`."""
+    """out[j] = sum over 4 count pairs p of squares of both of rows[p, j], j = 0 .. 8 vectors - 1; as `correlate`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, rows, pitch, count, vectors = arguments
-        total = register(builder, EIGHT_INTEGERS)
+        totals = [register(builder, EIGHT_INTEGERS) for _ in range(4)]  # none of which waits for another
         with cgutils.for_range(builder, vectors) as vector:
             at = builder.mul(vector.index, I64(32))
-            builder.store(constant(8, I32, 0), total)
+            for total in totals:
+                builder.store(constant(8, I32, 0), total)
             with cgutils.for_range(builder, count) as step:
-                place = builder.add(builder.add(rows, at), builder.mul(step.index, pitch))
-                both = load(builder, place, EIGHT_INTEGERS)
-                builder.store(_pairs(builder, builder.load(total), both, both), total)
-            store(builder, builder.load(total), builder.add(out, at))
+                first = builder.add(builder.add(rows, at), builder.mul(builder.shl(step.index, I64(2)), pitch))
+                for k, total in enumerate(totals):
+                    both = load(builder, builder.add(first, builder.mul(pitch, I64(k))), EIGHT_INTEGERS)
+                    builder.store(_pairs(builder, builder.load(total), both, both), total)
+            store(builder, reduce(builder.add, [builder.load(total) for total in totals]), builder.add(out, at))
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 5), generate
 
 
+def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
+
+
 @intrinsic
 def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: Any, mask: Any, count: Any) -> Any:
-    """Of 8 pixels i and `count` words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
+    """Of 8 pixels i and 2 count words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
     a word, the first in the lower half; 0 where mask[i] is.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, out_pitch, words, words_pitch, mask, count = arguments
-        none = ir.Constant(EIGHT_INTEGERS, [0] * 8)
+        none = constant(8, I32, 0)
         there = builder.icmp_signed("!=", load(builder, mask, EIGHT_INTEGERS), none)
-        octets = ir.VectorType(I8, 32)
+        octets, eights = ir.VectorType(I8, 32), ir.VectorType(I64, 4)
         order = [8 * pair + 4 * pixel + b for pair in range(4) for b in range(4) for pixel in range(2)]
         with cgutils.for_range(builder, count) as step:
-            word = load(builder, builder.add(words, builder.mul(step.index, words_pitch)), EIGHT_INTEGERS)
-            both = builder.bitcast(builder.select(there, word, none), octets)
-            both = builder.shuffle_vector(both, both, ir.Constant(ir.VectorType(I32, 32), order))
-            at = builder.add(out, builder.shl(step.index, I64(4)))
-            for pair in range(4):
-                part = builder.shuffle_vector(
-                    both, both, ir.Constant(ir.VectorType(I32, 8), list(range(8 * pair, 8 * pair + 8)))
-                )
-                part = builder.zext(part, ir.VectorType(I16, 8))
-                store(builder, part, builder.add(at, builder.mul(out_pitch, I64(pair))))
+            first = builder.add(words, builder.mul(builder.shl(step.index, I64(1)), words_pitch))
+            both = []  # words, each as the bytes of one pair after the other
+            for place in (first, builder.add(first, words_pitch)):
+                word = builder.bitcast(builder.select(there, load(builder, place, EIGHT_INTEGERS), none), octets)
+                both.append(builder.bitcast(_shuffled(builder, word, word, order), eights))
+            to = builder.add(out, builder.shl(step.index, I64(5)))
+            for odd in range(2):
+                mixed = _shuffled(builder, both[0], both[1], [odd, 4 + odd, 2 + odd, 6 + odd])
+                mixed = builder.bitcast(mixed, octets)
+                for half in range(2):
+                    part = _shuffled(builder, mixed, mixed, list(range(16 * half, 16 * half + 16)))
+                    at = builder.add(to, builder.mul(out_pitch, I64(2 * half + odd)))
+                    store(builder, builder.zext(part, ir.VectorType(I16, 16)), at)
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 6), generate
+
+
+@intrinsic
+def note_row(typing: Any, out: Any, out_pitch: Any, row: Any, mask: Any) -> Any:
+    """Of 8 pixels i the words out[i // 2]: row[i] of two of them, the first in the lower half; 0 where mask[i] is."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_pitch, row, mask = arguments
+        none = constant(8, I32, 0)
+        there = builder.icmp_signed("!=", load(builder, mask, EIGHT_INTEGERS), none)
+        values = builder.select(there, load(builder, row, EIGHT_INTEGERS), none)
+        words = builder.bitcast(builder.trunc(values, ir.VectorType(I16, 8)), ir.VectorType(I32, 4))
+        for pair in range(4):
+            word = builder.extract_element(words, I32(pair))
+            store(builder, word, builder.add(out, builder.mul(out_pitch, I64(pair))))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 4), generate
 
 
 @intrinsic

@@ -22,6 +22,7 @@ from .mixtures import (
     bucket_of,
     edge_of,
     find,
+    gradients_of,
     intervals,
     look,
     mixture,
@@ -30,7 +31,7 @@ from .mixtures import (
     search,
     windows,
 )
-from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks
+from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks, span
 from .products import add_rows, double_less, error_row, log_row, note_pairs, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
@@ -201,6 +202,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                     XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
+                first, vectors = span(lo, hi)
                 regressors(G, R, u, ya, n8, own_moves, n, X, bases)
                 predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred)
                 for v in range(V + 1):
@@ -227,8 +229,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                 seen[row, k] = (words[k // 4, i] >> 8 * (k % 4) & 255) - 128
                 else:
                     set_contexts(q, n8, hidden, width // 4)
-                    networks(net, blob, head_words, words, width, blocks, 3 * K, lo, hi, state, hidden, inner, y)
-                    mixture(y, K, n8, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
+                    networks(net, blob, head_words, words, width, blocks, 3 * K, first, hi, state, hidden, inner, y)
+                    mixture(y, K, first, vectors, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet)
                 if decode:
                     grouped = L % 8 == 0  # the next eight pixels are on lanes of their own
                     if not grouped:
@@ -278,15 +280,20 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                     for i in range(lo, hi):
                         values[i] = planes[p, ya + i, u - 2 * (ya + i)]
                     if not dump:
-                        intervals(started, ended, values, n8, half, m, K, weight, mean, slope, centre, rate)
+                        intervals(
+                            started, ended, gradients, values, first, vectors, q, half, m, K, weight, mean, slope,
+                            centre, rate,
+                        )  # fmt: skip
                         for i in range(lo, hi):
                             noted[done + i - lo] = started[i]
                             if deep:
                                 lows[done + i - lo] = ended[i]
                 if not dump and hi > lo:
+                    if decode:
+                        gradients_of(gradients, values, first, vectors, q, m, K, weight, mean, slope, centre)
                     learn_head(
-                        values, centre, m, q, K, weight, mean, slope, hidden, lo, hi, n8, gradients, mask, pairs, sums,
-                        squares, head, head_words, moments, rates,
+                        hidden, K, lo, hi, first, vectors, gradients, mask, pairs, sums, squares, head, head_words,
+                        moments, rates,
                     )  # fmt: skip
                 done += hi - lo
                 settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
