@@ -260,8 +260,9 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
         guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
         orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
     part = _part(numbers, axes)
-    if all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel)):
-        costs = [_size(models[0], each, part, m) for each in orders]  # an image: one part is enough
+    image = all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel))
+    if image:
+        costs = [_size(models[0], each, part, m) for each in orders]  # one part is enough
     else:
         costs = [
             cost - cost * max(len(order.references) - 1, 0) // CREDIT
@@ -270,7 +271,9 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
     best = int(np.argmin(costs))
     if len(models) == 1:
         return models[0], orders[best]
-    return min(models, key=lambda model: _size(model, orders[best], part, m)), orders[best]
+    sizes = [costs[best] if image else _size(models[0], orders[best], part, m)]
+    sizes += [_size(model, orders[best], part, m) for model in models[1:]]
+    return models[int(np.argmin(sizes))], orders[best]
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:

@@ -114,7 +114,28 @@ def lanes_of_tiles(planes: int, height: int, width: int) -> list[int]:
 
 
 _NOTHING = np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int32), np.zeros((0, 0, 0), np.int32), np.zeros((1, 1))
-_own = threading.local()
+SMALL, SEVERAL = 64 * 64, 8
+"""Pixels of tiles whose memory is kept for more than one kind of tile, and for how many: of trials and small chunks."""
+
+
+class _Memory(threading.local):
+    """What a thread keeps for its next tiles: memory for several kinds of small ones, and for one of large ones."""
+
+    def __init__(self) -> None:
+        self.small: dict[Any, tuple[NDArray[Any], ...]] = {}
+        self.large: dict[Any, tuple[NDArray[Any], ...]] = {}
+
+    def of(self, model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
+        key = model, h, w, most  # a model is the same as itself only
+        kept, count = (self.small, SEVERAL) if h * w <= SMALL else (self.large, 1)
+        if key not in kept:
+            while len(kept) >= count:
+                del kept[next(iter(kept))]
+            kept[key] = _memory(model, h, w, most)
+        return kept[key]
+
+
+_own = _Memory()
 
 
 def code(
@@ -130,9 +151,6 @@ def code(
         raise ValueError(f"at most {REFERENCES} reference planes")
     h, w = tile.shape[1:]
     most = int((references >= 0).sum(1).max())
-    key = model, h, w, most  # a model is the same as itself only
-    if getattr(_own, "key", None) != key:
-        _own.key, _own.memory = key, _memory(model, h, w, most)
     if notes is None:
         count = 0 if decode else tile.size
         notes = np.empty(count, np.uint32), np.empty(count if m >= 16 else 0, np.uint32)
@@ -147,7 +165,7 @@ def code(
             heads,
             tail,
             length,
-            *_own.memory,
+            *_own.of(model, h, w, most),
             *notes,
             *watched,
         )
@@ -155,9 +173,7 @@ def code(
 
 
 def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
-    """What the kernel works in, for tiles of one size whose planes have at most so many references: kept by each thread
-    for the next tile.
-    """
+    """What the kernel works in, for tiles of one size whose planes have at most so many references."""
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
     n = int(model.orders[most])
     across = -(-h // BLOCK) * BLOCK
