@@ -126,7 +126,7 @@ def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
 def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
     """Payload of an array as labels; None if it does not come back."""
     prepared = samples.labelled(array, (axes.y, axes.x))
-    if not samples.comes_back(prepared, array):
+    if not samples.restores(prepared, array):
         return None
     reference, data = _labels(prepared, axes)
     return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
