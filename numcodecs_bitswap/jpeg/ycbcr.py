@@ -412,7 +412,7 @@ class _Colours:
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 
     def closed(self, decoded: Samples) -> None:
-        """Treat the chroma of clipped pixels as known: that nearest to decoded planes (3, h, w) that fits the colours."""
+        """Treat the chroma of clipped pixels as known: that nearest to decoded planes (3, h, w) that fits colours."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         again = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
         cut = self.unknown[region]
