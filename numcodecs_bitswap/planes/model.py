@@ -19,7 +19,7 @@ def input_size(predictors: int, references: int) -> int:
 
 
 class PlaneModel:
-    """Predictors and networks.
+    """Predictors and networks of a model.
 
     Parameters
     ----------

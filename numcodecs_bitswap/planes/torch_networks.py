@@ -114,7 +114,7 @@ class Mixture(NamedTuple):
 class _Layer:
     """One layer of a network: sums, biases, shifts.
 
-    float32 products are exact while sums are below 2^24, whatever the precision that torch was told to use: inputs and
+    float32 products are exact while sums are below 2^24, at any precision set in torch: inputs and
     weights have 8 bits. Larger layers take float64.
     """
 
