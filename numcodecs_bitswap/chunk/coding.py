@@ -4,9 +4,9 @@
 
     array --plan--> routes and models --> payloads --> the smallest --> frame
 
-`Encoding(array, options)` and `Decoding(frame)` do everything that precedes the networks. If `job` is not None, the
-scheduler has to run it, in one pass with the jobs of other chunks; `finish()` does the rest. No mathematics here, and
-no torch: a chunk that gains nothing from a model never loads one.
+`Encoding(array, options)` and `Decoding(frame)` do all the work before the networks. If `job` is not None, the
+scheduler must run it, in one pass with the jobs of other chunks. `finish()` does the rest. This module does not import
+torch, and a chunk that gains nothing from a model never loads one.
 """
 
 import zlib
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def allow(header: Header) -> None:
-    """Refuse a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES allows; the default is 2^33 bytes.
+    """Refuse a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES, by default 2^33 bytes.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def allow(header: Header) -> None:
 
 
 def _jpeg_route() -> ModuleType:
-    """The module. It imports numba, which not every chunk needs."""
+    """Import the module on demand: it imports numba, which not every chunk needs."""
     with loading():
         from .. import backends
 
@@ -61,24 +61,24 @@ def _jpeg_route() -> ModuleType:
 
 
 class Encoding:
-    """A chunk to be encoded, inverse of `Decoding`.
+    """A chunk to be encoded; inverse of `Decoding`.
 
     Parameters
     ----------
     array : ndarray
-        Any dtype without objects, any shape, order and strides.
+        Of any dtype except objects, any shape, memory order and strides.
     options : Options
     codec : str
-        How the core is coded, one of `frame.CODECS`.
+        Kind of the core, one of `frame.CODECS`.
     layout : "C" or "F", optional
         The memory order of the coded bytes and of the decoded array. Default: the array's own.
 
     Raises
     ------
     TypeError
-        Objects, or a dtype that cannot be described.
+        The array holds objects, or its dtype cannot be described.
     ValueError
-        Axes that the array does not have.
+        The array does not have the axes in the options.
     FormatError
         The chunk is larger than this process allows.
     MissingModel, ModelError
@@ -89,7 +89,7 @@ class Encoding:
         layout = layout or _layout(array)
         self.array, self.header = array, Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
         allow(self.header)
-        dtype_text(array.dtype)  # before anything looks at the memory of an object array
+        dtype_text(array.dtype)  # refuses object arrays before their memory is read
         self.data = memory(array, layout)
         self.header = replace(self.header, checksum=zlib.crc32(self.data.data))
         constant = self.data.size == 0 or stored.is_constant(self.data, array.dtype.itemsize)
@@ -103,7 +103,7 @@ class Encoding:
                 self.job = EncodeJob(model, codec, array, axes)
 
     def finish(self) -> bytes:
-        """The smallest frame; at equal size the stored one."""
+        """The smallest frame; in a tie the stored one."""
         notice.look(self.header)
         payloads: list[tuple[Route, BytesLike]] = []
         if self.plan is not None:
@@ -123,7 +123,7 @@ class Encoding:
         return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
 
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
-        """Payloads of the plan's routes. Modules that import numba are imported here: not every chunk needs them."""
+        """Payloads of the plan's routes. Modules that need numba are imported only here: not every chunk needs them."""
         assert self.plan is not None
         if self.plan.planes:
             with loading():
@@ -137,13 +137,13 @@ class Encoding:
 
 
 class Decoding:
-    """A frame to be decoded, inverse of `Encoding`.
+    """A frame to be decoded; inverse of `Encoding`.
 
     Parameters
     ----------
     data : memoryview of bytes
     check : callable, optional
-        Called with the header before memory is allocated; raises if it is not what the caller expects.
+        Called with the header before memory is allocated. Raises if the header is not what the caller expects.
 
     Raises
     ------
@@ -198,7 +198,7 @@ class Decoding:
 def _array_of_field(data: memoryview, check: Callable[[Header], None]) -> NDArray[Any]:
     decoding = Decoding(data, check)
     if decoding.job is not None:
-        raise FormatError("a field's frame has the route of models")
+        raise FormatError("the frame of a field uses the model route, which fields cannot use")
     return decoding.finish()
 
 
@@ -207,10 +207,10 @@ def _layout(array: NDArray[Any]) -> str:
 
 
 def memory(array: NDArray[Any], layout: str | None = None) -> NDArray[np.uint8]:
-    """The bytes of an array in memory order or that of `layout`, shape (nbytes,); copied only if not in that order."""
+    """The bytes of an array in its memory order or that of `layout`, shape (nbytes,). Copies only to reorder."""
     if array.nbytes == 0:
         return np.empty(0, np.uint8)
     if array.dtype.names is not None:
-        # A copy of a structured array would leave out the bytes between fields.
+        # A copy of a structured array would lose the padding between fields.
         array = array.view(f"V{array.dtype.itemsize}")
     return np.ascontiguousarray(array.T if (layout or _layout(array)) == "F" else array).reshape(-1).view(np.uint8)

@@ -1,7 +1,8 @@
 """The JPEG route: images that were decoded from JPEG files <-> the payload of FORMAT.md 1.7. No torch.
 
-Of each image the payload holds what the file held of its whole MCUs, how pixels differ from what that decodes to, and
-the pixels around them. Everything comes back by integers; what was found wrong only costs bytes.
+For each image the payload holds the JPEG coefficients of its whole MCUs, the differences between its pixels and the
+decoded ones, and the pixels around the MCUs. Decoding uses integers only. Errors in the recovered coefficients only
+cost bytes.
 """
 
 from collections.abc import Iterator
@@ -27,15 +28,15 @@ Pixels = NDArray[np.uint8]
 Coded = tuple[int, memoryview]
 COLOURS: tuple[Colour, ...] = "gray", "ycbcr", "rgb"
 SAME, STANDARD, FREE = 0, 1, 255
-"""How steps are written: as those of the component before; tables 1 .. 200 of qualities; as they are."""
+"""Codes for steps: equal to the previous component's; 1 .. 200, the standard table of a quality; given explicitly."""
 STORED, PLANES = 0, 1
-"""How an array of pixels is written."""
+"""Codes for an array of pixels: packed, or coded by the plane coder."""
 LEAST_RECORD = 8
-"""Bytes of the shortest record of an image."""
+"""Bytes of an image's shortest record."""
 
 
 def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
-    """The images of an array, (H, W) or (H, W, 3), as views."""
+    """The images (H, W) or (H, W, 3) of an array, as views."""
     own = [axis for axis in (axes.y, axes.x, axes.channel) if axis is not None]
     moved = np.moveaxis(array, own, range(array.ndim - len(own), array.ndim))
     for index in np.ndindex(moved.shape[: array.ndim - len(own)]):
@@ -44,7 +45,7 @@ def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
 
 
 def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str]) -> bytes | None:
-    """Payload of an array, or None if not all of its images were decoded from JPEG files.
+    """The payload of an array, or None unless all of its images were decoded from JPEG files.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str])
     axes : Axes
         With 1 or 3 channels, if any.
     model, pixel_models : names or ids
-        Of kind `jpeg`; of the plane coder, for pixels that are coded as such.
+        A model of kind `jpeg`, and models of the plane coder for pixels and differences.
     """
     records = []
     loaded = None
@@ -70,7 +71,7 @@ def encode(array: NDArray[Any], axes: Axes, model: str, pixel_models: list[str])
 
 
 def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: list[str]) -> bytes:
-    """The record of an image."""
+    """The record of an image; inverse of `Record`."""
     picture = found.picture
     order = ORDER_OF[picture.colour]
     components = [picture.components[k] for k in order]
@@ -92,20 +93,20 @@ def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: l
 
 
 class Decoding:
-    """A payload, checked as far as it can be without decoding; `array()` decodes. Inverse of `encode`.
+    """A payload, checked as far as possible without decoding; `array()` decodes. Inverse of `encode`.
 
     Raises
     ------
     FormatError
         The payload is damaged.
     MissingModel
-        Its model is not there.
+        Its model is not installed.
     """
 
     def __init__(self, header: Header, data: memoryview) -> None:
         reader = Reader(data)
         if header.dtype.str != "|u1" or header.nbytes == 0:
-            raise FormatError(f"the JPEG route holds images of uint8, not {header.dtype} of shape {header.shape}")
+            raise FormatError(f"the JPEG route holds uint8 images, not {header.dtype} of shape {header.shape}")
         self.shape, self.axes = header.shape, Axes(*frame.read_axes(reader, header.shape))
         height, width = self.shape[self.axes.y], self.shape[self.axes.x]
         channels = 1 if self.axes.channel is None else self.shape[self.axes.channel]
@@ -117,11 +118,11 @@ class Decoding:
             raise FormatError(f"{reader.left} bytes are too few for {count} images")
         self.records = [Record(reader, (height, width), channels) for _ in range(count)]
         if reader.left:
-            raise FormatError(f"{reader.left} bytes behind the payload")
+            raise FormatError(f"{reader.left} bytes follow the last record")
         self.model = cast(CoefficientModel, catalog.load(model_id, "cpu").net)
 
     def array(self) -> NDArray[Any]:
-        """The array in C order."""
+        """Decode the array, in C order."""
         array = np.empty(self.shape, np.uint8)
         for record, image in zip(self.records, images(array, self.axes), strict=True):
             record.decode(self.model, image)
@@ -129,7 +130,7 @@ class Decoding:
 
 
 class Record:
-    """What a payload says of an image; inverse of `_image`."""
+    """The record of an image in a payload; inverse of `_image`."""
 
     def __init__(self, reader: Reader, size: tuple[int, int], channels: int) -> None:
         kind = reader.byte("kind of image")
@@ -142,7 +143,7 @@ class Record:
         if not fits or (channels == 1) != (self.colour == "gray") or (self.colour != "ycbcr" and kind >> 2):
             raise FormatError(f"{rows} x {columns} blocks of kind {kind} do not fit an image of {size} x {channels}")
         if rows % self.sampling[0] or columns % self.sampling[1]:
-            raise FormatError(f"{rows} x {columns} blocks are no whole MCUs")
+            raise FormatError(f"{rows} x {columns} blocks are not whole MCUs")
         self.offset, self.grids = (top, left), _grids(self.colour, self.sampling, rows, columns)
         self.steps: list[NDArray[np.uint16]] = []
         for _ in self.grids:
@@ -153,7 +154,7 @@ class Record:
             require_bytes([grid for _, grid in band], len(self.coefficients[-1]))
         self.rings = [_read_sides(reader) for _ in range(0 if self.sampling == (1, 1) else 2)]
         if (code := reader.byte("differences")) > 1:
-            raise FormatError(f"differences {code} are unknown")
+            raise FormatError(f"kind of differences {code} is unknown")
         self.wrong = reader.sized("blocks") if code else None
         self.differences = _read_coded(reader) if code else None
         self.around = [_read_coded(reader) for _ in _parts(size, self.offset, (8 * rows, 8 * columns))]
@@ -176,7 +177,7 @@ class Record:
 
 
 def _grids(colour: str, sampling: tuple[int, int], rows: int, columns: int) -> list[Grid]:
-    """Of the components, in any order that begins with the first."""
+    """The grids of the components, in coding order: the first one is never subsampled."""
     sy, sx = sampling
     other = Grid(rows // sy, columns // sx, sy, sx)
     return [Grid(rows, columns, 1, 1), other, other][: 1 if colour == "gray" else 3]
@@ -199,22 +200,22 @@ def _read_steps(reader: Reader, before: NDArray[np.uint16] | None) -> NDArray[np
     if code == FREE:
         steps = reader.unpack(np.dtype(np.uint16), 64, "steps")
         if not steps.all():
-            raise FormatError("a step is 0")
+            raise FormatError("a quantisation step is 0")
         return steps
     standard = tables.standard().reshape(-1, 64)
     if not STANDARD <= code < STANDARD + len(standard):
-        raise FormatError(f"table {code} of steps is unknown")
+        raise FormatError(f"quantisation table {code} is unknown")
     return np.ascontiguousarray(standard[code - STANDARD])
 
 
 def _edges(component: Component) -> list[Pixels]:
-    """Samples next to each side of a ring: top and bottom with the corners, left, right."""
+    """The component's samples next to each side of its ring: top and bottom with the corners, left, right."""
     plane = decoding.surrounded(decoding.samples(component), Ring())
     return [plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]]
 
 
 def _ring(component: Component, ring: Ring) -> bytes:
-    """Differences of the sides that are given to the samples next to them."""
+    """The given sides of a ring, as differences to the samples next to them."""
     sides = [ring.top, ring.bottom, ring.left, ring.right]
     given = sum(1 << k for k, side in enumerate(sides) if side is not None)
     found = [side - edge for side, edge in zip(sides, _edges(component), strict=True) if side is not None]
@@ -222,10 +223,10 @@ def _ring(component: Component, ring: Ring) -> bytes:
 
 
 def _read_sides(reader: Reader) -> tuple[int, memoryview | None]:
-    """Which sides of a ring are given, and their bytes."""
+    """The set of sides that are given, and their bytes."""
     given = reader.byte("sides of a ring")
     if given > 15:
-        raise FormatError(f"sides {given} of a ring are unknown")
+        raise FormatError(f"set of ring sides {given} is unknown")
     return given, reader.sized("ring") if given else None
 
 
@@ -245,7 +246,7 @@ def _ring_of(sides: tuple[int, memoryview | None], component: Component) -> Ring
 
 
 def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
-    """What pixels differ from decoded ones by, of those blocks where they do."""
+    """The differences between pixels and decoded pixels, for the blocks that have any."""
     blocks, known = _blocks(pixels), _blocks(decoded)
     wrong = (blocks != known).any(-1)
     if not wrong.any():
@@ -257,20 +258,20 @@ def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
 
 
 def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
-    """The pixels; inverse of `_differences`."""
+    """Pixels restored from decoded ones; inverse of `_differences`."""
     blocks = _blocks(decoded).copy()
     count = blocks.shape[0] * blocks.shape[1]
     bits = np.unpackbits(unzip(wrong, (count + 7) // 8), count=count).astype(bool).reshape(blocks.shape[:2])
     n = int(bits.sum())
     if n == 0:
-        raise FormatError("no block differs")
+        raise FormatError("differences are given, but no block has any")
     shape = (8 * n, 8) if decoded.ndim == 2 else (8 * n, 8, 3)
     blocks[bits] += _pixels_of(coded, shape).reshape(n, -1) - np.uint8(128)
     return _joined(blocks, decoded.shape)
 
 
 def _blocks(pixels: Pixels) -> Pixels:
-    """Blocks (rows, columns, 64 or 192)."""
+    """Pixels as blocks (rows, columns, 64 or 192); inverse of `_joined`."""
     h, w = pixels.shape[:2]
     blocks = pixels.reshape(h // 8, 8, w // 8, 8, -1).swapaxes(1, 2)
     return blocks.reshape(h // 8, w // 8, -1)
@@ -283,8 +284,8 @@ def _joined(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
 
 
 def _parts(size: tuple[int, int], offset: tuple[int, int], inner: tuple[int, int]) -> list[tuple[slice, slice, bool]]:
-    """What is above, below, left and right of whole MCUs in an image of a size, without what is empty; whether y and x
-    are exchanged.
+    """The parts of an image above, below, left and right of its whole MCUs, without empty ones: rows, columns, and
+    whether the part is transposed.
     """
     (height, width), (top, left), (h, w) = size, offset, inner
     every, rows = slice(0, width), slice(top, top + h)
@@ -298,13 +299,13 @@ def _parts(size: tuple[int, int], offset: tuple[int, int], inner: tuple[int, int
 
 
 def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> list[Pixels]:
-    """Views of these parts."""
+    """Views of the parts of an image around its whole MCUs."""
     found = [(image[y, x], turned) for y, x, turned in _parts((image.shape[0], image.shape[1]), offset, inner)]
     return [part.swapaxes(0, 1) if turned else part for part, turned in found]
 
 
 def _pixels(pixels: Pixels, models: list[str]) -> bytes:
-    """An array of pixels (h, w) or (h, w, 3), by the plane coder or as it is."""
+    """Bytes of pixels (h, w) or (h, w, 3): from the plane coder, or packed if that is no larger."""
     pixels = np.ascontiguousarray(pixels)
     as_they_are = packed(pixels)
     coded = plane_route.encode(pixels, Axes(0, 1, 2 if pixels.ndim == 3 else None), models)
@@ -314,7 +315,7 @@ def _pixels(pixels: Pixels, models: list[str]) -> bytes:
 
 
 def _read_coded(reader: Reader) -> Coded:
-    """How an array of pixels is written, and its bytes."""
+    """The code of an array of pixels, and its bytes."""
     if (code := reader.byte("kind of pixels")) not in (STORED, PLANES):
         raise FormatError(f"kind of pixels {code} is unknown")
     return code, reader.sized("pixels")

@@ -1,7 +1,7 @@
 """The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
 
-The encoder chooses what the frame records (transforms, model, references, order of the channels) by coding parts of the
-chunk (FORMAT.md 8.10 to 8.14).
+The encoder chooses transforms, model, references and channel order by trial on parts of the chunk (FORMAT.md 8.10 to
+8.14). The frame records the choice.
 """
 
 from collections.abc import Sequence
@@ -25,35 +25,35 @@ from .patches import Axes
 from .plane_payload import LabelsPayload, PlanesPayload
 
 SAMPLES = 1 << 17
-"""In smaller chunks nothing is tried, since trials would take as long as coding."""
+"""There are no trials on smaller chunks, since they would take as long as coding."""
 SEVERAL_SAMPLES = 1 << 15
-"""The same for chunks with several axes that references may lie along."""
+"""The same for chunks with several axes along which references may lie."""
 WINDOW, TRIED_PLANES = 48, 3
-"""Side and number of planes that models are tried on, and routes."""
+"""Side of the window and number of planes on which models and routes are tried."""
 ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
-"""Side and number of planes that orders are tried on, and how many of the orders, those that promise most."""
+"""Side of the window and number of planes on which orders are tried, and the number of most promising orders tried."""
 BLOCK_SIDE, BLOCK_DEPTH = 48, 8
-"""Sides of the block that axes are tried on: of axes that may be spatial, and of others."""
+"""Size of the block on which axes are tried: along axes that may be spatial, and along others."""
 CREDIT = 96
-"""Each reference after the first is let off 1/96 of a trial's bits: in a window there is little to learn from."""
+"""Each reference after the first is credited 1/96 of a trial's bits, since a window offers little to learn from."""
 GREEN_FIRST = (1, 0, 2)
 CLEAR, CLOSE, LITTLE = 1.3, 1.5, 2048
-"""Planes are not tried if they are expected to take so many times what labels take; labels not if they are expected to
-take so many times the bytes of planes, and so many more.
+"""The plane coder is skipped if its estimate exceeds CLEAR times that of labels. Labels are skipped if their estimate
+exceeds CLOSE times the bytes of the plane coder plus LITTLE.
 """
 ITEMS_PER_LABEL = 8
-"""Fewer items to a label, on average, are no labels."""
+"""With fewer items per label on average, an array is not taken as labels."""
 LABEL_ROWS, LABEL_BANDS = 8, 8
-"""Rows of a band, and bands of a plane, that are coded as labels before all are."""
+"""Rows per band, and approximate bands per plane, of the sample that is coded as labels."""
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
-    """The numbers of an array; None if all samples are the same.
+    """The numbers of an array; None if it is constant.
 
     Parameters
     ----------
     array : ndarray
-        Numeric, of one axis or more, not empty.
+        Numeric, with one axis or more, not empty.
     axes : Axes
         The axes of the array's words.
 
@@ -68,18 +68,18 @@ def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
 
 
 def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes | None = None) -> bytes | None:
-    """The smallest payload of an array with one of some models; None if all samples are the same, or are not restored.
+    """The smallest payload of an array with one of the models; None if it is constant, or no transform restores it.
 
     Parameters
     ----------
     array : ndarray
-        Numeric, of one axis or more, not empty.
+        Numeric, with one axis or more, not empty.
     axes : Axes
         Of the array's words.
     models : names or ids
-        The first is used where nothing is tried.
+        The candidates. The first is used without trials.
     longest : Axes, optional
-        Used instead of `axes`, unless a block of the array is larger so.
+        Used instead of `axes` unless that makes a block of the array larger.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes
 
 
 def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
-    """Payload of numbers by the plane coder."""
+    """The payload of numbers, coded by the plane coder."""
     numbers = prepared.numbers
     coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
     fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
@@ -124,16 +124,16 @@ def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
 
 
 def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
-    """Payload of an array as labels; None if it does not come back."""
+    """The payload of an array, coded as labels; None if the labels do not restore it."""
     prepared = samples.labelled(array, (axes.y, axes.x))
-    if not samples.comes_back(prepared, array):
+    if not samples.restores(prepared, array):
         return None
     reference, data = _labels(prepared, axes)
     return plane_payload.build(LabelsPayload(prepared.samples, reference, prepared.m, data))
 
 
 def _labels(prepared: Prepared, axes: Axes) -> tuple[int | None, bytes]:
-    """The axis of the reference planes of labels, and their bytes."""
+    """The axis of the reference planes, and the bytes of the labels."""
     shape = prepared.numbers.shape
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     reference = leading[-1] if leading else None
@@ -142,7 +142,7 @@ def _labels(prepared: Prepared, axes: Axes) -> tuple[int | None, bytes]:
 
 
 def _labels_estimate(array: NDArray[Any], axes: Axes) -> float:
-    """Bytes of an array as labels, by some rows of two planes of each axis; infinite if the labels are too many."""
+    """Estimated bytes of an array as labels, from some rows of two planes per axis; infinite if there are too many."""
     part = given = words.of_array(array)
     leading = [axis for axis in range(part.ndim) if axis not in (axes.y, axes.x)]
     for axis in (axes.y, *leading):
@@ -161,12 +161,12 @@ def _labels_estimate(array: NDArray[Any], axes: Axes) -> float:
 
 
 def _references(shape: tuple[int, ...], order: Order, axis: int | None) -> NDArray[np.int64]:
-    """Index of the plane before each along an axis, or -1."""
+    """For each plane the index of the plane before it along an axis, or -1."""
     return Order(order.y, order.x, () if axis is None else ((axis, 1),)).refer(shape)[:, 0]
 
 
 class Decoding:
-    """A payload, checked as far as it can be without decoding; `array()` decodes. Inverse of `encode`.
+    """A payload, checked as far as possible without decoding; `array()` decodes. Inverse of `encode`.
 
     Raises
     ------
@@ -185,7 +185,7 @@ class Decoding:
             self.model = catalog.load(self.payload.model_id, "cpu")
 
     def array(self) -> NDArray[Any]:
-        """The array in C order."""
+        """Decode the array, in C order."""
         payload, chain = self.payload, self.payload.samples
         size = chain.planes, *(chain.order[axis] for axis in chain.axes)
         if isinstance(payload, LabelsPayload):
@@ -206,7 +206,7 @@ def _net(model: catalog.Loaded) -> PlaneModel:
 
 
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
-    """Candidates for the order of planes and references; the first is the default."""
+    """Candidate orders of planes and references. The first is the default."""
     leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     permuted: int | None = None
     permutation: tuple[int, ...] = ()
@@ -221,7 +221,7 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
 
 
 def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
-    """The part on which models are tried: a window in the middle of a few planes in the middle."""
+    """The part on which models are tried: a central window of a few central planes."""
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
     for axis, length in enumerate(numbers.shape):
         most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
@@ -231,7 +231,7 @@ def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
 
 
 def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.Loaded) -> int:
-    """Bytes of a block in the middle, coded in planes along some axes. Short axes stay short in the block."""
+    """Bytes of a central block, coded in planes along the given axes. Axes shorter than the block are taken whole."""
     for axis, length in enumerate(array.shape):
         most = BLOCK_SIDE if axis in (longest.y, longest.x) else BLOCK_DEPTH
         begin = max(0, (length - most) // 2)
@@ -244,13 +244,13 @@ def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.L
 
 
 def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) -> int:
-    """Bytes of the messages."""
+    """Bytes of the messages of numbers."""
     coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), m)
     return sum(4 * len(each.heads) + len(each.tail) for each in coded)
 
 
 def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
-    """The model and the order with the smallest size of a part."""
+    """The model and the order that code a part of the array in the fewest bytes."""
     numbers, m = prepared.numbers, prepared.m
     orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
     several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
@@ -277,7 +277,7 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:
-    """What windows of a few planes take that have all references of each order, in 1/256 bit."""
+    """The cost of windows of a few planes with each order, in 1/256 bit. These planes have all references."""
     y, x = orders[0].y, orders[0].x
     totals = [0] * len(orders)
     for k in range(1, ORDER_PLANES + 1):

@@ -1,7 +1,7 @@
-"""Decoded bytes <-> the payload of a stored route (FORMAT.md 1.1): the general codecs that a model has to beat.
+"""Decoded bytes <-> the payload of a stored route (FORMAT.md 1.1): the general codecs that a model must beat.
 
-Zstandard and the byte shuffle are those of numcodecs. Decoding checks the size that the Zstandard frame states before
-any memory is allocated, so a small payload cannot ask for more than the frame's header states.
+Zstandard and the byte shuffle come from numcodecs. Before memory is allocated, decoding compares the size in the
+Zstandard frame with the header, so a small payload cannot claim more memory than the header states.
 """
 
 import numpy as np
@@ -13,27 +13,27 @@ from ..errors import FormatError
 from .fields import unzip
 from .frame import BytesLike, Route
 
-LEVEL = 5  # one level forever: the bytes of a chunk must not depend on a setting
+LEVEL = 5  # fixed for ever: the bytes of a chunk must not depend on a setting
 PARTS, GLANCE = 4, 1 << 12
-"""Parts of a large array, and the items of each, on which the routes are tried before one is taken."""
+"""Number of parts of a large array, and items in each, on which the routes are tried first."""
 NEAR = 1.02
-"""Routes are taken whose parts are smaller than so many times the smallest."""
+"""Routes stay candidates if they code these parts in less than this many times the fewest bytes."""
 _ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
 HOPELESS = 0.75
-"""Level 5 is not tried where it would have to take less than so much of what level 1 takes."""
+"""Level 5 is not tried where, to win, it would need less than this fraction of the bytes of level 1."""
 
 
 def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> tuple[Route, BytesLike]:
-    """The smallest stored payload; at equal size the simpler route.
+    """The smallest stored payload; in a tie that of the simpler route.
 
     Parameters
     ----------
     data : uint8 array, shape (n,)
         The decoded bytes in memory order, contiguous.
     itemsize : int
-        Bytes per item of the array they come from.
+        Bytes per item of their array.
     least : int, optional
-        Bytes that another route takes: the raw bytes are returned if nothing promises less.
+        Payload size of another route. Routes that are unlikely to be smaller are not tried.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> 
 
 
 def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
-    """Whether all items have the same bytes."""
+    """Whether all items are equal, byte for byte."""
     return np.array_equal(data[itemsize:], data[:-itemsize])
 
 
@@ -78,7 +78,7 @@ def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDA
 
 
 def _arranged(route: Route, data: NDArray[np.uint8], itemsize: int) -> BytesLike | NDArray[np.uint8]:
-    """The bytes that a route gives to Zstandard."""
+    """The bytes that a route passes to Zstandard."""
     if route == Route.SHUFFLE_ZSTD:
         return bytes(Shuffle(itemsize).encode(data))
     return _bit_planes(data, itemsize) if route == Route.BITS_ZSTD else data
@@ -89,7 +89,7 @@ def _is_large(data: NDArray[np.uint8], itemsize: int) -> bool:
 
 
 def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
-    """The routes that use Zstandard; of a large array those that make a few parts of it smallest."""
+    """The routes that use Zstandard; for a large array only those that are best on a few parts of it."""
     routes = [Route.ZSTD]
     if itemsize > 1:
         routes.append(Route.SHUFFLE_ZSTD)
@@ -105,11 +105,11 @@ def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
 
 
 def _bit_planes(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
-    """Bit k of every item for k = 0, 1, ..., packed; the first is the highest of the first byte."""
+    """Bit planes of the items, packed. The first plane holds the highest bit of each item's first byte."""
     if (items := data.size // itemsize) % 8:
         bits = np.unpackbits(data.reshape(-1, itemsize), axis=1)
         return np.packbits(np.ascontiguousarray(bits.T))
-    # Byte k of eight items as a word, of which the 8 x 8 bits are turned by exchanging blocks of 4 x 4, 2 x 2, 1 x 1.
+    # Each word holds byte k of eight items. Its 8 x 8 bits are transposed by swapping blocks of 4 x 4, 2 x 2, 1 x 1.
     x = np.ascontiguousarray(data.reshape(items // 8, 8, itemsize).transpose(2, 0, 1)).view(">u8").astype("=u8")
     for shift, mask in ((28, 0xF0F0F0F0), (14, 0xCCCC0000CCCC), (7, 0xAA00AA00AA00AA)):
         part = (x ^ x >> np.uint64(shift)) & np.uint64(mask)

@@ -1,1 +1,1 @@
-"""Arrays that were decoded from JPEG files: what the files held."""
+"""Arrays that were decoded from JPEG files: recovering and coding the JPEG coefficients."""

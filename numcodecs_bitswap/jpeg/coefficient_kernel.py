@@ -1,8 +1,8 @@
 """Quantised coefficients of a JPEG's components, block by block, as binary decisions under a network
 (FORMAT.md 11). All in integers. Encoder and decoder are one function.
 
-Components are coded one after the other, their blocks in rows. Of a block: how many of its coefficients are not zero,
-the lowest one, then the others in zigzag order until all that are not zero are known.
+Components are coded one after the other, their blocks row by row. For a block: the number of its coefficients that are
+not zero, the DC coefficient, then the others in zigzag order until all that are not zero are known.
 """
 
 import numpy as np
@@ -28,11 +28,11 @@ from .network import evaluate, places
 
 ENCODE, DECODE, OBSERVE = 0, 1, 2
 ZERO, AGREES, HAZARDS, MANTISSA = 0, 1, 2, 2 + 2 * CLASSES
-"""Outputs: whether it is zero; whether the sign is the likelier one; of each class whether it is that one (two sets: of
-the likelier sign, of the other); the second highest bit.
+"""Outputs of the network: whether the number is zero; whether it has the likelier sign; for each class of magnitudes
+whether it is in that one (a set for the likelier sign, a set for the other); the second highest bit.
 """
 MOST_BITS = 18
-"""Of a number: none has more."""
+"""Most bits of a number's magnitude."""
 
 
 @part
@@ -44,20 +44,20 @@ def magnitude(value):
 
 @part
 def log8(value, log):
-    """8 log2(1 + value): what the network sees of a magnitude."""
+    """8 log2(1 + value), the network's view of a magnitude."""
     return log[min(value, LARGEST_LOG)]
 
 
 @part
 def shared(shares, other, band, innovation):
-    """What the innovation of another component, 0 or 1, adds to a prediction."""
+    """The contribution of the innovation of another component, 0 or 1, to a prediction."""
     gain = (shares[other, band, 0] << GAIN_BITS) // shares[other, band, 1]
     return (min(max(gain, -1024), 1024) * innovation) >> GAIN_BITS
 
 
 @part
 def learn(shares, other, band, innovation, others):
-    """Take an innovation and that of another component, 0 or 1, into the sums of products and squares."""
+    """Add an innovation and that of another component, 0 or 1, to the sums of products and squares."""
     shares[other, band, 0] += innovation * others
     shares[other, band, 1] += np.int64(others) * others
     if shares[other, band, 1] >> LARGEST_SQUARES:
@@ -67,7 +67,7 @@ def learn(shares, other, band, innovation, others):
 
 @part
 def finish(block, sizes, near, sums, log):
-    """What later blocks see of a block: of each frequency its magnitude, and those next to it, the lowest left out."""
+    """Store logarithms for later blocks: of the magnitude of each frequency, and of the sum around it without DC."""
     for v in range(8):
         for u in range(8):
             sizes[8 * v + u] = log8(8 * magnitude(block[8 * v + u]), log)
@@ -88,13 +88,13 @@ def finish(block, sizes, near, sums, log):
 
 @part
 def chance(y, sigmoid):
-    """The probability of an output."""
+    """The probability for an output of the network."""
     return sigmoid[min(max(UNIT * np.int64(y), -4096), 4095) + 4096]
 
 
 @part
 def number(decode, value, may_be_zero, y, sigmoid, state, data):
-    """Code a number, positive if it has the likelier sign."""
+    """Code a number, whose sign is relative to the likelier one."""
     if may_be_zero and decide(decode, np.int64(value == 0), chance(y[ZERO], sigmoid), state, data) == 1:
         return np.int64(0)
     agrees = decide(decode, np.int64(value > 0), chance(y[AGREES], sigmoid), state, data)
@@ -118,12 +118,12 @@ def code_coefficients(
     seen, told, state, data,
 ):  # fmt: skip
     """Code blocks int16 Q (blocks, 64), filled in place when decoding. Returns the length of the data; -1 if the
-    decoder would have needed more, or found a number that is out of range. When observing, the number of rows.
+    decoder would have needed more, or found a number out of range. When observing, returns the number of rows.
 
-    D, E : int32 (blocks, 64), zero: coefficients times their steps, innovations. sizes, near : uint8 (blocks, 64),
-    zero: what `finish` makes. counts : int64 (blocks,).
-    frame : int64 (components, 7): first block, rows, columns, kind, blocks of the first component to one of it
-    vertically and horizontally, how many components before it have the same grid.
+    D, E : int32 (blocks, 64), zeros, filled with coefficients times their steps, and innovations. sizes, near : uint8
+    (blocks, 64), zeros, filled by `finish`. counts : int64 (blocks,).
+    frame : int64 (components, 7): first block, rows, columns, kind, number of the first component's blocks that lie in
+    one of it vertically and horizontally, number of components before it with the same grid.
     steps : int64 (components, 64). predictions : int16 (2, 64, TERMS). own : int64 (64, 14).
     shares_at_first : int64 (KINDS,). seen : int16 (rows, FEATURES + 1), told : int32 (rows, 2).
     """
@@ -132,7 +132,7 @@ def code_coefficients(
     none, nothing, only = np.zeros(64, np.int16), np.zeros(64, np.uint8), np.zeros(64, np.int32)
     sums = np.zeros((8, 8), np.int64)
     means = np.zeros(ROWS, np.int64)
-    behind = np.zeros((3, 65), np.int64)  # coefficients that are not zero, from a place on, of blocks around
+    behind = np.zeros((3, 65), np.int64)  # number of nonzero coefficients of adjacent blocks from a place on
     at = 0
     begin(decode, state, data)
     for c in range(len(frame)):
@@ -158,10 +158,10 @@ def code_coefficients(
                 size_ww = sizes[w - 1] if column > 1 else nothing
                 size_nn = sizes[n - columns] if row > 1 else nothing
                 near_w, near_n = near[w] if has_w else nothing, near[n] if has_n else nothing
-                # Where a neighbour is missing, the mean of the other one is what is known.
+                # Without one neighbour, the mean of the other is used.
                 only[0] = D[n, 0] if has_n else D[w, 0] if has_w else 0
                 dw, dn = D[w] if has_w else only, D[n] if has_n else only
-                # Another component at the same place, and the blocks after it.
+                # The other component's block at the same place, and the blocks after it.
                 o = o2 = first
                 has_o2, o_count = same > 1, np.int64(0)
                 qo = qo_e = qo_s = none
@@ -279,7 +279,7 @@ def code_coefficients(
                     x[26] = log8(steps[c, 0], log)
                     x[32], x[33] = 127 * has_w, 127 * has_n
                     x[39] = 127 if c > 0 and same == 0 else 0
-                    # What is coded is the difference to a centre, positive on the prediction's side of it.
+                    # The coded number is the difference to a centre, positive on the prediction's side.
                     centre = (P + 4) >> 3 if place <= 0 or magnitude(P) >= CENTRED else np.int64(0)
                     off = P - 8 * centre
                     side = np.int64(1) if off >= 0 else np.int64(-1)

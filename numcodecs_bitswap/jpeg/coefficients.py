@@ -1,4 +1,4 @@
-"""Quantised coefficients of components <-> bytes (FORMAT.md 11): memory for the kernel, and what it is told."""
+"""Quantised coefficients of components <-> bytes (FORMAT.md 11): the kernel's memory and arguments."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,20 +13,20 @@ from .coefficient_tables import FEATURES, LOG, OWN, ROWS, SHARES, SIGMOIDS, ZIGZ
 from .model import CoefficientModel
 
 BLOCKS_LOG2 = 11
-"""Blocks to a bit of the data are fewer than 2^this: each has two decisions or more, and no probability is above
+"""A bit of the data holds fewer than 2^BLOCKS_LOG2 blocks: each has two decisions or more, and no probability is above
 65520 / 65536.
 """
 MOST_BYTES = 24
-"""Of a number: 12 decisions of at most 12 bits, 17 that are even, and those of the first mantissa bit."""
+"""Most bytes of a number: 12 decisions of at most 12 bits, 17 equiprobable ones, and that of the first mantissa bit."""
 BAND = 64
-"""Rows of the first component's blocks that are coded on their own, so that large images take all cores."""
+"""Rows of the first component's blocks in a band. Bands are coded independently, so that large images use all cores."""
 KINDS_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (0, 3, 4)}
 ORDER_OF = {"gray": (0,), "ycbcr": (0, 1, 2), "rgb": (1, 0, 2)}
-"""In which order components are coded: green first."""
+"""Coding order of the components: green first."""
 
 
 class Grid(NamedTuple):
-    """Blocks of a component, and how many of the first component's lie in one of it."""
+    """The grid of a component's blocks, and how many of the first component's blocks lie in one of them."""
 
     rows: int
     columns: int
@@ -35,7 +35,7 @@ class Grid(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the encoder sees of coefficients.
+    """The encoder's view of coefficients.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
     row : int64 (n,)
         Of the embedding.
     value : int64 (n,)
-        What is coded.
+        The numbers that are coded.
     may_be_zero : bool (n,)
     """
 
@@ -53,13 +53,13 @@ class Seen(NamedTuple):
     may_be_zero: NDArray[np.bool_]
 
     def some(self, chosen: NDArray[np.int64]) -> "Seen":
-        """Some of the rows."""
+        """A selection of the rows."""
         return Seen(self.inputs[chosen], self.row[chosen], self.value[chosen], self.may_be_zero[chosen])
 
 
 @cache
 def _own() -> NDArray[np.int64]:
-    """OWN, filled up with zeros."""
+    """OWN, padded with zeros."""
     table = np.zeros((64, 14), np.int64)
     for row, each in zip(table, OWN, strict=True):
         row[: len(each)] = each
@@ -67,7 +67,7 @@ def _own() -> NDArray[np.int64]:
 
 
 def _frame(grids: Sequence[Grid], colour: str) -> NDArray[np.int64]:
-    """Of each component, as the kernel takes it, in the order in which they are coded."""
+    """The kernel's `frame`: a row for each component, in coding order."""
     first, lines = 0, []
     for k, (grid, kind) in enumerate(zip(grids, KINDS_OF[colour], strict=True)):
         same = 0
@@ -79,11 +79,12 @@ def _frame(grids: Sequence[Grid], colour: str) -> NDArray[np.int64]:
 
 
 def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
-    """Refuse blocks that so many bytes cannot hold, before memory is taken for them.
+    """Refuse more blocks than the bytes can hold, before memory is allocated for them.
 
     Raises
     ------
     FormatError
+        There are too few bytes.
     """
     count = sum(grid.rows * grid.columns for grid in grids)
     if count > (8 * nbytes + 32) << BLOCKS_LOG2:
@@ -91,7 +92,7 @@ def require_bytes(grids: Sequence[Grid], nbytes: int) -> None:
 
 
 def bands(grids: Sequence[Grid]) -> list[list[tuple[slice, Grid]]]:
-    """Of each band, for each component: which rows of blocks it has, and its grid."""
+    """For each band and component: the component's rows of blocks in the band, and the grid of these."""
     return [
         [
             (slice(top // grid.down, bottom // grid.down), grid._replace(rows=(bottom - top) // grid.down))
@@ -103,16 +104,16 @@ def bands(grids: Sequence[Grid]) -> list[list[tuple[slice, Grid]]]:
 
 
 class Coding(NamedTuple):
-    """What coefficients are coded with.
+    """Coding of coefficients with a model.
 
     Parameters
     ----------
     model : CoefficientModel
     colour : "gray", "ycbcr" or "rgb"
     grids : sequence of Grid
-        Of each component, in the order in which they are coded.
+        Of each component, in coding order.
     steps : sequence of uint16 (64,)
-        Likewise.
+        Quantisation steps of each component, in coding order.
     """
 
     model: CoefficientModel
@@ -121,16 +122,16 @@ class Coding(NamedTuple):
     steps: Sequence[NDArray[np.uint16]]
 
     def encode(self, coefficients: Sequence[NDArray[np.int16]]) -> bytes:
-        """Bytes of coefficients, int16 (rows, columns, 64) of -2047 .. 2047 of each component; inverse of `decode`."""
+        """Encode each component's coefficients, int16 (rows, columns, 64) of -2047 .. 2047; inverse of `decode`."""
         blocks = _joined(coefficients)
         data = np.empty(len(blocks) * ROWS * MOST_BYTES + 64, np.uint8)
         length = self._run(0, blocks, data)
         if length < 0:
-            raise ValueError("coefficients are -2047 .. 2047")
+            raise ValueError("coefficients must be in -2047 .. 2047")
         return data[:length].tobytes()
 
     def decode(self, data: memoryview) -> list[NDArray[np.int16]]:
-        """Coefficients of their bytes; inverse of `encode`.
+        """Decode coefficients; inverse of `encode`.
 
         Raises
         ------
@@ -146,7 +147,7 @@ class Coding(NamedTuple):
         return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, self.grids, strict=True)]
 
     def encode_bands(self, coefficients: Sequence[NDArray[np.int16]]) -> list[bytes]:
-        """Bytes of each band; inverse of `decode_bands`."""
+        """Encode coefficients, one bytes object for each band; inverse of `decode_bands`."""
 
         def one(band: list[tuple[slice, Grid]]) -> bytes:
             parts = [each[rows] for each, (rows, _) in zip(coefficients, band, strict=True)]
@@ -155,12 +156,12 @@ class Coding(NamedTuple):
         return run(one, bands(self.grids))
 
     def decode_bands(self, data: Sequence[memoryview]) -> list[NDArray[np.int16]]:
-        """Coefficients of the bytes of all bands; inverse of `encode_bands`.
+        """Decode the coefficients of all bands; inverse of `encode_bands`.
 
         Raises
         ------
         FormatError
-            As `decode`.
+            As for `decode`.
         """
 
         def one(work: tuple[list[tuple[slice, Grid]], memoryview]) -> list[NDArray[np.int16]]:
@@ -171,7 +172,7 @@ class Coding(NamedTuple):
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     def observe(self, coefficients: Sequence[NDArray[np.int16]]) -> Seen:
-        """What `encode` sees of each number, to train on."""
+        """The view of `encode` on each number, for training."""
         blocks = _joined(coefficients)
         seen, told = np.zeros((len(blocks) * ROWS, FEATURES + 1), np.int16), np.zeros((len(blocks) * ROWS, 2), np.int32)
         rows = self._run(2, blocks, np.zeros(1, np.uint8), (seen, told))

@@ -1,9 +1,9 @@
-"""RGB that was decoded from a JPEG file <-> the luma and chroma it was made of (FORMAT.md 1.6). numpy only;
-imports nothing of this package.
+"""RGB that was decoded from a JPEG file <-> its luma and chroma (FORMAT.md 1.6). numpy only; imports nothing of this
+package.
 
-A JPEG holds Y, Cb and Cr. What a decoder makes of them are integers again, and of all 2^24 colours only a quarter can
-come of that (ITU-T T.871, section 7). A picture that has those alone is such a picture: its Y, Cb and Cr say the same
-in fewer bits, since two of three channels are smooth and no bit is spent on colours that cannot be.
+A JPEG stores Y, Cb and Cr. A decoder converts them to rounded RGB, and only a quarter of all 2^24 colours can result
+(ITU-T T.871, section 7). An image with no other colours was decoded from a JPEG: its Y, Cb and Cr take fewer bits,
+since two of three channels are smooth and no bits are spent on impossible colours.
 """
 
 from functools import cache
@@ -17,15 +17,15 @@ CR_TO_RED, CB_TO_GREEN, CR_TO_GREEN, CB_TO_BLUE = 91881, -22554, -46802, 116130
 RED_TO_LUMA, GREEN_TO_LUMA, BLUE_TO_LUMA = 19595, 38470, 7471
 RED_TO_CB, GREEN_TO_CB, BLUE_TO_CB = -11059, -21709, 32768
 RED_TO_CR, GREEN_TO_CR, BLUE_TO_CR = 32768, -27439, -5329
-"""Units of 2^-16: from chroma to colours, and what is next to their inverse."""
+"""In units of 2^-16: from chroma to colours, and the approximate inverse."""
 NEAR, FAR = 1, 12
-"""How far from what the inverse transform says chroma is looked for: between black and white levels it is never more
-than NEAR off; where a level was cut off at 0 or 255 many are right, and one of the nearest is taken.
+"""How far from the result of the inverse transform chroma is searched. Without clipping it is at most NEAR off. Where a
+level was clipped at 0 or 255, several solutions fit, and one of the nearest is taken.
 """
 GLANCES = (64, 4096)
-"""Pixels that are looked at before all are: of pictures that were no JPEG most do not have what a few show."""
+"""Sizes of the samples of pixels that are examined before all: few are enough to rule out most other images."""
 FIRST = 8
-"""Pixels that are looked at one by one before those: of pictures that were no JPEG one or two are enough."""
+"""Pixels that are examined one by one before those: one or two are enough to rule out most other images."""
 
 
 def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
@@ -38,7 +38,7 @@ def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 
 
 def to_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8] | None:
-    """Y, Cb and Cr along `axis` of which `to_rgb` makes these RGB, or None if there are none for some pixel."""
+    """Y, Cb and Cr along `axis` that `to_rgb` converts to exactly these RGB, or None if some pixel has none."""
     pixels = np.moveaxis(rgb, axis, 0).reshape(3, -1)
     if not all(_may_be(*pixel) for pixel in pixels[:, :: max(pixels.shape[1] // FIRST, 1)].T.tolist()):
         return None
@@ -53,13 +53,13 @@ def to_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8] | None:
 
 
 def nearest_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """Luma and chroma by the inverse transform: RGB that are next to these ones, if not the same."""
+    """Y, Cb and Cr along `axis` by the inverse transform: `to_rgb` converts them to these RGB or close ones."""
     planes = _inverse(np.moveaxis(rgb, axis, 0).astype(np.int32))
     return np.moveaxis(planes.astype(np.uint8), 0, axis)
 
 
 def _inverse(rgb: Integers) -> Integers:
-    """Luma and chroma of RGB, both on the first axis, rounded."""
+    """Rounded luma and chroma of RGB, along the first axis."""
     red, green, blue = rgb
     luma = RED_TO_LUMA * red + GREEN_TO_LUMA * green + BLUE_TO_LUMA * blue + 32768 >> 16
     cb = (RED_TO_CB * red + GREEN_TO_CB * green + BLUE_TO_CB * blue + 32767 >> 16) + 128
@@ -68,14 +68,14 @@ def _inverse(rgb: Integers) -> Integers:
 
 
 def _offsets(cb: Integers, cr: Integers) -> tuple[Integers, Integers, Integers]:
-    """What chroma adds to luma in red, green and blue."""
+    """The contributions of chroma to red, green and blue."""
     cb, cr = cb - 128, cr - 128
     green = CB_TO_GREEN * cb + CR_TO_GREEN * cr + 32768 >> 16
     return CR_TO_RED * cr + 32768 >> 16, green, CB_TO_BLUE * cb + 32768 >> 16
 
 
 def _may_be(red: int, green: int, blue: int) -> bool:
-    """Whether `_solve` may have something for a pixel: whether it has, unless a level was cut off."""
+    """Whether `_solve` finds luma and chroma of a pixel; always true if a level may have been clipped."""
     if not 0 < min(red, green, blue) <= max(red, green, blue) < 255:
         return True
     cb = (RED_TO_CB * red + GREEN_TO_CB * green + BLUE_TO_CB * blue + 32767 >> 16) + 128
@@ -92,10 +92,10 @@ def _may_be(red: int, green: int, blue: int) -> bool:
 
 
 def _solve(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Y, Cb, Cr uint8 (3, n) of pixels uint8 (3, n)."""
+    """Y, Cb, Cr uint8 (3, n) of pixels uint8 (3, n), or None if some pixel has none."""
     pixels = rgb.astype(np.int32)
     guesses = _inverse(pixels)
-    # Most pixels have no level that was cut off, and the guessed chroma: they are found sooner without bounds.
+    # Most pixels were not clipped and have the estimated chroma. A search without bounds is faster for them.
     exact = pixels - np.stack(_offsets(*guesses[1:]))
     found = (exact[0] == exact[1]) & (exact[1] == exact[2]) & (exact[0] >= 0) & (exact[0] < 256)
     found &= ((rgb > 0) & (rgb < 255)).all(0)
@@ -113,7 +113,7 @@ def _solve(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def _nearest(pixels: Integers, guesses: Integers, distance: int) -> tuple[Integers, NDArray[np.bool_]]:
-    """Y, Cb, Cr with chroma so far off the guesses, and where they are right."""
+    """Y, Cb, Cr with chroma at a distance from the guesses, and where they give the right colours."""
     by_cb, by_cr = _ring(distance)
     luma, cb, cr = guesses[:, :, None]
     cb, cr = cb + by_cb, cr + by_cr
@@ -129,7 +129,7 @@ def _nearest(pixels: Integers, guesses: Integers, distance: int) -> tuple[Intege
 
 @cache
 def _ring(distance: int) -> tuple[Integers, Integers]:
-    """The steps of chroma, (k,), of which the longer is so long, in the order in which they are tried."""
+    """Offsets of Cb and Cr, (k,), whose larger magnitude is `distance`, in the order in which they are tried."""
     reach = range(-distance, distance + 1)
     steps = [(i, j) for i in reach for j in reach if max(abs(i), abs(j)) == distance]
     by_cb, by_cr = np.array(sorted(steps, key=lambda s: (s[0] ** 2 + s[1] ** 2, s)), np.int32).T

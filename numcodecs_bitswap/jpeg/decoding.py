@@ -1,5 +1,5 @@
-"""Pixels of what a JPEG file held, as libjpeg and libjpeg-turbo decode it by default: the "islow" inverse transform,
-"fancy" upsampling, and the integers of `colour`.
+"""JPEG coefficients -> pixels, as libjpeg and libjpeg-turbo decode them by default: the "islow" inverse transform,
+"fancy" upsampling, and the integer colour conversion of `colour`.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def samples(component: Component) -> Samples:
 
 
 def surrounded(plane: Samples, ring: Ring) -> Samples:
-    """Samples (h + 2, w + 2) with those of a ring around them."""
+    """Samples (h + 2, w + 2): a plane and the ring around it."""
     bordered = np.empty((plane.shape[0] + 2, plane.shape[1] + 2), np.uint8)
     bordered[1:-1, 1:-1] = plane
     bordered[1:-1, 0] = plane[:, 0] if ring.left is None else ring.left
@@ -33,12 +33,12 @@ def surrounded(plane: Samples, ring: Ring) -> Samples:
 
 
 def upsampled(plane: Samples, ring: Ring, sampling: tuple[int, int]) -> Samples:
-    """Chroma of all pixels, uint8 (h sy, w sx)."""
+    """Chroma upsampled to all pixels, uint8 (h sy, w sx)."""
     return plane if sampling == (1, 1) else triangle(surrounded(plane, ring), sampling)
 
 
 def triangle(around: Samples, sampling: tuple[int, int]) -> Samples:
-    """Chroma of all pixels of samples with a ring around them: 3/4 of the nearest and 1/4 of the next, both ways."""
+    """Chroma of all pixels from samples with their ring: 3/4 of the nearest and 1/4 of the next in each direction."""
     sy, sx = sampling
     sums = around.astype(np.uint16)
     full = np.empty((sy * (around.shape[0] - 2), sx * (around.shape[1] - 2)), np.uint8)
@@ -48,7 +48,7 @@ def triangle(around: Samples, sampling: tuple[int, int]) -> Samples:
     else:
         lines = [sums[1:-1]]
     for p, line in enumerate(lines):
-        # What is rounded up in one line is rounded down in the next.
+        # Rounding alternates between up and down from line to line.
         if sx == 1:
             full[p::sy] = line[:, 1:-1] + np.uint16(1 + p) >> 2
         else:
@@ -60,23 +60,24 @@ def triangle(around: Samples, sampling: tuple[int, int]) -> Samples:
 
 
 def coloured(luma: Samples, cb: Samples, cr: Samples, reversed_channels: bool) -> NDArray[np.uint8]:
-    """RGB, or BGR, of Y, Cb and Cr of all pixels."""
+    """RGB, or BGR if `reversed_channels`, of the Y, Cb and Cr of all pixels."""
     array = np.empty((*luma.shape, 3), np.uint8)
     kernel.to_rgb(luma, cb, cr, 2 if reversed_channels else 0, array)
     return array
 
 
 def pixels(picture: Picture) -> NDArray[np.uint8]:
-    """Pixels of a picture.
+    """Decode the pixels of a picture.
 
     Parameters
     ----------
-    picture
-        Whole MCUs. Any coefficients and steps decode to the same pixels on every machine.
+    picture : Picture
+        Of whole MCUs. Any coefficients and steps decode to the same pixels on every machine.
 
     Returns
     -------
-    uint8 (H, W), or (H, W, 3) of three components.
+    ndarray
+        uint8 (H, W), or (H, W, 3) for three components.
     """
     planes = [samples(component) for component in picture.components]
     if picture.colour == "gray":
@@ -88,7 +89,7 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
 
 
 def wrong_pixels(array: NDArray[np.uint8], decoded: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.uint8]:
-    """How many pixels of each decoded block of 8 x 8, (rows, columns), are others in the array from an offset on."""
+    """The number of pixels in each decoded 8 x 8 block that differ from the array at an offset, (rows, columns)."""
     height, width = decoded.shape[:2]
     region = array[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
     wrong = region != decoded

@@ -1,7 +1,7 @@
-"""Loops of the decoder: integers of 64 bits, which no int16 times uint16 overflows.
+"""Loops of the decoder, in 64-bit integers, which products of int16 coefficients and uint16 steps cannot overflow.
 
-The inverse transform is libjpeg's "islow" one: sums of products with integers, rounded once for columns and once for
-rows. Its factors are put together here to those of each output.
+The inverse transform is libjpeg's "islow" one: sums of integer products, rounded once for columns and once for rows.
+Its factors are combined here into one factor for each input and output.
 """
 
 import numpy as np
@@ -10,14 +10,14 @@ from ..runtime.jit import compiled, part
 from .colour import CB_TO_BLUE, CB_TO_GREEN, CR_TO_GREEN, CR_TO_RED
 
 EVEN_2, EVEN_6, LESS_2, LESS_6 = 10703, 4433, 4433, -10704
-"""2^13 times what the frequencies 2 and 6 add to the outputs 0, 7 and to 1, 6; of 3, 4 and 2, 5 they are taken."""
+"""2^13 times the factors of frequencies 2 and 6 for the outputs 0, 7 and 1, 6; negated for 3, 4 and 2, 5."""
 COLUMN_SHIFT, ROW_SHIFT = 11, 18
-"""Two bits more are kept between columns and rows; the transform of rows and columns is 8 times too large."""
+"""Two extra bits are kept between columns and rows. The transform of both scales by 8."""
 
 
 @part
 def inverse_8(a, b, c, d, e, f, g, h, half):
-    """Eight outputs times 2^13 of frequencies 0 to 7, plus `half`."""
+    """The eight outputs of frequencies 0 to 7, times 2^13, plus `half`."""
     sum_0, sum_1 = ((a + e) << 13) + half, ((a - e) << 13) + half
     more, less = EVEN_2 * c + EVEN_6 * g, LESS_2 * c + LESS_6 * g
     e0, e3, e1, e2 = sum_0 + more, sum_0 - more, sum_1 + less, sum_1 - less
@@ -30,14 +30,14 @@ def inverse_8(a, b, c, d, e, f, g, h, half):
 
 @part
 def inverse_block(c, w, lines, shift):
-    """Samples, neither moved nor limited, of dequantised coefficients, int64 (64,) in place; `w` is spoilt.
+    """Inverse transform of dequantised coefficients, int64 (64,), in place, without level shift and clamping.
 
-    In units of 2^(shift - 18): what is below is cut off. `lines` is 8, which the compiler may not know: it would make
-    sixteen copies of the loop.
+    Samples are in units of 2^(shift - 18), rounded down. `w` is overwritten. `lines` is 8: an argument, since with a
+    constant the compiler would unroll the loop into sixteen copies.
     """
     source, target, bits, half = c, w, COLUMN_SHIFT, np.int64(1) << (COLUMN_SHIFT - 1)
     for _ in range(lines >> 2):
-        # Columns are written as rows: after both turns all is in its place.
+        # Columns are written as rows, so the second pass restores the orientation.
         for x in range(lines):
             r = inverse_8(
                 source[x],
@@ -59,25 +59,25 @@ def inverse_block(c, w, lines, shift):
 
 @part
 def limited(x):
-    """A level from 0 to 255."""
+    """A level, clamped to 0 .. 255."""
     return min(max(x, 0), 255)
 
 
 @part
 def add_cb(cb):
-    """What Cb adds to blue, and to green in units of 2^-16."""
+    """The contribution of Cb to blue."""
     return (CB_TO_BLUE * (cb - 128) + 32768) >> 16
 
 
 @part
 def add_cr(cr):
-    """What Cr adds to red."""
+    """The contribution of Cr to red."""
     return (CR_TO_RED * (cr - 128) + 32768) >> 16
 
 
 @part
 def add_both(cb, cr):
-    """What chroma adds to green."""
+    """The contribution of Cb and Cr to green."""
     return (CB_TO_GREEN * (cb - 128) + CR_TO_GREEN * (cr - 128) + 32768) >> 16
 
 
@@ -95,7 +95,7 @@ def inverse_blocks(coefficients, steps, plane):
 
 
 def to_rgb(luma, cb, cr, first, pixels):
-    """The colours of the three planes; `first` is the channel of red, 0 or 2."""
+    """Convert three planes to colours; `first` is the channel of red, 0 or 2."""
     for y in range(luma.shape[0]):
         for x in range(luma.shape[1]):
             level, b, r = np.int64(luma[y, x]), np.int64(cb[y, x]), np.int64(cr[y, x])

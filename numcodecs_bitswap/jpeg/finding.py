@@ -1,4 +1,4 @@
-"""The search for what a JPEG file held of an array that was decoded from it."""
+"""Search for the JPEG coefficients from which an array was decoded."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,19 @@ from .planes import find_planes
 from .ycbcr import find_ycbcr
 
 LEAST = 16
-"""Rows and columns below which nothing is looked for."""
+"""Arrays with fewer rows or columns are not searched."""
 
 
 class Found(NamedTuple):
-    """What was found.
+    """Result of the search.
 
     Attributes
     ----------
     picture : Picture
     pixels : uint8 (h, w) or (h, w, 3)
-        Decoded.
+        The picture's decoded pixels.
     wrong : uint8 (h / 8, w / 8)
-        How many pixels of each block of 8 x 8 are others in the array.
+        The number of pixels in each 8 x 8 block that differ from the array.
     """
 
     picture: Picture
@@ -33,16 +33,17 @@ class Found(NamedTuple):
 
 
 def find(array: NDArray[np.uint8]) -> Found | None:
-    """What a JPEG file held of an array.
+    """Find the JPEG coefficients from which an array was decoded.
 
     Parameters
     ----------
-    array
+    array : ndarray
         uint8 (H, W) or (H, W, 3), C-contiguous.
 
     Returns
     -------
-    Of which `decoding.pixels` makes most blocks of the array's region, or None if that does not pay.
+    Found or None
+        None unless the picture decodes to most blocks of the array exactly.
     """
     if min(array.shape[:2]) < LEAST:
         return None
@@ -65,7 +66,7 @@ def compared(array: NDArray[np.uint8], picture: Picture) -> Found:
 
 
 def _worth(array: NDArray[np.uint8], picture: Picture | None) -> Found | None:
-    """A picture, if most of its blocks are right."""
+    """A picture, if most of its blocks are exact."""
     if picture is None:
         return None
     found = compared(array, picture)

@@ -1,6 +1,7 @@
-"""Loops of the search for what a JPEG file held. Integers only: what is found may not depend on the machine.
+"""Loops of the search for JPEG coefficients. Integers, and single-precision operations that are rounded one by one: the
+result must not depend on the machine.
 
-Samples and frequencies are in units of 1/64 where no more is said.
+Samples and frequencies are in units of 1/64 unless stated otherwise.
 """
 
 import numpy as np
@@ -9,18 +10,18 @@ from ..runtime.jit import compiled, part
 from .decoding_kernel import ROW_SHIFT, add_both, add_cb, add_cr, inverse_block, limited
 
 FAR = 12
-"""How far from an estimate chroma is looked for where a level was cut off."""
+"""How far from an estimate chroma is searched where a level was clipped."""
 UNKNOWN = 4000
 """Beyond all samples: an open bound."""
 UNIT, HALF = 64, 32
 LOST = 2 * 256
-"""What a value that is on no multiple of a step costs, in 1/256 nat: there are always some."""
+"""Largest cost of a value that is no multiple of a step, in 1/256 nat, as there are always outliers."""
 TOGGLES = 24
-"""Frequencies of a block that may be one off, in repair."""
+"""Frequencies of a block that repair may change by one step."""
 MOVES, HELD = 160, 3
-"""So often one of them is changed, and not again for so many."""
+"""Most changes in the repair of a block, and for how many a changed frequency is then left alone."""
 MANY_WRONG = 24
-"""Pixels that are wrong in a block; more are not counted."""
+"""Most wrong pixels of a block that are counted."""
 COSINES = np.array(
     [
         [370728, 370728, 370728, 370728],
@@ -33,18 +34,21 @@ COSINES = np.array(
         [102284, -291279, 435930, -514214],
     ]
 )
-"""2^20 times the orthonormal cosine transform of 8: frequencies by the first four places."""
+"""2^20 times the orthonormal cosine transform of size 8: frequencies by the first four positions."""
 TRANSFORM = np.concatenate([COSINES, COSINES[:, ::-1] * np.array([[1], [-1]] * 4)], 1)
-"""The same by all places."""
+"""The same by all positions."""
 
 
 @part
 def forward_block(x, w, cosines):
-    """Frequencies int64 (64,) of samples of the same unit, in place; `w` is spoilt. 2^10 of precision between."""
+    """Cosine transform of a block, int64 (64,), in place and in the same units. `w` is overwritten.
+
+    Between columns and rows, 10 more bits are kept.
+    """
     lines = len(cosines)
     source, target, shift = x, w, 10
     for _ in range(lines >> 2):
-        # Columns are written as rows: after both turns all is in its place.
+        # Columns are written as rows, so the second pass restores the orientation.
         half = np.int64(1) << (shift - 1)
         for i in range(lines):
             a, b, c, d = source[i], source[8 + i], source[16 + i], source[24 + i]
@@ -69,7 +73,7 @@ def divided(x, step):
 
 @part
 def luma_bounds(red, green, blue, cb, cr):
-    """Luma from which chroma makes these levels: the least and the greatest."""
+    """The least and the greatest luma that give these levels with the chroma."""
     low, high = np.int64(0), np.int64(255)
     r, g, b = red - add_cr(cr), green - add_both(cb, cr), blue - add_cb(cb)
     if red > 0:
@@ -87,12 +91,12 @@ def luma_bounds(red, green, blue, cb, cr):
     return low, high
 
 
-def solve(colours, first, reach, keep, held, estimates, lows, highs):
-    """The nearest luma and chroma to estimates (n, 3), in their place, that make colours (n, 3); with `keep`, chroma as
-    it is where it can. Bounds of luma by that chroma: no luma is between them where none was found.
+def solve(colours, first, reach, keep, fixed, estimates, lows, highs):
+    """Replace estimates (n, 3) by the nearest luma and chroma that give colours (n, 3), and store the bounds of luma
+    for that chroma: none lies between them if no solution was found. With `keep`, chroma stays if luma alone can do.
 
-    With `held` luma is as it is, and chroma is the middle of what makes colours, or the nearest where that is open, in
-    units of 1/64.
+    With `fixed` luma stays, and chroma, in units of 1/64, is the mean of all solutions, or the nearest one where they
+    reach the limit of the search.
     """
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
@@ -101,7 +105,7 @@ def solve(colours, first, reach, keep, held, estimates, lows, highs):
         count, sum_cb, sum_cr, most_cb, most_cr = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         lows[n], highs[n] = 255, 0
         for distance in range(far + 1):
-            if distance * distance >= best and not held:
+            if distance * distance >= best and not fixed:
                 break
             for i in range(-distance, distance + 1):
                 step = 1 if abs(i) == distance else 2 * max(distance, 1)
@@ -110,7 +114,7 @@ def solve(colours, first, reach, keep, held, estimates, lows, highs):
                     if low > high or min(cb + i, cr + j) < 0 or max(cb + i, cr + j) > 255:
                         continue
                     level = min(max(luma, low), high)
-                    if held and level != luma:
+                    if fixed and level != luma:
                         continue
                     count += 1
                     sum_cb += i
@@ -122,7 +126,7 @@ def solve(colours, first, reach, keep, held, estimates, lows, highs):
                     if cost < best:
                         best, lows[n], highs[n] = cost, low, high
                         estimates[n, 0], estimates[n, 1], estimates[n, 2] = level, cb + i, cr + j
-        if held and count > 0:
+        if fixed and count > 0:
             near_cb, near_cr = np.int64(estimates[n, 1]), np.int64(estimates[n, 2])
             estimates[n, 1] = UNIT * near_cb if most_cb == far else UNIT * cb + UNIT * sum_cb // count
             estimates[n, 2] = UNIT * near_cr if most_cr == far else UNIT * cr + UNIT * sum_cr // count
@@ -130,16 +134,16 @@ def solve(colours, first, reach, keep, held, estimates, lows, highs):
 
 @part
 def weigh(values, logarithms, reciprocals, scale, gain, beyond):
-    """How much more likely values (n,) of a frequency are multiples of each step, (256,), but for noise than of none,
-    in 1/256 nat; the most of them. `reciprocals`: of the steps; `scale`: what the square of a distance to a multiple
-    costs; `beyond`, int64 (257,), is spoilt.
+    """Log likelihood ratio, in 1/256 nat, that values (n,) of a frequency are noisy multiples of each step, and not of
+    none: `gain`, (256,). Returns the largest. `reciprocals`: of the steps; `scale`: cost of the squared distance to a
+    multiple. `beyond`, int64 (257,), is overwritten.
 
-    Single-precision numbers all along, of which a CPU takes many at a time, each rounded after every operation.
+    In single precision, so that a CPU handles many values at a time. Every operation is rounded.
     """
     gain[:], beyond[:], largest = 0, 0, 1
     for n in range(len(values)):
         x = min(abs(values[n]), np.float32(1 << 17))
-        # Next to 0 no step is more likely than another.
+        # Values next to 0 do not tell steps apart.
         if x < 77:
             continue
         last = min((np.int64(x) + 2 * UNIT) >> 6, 255)
@@ -159,15 +163,15 @@ def weigh(values, logarithms, reciprocals, scale, gain, beyond):
 
 
 def step_gains(values, logarithms, reciprocals, scale, gains):
-    """The same of all frequencies, of values (64, n): (64, 256)."""
+    """`weigh` for all frequencies: values (64, n) -> gains (64, 256)."""
     beyond = np.empty(257, np.int64)
     for k in range(len(values)):
         weigh(values[k], logarithms, reciprocals, scale, gains[k], beyond)
 
 
 def describe(scaled, lows, highs, top, left, columns, blocks, unsure, same, flat):
-    """Of some blocks, numbered row by row: how many samples were cut off, how many are as their neighbours to the right
-    or below, whichever are more, and whether all are.
+    """For some blocks, numbered row by row: the number of clipped samples, the number equal to their neighbour to the
+    right or below, whichever is larger, and whether all are.
     """
     for n in range(len(blocks)):
         at_y, at_x = top + 8 * (blocks[n] // columns), left + 8 * (blocks[n] % columns)
@@ -194,8 +198,8 @@ def frequencies(scaled, top, left, columns, blocks, cosines, values):
 
 @part
 def wrong_samples(q, steps, lows, highs, c, w):
-    """How many samples of a block are out of bounds; the samples plus 1/2 are left in c, as the decoder has them before
-    it cuts off what is less than 1.
+    """The number of samples of a block that are out of bounds. Leaves the samples plus 1/2 in c, as the decoder has
+    them before it rounds down.
     """
     for k in range(64):
         c[k] = np.int64(q[k]) * np.int64(steps[k])
@@ -209,7 +213,7 @@ def wrong_samples(q, steps, lows, highs, c, w):
 
 @part
 def load(plane, lows, highs, at_y, at_x, low, high, t):
-    """Samples of a block and their bounds; whether all are known."""
+    """Load the samples of a block and their bounds; returns whether all are known."""
     closed = True
     for p in range(len(t)):
         y, x = at_y + (p >> 3), at_x + (p & 7)
@@ -221,9 +225,9 @@ def load(plane, lows, highs, at_y, at_x, low, high, t):
 
 
 def fit(plane, lows, highs, dirty, top, left, steps, rounds, cosines, coefficients, wrong):
-    """Coefficients of those blocks that are `dirty`, and how many samples of each are out of bounds.
+    """Fit the coefficients of `dirty` blocks, and count the samples of each that are out of bounds.
 
-    Where bounds are open, samples and multiples of the steps are made to agree in turns.
+    Where samples are unknown, projections onto the bounds and onto multiples of the steps alternate.
     """
     work, count_of = np.empty((7, 64), np.int64), len(steps)
     c, w, q, kept, low, high, t = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
@@ -259,7 +263,7 @@ def fit(plane, lows, highs, dirty, top, left, steps, rounds, cosines, coefficien
 
 
 def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coefficients, wrong):
-    """Better coefficients of dirty blocks, some of them one off those that were fitted, where there are any."""
+    """Improve the coefficients of dirty blocks that are still wrong, by changes of one step each."""
     low, high, t, c = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     w = np.empty(64, np.int64)
     q, toggles, weights = np.empty(64, np.int64), np.empty((TOGGLES, 64), np.int64), np.empty(64, np.int64)
@@ -275,11 +279,11 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
             q[k] = kept[k]
         wrong_samples(q, steps, low, high, c, w)
         for p in range(len(steps)):
-            # What is not known is what was fitted.
+            # Unknown samples are set to the fitted ones.
             c[p] = (t[p] if high[p] - low[p] < UNIT else min(max(c[p], low[p]), high[p]) - HALF) - 128 * UNIT
             weights[p] = 1
         forward_block(c, w, cosines)
-        # What is left of each frequency says which neighbour it may be as well, and how likely that is.
+        # The residual of each frequency gives its second nearest multiple, and how likely that is.
         for k in range(len(steps)):
             step = np.int64(steps[k])
             rest = c[k] - UNIT * step * q[k]
@@ -294,8 +298,7 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
             chosen[n], state[n], since[n] = best, 1, -HELD
             for p in range(len(steps)):
                 toggles[n, p] = (sign[best] * np.int64(steps[best]) * basis[best, p] + 128) >> 8
-        # One is changed at a time, the best of them. Where none is better, samples that are wrong weigh more from then
-        # on.
+        # The best change is made, one at a time. If none is an improvement, the weights of wrong samples grow.
         for move in range(MOVES + 1):
             count = wrong_samples(q, steps, low, high, c, w)
             if count < wrong[i, j]:
@@ -327,9 +330,9 @@ def repair(plane, lows, highs, dirty, top, left, steps, cosines, basis, coeffici
 
 @part
 def chroma_at(samples, y, x, sy, sx):
-    """Chroma of a pixel, of samples with a ring around them, as the decoder upsamples it."""
+    """Chroma of a pixel, as the decoder upsamples it from samples with their ring."""
     i, j, p, r = y // sy + 1, x // sx + 1, y & 1, x & 1
-    # In sixteenths, of which the next samples have none where nothing is halved.
+    # In sixteenths. Along an axis that is not halved, the next samples have no share.
     down, right = 5 - sy, 5 - sx
     near = down * np.int64(samples[i, j]) + (4 - down) * np.int64(samples[i + 2 * p - 1, j])
     far = down * np.int64(samples[i, j + 2 * r - 1]) + (4 - down) * np.int64(samples[i + 2 * p - 1, j + 2 * r - 1])
@@ -339,7 +342,7 @@ def chroma_at(samples, y, x, sy, sx):
 
 @part
 def misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width):
-    """By how much known pixels next to a sample differ from what is upsampled."""
+    """Sum of the differences between the known pixels next to a sample and their upsampled chroma."""
     total = np.int64(0)
     y_first, y_last = (2 * i - 3, 2 * i) if sy == 2 else (i - 1, i - 1)
     x_first, x_last = (2 * j - 3, 2 * j) if sx == 2 else (j - 1, j - 1)
@@ -352,8 +355,8 @@ def misfit(samples, i, j, sy, sx, levels, kinds, top, left, height, width):
 
 @part
 def misfits_inside(c, around, sy, sx, levels, kinds, top, left):
-    """How many known pixels that are made of one block alone, at most MANY_WRONG, are not those of its samples, which
-    are in units of 1/64 and less 128.
+    """The number of known pixels, up to MANY_WRONG, that depend on one block alone and differ from its upsampled
+    samples. These are in units of 1/64, less 128.
     """
     for p in range(64):
         around[1 + (p >> 3), 1 + (p & 7)] = limited((c[p] >> 6) + 128)
@@ -368,8 +371,8 @@ def misfits_inside(c, around, sy, sx, levels, kinds, top, left):
 
 
 def vote(scaled, at_y, at_x, steps, others, cosines, sy, sx, levels, kinds, top, left, votes):
-    """By how many more known pixels of all blocks of a plane come right with another step of one frequency, of `others`
-    (64, n): added to `votes`, int64 (64, n). Blocks begin at (at_y, at_x), their pixels at (top, left).
+    """Add to `votes`, int64 (64, n), how many more known pixels of a plane are exact with each other step in `others`
+    (64, n) of one frequency. Blocks begin at (at_y, at_x), their pixels at (top, left).
     """
     work, around = np.empty((4, 64), np.int64), np.zeros((10, 10), np.int64)
     c, w, q, kept = work[0], work[1], work[2], work[3]
@@ -398,8 +401,8 @@ def vote(scaled, at_y, at_x, steps, others, cosines, sy, sx, levels, kinds, top,
                     votes[k, n] += before - misfits_inside(c, around, sy, sx, levels, kinds, y, x)
 
 
-def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
-    """Moves dirty samples, of uint8 (h + 2, w + 2) with the ring, by up to `reach` for pixels to come right."""
+def reduce_misfit(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
+    """Change dirty samples, of uint8 (h + 2, w + 2) with the ring, by up to `reach` to reduce the misfit of pixels."""
     height, width = sy * (samples.shape[0] - 2), sx * (samples.shape[1] - 2)
     for _ in range(sweeps):
         moved = False
@@ -409,7 +412,7 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
                     continue
                 was = np.int64(samples[i, j])
                 level, best = was, np.int64(1) << 40
-                # As it is, then one less, one more, and so on.
+                # The value itself first, then one less, one more, and so on.
                 for n in range(2 * reach + 1):
                     value = was + ((n >> 1) + (n & 1)) * (1 - 2 * (n & 1))
                     if value < 0 or value > 255:
@@ -427,10 +430,10 @@ def settle(samples, dirty, reach, sy, sx, levels, kinds, top, left, sweeps):
 
 
 def halve(full, phase, even, odd, inverse, ratio, halved):
-    """Samples (h, m + 2) from which pixels (h, w) of rows were upsampled, with one outside at both ends: the least
-    squares. Pixel x belongs to sample (x + phase) // 2 + 1; `even` and `odd` are added to them.
+    """Least-squares estimate of the samples (h, m + 2), one outside at either end, from which rows of pixels (h, w)
+    were upsampled. Pixel x belongs to sample (x + phase) // 2 + 1. `even` and `odd` are added to pixels.
 
-    `inverse`, `ratio`: of the elimination, 2^20 times (`finding._elimination`).
+    `inverse`, `ratio`: of the elimination, times 2^20 (`ycbcr._elimination`).
     """
     count = halved.shape[1]
     d = np.empty(count, np.int64)
@@ -456,7 +459,7 @@ def halve(full, phase, even, odd, inverse, ratio, halved):
 describe = compiled(describe)
 frequencies = compiled(frequencies)
 vote = compiled(vote)
-settle = compiled(settle)
+reduce_misfit = compiled(reduce_misfit)
 halve = compiled(halve)
 step_gains = compiled(step_gains)
 fit = compiled(fit)

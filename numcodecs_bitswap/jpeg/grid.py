@@ -1,5 +1,5 @@
-"""The first look at an array: whether a few of its colours, and of its blocks, are as a JPEG file makes them, and where
-blocks begin. It runs for every image, so it costs next to nothing where there was no JPEG.
+"""First test of an array: whether a few of its colours and blocks look like decoded JPEG, and where blocks begin. It
+runs for every image, so it is cheap for those that were no JPEG.
 """
 
 from functools import cache
@@ -15,30 +15,30 @@ Flags = NDArray[np.bool_]
 kernel: Any = grid_kernel
 
 GLANCES = 256, 4096
-"""Pixels whose colours are looked at; the second number where the levels of nearly all were cut off."""
+"""Pixels whose colours are tested; the second number if nearly all of the first are clipped."""
 WINDOWS = 6
-"""Rows and columns of places at which the grid is looked for."""
+"""Rows and columns of windows in which the grid is searched."""
 CLEAR = 256
-"""Evidence for steps per block, in 1/256 nat: there is no more where nothing was quantised."""
+"""Evidence for steps per block, in 1/256 nat, that unquantised images do not exceed."""
 SMALL = 512
-"""What a frequency next to 0 is worth."""
+"""Evidence that a frequency next to 0 counts for."""
 SURE = 16 * CLEAR
-"""Evidence with which no other offsets are looked at."""
+"""With more evidence than this, no other offsets are tested."""
 UNSURE = (0, 20), (0, 36), (4, 36), (64, 64)
-"""Samples of a block that may have been cut off, and that may be as their neighbours: the first of these for which
-there are enough blocks.
+"""Limits on the samples of a block that are clipped, and that equal a neighbour. The first pair that leaves enough
+blocks is used.
 """
 
 
 class Glance(NamedTuple):
-    """What a few colours say.
+    """Result of a test of a few colours.
 
     Attributes
     ----------
     decoded : bool
-        Luma and chroma made nearly all of them.
+        Nearly all of them have luma and chroma.
     coloured : bool
-        Some are no gray, which luma and chroma make all of.
+        Some are not gray. Every gray has luma and chroma, so only others are evidence.
     """
 
     decoded: bool
@@ -46,7 +46,7 @@ class Glance(NamedTuple):
 
 
 def glance(array: NDArray[np.uint8], first: int) -> Glance:
-    """A look at a few colours (H, W, 3), of which `first` is the channel of red."""
+    """Test a few colours of an array (H, W, 3) whose channel of red is `first`."""
     colours = array.reshape(-1, 3)
     for count in GLANCES:
         known, bad, coloured = kernel.glance(colours, first, max(len(colours) // count, 1) | 1)
@@ -56,7 +56,7 @@ def glance(array: NDArray[np.uint8], first: int) -> Glance:
 
 
 def estimates(array: NDArray[np.uint8], first: int) -> tuple[NDArray[np.int32], Flags, Flags]:
-    """Luma and chroma (3, H W) of colours, which of them are surely what made these, and where a level was cut off."""
+    """Estimated luma and chroma (3, H W) of colours, where they are surely right, and where a level was clipped."""
     colours = array.reshape(-1, 3)
     found, flags = np.empty((3, len(colours)), np.int32), np.empty((2, len(colours)), np.bool_)
     kernel.estimate_all(colours, first, found, *flags)
@@ -64,20 +64,21 @@ def estimates(array: NDArray[np.uint8], first: int) -> tuple[NDArray[np.int32], 
 
 
 def find_grid(array: NDArray[np.uint8], first: int = -1, thorough: bool = False) -> tuple[int, int] | None:
-    """Rows and columns before the first whole block.
+    """Find the number of rows and columns before the first whole block.
 
     Parameters
     ----------
-    array
+    array : ndarray
         uint8 (H, W, channels), 16 x 16 or more.
-    first
-        The channel of red, to look at luma; -1: the middle channel is looked at.
-    thorough
-        All offsets are looked at: something else speaks for a JPEG.
+    first : int
+        The channel of red, to search in luma; -1 to search in the middle channel.
+    thorough : bool
+        Test all offsets, as there is other evidence for a JPEG.
 
     Returns
     -------
-    None if there seem to be no blocks.
+    (int, int) or None
+        None if there seem to be no blocks.
     """
     tops, lefts = _spread(array.shape[0], array.shape[1])
     best: tuple[int, int, tuple[int, int] | None] = 0, 0, None
@@ -86,7 +87,7 @@ def find_grid(array: NDArray[np.uint8], first: int = -1, thorough: bool = False)
         weights = tables.of_gains(tables.EXACT_NOISE)
         kernel.look(array, first, tops, lefts, likely, UNSURE, *weights, counts, evidence)
         for offset, found in zip(likely.tolist(), evidence.tolist(), strict=True):
-            # Of smooth pictures nearly all frequencies are next to 0, which says more than the others.
+            # In smooth pictures nearly all frequencies are next to 0, and their number is better evidence than steps.
             rank = found + int(counts[offset]) * SMALL // len(tops)
             if found > CLEAR and rank > best[0]:
                 best = rank, found, divmod(offset, 8)
@@ -97,7 +98,7 @@ def find_grid(array: NDArray[np.uint8], first: int = -1, thorough: bool = False)
 
 @cache
 def _spread(height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where windows begin."""
+    """The top left corners of windows."""
     tops, lefts = (
         np.unique(np.arange(n) * (side - kernel.WINDOW) // max(n - 1, 1))
         for side in (height, width)

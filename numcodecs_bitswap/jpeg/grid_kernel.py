@@ -1,6 +1,6 @@
-"""Loops of the first look at an array: whether a few of its colours, and of its blocks, are as a JPEG file makes them.
-They run for every image, so they cost next to nothing. Integers, and single-precision numbers that are rounded after
-each operation: all machines see the same.
+"""Loops of the first test of an array: whether a few of its colours and blocks look like decoded JPEG. They run for
+every image, so they are cheap. Integers, and single-precision operations that are rounded one by one: the result is the
+same on every machine.
 """
 
 import numpy as np
@@ -22,20 +22,20 @@ from .decoding_kernel import add_both, add_cb, add_cr
 from .finding_kernel import UNIT, weigh
 
 LIKELY = 4
-"""Offsets of a grid that are looked at, when nothing else speaks for a JPEG."""
+"""Number of grid offsets that are tested if there is no other evidence for a JPEG."""
 ENOUGH = 25
-"""Windows that say enough of how many frequencies are next to 0 at each offset."""
+"""Number of windows that make the counts of frequencies next to 0 reliable."""
 ALIKE = 20
-"""One in so many of all frequencies that are not: if at no offset so many more are, there was no JPEG."""
+"""At the best offset of a JPEG, the frequencies next to 0 exceed the mean of all offsets by 1/ALIKE of the others."""
 WINDOW = 15
-"""Rows and columns of pixels that have a block at each of the 64 offsets."""
+"""Side of a window, which contains a block at each of the 64 offsets."""
 TRANSFORM = (finding_kernel.TRANSFORM / 2**20).astype(np.float32)
-"""The orthonormal cosine transform of 8."""
+"""The orthonormal cosine transform of size 8."""
 
 
 @part
 def estimate(red, green, blue):
-    """Luma and chroma of a colour, whether they are surely what made it, and whether a level was cut off."""
+    """Estimated luma and chroma of a colour, whether they are surely right, and whether a level was clipped."""
     cb = ((RED_TO_CB * red + GREEN_TO_CB * green + BLUE_TO_CB * blue + 32767) >> 16) + 128
     cr = ((RED_TO_CR * red + GREEN_TO_CR * green + BLUE_TO_CR * blue + 32767) >> 16) + 128
     cut = min(red, green, blue) == 0 or max(red, green, blue) == 255
@@ -47,15 +47,15 @@ def estimate(red, green, blue):
 
 
 def estimate_all(colours, first, found, sure, cut):
-    """The same of all colours (n, 3), of which `first` is the channel of red: int32 (3, n), bool (n,)."""
+    """`estimate` for all colours (n, 3) whose channel of red is `first`: int32 (3, n), bool (n,)."""
     for n in range(len(colours)):
         red, green, blue = np.int64(colours[n, first]), np.int64(colours[n, 1]), np.int64(colours[n, 2 - first])
         found[0, n], found[1, n], found[2, n], sure[n], cut[n] = estimate(red, green, blue)
 
 
 def glance(colours, first, stride):
-    """Of some colours: how many have no level that was cut off; of how many of these no luma and chroma next to the
-    estimated make them; whether any is no gray.
+    """For some colours: the number without clipped levels; the number of those that no luma and chroma near the
+    estimate give; whether any is not gray.
     """
     known, bad, coloured = 0, 0, False
     for n in range(0, len(colours), stride):
@@ -75,8 +75,8 @@ def glance(colours, first, stride):
 
 @part
 def read_windows(array, first, tops, lefts, levels, cut):
-    """Luma less 128, (n, 15, 15), of windows that begin at `tops` and `lefts`, or the middle one of the channels as it
-    is if `first` is -1, and where a level was cut off.
+    """Read windows (n, 15, 15) that begin at `tops` and `lefts`: luma less 128, or the middle channel less 128 if
+    `first` is -1, and where a level was clipped.
     """
     middle = array.shape[2] >> 1
     for n in range(len(tops)):
@@ -94,7 +94,7 @@ def read_windows(array, first, tops, lefts, levels, cut):
 
 @part
 def count_small(levels, tops, lefts, counts):
-    """How many frequencies, of the blocks of windows, are next to 0 at each offset from the array's begin: (64,)."""
+    """Count the frequencies next to 0 in the blocks of windows, for each offset from the array's origin: (64,)."""
     lines, near = np.empty((WINDOW, 64), np.float32), np.empty(64, np.int32)
     folded = np.empty((2, 4, 64), np.float32)
     counts[:] = 0
@@ -127,8 +127,8 @@ def count_small(levels, tops, lefts, counts):
 
 @part
 def describe(levels, cut, top, left):
-    """Of a block of a window: how many samples were cut off, and how many are as their neighbours to the right or
-    below, whichever are more.
+    """For a block of a window: the number of clipped samples, and the number equal to their neighbour to the right or
+    below, whichever is larger.
     """
     lost, across, down = 0, 0, 0
     for i in range(top, top + 8):
@@ -157,17 +157,17 @@ def block_values(levels, top, left, lines, values):
 
 
 def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, scale, counts, evidence):
-    """Evidence for steps per block, in 1/256 nat, of blocks at the likeliest offsets: int64 (m,), as the offsets
-    8 y + x. How many frequencies of all blocks are next to 0 at each offset: `counts`, (64,).
+    """Find the likeliest offsets 8 y + x, `likely`, int64 (m,), and the evidence for steps per block at each, in 1/256
+    nat. `counts`, (64,) : the number of frequencies next to 0 at each offset.
 
-    `first`, `tops`, `lefts` : where windows are, as `read_windows` has it. `unsure` : `grid.UNSURE`.
+    first, tops, lefts : as in `read_windows`. unsure : `grid.UNSURE`.
     """
     n_windows, number = len(tops), len(likely)
     levels, cut = np.empty((n_windows, WINDOW, WINDOW), np.float32), np.empty((n_windows, WINDOW, WINDOW), np.bool_)
     read_windows(array, first, tops, lefts, levels, cut)
     count_small(levels, tops, lefts, counts)
     likely[:] = np.argsort(-counts, kind="mergesort")[:number]
-    # What is no JPEG's has as many at all offsets.
+    # Without a JPEG the counts are about the same at all offsets.
     most, total, of = 64 * counts[likely[0]], counts.sum(), 64 * 64 * n_windows
     if number == LIKELY and n_windows >= ENOUGH and 16 * total < 15 * of and ALIKE * (most - total) < of - total:
         evidence[:] = 0
@@ -177,7 +177,7 @@ def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, sca
         for n in range(n_windows):
             top, left = ((likely[m] >> 3) - tops[n]) & 7, ((likely[m] & 7) - lefts[n]) & 7
             described[m, n] = describe(levels[n], cut[n], top, left)
-    # All offsets are judged by blocks of the same kind, of which the likeliest have enough.
+    # All offsets are compared on blocks within the same limits, which leave enough at the likeliest offsets.
     for most_cut, most_same in unsure:
         enough = True
         for m in range(LIKELY):

@@ -1,6 +1,4 @@
-"""A model of the coder of JPEG coefficients: predictions and a network, checked and laid out for the kernel. numpy
-only.
-"""
+"""A model of JPEG coefficients: predictions and a network, checked and laid out for the kernel. numpy only."""
 
 from typing import Any, cast
 
@@ -12,30 +10,30 @@ from .coefficient_tables import FEATURES, KINDS, OUTPUTS, ROWS, TERMS
 
 MOST_WIDTH, MOST_BLOCKS = 128, 8
 LINE = 64
-"""Bytes of a line of the cache."""
+"""Bytes of a cache line."""
 
 
 def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of every layer, by its name."""
+    """The number of outputs and inputs of every layer, by name."""
     width = arch["width"]
     inner = {f"{k}.{name}": (width, width) for k in range(arch["blocks"]) for name in "ab"}
     return {"in": (width, FEATURES), **inner, "head": (OUTPUTS, width)}
 
 
 class CoefficientModel:
-    """Predictions and the network.
+    """Predictions and network of a model.
 
     Parameters
     ----------
     arch : dict
         "width" and "blocks" of the network.
     tensors : dict of ndarray
-        Its layers, "embedding", "prediction".
+        The network's layers, "embedding" and "prediction".
 
     Raises
     ------
     ModelError
-        They break a rule of FORMAT.md section 7.
+        The parameters break a rule of FORMAT.md section 7.
     """
 
     def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
@@ -59,8 +57,8 @@ class CoefficientModel:
         self._most = max(width, outputs)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
-        """The network as the kernel takes it, zeros, and memory for layers: of one, of its positive part, of the one
-        within, of sums.
+        """The kernel's arguments: the network, zeros, and memory for a layer's outputs, their positive part, the inner
+        layer of a block, and sums.
         """
         width, most = self.arch["width"], self._most
         memory = np.zeros(width, np.int32), np.zeros(width, np.int16), np.zeros(most, np.int16)
@@ -68,7 +66,7 @@ class CoefficientModel:
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy that begins at a line of the cache: else every second vector would lie in two of them."""
+    """A copy that begins at a cache line: otherwise every second vector would straddle two lines."""
     memory = np.empty(array.nbytes + LINE, np.uint8)
     begin = -memory.ctypes.data % LINE
     aligned = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
@@ -81,7 +79,7 @@ def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
-    """Weights (outputs, inputs) as [pair of inputs, output, 2]; both filled up to a multiple of 8."""
+    """Weights (outputs, inputs) as [pair of inputs, output, 2], both padded to a multiple of 8."""
     outputs, inputs = weights.shape
     full = np.zeros((-(-outputs // 8) * 8, -(-inputs // 8) * 8), np.int16)
     full[:outputs, :inputs] = weights
@@ -89,7 +87,7 @@ def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
 
 
 def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-    """The rules of FORMAT.md section 7."""
+    """Check the rules of FORMAT.md section 7."""
     require("jpeg", arch.get("format", 1) == 1, "format 1: upgrade to read a newer one")
     width = arch.get("width")
     require("jpeg", whole(width, 8, MOST_WIDTH, 8), f"a width of 8, 16, ..., {MOST_WIDTH}")

@@ -1,6 +1,6 @@
-"""The network of JPEG coefficients in a CPU's registers, for one number at a time (numba only; FORMAT.md 11.4).
+"""The network of JPEG coefficients, evaluated in CPU registers for one number at a time (numba only; FORMAT.md 11.4).
 
-Weights lie as int16 [pair of inputs, output, 2], so that one instruction multiplies a pair of inputs for eight outputs.
+Weights are int16 [pair of inputs, output, 2], so that one instruction multiplies a pair of inputs for eight outputs.
 """
 
 from functools import reduce
@@ -30,15 +30,15 @@ from ..planes.vectors import (
 from ..runtime.jit import COMPILES, address_of, part
 
 EIGHT = 8
-"""Outputs of a group."""
+"""Outputs in a group."""
 WIDE = 16 if AVX512 else EIGHT
-"""Outputs of a vector, where so many groups are together."""
+"""Outputs in a vector, where enough groups are computed at once."""
 CHAINS = 4
-"""Sums that are kept for each output, so that no product waits for the one before; a layer has a multiple of as many
-pairs of inputs.
+"""Partial sums of each output, so that no product waits for the previous one. The number of a layer's pairs of inputs
+is a multiple of it.
 """
 TOGETHER = 4, 2, 1
-"""Groups for which a pair of inputs is read once: as many as fit."""
+"""Numbers of groups that share a read of a pair of inputs, the largest that fits first."""
 LARGEST = 1 << 30
 
 
@@ -49,7 +49,7 @@ def layer(
 ) -> Any:  # fmt: skip
     """out = clamp((w x + bias >> shift) + more, least, most) for groups of eight outputs, and its positive part.
 
-    All but numbers lie at addresses: x, positive int16, w int16 [pair, output, 2], the others int32.
+    All arguments except numbers are addresses: x, positive int16, w int16 [pair, output, 2], the others int32.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -99,7 +99,7 @@ def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
 
 
 def _pair_products(builder: Any, a: Any, b: Any, kind: Any) -> Any:
-    """In each of 8 or 16 lanes, int32 of a kind, the sum of the products of two int16."""
+    """The sum of the products of two int16 in each of 8 or 16 lanes, as int32 of a kind."""
     if kind.count > EIGHT:
         return call(builder, "llvm.x86.avx512.pmaddw.d.512", kind, a, b)
     if AVX2:
@@ -115,7 +115,7 @@ def _pair_products(builder: Any, a: Any, b: Any, kind: Any) -> Any:
 
 @part
 def places(net):
-    """Where the arrays of the network lie, as `evaluate` takes them: numbers, of which no references are counted."""
+    """Addresses and sizes of the network's arrays for `evaluate`. Unlike arrays they need no reference counting."""
     first, embedding, biases, layers, shifts, head, head_biases, head_shifts, none, h, positive, inner, sums = net
     return (
         len(first), len(h), len(layers), len(head_biases), address_of(first, 0, 0), address_of(embedding, 0, 0),
@@ -127,8 +127,8 @@ def places(net):
 
 @part
 def evaluate(x, row, net):
-    """The outputs of the network, int32 at the begin of the last of its arrays, of inputs x, int16, and a row of the
-    embedding; `net` is what `places` gives.
+    """Evaluate the network for inputs x, int16, and a row of the embedding. Outputs, int32, go to the start of the last
+    of its arrays. `net` is the result of `places`.
     """
     pairs, width, count, outputs, first, embedding, biases, layers, shifts = net[:9]
     head, head_biases, head_shifts, none, h, positive, inner, sums = net[9:]
@@ -148,7 +148,7 @@ def evaluate(x, row, net):
 
 
 def evaluate_plainly(x, row, net):
-    """The same, where nothing is compiled."""
+    """The same without compiled code."""
     first, embedding, biases, layers, shifts, head, head_biases, head_shifts, _, h, positive, inner, sums = net
 
     def sums_of(inputs, weights, bias, shift):
@@ -163,7 +163,7 @@ def evaluate_plainly(x, row, net):
 
 
 def places_plainly(net):
-    """The network as it is."""
+    """The network's arrays themselves."""
     return net
 
 

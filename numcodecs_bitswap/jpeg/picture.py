@@ -1,4 +1,4 @@
-"""What a JPEG file held of an array that was decoded from it."""
+"""The JPEG content of an array: coefficients, quantisation steps, sampling and position."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.uint8]
 Colour = Literal["gray", "ycbcr", "rgb"]
 SAMPLINGS = (1, 1), (2, 2), (1, 2), (2, 1)
-"""(sy, sx): so many rows and columns of pixels per sample of chroma."""
+"""(sy, sx): rows and columns of pixels per sample of chroma."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Component:
     Parameters
     ----------
     steps
-        uint16 (64,): of each frequency [8 v + u], v the vertical one.
+        uint16 (64,): the quantisation step of each frequency 8 v + u, where v is the vertical one.
     coefficients
-        int16 (rows, columns, 64) in units of the steps: of each block, frequencies in the same order. The first of a
-        block is that of samples from which 128 was taken.
+        int16 (rows, columns, 64) in units of the steps: for each block, frequencies in the same order. They are those
+        of samples less 128.
     """
 
     steps: NDArray[np.uint16]
@@ -31,7 +31,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Ring:
-    """Samples of chroma around those of the components, uint8; None: as the samples at that side.
+    """Samples of chroma around a component, uint8. A side that is None repeats the component's outermost samples.
 
     Parameters
     ----------
@@ -49,21 +49,20 @@ class Ring:
 
 @dataclass(frozen=True)
 class Picture:
-    """Whole MCUs of an array: rectangles of 8 sy x 8 sx pixels, of which a JPEG file is made.
+    """The whole MCUs of an array. An MCU is a rectangle of 8 sy x 8 sx pixels.
 
     Parameters
     ----------
     colour
         "ycbcr": the components are Y, Cb and Cr; "rgb": the array's channels as they are; "gray".
     sampling
-        (sy, sx) of SAMPLINGS; (1, 1) unless ycbcr.
+        (sy, sx), one of SAMPLINGS; (1, 1) unless ycbcr.
     offset
         (top, left) of the first whole MCU inside the array.
     components
-        1 for gray or 3; for ycbcr with subsampling the rows and columns of chroma times those of the sampling are
-        those of luma.
+        1 for gray, otherwise 3. With subsampling, luma has sy times the rows and sx times the columns of chroma.
     outer
-        For ycbcr with subsampling, what is around Cb and Cr.
+        The rings around Cb and Cr, for ycbcr with subsampling.
     reversed
         For ycbcr: the array's channels are blue, green, red.
     """
@@ -82,6 +81,6 @@ class Picture:
         return 8 * rows, 8 * columns
 
     def region(self) -> tuple[slice, slice]:
-        """Where the pixels are in the array."""
+        """The region of the array that the pixels cover."""
         (top, left), (height, width) = self.offset, self.size
         return slice(top, top + height), slice(left, left + width)

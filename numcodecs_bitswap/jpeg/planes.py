@@ -1,5 +1,5 @@
-"""Planes of samples that were decoded from a JPEG file, and the steps and coefficients that make them. Integers decide:
-what is found is the same on every machine.
+"""Planes of samples that were decoded from a JPEG file, and the search for their steps and coefficients. All decisions
+are made in integers, so the result is the same on every machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,35 +22,35 @@ Scaled = NDArray[np.int32]
 kernel: Any = finding_kernel
 
 EVIDENCE = 64
-"""Of as many blocks as steps are taken of: with less there was no JPEG."""
+"""Least evidence for steps per block, in 1/256 nat; with less there was no JPEG."""
 SAMPLE = 256
-"""Blocks of which steps are taken."""
+"""Blocks from which steps are estimated."""
 MANY = 4096
-"""Blocks of which steps are taken that are of no quality's table."""
+"""Blocks from which tables other than the standard ones are estimated."""
 TRIED = 96
 """Blocks on which tables are tried."""
 SOME = 64
-"""Blocks that are enough."""
+"""Number of blocks that is always enough."""
 FEW = 900
-"""Exact blocks in a thousand that make one try other tables."""
+"""With fewer exact blocks in a thousand, other tables are tried."""
 LEAST_EXACT = 100
-"""Exact blocks in a thousand: with fewer there was no JPEG."""
+"""Exact blocks in a thousand; with fewer there was no JPEG."""
 ONES = 48
-"""Steps of 1 of a table with which nothing is won."""
+"""A table with more steps of 1 gains nothing."""
 ROUNDS = 24
-"""How often samples that were cut off are moved."""
+"""Most rounds in which clipped samples are adjusted."""
 
 
 @cache
 def _basis() -> NDArray[np.int64]:
-    """(64, 64): 2^14 times the samples of each frequency."""
+    """(64, 64): 2^14 times the samples of each basis function."""
     product = kernel.TRANSFORM[:, None, :, None] * kernel.TRANSFORM[None, :, None, :]
     basis: NDArray[np.int64] = (product.reshape(64, 64) + (1 << 25)) >> 26
     return basis
 
 
 class Plane:
-    """A plane of samples, what is known of it, and the coefficients that are found."""
+    """A plane of samples, their bounds, and the steps and coefficients found for them."""
 
     def __init__(self, scaled: Scaled, lows: Levels, highs: Levels, offset: tuple[int, int], noise: int) -> None:
         self.scaled, self.lows, self.highs = scaled, lows, highs
@@ -61,13 +61,13 @@ class Plane:
 
     @classmethod
     def of_levels(cls, levels: NDArray[Any], offset: tuple[int, int]) -> "Plane":
-        """Of samples that are known, unless they were cut off: then they may have been more."""
+        """A plane of known samples, except that those at 0 and 255 may have been clipped."""
         lows, highs = levels.astype(np.int16), levels.astype(np.int16)
         lows[levels <= 0], highs[levels >= 255] = -kernel.UNKNOWN, kernel.UNKNOWN
         return cls(levels.astype(np.int32) << 6, lows, highs, offset, tables.EXACT_NOISE)
 
     def place(self, offset: tuple[int, int], size: tuple[int, int]) -> None:
-        """Where blocks are, and how many rows and columns of them."""
+        """Set the offset of the blocks, and the number of their rows and columns."""
         self.offset, self.size = offset, size
         self.coefficients = np.zeros((*size, 64), np.int16)
         self.wrong = np.full(size, 64, np.uint8)
@@ -75,30 +75,30 @@ class Plane:
         self._gains: NDArray[np.int64] | None = None
 
     def values(self) -> Scaled:
-        """Frequencies of some blocks that say the most."""
+        """Frequencies of the most informative of some blocks."""
         if self._values is None:
             self._values = self._frequencies(4 * SAMPLE, SAMPLE)
         return self._values
 
     def any_values(self) -> Scaled:
-        """Frequencies of some blocks, flat ones too."""
+        """Frequencies of some blocks, including flat ones."""
         return self._frequencies(4 * SAMPLE, SAMPLE, False)
 
     def free_steps(self, *others: "Plane") -> Steps:
-        """Steps by all blocks, of other planes with the same too: what is rare is seen in none of a few."""
+        """Steps estimated from many blocks, also of other planes with the same steps: few blocks lack rare values."""
         values = np.concatenate([plane._frequencies(MANY, MANY) for plane in (self, *others)])
         return tables.likely_steps(tables.gains(values, self.noise), values, tables.CLEAR // 2)
 
     def _frequencies(self, looked: int, most: int, flat_lie: bool = True) -> Scaled:
-        """Of at most so many of as many blocks that are looked at."""
+        """Frequencies of at most `most` of `looked` blocks."""
         self._told_by = self._telling(looked, most, flat_lie)
         values = np.empty((len(self._told_by), 64), np.int32)
         kernel.frequencies(self.scaled, *self.offset, self.size[1], self._told_by, kernel.COSINES, values)
         return values
 
     def _telling(self, looked: int, most: int, flat_lie: bool) -> NDArray[np.int64]:
-        """Which of some blocks say the most of their steps, at least a few if there are: those of which few samples
-        were cut off, and few are as their neighbours. What was lost by rounding flat ones is no noise.
+        """The most informative of some blocks: those with few clipped samples and few that equal a neighbour. If
+        `flat_lie`, flat blocks are avoided, since their rounding errors are not random.
         """
         rows, columns = self.size
         count = min(rows * columns, looked)
@@ -106,7 +106,7 @@ class Plane:
         unsure, same, flat = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.bool_)
         kernel.describe(self.scaled, self.lows, self.highs, *self.offset, columns, blocks, unsure, same, flat)
         least = min(min(count, most) // 6 + 1, SOME)
-        # What is of one level all over is a multiple of 8, whatever the steps.
+        # The DC frequency of a flat block is a multiple of 8 with any steps.
         for allowed in (~flat, True) if flat_lie else (True,):
             for most_cut, most_same in UNSURE:
                 chosen = np.flatnonzero((unsure <= most_cut) & (same <= most_same) & allowed)
@@ -117,13 +117,13 @@ class Plane:
         return blocks[chosen[:: -(-len(chosen) // most) or 1]]
 
     def gains(self) -> NDArray[np.int64]:
-        """Of the steps of each frequency."""
+        """The log likelihood ratios of the steps of each frequency."""
         if self._gains is None:
             self._gains = tables.gains(self.values(), self.noise)
         return self._gains
 
     def clear(self) -> bool:
-        """Whether blocks say that there were steps: of more of them than a grid is found by, chance says much less."""
+        """Whether there is evidence for steps: over more blocks than in the search for the grid, chance gives less."""
         return int(self.gains().max(1).sum()) > EVIDENCE * len(self.values())
 
     def promising(self) -> bool:
@@ -132,12 +132,12 @@ class Plane:
         return any(self.exact(steps) >= LEAST_EXACT // 2 for steps in likely)
 
     def says_little(self) -> bool:
-        """Whether less than half of the blocks say anything of steps."""
+        """Whether fewer than half of the blocks are informative about steps."""
         return 2 * len(self.values()) < min(self.size[0] * self.size[1], SAMPLE)
 
     def exact(self, steps: Steps) -> int:
-        """How many of some blocks in a thousand a table makes exact."""
-        # Of those that say the most: what was cut off, or is flat, agrees with many tables.
+        """The number of blocks in a thousand that a table makes exact."""
+        # Of informative blocks only: blocks that are clipped or flat agree with many tables.
         self.values()
         some = np.zeros(self.wrong.size, np.bool_)
         some[self._told_by[:: max(len(self._told_by) // TRIED, 1)]] = True
@@ -146,30 +146,30 @@ class Plane:
         return 1000 * int(np.count_nonzero(self.wrong.ravel()[some] == 0)) // max(int(np.count_nonzero(some)), 1)
 
     def fit(self, dirty: Flags, repair: bool = False, rounds: int = ROUNDS) -> None:
-        """Coefficients of some blocks."""
+        """Fit the coefficients of dirty blocks."""
         where = self.scaled, self.lows, self.highs, dirty, *self.offset, self.steps
         kernel.fit(*where, rounds, kernel.COSINES, self.coefficients, self.wrong)
         if repair and self.wrong[dirty].any():
             kernel.repair(*where, kernel.COSINES, _basis(), self.coefficients, self.wrong)
 
     def kept(self) -> "Plane":
-        """As it is now."""
+        """A copy of the present state."""
         kept = copy(self)
         kept.scaled, kept.lows, kept.highs = self.scaled.copy(), self.lows.copy(), self.highs.copy()
         kept.coefficients, kept.wrong = self.coefficients.copy(), self.wrong.copy()
         return kept
 
     def component(self) -> Component:
-        """What was found."""
+        """The steps and coefficients found."""
         return Component(self.steps, self.coefficients)
 
 
 def choose(
     exact: Callable[[Steps], int], likely: list[Steps], others: Sequence[Callable[[], Steps]]
 ) -> tuple[int, Steps]:
-    """Of tables the first that makes nearly as many blocks in a thousand exact as any does; how many.
+    """The first table that makes nearly as many blocks exact as the best one, and that number in a thousand.
 
-    `others` are made and tried if the likely ones make few exact.
+    `others` are computed and tried if the likely tables make few blocks exact.
     """
     tried: list[tuple[int, Steps]] = []
     most = -1
@@ -179,7 +179,7 @@ def choose(
             if not any(np.array_equal(steps, each) for _, each in tried):
                 tried.append((exact(steps), steps))
         most = max(score for score, _ in tried)
-        # Steps of 1 make everything exact that is smooth.
+        # Steps of 1 make every smooth block exact.
         if any(score > FEW and score == most and np.count_nonzero(steps == 1) <= ONES for score, steps in tried):
             break
     return next((score, steps) for score, steps in tried if 16 * score >= 15 * most)
@@ -190,13 +190,13 @@ def _same(steps: Steps) -> Steps:
 
 
 def find_planes(array: NDArray[np.uint8]) -> Picture | None:
-    """Of channels as they are, (H, W, channels)."""
+    """The picture of an array (H, W, channels) whose channels were JPEG components themselves, or None."""
     channels = array.shape[2]
     offset = find_grid(array)
     if offset is None:
         return None
     middle = Plane.of_levels(array[..., channels // 2], offset)
-    # Where most blocks are flat or were cut off, another channel may say more.
+    # If most blocks are flat or clipped, another channel may be more informative.
     if not middle.clear() or not (middle.promising() or middle.says_little()):
         return None
     planes = [middle if k == channels // 2 else Plane.of_levels(array[..., k], offset) for k in range(channels)]

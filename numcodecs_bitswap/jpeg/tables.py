@@ -1,4 +1,4 @@
-"""Steps of frequencies: the tables of ITU-T T.81, annex K, as libjpeg scales them by a quality, and what else fits."""
+"""Quantisation steps: the tables of ITU-T T.81, annex K, scaled by quality as in libjpeg, and estimates of others."""
 
 from functools import cache
 from typing import Any
@@ -21,14 +21,14 @@ CHROMA = (
 )
 QUALITIES = range(1, 101)
 EXACT_NOISE, SOLVED_NOISE = 688, 1400
-"""Twice the variance of a frequency, in units of 2^-12: of samples that were rounded, and of chroma at half size."""
+"""Twice the noise variance of a frequency, in units of 2^-12: for rounded samples, and for chroma at half size."""
 CLEAR = 3 * 256
-"""In 1/256 nat: what says enough for a step."""
+"""Evidence, in 1/256 nat, that is enough for a step."""
 
 
 @cache
 def standard() -> NDArray[np.uint16]:
-    """uint16 (2, 100, 64): tables of luma and of chroma by quality."""
+    """The standard tables of luma and of chroma by quality, uint16 (2, 100, 64)."""
     base = np.array([LUMA, CHROMA])[:, None]
     quality = np.array(QUALITIES)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
@@ -37,51 +37,51 @@ def standard() -> NDArray[np.uint16]:
 
 @cache
 def _logarithms() -> NDArray[np.float32]:
-    """Of each step over the width of the noise, in 1/256 nat. Rounded, which no machine does in another way."""
+    """The logarithm of each step over the width of the noise, in 1/256 nat, rounded so that all machines agree."""
     logarithms: NDArray[np.float32] = np.rint(256 * (np.log(np.arange(256).clip(1)) + 0.32)).astype(np.float32)
     return logarithms
 
 
 @cache
 def _reciprocals() -> NDArray[np.float32]:
-    """Of each step in units of 1/64."""
+    """The reciprocal of each step, in units of 1/64."""
     reciprocals: NDArray[np.float32] = (1 / (kernel.UNIT * np.arange(256).clip(1))).astype(np.float32)
     return reciprocals
 
 
 def of_gains(noise: int) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
-    """What the kernels take to weigh steps: logarithms, reciprocals, scale."""
+    """The kernels' arguments for weighing steps: logarithms, reciprocals, scale."""
     return _logarithms(), _reciprocals(), np.float32(256 / noise)
 
 
 def gains(values: NDArray[np.int32], noise: int) -> NDArray[np.int64]:
-    """(64, 256): how much more likely values (n, 64) are multiples of each step than of none."""
+    """Log likelihood ratios (64, 256) that values (n, 64) are multiples of each step, and not of none."""
     out = np.empty((64, 256), np.float32)
     kernel.step_gains(np.ascontiguousarray(values.T, np.float32), *of_gains(noise), out)
     return out.astype(np.int64)
 
 
 def likely_standard(gain: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
-    """The table of a quality that fits best, and that which fits best where it fits at all."""
+    """The standard table that fits best, and the one that fits best if frequencies that do not fit are ignored."""
     tables = standard().reshape(-1, 64)
     each = gain[np.arange(64), tables]
     return [tables[each.sum(1).argmax()], tables[each.clip(min=0).sum(1).argmax()]]
 
 
 def partner(steps: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
-    """The table of chroma of the same quality as one of luma."""
+    """The standard table of chroma with the quality of a table of luma, or None."""
     same = np.flatnonzero((standard()[0] == steps).all(1))
     return standard()[1, same[0]] if len(same) else None
 
 
 def is_standard(steps: NDArray[np.uint16]) -> bool:
-    """Whether a table is one of a quality."""
+    """Whether a table is a standard one."""
     return bool((standard() == steps).all(2).any())
 
 
 def others(steps: NDArray[np.uint16], like: NDArray[np.uint16] | None = None) -> NDArray[np.int64]:
-    """Steps, (64, n), that each one may be instead: those next to it, and those next to the ones before it, or of
-    another table that it is like.
+    """Alternatives (64, n) to each step: the steps next to it, and those next to the steps before it, or to the step of
+    a similar table.
     """
     square = steps.astype(np.int64).reshape(8, 8)
     before = np.zeros((8, 8), np.int64)
@@ -96,7 +96,7 @@ def others(steps: NDArray[np.uint16], like: NDArray[np.uint16] | None = None) ->
 
 
 def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int = CLEAR) -> NDArray[np.uint16]:
-    """Steps that fit best, each by itself. Where less than `clear` says so they are as those before."""
+    """The step that fits each frequency best. With evidence below `clear`, it repeats the steps before."""
     best = gain.argmax(1)
     ones = ((abs(values) >= 48) & (abs(values) < 80)).sum(0)
     steps = [0] * 64
@@ -111,7 +111,7 @@ def likely_steps(gain: NDArray[np.int64], values: NDArray[np.int32], clear: int 
 
 
 def similar_steps(gain: NDArray[np.int64], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Steps that fit best of those that are not far from a table's."""
+    """The steps that fit best among those not far from a table's."""
     steps = table.astype(np.int64)
     reach = np.arange(256)
     near = (4 * reach >= 3 * steps[:, None]) & (2 * reach <= 3 * steps[:, None] + 2)

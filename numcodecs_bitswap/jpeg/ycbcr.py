@@ -1,5 +1,5 @@
-"""Luma and chroma of colours that were decoded from a JPEG file, and what it held of them. Integers decide: what is
-found is the same on every machine.
+"""Search for the luma and chroma of colours that were decoded from a JPEG file, and for their coefficients. All
+decisions are made in integers, so the result is the same on every machine.
 """
 
 from collections.abc import Callable
@@ -19,27 +19,27 @@ from .planes import ONES, ROUNDS, Levels, Plane, Scaled, Steps, choose
 kernel: Any = finding_kernel
 
 STRONG = 8
-"""Evidence for steps of chroma that is worth as many frequencies next to 0."""
+"""Most that evidence for steps of chroma counts against the number of frequencies next to 0."""
 ENOUGH = 900
-"""Exact blocks in a thousand of chroma: no other sampling is tried."""
+"""With more exact blocks of chroma in a thousand, no other sampling is tried."""
 IDLE = 2
-"""How often samples that were cut off are moved without more exact blocks."""
+"""Rounds without more exact blocks after which clipped samples are no longer adjusted."""
 LEAST_LUMA = 20
-"""Exact blocks of luma in a thousand: with fewer there was no JPEG."""
+"""Exact blocks of luma in a thousand; with fewer there was no JPEG."""
 POLISH = 2
-"""How often blocks of chroma are repaired."""
+"""Rounds in which blocks of chroma are repaired."""
 VOTES = 6
-"""How often a table is revised."""
+"""Most revisions of a table."""
 REACH, SWEEPS = 6, 4
-"""How far samples around those of the MCUs are moved, and how often."""
+"""Largest change of samples around the MCUs, and number of sweeps over them."""
 ALIKE = 4
-"""Weight, in sixteenths, with which samples outside of an array are taken for as those next to them."""
+"""Weight, in sixteenths, of the assumption that samples outside an array equal those next to them."""
 
 
 @cache
 def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For `kernel.halve`: the normal equations of samples with weights 3 and 1, three to a row, are solved from both
-    sides. Units of 2^-20.
+    """Factors for `kernel.halve`, in units of 2^-20: the tridiagonal normal equations of samples with weights 3 and 1
+    are eliminated from both sides.
     """
     count = (width + phase + 1) // 2 + 2
     own, beside = [0] * count, [0] * (count + 1)
@@ -49,14 +49,14 @@ def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.
         own[near] += 144
         own[far] += 16
         beside[max(near, far)] += 48
-    # Samples outside are most likely as those next to them.
+    # Samples outside most likely equal those next to them.
     for j in (1, count - 1):
         own[j - 1] += ALIKE
         own[j] += ALIKE
         beside[j] -= ALIKE
     inverse, ratio, left = [], [], 0
     for j in range(count):
-        # A sample of which no pixel is made is 0.
+        # A sample on which no pixel depends becomes 0.
         left = (max(own[j], 1) << 20) - (beside[j] ** 2 << 40) // left if j else max(own[j], 1) << 20
         inverse.append((16 << 40) // left)
         ratio += [(beside[j] << 40) // left, (beside[j + 1] << 40) // left]
@@ -64,13 +64,13 @@ def _elimination(width: int, phase: int) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _solved(array: NDArray[np.uint8], first: int) -> tuple[Levels, NDArray[np.uint8]]:
-    """Luma and chroma (3, H, W) of colours, and of each pixel whether they are known, 0, were cut off somewhere, 1, or
-    are of no JPEG, 2.
+    """Luma and chroma (3, H, W) of colours, and the kind of each pixel: 0 if they are known, 1 if a level was clipped,
+    2 if there are none.
     """
     estimated, sure, cut = estimates(array, first)
     colours, left = array.reshape(-1, 3), np.flatnonzero(~sure)
     kinds = np.zeros(len(colours), np.uint8)
-    # Where nothing was cut off what was made of them is at most one off.
+    # Without clipping, the estimate is at most one off.
     found, cut = np.ascontiguousarray(estimated[:, left].T), cut[left]
     lows, highs = np.empty((2, len(left)), np.int16)
     kernel.solve(colours[left], first, np.where(cut, kernel.FAR, 1), False, False, found, lows, highs)
@@ -80,7 +80,7 @@ def _solved(array: NDArray[np.uint8], first: int) -> tuple[Levels, NDArray[np.ui
 
 
 def _ring_of(found: Samples) -> Ring:
-    """The outermost samples; a side that is as the next one is left out."""
+    """The ring of outermost samples. A side that equals the samples next to it is None."""
     top, bottom, left, right = found[0], found[-1], found[1:-1, 0], found[1:-1, -1]
     return Ring(
         None if np.array_equal(top, found[1]) else top,
@@ -91,17 +91,17 @@ def _ring_of(found: Samples) -> Ring:
 
 
 class _Colours:
-    """Luma and chroma of an array, and what a JPEG of one sampling held of it."""
+    """Luma and chroma of an array, and their coefficients with one sampling."""
 
     def __init__(self, array: NDArray[np.uint8], first: int, levels: Levels, kinds: NDArray[np.uint8]) -> None:
         self.array, self.first, self.levels, self.kinds = array, first, levels, kinds
         self.scaled = levels.astype(np.int32) << 6
         self.score = 0
         self.steps: Steps | None = None
-        """Of luma, whatever the sampling."""
+        """The steps of luma, which do not depend on the sampling."""
 
     def samplings(self, grid: tuple[int, int]) -> list[tuple[int, int]]:
-        """Which may be: the coarsest first, then that of which least has to be true."""
+        """Possible samplings: the coarsest first, then (1, 1), which assumes the least."""
         halved = []
         for axis in range(2):
             off, count = 0, 0
@@ -109,7 +109,7 @@ class _Colours:
                 lines, kinds = (each, self.kinds) if axis else (each.T, self.kinds.T)
                 first = 1 - (grid[axis] & 1)
                 n = (lines.shape[1] - first - 2) // 2
-                # Four pixels in a row, two of each of two samples, are made of three by 3/4 and 1/4.
+                # Four pixels in a row, two for each of two samples, are mixtures of samples with weights 3/4 and 1/4.
                 a, b, c, d = (lines[:, first + k :: 2][:, :n] for k in range(4))
                 known = np.bitwise_or.reduce([kinds[:, first + k :: 2][:, :n] for k in range(4)]) == 0
                 off += int(np.count_nonzero(known & (abs(3 * (b - c) - (a - d)) > 4)))
@@ -119,8 +119,8 @@ class _Colours:
         return sorted(possible, key=[(2, 2), (1, 1), (2, 1), (1, 2)].index) if len(possible) > 2 else possible
 
     def halved(self, plane: Scaled, sampling: tuple[int, int], grid: tuple[int, int]) -> Scaled:
-        """Samples of chroma of all pixels, with those outside that the outermost pixels are made of."""
-        # By how much the upsampled are off on average, in the order even, odd.
+        """Subsampled chroma of a plane of all pixels, with the samples outside on which the outermost pixels depend."""
+        # Corrects the mean rounding error of upsampling, for even and odd pixels.
         even, odd = (-2, 2) if sampling == (2, 2) else (8, -8)
         for axis in (1, 0):
             if sampling[axis] == 2:
@@ -134,7 +134,7 @@ class _Colours:
         return plane
 
     def guessed(self, sampling: tuple[int, int], grid: tuple[int, int]) -> Flags:
-        """Which samples of chroma pixels are made of that were cut off."""
+        """The samples of chroma on which clipped pixels depend."""
         flags = self.kinds > 0
         for axis in (1, 0):
             if sampling[axis] == 2:
@@ -152,13 +152,13 @@ class _Colours:
         return np.ascontiguousarray(flags)
 
     def luma_at(self, grid: tuple[int, int]) -> Plane:
-        """Luma, with blocks from a pixel on."""
+        """The plane of luma, with blocks that begin at a pixel."""
         luma = Plane.of_levels(self.levels[0], grid)
         luma.lows[self.kinds > 0], luma.highs[self.kinds > 0] = -kernel.UNKNOWN, kernel.UNKNOWN
         return luma
 
     def start(self, sampling: tuple[int, int], grid: tuple[int, int]) -> int:
-        """Places MCUs and chooses tables; how many of a thousand blocks of chroma are exact."""
+        """Place MCUs and choose tables; returns the number of exact blocks of chroma in a thousand."""
         self.sampling, self.grid = sampling, grid
         open_pixels = self.kinds > 0
         self.luma = self.luma_at(grid)
@@ -179,7 +179,7 @@ class _Colours:
         return self.choose()
 
     def place(self) -> None:
-        """Where whole MCUs begin: where most frequencies of chroma are next to 0, and there is evidence for steps."""
+        """Place the whole MCUs where most frequencies of chroma are next to 0 and there is evidence for steps."""
         best = -1, (0, 0)
         for i in range(self.sampling[0]):
             for j in range(self.sampling[1]):
@@ -204,17 +204,17 @@ class _Colours:
         self.cut = cut.reshape(self.luma.size[0], 8, self.luma.size[1], 8).any((1, 3))
 
     def _mcus(self, offset: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of whole MCUs."""
+        """The number of rows and columns of whole MCUs."""
         rows, columns = ((self.array.shape[k] - offset[k]) // (8 * self.sampling[k]) for k in range(2))
         return rows, columns
 
     def _inner(self, offset: tuple[int, int]) -> tuple[int, int]:
-        """Where samples of chroma begin that belong to MCUs that begin at a pixel."""
+        """The first sample of chroma of MCUs that begin at a pixel."""
         top, left = ((offset[k] + 1) // 2 + 1 if self.sampling[k] == 2 else offset[k] for k in range(2))
         return top, left
 
     def choose(self) -> int:
-        """Tables of luma and chroma; how many of a thousand blocks of chroma are exact."""
+        """Choose the tables of luma and chroma; returns the number of exact blocks of chroma in a thousand."""
         if self.steps is None:
             likely = tables.likely_standard(self.luma.gains())
             self.score, self.steps = choose(self.luma.exact, likely, [self.luma.free_steps])
@@ -227,7 +227,7 @@ class _Colours:
         likely = tables.likely_standard(together)
         partner = tables.partner(luma)
         if partner is None:
-            # Cameras have tables of luma and chroma that are nearly the same.
+            # The tables of cameras are nearly the same for luma and chroma.
             likely = [tables.similar_steps(together, luma), *likely]
         else:
             likely.insert(0, partner)
@@ -235,12 +235,12 @@ class _Colours:
         exact = 0
         for k, plane in enumerate(self.chroma):
             score, plane.steps = choose(partial(self.exact, k), likely, others)
-            # Steps of 1 make everything exact that is smooth.
+            # Steps of 1 make every smooth block exact.
             exact += score if np.count_nonzero(plane.steps == 1) <= ONES else 0
         return exact // 2
 
     def refine(self) -> None:
-        """Better steps of chroma, of no quality: both planes have the same, and cameras nearly those of luma."""
+        """Improve nonstandard steps of chroma: both planes share them, and cameras use nearly those of luma."""
 
         def exact(steps: Steps) -> int:
             return self.exact(0, steps) + self.exact(1, steps)
@@ -255,8 +255,8 @@ class _Colours:
     def revised(
         self, which: list[int], steps: Steps, like: Steps | None, exact: Callable[[Steps], int]
     ) -> tuple[int, Steps]:
-        """A table of some planes that is of no quality, with other steps where more pixels come right by them; how many
-        blocks that makes exact.
+        """Revise a table of some planes that is not standard, with other steps where these make more pixels exact.
+        Returns the number of exact blocks, and the table.
         """
         best, most = steps, exact(steps)
         for _ in range(0 if tables.is_standard(steps) else VOTES):
@@ -276,14 +276,14 @@ class _Colours:
         return most, best
 
     def exact(self, k: int, steps: Steps) -> int:
-        """How many blocks of chroma in a thousand a table makes exact."""
+        """The number of blocks of chroma in a thousand that a table makes exact."""
         plane = self.chroma[k]
         if self.sampling == (1, 1):
             return plane.exact(steps)
         plane.steps = steps
         plane.fit(np.ones(plane.size, np.bool_))
         wrong = self.misfits(k, surrounded(samples(plane.component()), self.ring(plane)))
-        # By MCUs of which half of the pixels are known at least, if there are enough.
+        # Count only MCUs with at least half of their pixels known, if there are enough.
         region = tuple(
             slice(at, at + 8 * each * n) for at, each, n in zip(self.offset, self.sampling, plane.size, strict=True)
         )
@@ -294,11 +294,11 @@ class _Colours:
         return 1000 * int(np.count_nonzero(wrong[known] == 0)) // int(np.count_nonzero(known))
 
     def ring(self, plane: Plane) -> Ring:
-        """What seems to be around the samples of MCUs."""
+        """The estimated ring of samples around those of the MCUs."""
         if self.sampling == (1, 1):
             return Ring()
         (top, left), (rows, columns) = plane.offset, plane.size
-        # Where nothing is halved, nothing outside is needed.
+        # Along an axis that is not halved, no samples outside are needed.
         margins = tuple((int(each == 1), int(each == 1)) for each in self.sampling)
         around = np.pad(plane.scaled, margins, "edge")
         top, left = top + margins[0][0], left + margins[1][0]
@@ -308,7 +308,7 @@ class _Colours:
         return Ring(*(down if self.sampling[0] == 2 else (None, None)), *(across if self.sampling[1] == 2 else ()))
 
     def around(self, dirty: Flags, repair: bool) -> tuple[list[Samples], Flags]:
-        """Fits dirty blocks of luma: all planes as they are decoded, and which blocks are wrong."""
+        """Fit dirty blocks of luma; returns all planes as decoded, and which blocks are wrong."""
         self.luma.fit(dirty, repair)
         decoded = [samples(self.luma.component())]
         for plane, ring in zip(self.chroma, self.rings, strict=True):
@@ -317,7 +317,7 @@ class _Colours:
         return decoded, wrong_pixels(self.array, array, self.offset) > 0
 
     def search(self) -> Picture:
-        """Fits blocks, and moves samples that were cut off, in turns."""
+        """Alternate between fitting blocks and adjusting clipped samples."""
         dirty = fitted = np.ones(self.luma.size, np.bool_)
         least, idle, middle, best = dirty.size + 1, 0, False, (dirty, self.kept())
         for n in range(ROUNDS + 1):
@@ -334,7 +334,7 @@ class _Colours:
                 middle, idle = True, 0
             if n == ROUNDS or left == 0 or idle == IDLE:
                 break
-            # Where chroma is not halved, nothing changes in blocks of which all was known.
+            # If chroma is not halved, nothing changes in blocks without clipped pixels.
             fitted = dirty & self.cut if self.sampling == (1, 1) else dirty
             self.project(np.stack(decoded), dirty, middle)
             self.luma.scaled = self.scaled[0]
@@ -359,7 +359,7 @@ class _Colours:
         return self.picture()
 
     def polish_blocks(self, dirty: Flags) -> None:
-        """Repairs blocks of all planes, of which each is by itself."""
+        """Repair blocks of all planes, if chroma is not subsampled: then each block is independent."""
         for plane in self.chroma:
             plane.fit(dirty, repair=True)
         planes = self.luma, *self.chroma
@@ -390,11 +390,11 @@ class _Colours:
             plane.coefficients = coefficients
 
     def kept(self) -> list[Plane]:
-        """Planes as they are."""
+        """Copies of the planes in their present state."""
         return [plane.kept() for plane in (self.luma, *self.chroma)]
 
     def project(self, decoded: Samples, dirty: Flags, middle: bool) -> None:
-        """Takes for samples that were cut off the nearest to decoded ones (3, h, w), in dirty blocks."""
+        """In dirty blocks, set clipped samples to the possible ones nearest to decoded samples (3, h, w)."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         y, x = np.nonzero((self.kinds[region] == 1) & dirty.repeat(8, 0).repeat(8, 1))
         found = np.ascontiguousarray(decoded[:, y, x].T, np.int32)
@@ -412,7 +412,7 @@ class _Colours:
         self.luma.highs[y, x] = np.where(highs < 255, highs, kernel.UNKNOWN)
 
     def closed(self, decoded: Samples) -> None:
-        """Takes chroma of what was cut off for known, as near to decoded planes (3, h, w) as it makes their colours."""
+        """Treat the chroma of clipped pixels as known: that nearest to decoded planes (3, h, w) that fits colours."""
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape[1:], strict=True))
         again = coloured(decoded[0], decoded[1], decoded[2], self.first == 2)
         cut = self.unknown[region]
@@ -429,28 +429,28 @@ class _Colours:
     def chroma_of(
         self, y: NDArray[np.int64], x: NDArray[np.int64], estimates: NDArray[Any]
     ) -> tuple[NDArray[np.int32], Flags]:
-        """Chroma (n, 2) of some pixels in units of 1/64, by luma and chroma (n, 3), and where there is any."""
+        """Chroma (n, 2) of pixels in units of 1/64, from estimates of luma and chroma (n, 3), and where it exists."""
         found = np.ascontiguousarray(estimates, np.int32)
         lows, highs = np.empty((2, len(y)), np.int16)
         kernel.solve(self.array[y, x], self.first, np.full(len(y), kernel.FAR), False, True, found, lows, highs)
         return found[:, 1:], np.asarray(lows <= highs, np.bool_)
 
     def units(self, blocks: Flags) -> Flags:
-        """MCUs of which any block of luma is flagged."""
+        """Which MCUs contain a flagged block of luma."""
         sy, sx = self.sampling
         rows, columns = blocks.shape
         return np.asarray(blocks.reshape(rows // sy, sy, columns // sx, sx).any((1, 3)), np.bool_)
 
     def polished(self, k: int, again: bool) -> Ring:
-        """Repairs blocks of chroma from samples that make the right pixels, those that were found where this is done
-        again; the ring that does.
+        """Repair blocks of chroma by way of samples that give the right pixels, and return their ring. If `again`, the
+        samples start from the present coefficients.
         """
         plane, ring = self.chroma[k], self.rings[k]
         for last in (False, True):
             found = surrounded(samples(plane.component()), ring)
             rim = np.ones(found.shape, np.bool_)
             rim[1:-1, 1:-1] = False
-            self.settle(k, found, rim, REACH)
+            self.reduce_misfit(k, found, rim, REACH)
             ring = _ring_of(found)
             wrong = self.misfits(k, found)
             if last or not wrong.any():
@@ -461,7 +461,7 @@ class _Colours:
             estimate = (plane.scaled[top : top + 8 * rows, left : left + 8 * columns] + 32 >> 6).clip(0, 255)
             if not again:
                 found[1:-1, 1:-1][inside] = estimate[inside]
-            self.settle(k, found, rim, 1 + again)
+            self.reduce_misfit(k, found, rim, 1 + again)
             other = Plane.of_levels(found[1:-1, 1:-1].astype(np.int16), (0, 0))
             other.steps, other.coefficients = plane.steps, plane.coefficients.copy()
             other.fit(wrong > 0, repair=True)
@@ -470,12 +470,12 @@ class _Colours:
             plane.coefficients[better] = other.coefficients[better]
         return ring
 
-    def settle(self, k: int, found: Samples, dirty: Flags, reach: int) -> None:
-        """Moves samples with a ring for pixels to come right."""
-        kernel.settle(found, dirty, reach, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, SWEEPS)
+    def reduce_misfit(self, k: int, found: Samples, dirty: Flags, reach: int) -> None:
+        """Change dirty samples, with their ring, to reduce the misfit of pixels."""
+        kernel.reduce_misfit(found, dirty, reach, *self.sampling, self.levels[k + 1], self.kinds, *self.offset, SWEEPS)
 
     def misfits(self, k: int, found: Samples) -> NDArray[np.int64]:
-        """How many known pixels of each MCU are not those of samples with a ring."""
+        """The number of known pixels in each MCU that differ from those of samples with their ring."""
         decoded = triangle(found, self.sampling)
         region = tuple(slice(at, at + side) for at, side in zip(self.offset, decoded.shape, strict=True))
         wrong = (self.levels[k + 1][region] != decoded) & (self.kinds[region] == 0)
@@ -485,14 +485,16 @@ class _Colours:
         return counts
 
     def picture(self) -> Picture:
-        """What was found."""
+        """The picture found."""
         components = tuple(plane.component() for plane in (self.luma, *self.chroma))
         rings = self.rings[0], self.rings[1]
         return Picture("ycbcr", self.sampling, self.offset, components, rings, self.first == 2)
 
 
 def find_ycbcr(array: NDArray[np.uint8], first: int, coloured: bool) -> Picture | None:
-    """Of luma and chroma; whether some colours are no gray, which says that there were."""
+    """The picture of an array whose JPEG stored luma and chroma, or None. `coloured`: some colours are not gray, which
+    is evidence for a JPEG.
+    """
     grid = find_grid(array, first, thorough=coloured)
     if grid is None:
         return None
@@ -505,7 +507,7 @@ def find_ycbcr(array: NDArray[np.uint8], first: int, coloured: bool) -> Picture 
             now = colours.start(sampling, grid)
             if colours.score < LEAST_LUMA or np.count_nonzero(colours.luma.steps == 1) > ONES:
                 return None
-            # Where chroma is not halved nothing is made up, and little makes wrong tables exact.
+            # If chroma is not halved, no samples are estimated, and wrong tables rarely make blocks exact.
             if 8 * now > (7 if sampling == (1, 1) else 9) * exact:
                 best, exact = copy(colours), now
             if exact > ENOUGH or (sampling == (1, 1) and 2 * now < exact):

@@ -1,4 +1,4 @@
-"""Numbers that are mostly the same as a neighbour, such as labels, masks and gaps <-> bytes (FORMAT.md 10)."""
+"""Numbers that mostly equal a neighbour, such as labels, masks and gaps <-> bytes (FORMAT.md 10)."""
 
 from .coder import decode, encode
 

@@ -1,4 +1,4 @@
-"""Planes of labels <-> bytes (FORMAT.md 10): memory for the kernel, and what it is told."""
+"""Planes of labels <-> bytes (FORMAT.md 10): the kernel's memory and arguments."""
 
 from functools import cache
 from math import prod
@@ -12,14 +12,14 @@ from ..planes.tables import SIGMOID
 
 CELLS = 6, 1 << 16
 LABELS_LOG2 = 15
-"""Labels to a byte are fewer than 2^this, as no probability is above 65520 / 65536."""
+"""A byte holds fewer than 2^LABELS_LOG2 labels, as no probability is above 65520 / 65536."""
 ROWS = 66
-"""Sets of weights: one for each of 64 kinds of decisions, one for new numbers, one for bits."""
+"""Sets of mixing weights: one for each of 64 kinds of decisions, one for new numbers, one for bits."""
 
 
 @cache
 def _stretch() -> NDArray[np.int64]:
-    """Inverse of SIGMOID: where 16 u + 8 is reached, u = 0 .. 4095."""
+    """Inverse of SIGMOID: the argument at which it reaches 16 u + 8, for u = 0 .. 4095."""
     return np.clip(np.searchsorted(SIGMOID, 16 * np.arange(4096) + 8) - 4096, -4095, 4095).astype(np.int64)
 
 
@@ -40,13 +40,13 @@ def _run(decode: bool, planes: NDArray[np.uint32], references: NDArray[np.int64]
 
 
 def encode(planes: NDArray[Any], references: NDArray[np.int64], m: int) -> bytes:
-    """Bytes of planes (P, h, w) of 0 .. m; inverse of `decode`.
+    """Encode planes (P, h, w) of 0 .. m; inverse of `decode`.
 
     Parameters
     ----------
     planes : unsigned integers
     references : int64 array (P,)
-        The number of an earlier plane for each, or -1.
+        The index of the reference plane of each plane, or -1.
     m : int
         Below 2^32.
     """
@@ -57,12 +57,12 @@ def encode(planes: NDArray[Any], references: NDArray[np.int64], m: int) -> bytes
 
 
 def decode(data: memoryview, shape: tuple[int, int, int], references: NDArray[np.int64], m: int) -> NDArray[np.uint32]:
-    """Planes of their bytes; inverse of `encode`.
+    """Decode planes; inverse of `encode`.
 
     Raises
     ------
     FormatError
-        There are too few bytes, or a number is above m.
+        There are too few bytes or too many, or a number is above m.
     """
     if prod(shape) > (len(data) + 4) << LABELS_LOG2:
         raise FormatError(f"{len(data)} bytes are too few for {prod(shape)} labels")
@@ -70,5 +70,5 @@ def decode(data: memoryview, shape: tuple[int, int, int], references: NDArray[np
     if _run(True, planes, references, m, np.array(data, np.uint8)) != len(data):
         raise FormatError("the labels are truncated or altered")
     if planes.size and int(planes.max()) > m:
-        raise FormatError("a label beyond the largest: the frame was altered")
+        raise FormatError("a label exceeds the largest: the frame was altered")
     return planes

@@ -1,5 +1,5 @@
-"""Which neighbour a number is the same as: binary decisions, each with the mean of several adaptive probabilities, and
-an arithmetic coder (FORMAT.md 10). All in integers. Encoder and decoder are one function.
+"""Code which neighbour a number equals: binary decisions under a mixture of adaptive probabilities, with an arithmetic
+coder (FORMAT.md 10). Integers only. Encoder and decoder are one function.
 """
 
 import numpy as np
@@ -8,28 +8,28 @@ from ..rans.arithmetic_coder import begin, decide, end, overrun
 from ..runtime.loops import compiled, inlined, part
 
 MODELS = 6
-"""Contexts of one decision."""
+"""Number of contexts of a decision."""
 CONTEXT_LOG2 = 16
-"""Cells of each: contexts are folded into so many bits."""
+"""Each context is hashed to this many bits, the index of a cell."""
 CANDIDATES = 6
-"""Most candidates of a number."""
+"""Most candidates for a number."""
 OWN = np.array(
     [(0, -1), (-1, 0), (-1, 1), (-1, -1), (0, -2), (-2, 0), (-1, 2), (-2, 1), (-2, -1), (-1, -2), (0, -3), (-3, 0)]
 )
-"""Neighbours (dy, dx) in the plane itself, known before a pixel in rows from the top."""
+"""Neighbours (dy, dx) in the plane itself, which are coded before the pixel."""
 OTHER = np.array([(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])
-"""In the reference plane."""
+"""Neighbours (dy, dx) in the reference plane."""
 POINTS = np.array([12, 12, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1, 14, 5, 5, 5, 5, 2, 2, 2, 2])
-"""How much the neighbours of OWN, then OTHER, speak for a candidate."""
+"""Points that each neighbour of OWN, then OTHER, gives to the candidate it equals."""
 RATE_LIMIT = 255
-"""A cell's probability is the mean of its decisions until there are so many, then a fading one."""
+"""A cell's probability adapts at a rate that falls with its number of decisions, up to this many."""
 _decide = inlined(getattr(decide, "py_func", decide))
-"""Within the loop, which is twice as fast then."""
+"""Inlined into the loop, which makes it twice as fast."""
 
 
 @inlined
 def mixed(decode, bit, cells, count, probabilities, counts, weights, row, stretch, sigmoid, state, data):
-    """Code a decision under the cells of its contexts, and learn from it."""
+    """Code a decision under the mixed probabilities of its contexts' cells, and adapt them and the weights."""
     dot = np.int64(0)
     for k in range(count):
         dot += weights[row, k] * stretch[probabilities[k, cells[k]] >> 4]
@@ -50,7 +50,7 @@ def mixed(decode, bit, cells, count, probabilities, counts, weights, row, stretc
 
 @inlined
 def folded(value, salt):
-    """A context as a cell's index."""
+    """Hash of a context, the index of its cell."""
     return ((value * 2654435761 + salt * 40503) & 0xFFFFFFFF) >> (32 - CONTEXT_LOG2)
 
 
@@ -67,7 +67,7 @@ def code_labels(
     cells = np.zeros(MODELS, np.int64)
     values, masks, scores = np.zeros_like(near), np.zeros_like(near), np.zeros_like(near)
     flat, around, across = planes.reshape(-1), own[:, 0] * w + own[:, 1], other[:, 0] * w + other[:, 1]
-    seen = np.int64(0)  # numbers below are known
+    seen = np.int64(0)  # all numbers so far are below this
     for p in range(P):
         r = references[p]
         total = len(own) + (len(other) if r >= 0 else 0)
@@ -86,7 +86,7 @@ def code_labels(
                 for k in range(0 if inside else len(own)):
                     yy, xx = y + own[k, 0], x + own[k, 1]
                     if yy < 0 or xx < 0 or xx >= w:
-                        # the nearest that is known
+                        # the nearest known pixel
                         xx = min(max(xx, 0), w - 1)
                         yy = max(yy, 0)
                         if yy == y and xx >= x:
@@ -101,16 +101,16 @@ def code_labels(
                 for k in range(total):
                     different |= near[k] ^ near[0]
                 actual = np.int64(planes[p, y, x])
-                covered = np.int64(0)  # neighbours of which the value is among the candidates
+                covered = np.int64(0)  # neighbours whose value is among the candidates
                 count = 0
                 if different == 0:
                     values[0], masks[0], scores[0] = near[0], everyone, all_points
                     covered, count = everyone, 1
-                tried = np.int64(0)  # neighbours that have been asked
+                tried = np.int64(0)  # neighbours whose value has been ruled out
                 rank = 0
                 found = False
                 while rank < CANDIDATES and tried != everyone:
-                    # The candidate with the most points; of equals the first.
+                    # The candidate with the most points; in a tie the first.
                     best = -1
                     for c in range(count):
                         if masks[c] & tried == 0 and (best < 0 or scores[c] > scores[best]):
@@ -171,7 +171,7 @@ def code_labels(
 
 @part
 def number(decode, actual, bits, west, probabilities, counts, weights, stretch, sigmoid, cells, state, data):
-    """Code a number that no neighbour has, bit by bit from the highest."""
+    """Code a number that equals no candidate, bit by bit from the highest."""
     tree = np.int64(1)
     for k in range(bits - 1, -1, -1):
         prefix = tree if tree < 4096 else 4096 + k

@@ -1,4 +1,4 @@
-"""The network's last layer learns from the pixels that are known (FORMAT.md 9.6)."""
+"""Training of the network's last layer on the pixels that are known (FORMAT.md 9.6)."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ MOST = np.float32(GRADIENT)
 
 @part
 def begin_head(net, blob, at, width, head, words, moments, rates, K):
-    """The last layer as it was trained: head[j, k] in float32, words[j, k // 4] of int8; nothing is known of slopes.
-    net[at] says where the layer is in the blob.
+    """Reset the last layer to the model's weights, head[j, k] in float32 and words[j, k // 4] of int8, and clear its
+    moments. net[at] is the layer's position in the blob.
     """
     inner = width // 4
     head[:] = F0
@@ -48,7 +48,7 @@ def begin_head(net, blob, at, width, head, words, moments, rates, K):
 
 @part
 def set_contexts(q, n8, words, first):
-    """Inputs of the last layer for the classes of local scales, in words from the first on."""
+    """Set the inputs of the last layer for the classes of local scales, in words from `first` on."""
     for i in range(n8):
         c = min(max((q[i] - CONTEXT_FIRST) >> 2, 0), CONTEXTS - 1)
         for k in range(CONTEXTS // 4):
@@ -90,11 +90,11 @@ def _steps(typing: Any, head: Any, words: Any, sums: Any, shares: Any, moment: A
 def learn_head(
     hidden, K, lo, hi, first, vectors, gradients, mask, pairs, sums, squares, head, words, moments, rates
 ):  # fmt: skip
-    """A step of the last layer, once the gradients of pixels lo .. hi - 1 are known, which lie in vectors of eight from
+    """Make a step of the last layer with the gradients of pixels lo .. hi - 1, which lie in vectors of eight from
     `first` on.
 
-    hidden : its inputs, four in a word. gradients[output, pixel]. pairs[pixel // 2] : inputs and gradients of two.
-    sums[output, input], squares : of products. moments : of inputs, of outputs, the number of pixels.
+    hidden : the layer's inputs, four in a word. gradients[output, pixel]. pairs[pixel // 2] : inputs and gradients of
+    two pixels. sums[output, input], squares : of products. moments : of inputs, of outputs, the number of pixels.
     """
     outputs, inputs = sums.shape
     pitch, count, full = pairs.strides[0], 4 * vectors, 3 * K // 8 * 8

@@ -1,4 +1,4 @@
-"""Rules of FORMAT.md section 7 on models whose kernels look at no bounds: all are checked when a file is read."""
+"""Rules of FORMAT.md section 7 for models. Kernels do not check bounds, so all are checked when a file is read."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..errors import ModelError
 
 LARGEST_WEIGHT, LARGEST_SHIFT = 63, 24
 LARGEST_SUM = 1 << 29
-"""Of a layer, so that no sum of two layers leaves int32."""
+"""Largest sum of a layer, so that the sum of two layers fits int32."""
 
 
 def require(kind: str, kept: bool, rule: str) -> None:
@@ -18,25 +18,26 @@ def require(kind: str, kept: bool, rule: str) -> None:
     Raises
     ------
     ModelError
+        The rule is not kept.
     """
     if not kept:
         raise ModelError(f"a model of kind {kind!r} has {rule}")
 
 
 def whole(value: Any, least: int, most: int, step: int = 1) -> bool:
-    """Whether a value of JSON is an integer of a range."""
+    """Whether a JSON value is an integer in a range."""
     return type(value) is int and least <= value <= most and value % step == 0
 
 
 def find(
     kind: str, tensors: dict[str, NDArray[Any]], name: str, dtype: str, shape: tuple[int, ...]
 ) -> NDArray[np.int64]:
-    """A tensor of a dtype and a shape.
+    """Get a tensor of a given dtype and shape.
 
     Raises
     ------
     ModelError
-        It is not there, or another.
+        The tensor is missing, or has another dtype or shape.
     """
     require(kind, name in tensors, f"a tensor {name}")
     tensor = tensors[name]
@@ -51,12 +52,12 @@ def find(
 def check_layers(
     kind: str, layers: dict[str, tuple[int, int]], tensors: dict[str, NDArray[Any]], largest_input: int
 ) -> None:
-    """Layers of so many outputs and inputs, by their names.
+    """Check layers, given by name with their numbers of outputs and inputs.
 
     Raises
     ------
     ModelError
-        One is not there, or its sums could leave their range.
+        A layer is missing, or its sums could leave their range.
     """
     for name, (outputs, inputs) in layers.items():
         w = np.abs(find(kind, tensors, f"{name}.w", "int8", (outputs, inputs)))

@@ -33,11 +33,11 @@ class Order:
     y, x : int
         The spatial axes.
     references : tuple of (int, int)
-        Axis and distance: a plane refers to the one so far before it along the axis, where there is one.
+        Axis and distance: a plane refers to the plane at that distance before it along the axis, if there is one.
     permuted : int or None
         An axis whose planes are coded in another order.
     permutation : tuple of int
-        That order.
+        The order along that axis.
     """
 
     y: int
@@ -56,7 +56,7 @@ class Order:
         return np.moveaxis(array, (self.y, self.x), (-2, -1))
 
     def planes(self, array: NDArray[Any]) -> Planes:
-        """The planes (P, H, W), in the order in which they are coded."""
+        """The planes (P, H, W) in coding order; inverse of `array`."""
         moved = self._moved(array)
         return np.ascontiguousarray(moved.reshape(-1, *moved.shape[-2:]))
 
@@ -69,7 +69,7 @@ class Order:
         return array
 
     def refer(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Reference planes of each plane, (P, REFERENCES), -1 behind the last."""
+        """Indices of the reference planes of each plane, (P, REFERENCES), padded with -1."""
         axes = self.leading(len(shape))
         lead = tuple(shape[axis] for axis in axes)
         number = np.arange(prod(lead))
@@ -89,11 +89,11 @@ def _empty_heads(count: int) -> NDArray[np.uint64]:
 
 
 def empty_tail(samples: int) -> NDArray[np.uint8]:
-    """Memory for the tail of so many samples. The kernel looks at no end of it, so it is the most that there can be.
+    """Memory for the tail of a message of `samples`. The kernel does not check its end, so this is the largest tail.
 
-    A head is below 2^32, and a push lets bytes go until it is below freq * 2^16: two at most, one if freq is 2^8 or
-    more. A sample is a bucket (freq >= 1), max(b - 16, 0) <= 2 bits (freq >= 2^14) and min(b, 16) bits (freq >= 1),
-    five bytes.
+    A head is below 2^32, and a push moves bytes to the tail until the head is below freq * 2^16: two at most, one if
+    freq is 2^8 or more. A sample is a bucket (freq >= 1), max(b - 16, 0) <= 2 bits (freq >= 2^14) and min(b, 16) bits
+    (freq >= 1): five bytes.
     """
     return np.empty(5 * samples, np.uint8)
 
@@ -143,7 +143,7 @@ def code(
     heads: NDArray[np.uint64], tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
-    """Run the kernel, `tile.code_tile`, with memory for it."""
+    """Run the kernel, `tile.code_tile`, with the memory it needs."""
     with loading():
         from .tile import code_tile  # reads numba
 
@@ -211,7 +211,7 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
 
 @cache
 def compiles() -> bool:
-    """Whether numba is there. Without it tiles are coded by torch, and a warning says so once."""
+    """Whether numba is installed. Otherwise tiles are coded by torch, with a warning the first time."""
     there = find_spec("numba") is not None
     if not there:
         warnings.warn(
@@ -222,7 +222,7 @@ def compiles() -> bool:
 
 
 def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
-    """Messages of the tiles of planes (P, H, W) of 0 .. m."""
+    """Encode planes (P, H, W) of 0 .. m as the messages of their tiles; inverse of `decode`."""
 
     def one(part: tuple[slice, slice]) -> Message:
         tile = np.ascontiguousarray(planes[:, part[0], part[1]], np.int32)
@@ -239,8 +239,8 @@ def encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: 
 
 
 def costs(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> list[int]:
-    """What the planes of a tile (P, h, w) take under the integer model, in 1/256 bit: the sum of c(freq) of FORMAT.md 8
-    over their intervals.
+    """The cost of each plane of a tile (P, h, w) under the integer model, in 1/256 bit: the sum of c(freq) of FORMAT.md
+    8 over its intervals.
     """
     tile = np.ascontiguousarray(tile, np.int32)
     if not compiles():
@@ -264,19 +264,19 @@ def _cost_table() -> NDArray[np.int64]:
 
 
 def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
-    """Bits of a tile (P, h, w) under the integer model."""
+    """The bits of a tile (P, h, w) under the integer model."""
     return sum(costs(model, tile, references, m)) / 256
 
 
 def decode(
     model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
 ) -> Planes:
-    """Planes (P, H, W) of the messages of their tiles; inverse of `encode`.
+    """Decode planes (P, H, W) from the messages of their tiles; inverse of `encode`.
 
     Raises
     ------
     FormatError
-        A message is too short, has something left, or holds what cannot be.
+        A message is too short or too long, or holds an impossible value.
     """
     planes: Planes = np.empty(shape, np.uint16 if m < 1 << 16 else np.uint32)
 

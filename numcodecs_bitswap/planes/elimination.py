@@ -1,7 +1,7 @@
-"""Least squares of eight blocks side by side, in a CPU's registers, as parts of compiled loops (FORMAT.md 9.3).
+"""Least squares of eight adjacent blocks in CPU registers, as intrinsics for compiled loops (FORMAT.md 9.3).
 
-A vector holds one number of each of eight blocks, float32. Every operation is rounded once, in the order that is
-written; all arguments are addresses but for counts and numbers.
+A vector holds one float32 number of each of eight blocks. Every operation is rounded once, in the order written. All
+arguments are addresses, except counts and numbers.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def _at_least(builder: Any, value: Any, least: Any) -> Any:
 def window_sums(typing: Any, out: Any, sums: Any, pitch: Any, powers: Any, reach: Any) -> Any:
     """out[k][lane] = sum over d = -reach .. reach of powers[|d|] * sums[lane + d][k], k = 0 .. 7.
 
-    sums : numbers k of the first block, others `pitch` bytes apart.
+    sums : numbers k of the first block; those of the next blocks follow `pitch` bytes apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -187,8 +187,8 @@ def subtract_products(typing: Any, out: Any, column: Any, pitch: Any, factor: An
 
 @intrinsic
 def round_weights(typing: Any, out: Any, pitch: Any, values: Any, scale: Any, most: Any, count: Any) -> Any:
-    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most if it is not a number. `count` of eight
-    numbers, `pitch` bytes apart.
+    """out = floor(values * scale + 1/2), float64, clamped to +-most; -most for NaN. For `count` rows of eight numbers,
+    `pitch` bytes apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

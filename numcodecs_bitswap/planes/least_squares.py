@@ -1,4 +1,4 @@
-"""Least squares that adapt backward: statistics of blocks, weights, predictions (FORMAT.md 9.3)."""
+"""Backward-adaptive least squares: statistics of blocks, weights, predictions (FORMAT.md 9.3)."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ PAD = 8
 
 @part
 def learn(XP, b, words, n, sizes, lams, A, S):
-    """Add block b's products to the statistics of every predictor. XP: pairs of regressors, the target last."""
+    """Add the products of block b to the statistics of every predictor. XP: pairs of regressors, the target last."""
     for i in range(0, words, 8):
         for j in range(i, words, 8):
             correlate(
@@ -50,8 +50,8 @@ def learn(XP, b, words, n, sizes, lams, A, S):
 def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
     """Weights of predictor v in `count` <= 8 blocks from b on, rounded to integers, from the blocks around each.
 
-    Windowed sums and ridge, then elimination, row by row; every operation is rounded once, in this order. Blocks lie
-    side by side in vectors: C[j, k] are the eight numbers C_jk, `lanes` vectors for what is done next.
+    Windowed sums and ridge, then elimination, row by row; every operation is rounded once, in this order. A vector
+    holds eight blocks: C[j, k] are the eight numbers C_jk. `lanes` : vectors for intermediate results.
     """
     powers, factor = address_of(lanes, 0, 0), address_of(lanes, 2, 0)
     own_memory = scratch(ROOM)

@@ -1,7 +1,7 @@
-"""Mixtures of logistics in a CPU's registers, as parts of compiled loops (numba only; FORMAT.md 9.5).
+"""Mixtures of logistics in CPU registers, as intrinsics for compiled loops (numba only; FORMAT.md 9.5).
 
-Parameters lie in rows, one for each component, with pixels side by side. Encoding wants two edges of each pixel: it
-takes eight pixels at a time. Decoding looks for a pixel's bucket among eight edges.
+Parameters lie in rows of pixels, one row for each component. Encoding needs two edges of each pixel, so it handles
+eight pixels at a time. Decoding searches a pixel's bucket among eight edges.
 """
 
 from typing import Any, NamedTuple
@@ -106,7 +106,7 @@ def _cumulative(builder: Any, s: Any, x: Any, mass: Any, rate: Any, m: Any) -> A
 @intrinsic
 def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any, stride: Any, centre: Any, m: Any,
                 rate: Any, count: Any, weight: Any, mean: Any, slope: Any, pitch: Any) -> Any:  # fmt: skip
-    """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture; how many of them are at most r.
+    """out[k] = cum of bucket s + k stride, k = 0 .. 7, of one pixel's mixture. Returns how many of them are at most r.
 
     edges, sigmoid : tables of int32 and uint16; weight, mean : int32 and slope : float32 of `count` components,
     `pitch` bytes apart. All lie at addresses.
@@ -189,10 +189,10 @@ def _window(builder: Any, width: Any, middle: Any, centre: Any) -> tuple[list[An
 @intrinsic
 def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half: Any, m: Any, rate: Any,
                 components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any) -> Any:  # fmt: skip
-    """Of eight pixels: low and high, the buckets between which that with cum <= r < next cum is, and cum of these two.
+    """For eight pixels: buckets low and high that enclose the one with cum <= r < next cum, and the cum of both.
 
-    The windows of `window_rows` are looked at, and if several pixels need it, four edges around where the bucket is
-    likely to be. Rows of int32, of float32 for the slope, at addresses; those of `found` are 32 bytes apart.
+    Evaluates the windows of `window_rows` and, if several pixels need it, four edges around the likely bucket. Rows of
+    int32, of float32 for the slope, at addresses; the rows of `found` are 32 bytes apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -477,8 +477,8 @@ def _gradients(builder: Any, own: list[Any], pixels: _Pixels, bucket: _Bucket, l
 @intrinsic
 def gradient_rows(typing: Any, gradients: Any, values: Any, centre: Any, q: Any, m: Any, components: Any, weight: Any,
                   mean: Any, slope: Any, pitch: Any, sigmoid: Any, count: Any) -> Any:  # fmt: skip
-    """gradients[3 components, i]: those of FORMAT.md 9.6 of 8 count pixels. Rows of int32, of float32 for the slope, at
-    addresses, `pitch` bytes apart.
+    """gradients[3 components, i]: the gradients of FORMAT.md 9.6 for 8 count pixels. Rows of int32, of float32 for the
+    slope, at addresses, `pitch` bytes apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -501,8 +501,8 @@ def gradient_rows(typing: Any, gradients: Any, values: Any, centre: Any, q: Any,
 def interval_rows(typing: Any, noted: Any, lows: Any, gradients: Any, values: Any, centre: Any, q: Any, half: Any,
                   m: Any, rate: Any, components: Any, weight: Any, mean: Any, slope: Any, pitch: Any, sigmoid: Any,
                   count: Any) -> Any:  # fmt: skip
-    """What `gradient_rows` writes, and noted = start | (freq - 1) << 16 of each pixel's bucket, lows = the number
-    within it << 5 | its bits.
+    """The results of `gradient_rows`, and for each pixel noted = start | (freq - 1) << 16 of its bucket, and lows = the
+    number within the bucket << 5 | its number of bits.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What every form of the plane coder gives and takes: planes, and the messages of their tiles."""
+"""The types that all implementations of the plane coder share: planes, and the messages of their tiles."""
 
 from typing import Any, NamedTuple
 
@@ -17,5 +17,5 @@ class Message(NamedTuple):
 
 
 def lanes(samples: int) -> int:
-    """Number of lanes of a tile's message (FORMAT.md 9.7): one for some kilobytes, since each costs bytes."""
+    """The number of lanes of a tile's message (FORMAT.md 9.7): one per few kilobytes, since each lane costs bytes."""
     return min(1 << max(samples // 8192, 1).bit_length() - 1, 128)

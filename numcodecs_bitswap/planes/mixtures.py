@@ -1,4 +1,4 @@
-"""Mixtures of logistics over buckets, and the stack they are coded on (FORMAT.md 9.5 and section 2)."""
+"""Mixtures of logistics over buckets, and the stack that codes them (FORMAT.md 9.5 and section 2)."""
 
 import numpy as np
 
@@ -34,8 +34,8 @@ HEAD_MIN = np.uint64(1 << 24)
 
 @part
 def mixture(y, K, first, count, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet):
-    """Parameters of the mixtures (FORMAT.md 9.5) of 8 count pixels from the network's outputs, and how far apart edges
-    are looked at.
+    """Parameters of the mixtures (FORMAT.md 9.5) of 8 count pixels from the network's outputs, and the spacing of the
+    edges of their windows.
     """
     mixture_rows(
         address_of(y, 0, first), y.strides[0], K, address_of(q, 0, first), address_of(blend, 0, first), top,
@@ -103,8 +103,8 @@ def bucket_of(d, half):
 
 @part
 def look(window, r, stride, half):
-    """What a pixel's window tells: low and high, the buckets between which that with cum <= r < next cum is, and cum of
-    these two.
+    """Evaluate a pixel's window: buckets low and high that enclose the one with cum <= r < next cum, and the cum of
+    both.
     """
     count = at_most(window, r)
     low, start = np.int64(0), np.int64(0)
@@ -118,7 +118,7 @@ def look(window, r, stride, half):
 
 @part
 def search(found, r, i, stride, half, m, K, weight, mean, slope, centre, rate):
-    """found = what `look` tells of pixels i .. i + 7, and somewhat more."""
+    """found = the results of `look` for pixels i .. i + 7, possibly narrower."""
     search_rows(
         address_of(found, 0, 0), address_of(r, 0, 0), address_of(stride, 0, i), address_of(centre, 0, i), half, m,
         address_of(rate, 0, i), K, address_of(weight, 0, i), address_of(mean, 0, i), address_of(slope, 0, i),
@@ -128,13 +128,13 @@ def search(found, r, i, stride, half, m, K, weight, mean, slope, centre, rate):
 
 @part
 def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slope, pitch, edges, sigmoid, out):
-    """The bucket of a pixel with cum(s) <= r < cum(s + 1), and both, after `look`.
+    """The bucket s of a pixel with cum(s) <= r < cum(s + 1), and both cum, after `look`.
 
-    If what is left is one of the parts of a window, eight edges around where the bucket is likely to be are looked at;
-    then, as often as need be, eight edges that divide what is left.
+    If the rest of the search lies within a window, first evaluates eight edges around the likely bucket; then, as often
+    as needed, eight edges that divide the rest.
 
-    weight, mean, slope, edges, sigmoid, out : addresses, the first three of the first component, others `pitch` bytes
-    apart.
+    weight, mean, slope, edges, sigmoid, out : addresses. The first three are those of the first component; the next
+    components follow `pitch` bytes apart.
     """
     inside = high - low <= width
     while high - low > 1:
@@ -153,7 +153,7 @@ def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slop
 
 @part
 def push(heads, lane, tail, place, start, freq):
-    """Push a symbol; returns the new place."""
+    """Push a symbol; returns the new end of the tail."""
     head = heads[lane]
     limit = np.uint64(freq) << np.uint64(16)
     while head >= limit:
@@ -167,8 +167,8 @@ def push(heads, lane, tail, place, start, freq):
 
 @part
 def pop_update(heads, lane, tail, place, start, freq):
-    """Returns the new place, -1 if the tail is too short. At most two bytes are missing from a head: without a branch,
-    which could not be foreseen.
+    """Update a head after a pop; returns the new end of the tail, -1 if the tail is too short. At most two bytes are
+    missing from a head. They are read without a branch, which the CPU could not predict.
     """
     head = heads[lane]
     head = np.uint64(freq) * (head >> np.uint64(16)) + (head & np.uint64(65535)) - np.uint64(start)

@@ -13,13 +13,13 @@ MOST_PREDICTORS, MOST_WIDTH, MOST_BLOCKS, MOST_MIXTURES = 8, 128, 8, 7
 
 
 def input_size(predictors: int, references: int) -> int:
-    """Number of inputs of the network of planes with so many references."""
+    """Number of inputs of the network for planes with `references` references."""
     own = SEEN_OWN + predictors + 1 + len(NEAR) * predictors + 2 + predictors + 4
     return own + references * (1 + SEEN_OTHER + len(AROUND))
 
 
 class PlaneModel:
-    """Predictors and networks.
+    """Predictors and networks of a model.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ class PlaneModel:
         "reach": blocks on either side; "period": blocks from one solution to the next; "ridge"; "width", "blocks",
         "mixtures".
     tensors : dict of ndarray
-        Of the networks net0 .. net{references}, and ridge targets.
+        Of the networks net0 .. net{references}, and the ridge targets.
 
     Raises
     ------
     ModelError
-        They break a rule of FORMAT.md section 7.
+        The parameters break a rule of FORMAT.md section 7.
     """
 
     def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
@@ -111,7 +111,7 @@ class PlaneModel:
         return np.array(nets, np.int64), np.concatenate(parts)
 
     def kernel_arguments(self) -> tuple[Any, ...]:
-        """What `code_tile` takes of a model."""
+        """The arguments of `code_tile` that depend on the model alone."""
         return (
             self.moves, self.orders, self.sizes, self.puts, self.put_counts, self.near_rows, _NEAR, _FAR, _AROUND,
             self.period, self.reach, self.lams, self.lamv, self.ridges, self.targets, self.width, self.blocks,
@@ -160,7 +160,7 @@ def _puts(R: int, V: int, own: NDArray[np.int64], other: NDArray[np.int64]) -> N
 
 
 def layers(arch: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of every layer, by its name."""
+    """The number of outputs and inputs of every layer, by name."""
     width, K = arch["width"], arch["mixtures"]
     sizes = {}
     for R in range(REFERENCES + 1):
@@ -235,7 +235,7 @@ DEFAULT: dict[str, Any] = {
 
 
 def random_tensors(arch: dict[str, Any], seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Integer tensors of an untrained network, for tests and as a plain start."""
+    """Integer tensors of an untrained network, for tests and as a starting point."""
     rng = np.random.default_rng(seed)
     tensors: dict[str, NDArray[Any]] = {}
     K = arch["mixtures"]

@@ -1,4 +1,4 @@
-"""What the network sees of a pixel, and the network (FORMAT.md 9.4)."""
+"""The network and its inputs (FORMAT.md 9.4)."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ NEAR_AT, FAR_AT, AROUND_AT, MOVES = 0, len(NEAR), len(NEAR) + len(FAR), len(NEAR
 
 @part
 def lay_moves(G, near, far, around, moves):
-    """How many bytes neighbours are from a pixel in a skewed plane."""
+    """Compute the distances in bytes from a pixel to its neighbours in a skewed plane."""
     for k in range(MOVES):
         y, u = near[k] if k < FAR_AT else far[k - FAR_AT] if k < AROUND_AT else around[k - AROUND_AT]
         moves[k] = u * G.strides[1] + y * G.strides[2]
@@ -34,9 +34,9 @@ def lay_moves(G, near, far, around, moves):
 
 @part
 def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
-    """Where the rows of inputs begin, and their factors: spots[k] is the address, in G that of its first cell,
-    whether it is one of G, the address of the factors. `puts` says which row goes where: see `model._puts`. The end of
-    `moves` is how many bytes regressors of the nearest pixels are from the first.
+    """Locate the rows of inputs and their factors: spots[k] is a row's address (in G, that of its first cell), whether
+    it lies in G, and the address of its factors. `puts` maps rows to inputs, see `model._puts`. The end of `moves` is
+    the distance in bytes of the nearest pixels' regressors from the first one.
     """
     for k in range(count):
         kind, a, by, place, f = puts[k, 0], puts[k, 1], puts[k, 2], puts[k, 3], puts[k, 4]
@@ -54,14 +54,14 @@ def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
 
 @part
 def near_sizes(G, a, u, ya, n8, moves, out):
-    """The magnitudes of errors G[a] near the pixels of a wavefront, the first two of them twice."""
+    """Sum of the magnitudes of errors G[a] near each pixel of a wavefront. The first two count twice."""
     middle, least = address_of(G, a, u + MU) + 4 * (MY + ya), np.int32(8 * LEAST_SCALE)
     sum_sizes(out, middle, address_of(moves, 0, NEAR_AT), 2, FAR_AT - NEAR_AT - 2, least, n8 // 8)
 
 
 @part
 def units(factors, q, f, n8):
-    """Factors of inputs in units of a local scale q, and a sixteenth of them."""
+    """The factors that scale inputs to units of a local scale q, and a sixteenth of them."""
     unit_row(address_of(factors, 2 * f, 0), q, q, np.int32(4), n8 // 8)
     for i in range(n8):
         factors[2 * f + 1, i] = factors[2 * f, i] * SIXTEENTH
@@ -69,7 +69,7 @@ def units(factors, q, f, n8):
 
 @part
 def insert(words, k, row, n8):
-    """Input k of the network, with offset 128."""
+    """Insert input k of the network, with offset 128, into its words."""
     insert_row(address_of(words, k // 4, 0), row, row, np.int32(8 * (k % 4)), n8 // 8)
 
 
@@ -78,9 +78,10 @@ def inputs(
     G, R, V, u, ya, n8, X, spots, logs, steps, base, pred, mags, blend, q, top, level, moves, T, factors,
     words,
 ):  # fmt: skip
-    """Inputs of the network, uint8 with offset 128, four in a word: words[k // 4, i]. `logs` says where logarithms go.
+    """Compute the inputs of the network, uint8 with offset 128, four in a word: words[k // 4, i]. `logs` gives the
+    positions of logarithms.
 
-    mags[v] are those of the predictors, mags[V] that of the blend; what follows in `mags` is filled here.
+    mags[v] are the magnitudes of the predictors, mags[V] that of the blend; the rest of `mags` is filled here.
     """
     shift = (u + MU) * G.strides[1] + (MY + ya) * G.strides[2]
     at_q = address_of(q, 0, 0)
@@ -145,13 +146,13 @@ def blend_predictions(mags, pred, n8, blend, top, num, den):
 
 @part
 def begins(blob, net, at, o, steps):
-    """Where weights, biases and shifts of a layer lie, of its outputs from o on; net[at] says where they begin."""
+    """Addresses of a layer's weights, biases and shifts for outputs from o on; net[at] is the layer's position."""
     weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 
 
 def _network(layers):  # type: ignore[no-untyped-def]
-    lanes, begin, grow, rectify, as_is, add = layers
+    lanes, begin, grow, relu, as_is, add = layers
 
     @part
     def network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
@@ -169,7 +170,7 @@ def _network(layers):  # type: ignore[no-untyped-def]
             for o in range(0, width, OUTPUTS):
                 w, b, f = begins(blob, net, at, o, inner)
                 for i in range(first, end, lanes):
-                    rectify(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
+                    relu(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
             at += 3
             for o in range(0, width, OUTPUTS):
                 w, b, f = begins(blob, net, at, o, inner)
@@ -198,7 +199,7 @@ if LANES == 8:
 
 @part
 def span(lo, hi):
-    """Where vectors of eight pixels begin that hold lo .. hi - 1, and their number."""
+    """The first pixel of the vectors of eight that hold pixels lo .. hi - 1, and the number of vectors."""
     # From 0 on, where rows are aligned, unless that takes one vector more.
     first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
     return first, (hi - first + 7) // 8
@@ -206,7 +207,7 @@ def span(lo, hi):
 
 @part
 def networks(net, blob, head, x, width, blocks, n_y, first, hi, state, h, v, y):
-    """The network for pixels first .. hi - 1, and those that fill the last vector."""
+    """Evaluate the network for pixels first .. hi - 1, and for those that fill the last vector."""
     rest = (hi - first) % LANES
     end = hi - rest if rest <= LANES - 8 else hi
     wide_network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y)

@@ -1,4 +1,4 @@
-"""What the networks of the plane coder see: the encoder's own inputs for sampled pixels, to train on. numpy only."""
+"""Training data for the networks of the plane coder: the encoder's own inputs for sampled pixels. numpy only."""
 
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ def observe(
     rng: Any,
     average: NDArray[np.float64] | None = None,
 ) -> list[Rows]:
-    """Rows of a tile's planes, for each number of references."""
+    """Sampled rows of a tile's planes, for each number of references."""
     chosen = np.where(rng.random(planes.shape) < share, 0, -1).astype(np.int32)
     count = int((chosen == 0).sum())
     chosen[chosen == 0] = np.arange(count)

@@ -1,8 +1,8 @@
-"""Products of small integers in a CPU's registers, as parts of compiled loops (numba only).
+"""Products of small integers in CPU registers, as intrinsics for compiled loops (numba only).
 
 Layers: sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
-Pixels lie side by side: activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels and the
-4 weights of an output are the same for all. One instruction a product on CPUs with VNNI, three with AVX2.
+Activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels, which share the 4 weights of an
+output. A product takes one instruction on CPUs with VNNI, three with AVX2.
 `correlate`: sums of products of int16 pairs, for the statistics of least squares.
 
 Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits, so every path gives the same integers.
@@ -145,7 +145,7 @@ def _grow(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> 
     _begin(builder, [builder.add(v, o) for v, o in zip(values, old, strict=True)], out, pitch, state)
 
 
-def _rectify(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+def _relu(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
     _store_words(builder, values, out, pitch)
 
 
@@ -161,25 +161,25 @@ def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> N
 
 
 class Layers(NamedTuple):
-    """What layers do with their sums, for some number of pixels at a time."""
+    """Intrinsics for layers, by the use of their sums, for a number of pixels at a time."""
 
     lanes: int
     begin: Any
-    """The state, clamped to +-127, and its ReLU in words."""
+    """Sets the state, clamped to +-127, and stores its ReLU in words."""
     grow: Any
-    """Added to the state, clamped, and its ReLU in words."""
-    rectify: Any
-    """ReLU in words."""
+    """Adds to the state, clamped to +-127, and stores its ReLU in words."""
+    relu: Any
+    """Stores the ReLU in words."""
     set: Any
-    """As they are."""
+    """Stores the sums."""
     add: Any
-    """Added to what is there."""
+    """Adds the sums to the output."""
 
 
 def layers(lanes: int) -> Layers:
-    """Layers for a number of pixels at a time."""
-    grow, rectify, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _rectify, _set))
-    return Layers(lanes, _layer(_begin, lanes), grow, rectify, as_they_are, _layer(_add, lanes))
+    """Intrinsics for layers, for `lanes` pixels at a time."""
+    grow, relu, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _relu, _set))
+    return Layers(lanes, _layer(_begin, lanes), grow, relu, as_they_are, _layer(_add, lanes))
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
@@ -262,8 +262,8 @@ def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
 
 @intrinsic
 def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: Any, mask: Any, count: Any) -> Any:
-    """Of 8 pixels i and 2 count words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i], for two pixels in
-    a word, the first in the lower half; 0 where mask[i] is.
+    """For 8 pixels i and 2 count words k of four uint8: out[i // 2, 4 k + b] = byte b of words[k, i]. A word of `out`
+    holds two pixels, the first in the lower half; 0 where mask[i] is 0.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -293,7 +293,7 @@ def pair_words(typing: Any, out: Any, out_pitch: Any, words: Any, words_pitch: A
 
 @intrinsic
 def note_row(typing: Any, out: Any, out_pitch: Any, row: Any, mask: Any) -> Any:
-    """Of 8 pixels i the words out[i // 2]: row[i] of two of them, the first in the lower half; 0 where mask[i] is."""
+    """For 8 pixels i, out[i // 2] = row[i] of two of them, the first in the lower half; 0 where mask[i] is 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, out_pitch, row, mask = arguments
@@ -381,8 +381,8 @@ def _narrowed(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any) -> Any:
-    """Of 8 pixels i and 8 regressors j the words out[i // 2, j]: x[j, i] * factors[i] in float32, clamped to +-limit,
-    towards zero, for two pixels, the first in the lower half.
+    """For 8 pixels i and 8 regressors j, out[i // 2, j] = x[j, i] * factors[i] in float32, rounded towards zero and
+    clamped to +-limit. A word holds two pixels, the first in the lower half.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -552,8 +552,8 @@ weighed_row = _rows(_weighed, EIGHT_INTEGERS, types.int32)
 
 @intrinsic
 def sum_sizes(typing: Any, out: Any, middle: Any, moves: Any, twice: Any, once: Any, begin: Any, count: Any) -> Any:
-    """out[i] = begin + the absolute values of rows, for 8 count int32. The rows are moves[k] bytes from `middle`: the
-    first `twice` of them count twice, the next `once` once.
+    """out[i] = begin + the sum of the absolute values of rows, for 8 count int32. The rows are moves[k] bytes from
+    `middle`. The first `twice` of them count twice, the next `once` once.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -588,7 +588,7 @@ def _absolute_row(builder: Any, row: Any) -> Any:
 
 @intrinsic
 def error_row(typing: Any, out: Any, values: Any, predicted: Any, low: Any, high: Any, count: Any) -> Any:
-    """out[i] = 32 values[i] - predicted[i] for i = low .. high - 1 of 8 count int32 at addresses; others stay."""
+    """out[i] = 32 values[i] - predicted[i] for i = low .. high - 1 of 8 count int32 at addresses. Others stay."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, values, predicted, low, high, count = arguments

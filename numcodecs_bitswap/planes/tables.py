@@ -24,11 +24,11 @@ OWN = (
 OTHER = ((0, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1), (0, -2), (-2, 0), (0, 2), (2, 0))
 """Neighbours in a reference plane, near to far, without (-1, 0)."""
 NEAR = ((0, -1), (-1, 0), (-1, 1), (-1, -1), (0, -2), (-2, 0))
-"""Where errors are looked at; the first two count twice in the local scale."""
+"""Neighbours whose errors give the local scale. The first two count twice."""
 FAR = ((0, -3), (0, -4), (-1, -2), (-2, -1), (-2, 1), (-2, 2), (-3, 0), (-1, -3))
-"""Where errors are looked at for the activity around."""
+"""Neighbours whose errors give the activity further away."""
 AROUND = ((0, 0), (0, -1), (-1, 0), (0, 1), (1, 0))
-"""Where errors of a reference plane are looked at."""
+"""Neighbours in a reference plane whose errors are used."""
 SEEN_OWN, SEEN_OTHER = 16, 8
 """How many of OWN and OTHER the network sees itself."""
 

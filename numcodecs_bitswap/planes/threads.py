@@ -1,4 +1,4 @@
-"""The threads that code the tiles of one chunk side by side. Compiled loops hold no interpreter lock."""
+"""Threads that code the tiles of one chunk in parallel. Compiled loops release the interpreter lock."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ _workers = Workers("numcodecs_bitswap_tiles")
 
 
 def run(function: Callable[[Work], Result], works: Sequence[Work]) -> list[Result]:
-    """Results in order. One alone is done by the thread that asks, so many small chunks wait for nobody."""
+    """Apply a function to all works; results in order. A single work runs in the caller's thread, without the pool."""
     if len(works) == 1:
         return [function(works[0])]
     return run_all(_workers, function, works, cores())

@@ -1,11 +1,11 @@
-"""One tile of all planes of a chunk <-> a message: the whole way of a pixel, compiled (FORMAT.md 9).
+"""One tile of all planes of a chunk <-> a message: all steps of coding a pixel, compiled (FORMAT.md 9).
 
-Encoder and decoder are one function: the encoder knows the pixels and notes the interval of each, to push them all in
-the opposite order at the end; the decoder pops. numba compiles it, and holds no interpreter lock meanwhile.
+Encoder and decoder are one function. The encoder knows the pixels and notes their intervals, to push them in reverse
+order at the end; the decoder pops. numba compiles the function without the interpreter lock.
 
-Arrays of a plane are *skewed*: cell [u, y] holds pixel (y, u - 2 y), so that a wavefront lies side by side and a
-neighbour (dy, dx) of all its pixels is row u + dx + 2 dy, dy further on. Cells outside the tile repeat the nearest
-pixel that is known.
+Arrays of a plane are *skewed*: cell [u, y] holds pixel (y, u - 2 y), so that a wavefront is contiguous, and the
+neighbours (dy, dx) of its pixels are row u + dx + 2 dy, shifted by dy. Cells outside the tile repeat the nearest known
+pixel.
 """
 
 import zlib
@@ -62,7 +62,7 @@ def pad_front(G, u, h, w, R, V):
 
 @part
 def lay_out(S, plane, h, w, start):
-    """A known plane, skewed, with what is outside of it on all sides."""
+    """Skew a known plane, and fill the cells outside on all sides."""
     S[:] = start
     for y in range(h):
         for x in range(w):
@@ -83,7 +83,7 @@ def lay_out(S, plane, h, w, start):
 
 @part
 def fade(S, count):
-    """Statistics of a plane for the next one. A loop: of `S *= KEPT` numba also compiles what it might raise."""
+    """Fade the statistics of a plane for the next one. A loop, since for `S *= KEPT` numba also compiles exceptions."""
     for v in range(S.shape[0]):
         for b in range(PAD, PAD + count):
             for j in range(S.shape[2]):
@@ -93,7 +93,7 @@ def fade(S, count):
 
 @part
 def regressors(G, R, u, ya, n8, moves, count, X, bases):
-    """Differences of neighbours to their plane's base, in half levels, X[j, i]; twice the bases."""
+    """X[j, i] = the differences of neighbours to their plane's base, in half levels; bases = twice the bases."""
     r, c = u + MU, MY + ya
     for a in range(R + 1):
         west, north = address_of(G, a, r - 1) + 4 * c, address_of(G, a, r - 2) + 4 * (c - 1)
@@ -105,8 +105,8 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
 
 
 @part
-def settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values):
-    """What is known of a wavefront once its pixels are: values, errors, the regression's target."""
+def record_wavefront(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values):
+    """Store the values, the errors and the regression's target of a wavefront once its pixels are known."""
     r, c = u + MU, MY + ya
     count, at = (hi + 7) // 8, address_of(values, 0, 0)
     for i in range(lo, hi):
@@ -296,7 +296,7 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                         moments, rates,
                     )  # fmt: skip
                 done += hi - lo
-                settle(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
+                record_wavefront(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
                 if referred:
                     for i in range(lo, hi):
                         errors[p, ya + i, u - 2 * (ya + i)] = G[1 + R + V, u + MU, MY + ya + i]

@@ -1,6 +1,6 @@
 """From neighbours to the distributions of samples, in torch: inputs, networks, mixtures (FORMAT.md 9.3 to 9.6).
 
-Part of `torch_tiles`, whose docstring says what holds for all of it.
+Part of `torch_tiles`; see its docstring for conventions.
 """
 
 from typing import NamedTuple
@@ -114,7 +114,7 @@ class Mixture(NamedTuple):
 class _Layer:
     """One layer of a network: sums, biases, shifts.
 
-    float32 products are exact while sums are below 2^24, whatever the precision that torch was told to use: inputs and
+    float32 products are exact while sums are below 2^24, at any precision set in torch: inputs and
     weights have 8 bits. Larger layers take float64.
     """
 
@@ -167,7 +167,7 @@ class Network:
 
 
 class Head:
-    """The last layer of a network, which learns (FORMAT.md 9.6): of each of B tiles.
+    """The last layer of a network, which is trained during coding (FORMAT.md 9.6), for each of B tiles.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class Head:
         return ((self.weights + 0.5).floor() @ x).int() + self.bias >> self.shift
 
     def learn(self, x: Tensor, gradients: Tensor) -> None:
-        """A step, of a wavefront's inputs (B, inputs, n) and gradients (B, 3 K, n), integers in float32."""
+        """Make a step with a wavefront's inputs (B, inputs, n) and gradients (B, 3 K, n), integers in float32."""
         x, gradients = x.double(), gradients.double()
         sums = (gradients @ x.transpose(1, 2)).float()
         self.count = self.count * tables.HEAD_KEEP + float(x.shape[2])

@@ -1,6 +1,6 @@
-"""Where the plane coder in torch looks, and what it learns: neighbours, least squares (FORMAT.md 9.1 to 9.3).
+"""Neighbours and least squares of the plane coder in torch (FORMAT.md 9.1 to 9.3).
 
-Part of `torch_tiles`, whose docstring says what holds for all of it.
+Part of `torch_tiles`; see its docstring for conventions.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from .tables import AROUND, BLOCK, FAR, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
 
 
 class Skew:
-    """Where pixels of a tile lie in skewed planes (see `tile`), cells of which are numbered row by row.
+    """Positions of a tile's pixels in skewed planes (see `tile`), whose cells are numbered row by row.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Skew:
         return max(0, (u - self.w + 2) >> 1), min(self.h - 1, u >> 1)
 
     def known(self, plane: Tensor, start: int) -> Tensor:
-        """A known plane (B, h w) skewed, (B, rows, pitch), with what is outside of it on all sides."""
+        """Skew a known plane (B, h w) to (B, rows, pitch), and fill the cells outside on all sides."""
         outside = pad(plane, (0, 1), value=start)
         return outside.index_select(1, self.pixels).view(-1, self.rows, self.pitch)
 
@@ -74,7 +74,7 @@ class Skew:
 
 
 class Neighbours:
-    """Cells that a pixel of a plane with R references looks at, all of them gathered at once.
+    """The neighbouring cells that a pixel of a plane with R references uses, all gathered at once.
 
     Planes lie in one buffer: the plane itself, errors of the V predictors and of the blend, the reference planes, their
     errors.
@@ -162,7 +162,7 @@ class Regression:
         self.one = torch.ones((), device=device)
 
     def go_on(self) -> None:
-        """Begin the next plane with a part of what this one taught."""
+        """Begin the next plane with a part of this one's statistics."""
         for sums in self.sums:
             sums.mul_(tables.KEEP)
 
@@ -182,7 +182,7 @@ class Regression:
         self.window[:, u % BLOCK, :, y0 : y1 + 1] = scaled.clamp(-tables.CLIP, tables.CLIP).trunc()
 
     def begin(self, u: int) -> None:
-        """What is done before wavefront u, a multiple of BLOCK: learn from the last ones, then solve."""
+        """Prepare wavefront u, a multiple of BLOCK: add the last ones to the statistics, then solve."""
         if u > 0:
             self._learn(self.skew.span(u - BLOCK)[0] // BLOCK, self.skew.span(u - 1)[1] // BLOCK + 1)
             first = self.skew.span(u)[0] // BLOCK

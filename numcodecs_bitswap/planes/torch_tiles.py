@@ -1,8 +1,8 @@
 """The plane coder in torch, on any device: the same messages as `tile.code_tile`, for many tiles of one shape at once.
 
-A second statement of FORMAT.md 9, and the check of the first. Everything of a wavefront is done at once, for all its
-pixels and all B tiles; Python loops over wavefronts, never over pixels. Integers are exact. Of float32 and float64 each
-operation is rounded once, in the kernel's order, so products of matrices are of integers only.
+A second implementation of FORMAT.md 9, and a check of the first. All pixels of a wavefront in all B tiles are coded at
+once; Python loops over wavefronts, never over pixels. Integers are exact. Every float32 or float64 operation is rounded
+once, in the kernel's order, so matrix products are of integers only.
 
 Tensors of a wavefront have shape (B, ..., n), n its number of pixels.
 """
@@ -37,11 +37,11 @@ def encode(
     tiles : list of integer arrays, shape (P, h, w)
         All of one shape; samples are 0 .. m.
     references : int64 array, shape (P, R)
-        Reference planes of each plane, -1 behind the last.
+        Reference planes of each plane, padded with -1.
     m : int
         Largest sample, 0 .. `tables.LARGEST`.
     device : str
-        Where to do it.
+        The torch device.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def encode(
 
 
 def frequencies(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> list[NDArray[np.int64]]:
-    """The sizes of the intervals of each plane of a tile (P, h, w), in no order."""
+    """The sizes of the intervals of each plane of a tile (P, h, w), in no particular order."""
     coder = _Encoder(torch.from_numpy(tile)[None], m)
     _code(model, 1, tile.shape, references, m, torch.device("cpu"), coder)
     return [torch.cat([freq.flatten() for _, freq in plane]).numpy() for plane in coder.noted]
@@ -72,7 +72,7 @@ def decode(
     m: int,
     device: str = "cpu",
 ) -> list[Planes]:
-    """Tiles of their messages; inverse of `encode`.
+    """Decode tiles from their messages; inverse of `encode`.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def decode(
     Raises
     ------
     FormatError
-        A message is too short, has something left, or holds what cannot be.
+        A message is too short or too long, or holds an impossible value.
     """
     count = lanes(int(np.prod(shape)))
     for heads, _ in messages:

@@ -1,4 +1,4 @@
-"""What intrinsics of compiled loops are written with: vectors in LLVM's language. Imports numba and `jit` alone."""
+"""Vectors in LLVM's language, from which intrinsics of compiled loops are built. Imports numba and `jit` alone."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ F32, F64 = ir.FloatType(), ir.DoubleType()
 EIGHT_FLOATS = ir.VectorType(F32, 8)
 EIGHT_INTEGERS, EIGHT_DOUBLES = ir.VectorType(I32, 8), ir.VectorType(F64, 8)
 register: Any = cgutils.alloca_once
-"""Memory of a loop's own, of one value, which LLVM keeps in a register."""
+"""Local memory for one value, which LLVM keeps in a register."""
 
 
 def load(builder: Any, address: Any, kind: Any) -> Any:
@@ -47,14 +47,14 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """What one of LLVM's own functions returns."""
+    """The result of one of LLVM's intrinsics."""
     kind = ir.FunctionType(result, [each.type for each in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
     return builder.call(function, arguments)
 
 
 def gathered(builder: Any, table: Any, index: Any, size: int = 4) -> Any:
-    """table[index] of int32, in each of 8 lanes; with `size` 2 of uint16, and a number more behind the last is read."""
+    """table[index] of int32 in each of 8 lanes; with `size` 2 of uint16, which reads up to one number past the last."""
     if AVX2:
         kind, byte = index.type, I8.as_pointer()
         all_of_them = constant(8, I32, -1)

@@ -1,19 +1,19 @@
-"""Any numeric array <-> numbers 0 .. m and what else it takes to come back (FORMAT.md 1.4).
+"""Any numeric array <-> numbers 0 .. m and the fields that restore it from them (FORMAT.md 1.4).
 
 ::
 
     array
        | words        unsigned integers of the items' size
-       | gaps         NaN, fill values: a mask; the rest is filled
+       | gaps         NaN, fill values: recorded in a mask, and filled in
        | Lattice, Fixed, Ordered or Luma
     numbers, low bits
 
-Each of them reads from top to bottom as encoder and decoder do. numpy, numcodecs, the label
-coder, and a few compiled loops in `kernel.py`.
+Encoding applies these transforms from top to bottom, decoding inverts them from bottom to top.
+They need numpy, numcodecs, the label coder, and a few compiled loops in `kernel.py`.
 """
 
 from .chain import Samples, is_numeric
-from .check import checked, comes_back
+from .check import checked, restores
 from .choice import Prepared, labelled, look_like_labels, prepare
 from .fixed import Fixed
 from .lattice import Lattice
@@ -32,12 +32,12 @@ __all__ = [
     "Samples",
     "bits",
     "checked",
-    "comes_back",
     "histogram_bytes",
     "is_numeric",
     "is_series",
     "labelled",
     "look_like_labels",
     "prepare",
+    "restores",
     "shape_of",
 ]

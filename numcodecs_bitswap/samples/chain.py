@@ -22,35 +22,35 @@ from .words import Words
 Scale = Ordered | Fixed | Lattice | Luma
 SCALES: dict[int, Any] = {scale.code: scale for scale in (Ordered, Fixed, Lattice, Luma)}
 NARROW = 16
-"""Added to the code of a scale: binary64 numbers that are all binary32 ones."""
+"""Added to the code of a scale: all numbers are binary64, and exact in binary32."""
 STEPS = 32
 """Added to the code of a scale: its words are steps."""
 
 
 def is_numeric(dtype: np.dtype[Any]) -> bool:
-    """Whether arrays of a dtype have numbers."""
+    """Whether a dtype is numeric."""
     return words.plain(dtype) is not None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """How an array becomes numbers.
+    """The transforms from an array to its numbers.
 
     Attributes
     ----------
     dtype, shape : dtype, tuple of int
         Of the array.
     axes : (int, int)
-        The y and x axis, of the words.
+        The y and x axes of the words.
     narrow : bool
-        All float64 are float32, and coded as such.
+        Every float64 is exact in float32, and is coded as float32.
     gaps : Gaps or None
     scale : Ordered, Fixed, Lattice or Luma
-        Of words, or of steps.
+        Maps words, or steps, to numbers.
     low : bytes
-        Packed low bits of what is not a gap.
+        Packed low bits of the words that are not gaps.
     steps : Steps or None
-        The words are steps of a series.
+        If given, the words are coded as the steps of a series.
     """
 
     dtype: np.dtype[Any]
@@ -63,12 +63,12 @@ class Samples:
     steps: Steps | None = None
 
     def array(self, numbers: Words) -> NDArray[Any]:
-        """The array of its numbers, in C order.
+        """The array restored from its numbers, in C order.
 
         Raises
         ------
         FormatError
-            The numbers do not fit the tables, or the low bits do not fit the numbers.
+            The numbers do not match the tables, or the low bits do not match the numbers.
         """
         counts, low = self.scale.low_counts(numbers), None
         there = self.there
@@ -93,7 +93,7 @@ class Samples:
 
     @cached_property
     def fields(self) -> bytes:
-        """What `write` returns: made once, since a mask takes a while."""
+        """The result of `write`, cached because a mask takes long to encode."""
         number = number_of(self.dtype, self.narrow)
         flags = (NARROW if self.narrow else 0) + (STEPS if self.steps is not None else 0)
         start = bytes([self.scale.code + flags, *self.axes])
@@ -113,7 +113,7 @@ class Samples:
         dtype, shape : dtype, tuple of int
             Of the array.
         mask : uint8 array, optional
-            Of the gaps, if it is known; it is not decoded then.
+            The mask of the gaps, if it is known. It is then not decoded.
 
         Raises
         ------
@@ -121,22 +121,22 @@ class Samples:
             A field is out of range.
         """
         if words.plain(dtype) is None or not shape:
-            raise FormatError(f"the planes route holds arrays of numbers, not of {dtype} and {len(shape)} axes")
+            raise FormatError(f"the planes route holds numeric arrays with axes, not {dtype} of shape {shape}")
         code = reader.byte("kind of samples")
         narrow, stepped, kind = code & NARROW > 0, code & STEPS > 0, code & ~(NARROW | STEPS)
         if kind not in SCALES or (narrow and number_of(dtype, False) != np.float64):
-            raise FormatError(f"samples of kind {code} are unknown")
+            raise FormatError(f"kind of samples {code} is unknown")
         scale, number, order = SCALES[kind], number_of(dtype, narrow), words.shape_of(dtype, shape)
         axes = reader.byte("y axis"), reader.byte("x axis")
         if max(axes) >= len(order) or axes[0] == axes[1]:
             raise FormatError(f"axes {axes} do not fit {len(order)} dimensions")
         if (number.kind != "f" and scale in (Fixed, Lattice)) or (scale is Lattice and number.itemsize == 2):
-            raise FormatError(f"samples of kind {code} are not of {number}")
+            raise FormatError(f"samples of kind {code} cannot be {number}")
         gaps = Gaps.read(reader, number, order, axes, mask)
         steps = None
         if stepped:
             if not words.is_series(shape) or scale is not Ordered or (gaps is not None and gaps.closed):
-                raise FormatError("steps are of series, of samples of kind 0, without rows that are closed up")
+                raise FormatError("steps need a series, samples of kind 0, and no rows that are closed up")
             steps = Steps.read(reader, number, prod(order[:-2]))
             number = steps.signed
         found = scale.read(reader, number, order if gaps is None else gaps.closed_shape, axes)
@@ -149,7 +149,7 @@ class Samples:
 
     @property
     def there(self) -> NDArray[np.bool_] | None:
-        """Which numbers matter: all but gaps; None: all, as steps are added up over gaps."""
+        """Which numbers are not gaps. None: all count, as steps are summed across gaps too."""
         if self.gaps is None or self.steps is not None:
             return None
         there: NDArray[np.bool_] = self.gaps.there
@@ -157,19 +157,19 @@ class Samples:
 
     @property
     def planes(self) -> int:
-        """How many planes they are."""
+        """The number of planes."""
         return prod(n for axis, n in enumerate(self.order) if axis not in self.axes)
 
 
 def number_of(dtype: np.dtype[Any], narrow: bool) -> np.dtype[Any]:
-    """The dtype that an array's numbers are coded as."""
+    """The dtype as which an array's numbers are coded."""
     number = words.plain(dtype)
     assert number is not None
     return np.dtype(np.float32) if narrow else number
 
 
 def narrowed(wide: Words) -> Words | None:
-    """float32 words of float64 ones; None if they are not the same numbers. Inverse of `widened`."""
+    """float32 words of float64 words; None unless every conversion is exact. Inverse of `widened`."""
     glance = wide.reshape(-1)[:: max(wide.size // 1024, 1)]
     for part in (glance, wide):
         with np.errstate(all="ignore"):
@@ -188,7 +188,7 @@ def narrowed(wide: Words) -> Words | None:
 
 
 def widened(single: Words) -> Words:
-    """float64 words of float32 ones. Those of NaN as integers: machines differ in what they make of them."""
+    """float64 words of float32 words. NaN is converted in integers, since machines convert its payload differently."""
     with np.errstate(all="ignore"):
         wide = single.view(np.float32).astype(np.float64).view(np.uint64)
     odd = single & np.uint32(0x7F800000) == 0x7F800000

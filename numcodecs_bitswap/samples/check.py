@@ -1,7 +1,7 @@
-"""Whether an array comes back from its numbers: an archive does not trust its own transforms. Encoder only.
+"""Check that the transforms restore an array from its numbers before anything is written. Encoder only.
 
-The fields are read from the bytes that will be written, so that a mistake there counts too. Coders are not run
-backwards: they restore numbers whatever these mean, and the frame's checksum is over the array.
+The fields are read from the bytes that will be written, so the check covers writing and reading them. The coder of the
+numbers is not run: it does not depend on their meaning, and the frame's checksum covers the decoded array.
 """
 
 import warnings
@@ -17,26 +17,26 @@ from .chain import Samples
 from .choice import Prepared, plain
 
 _FAULTS = ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError
-"""What a transform may raise that goes wrong; a lack of memory is no fault of its own."""
+"""What a faulty transform may raise. MemoryError is not among them: it is no fault of the transform."""
 
 
-def comes_back(prepared: Prepared, array: NDArray[Any]) -> bool:
-    """Whether the numbers and the fields give an array, byte for byte; if not, a warning says so."""
+def restores(prepared: Prepared, array: NDArray[Any]) -> bool:
+    """Whether the numbers and the fields restore an array byte for byte. Warns if they do not."""
     given = prepared.samples
     mask = None if given.gaps is None else given.gaps.mask
-    # As the plane coder's decoder returns them.
+    # The dtype that the plane decoder returns.
     numbers = prepared.numbers.astype(np.uint16 if prepared.m < 1 << 16 else np.uint32)
     try:
         reader = Reader(memoryview(given.fields))
         found = Samples.read(reader, array.dtype, array.shape, mask)
         if reader.left == 0 and found.order == numbers.shape and _same(found.array(numbers), array):
             return True
-        reason = "the array that came back is another one"
+        reason = "the restored array differs"
     except _FAULTS as error:
         reason = f"{type(error).__name__}: {error}"
     warnings.warn(
         f"{type(given.scale).__name__} samples do not restore {array.dtype} of shape {array.shape} ({reason}). The "
-        "array is coded in a plainer way; nothing is lost. Please report this, with the array if you can.",
+        "array is coded with simpler transforms; nothing is lost. Please report this, with the array if you can.",
         TransformWarning,
         stacklevel=4,
     )
@@ -44,16 +44,16 @@ def comes_back(prepared: Prepared, array: NDArray[Any]) -> bool:
 
 
 def checked(prepared: Prepared, array: NDArray[Any]) -> Prepared | None:
-    """The same, if the array comes back from it; else plain ordered samples; None if it does not even from those."""
-    if prepared.m <= LARGEST and comes_back(prepared, array):
+    """`prepared` if it restores the array, else plain ordered samples, or None if those do not restore it either."""
+    if prepared.m <= LARGEST and restores(prepared, array):
         return prepared
     prepared = plain(array, prepared.samples.axes)
-    return prepared if comes_back(prepared, array) else None
+    return prepared if restores(prepared, array) else None
 
 
 def _same(found: NDArray[Any], array: NDArray[Any]) -> bool:
     if (found.dtype, found.shape) != (array.dtype, array.shape):
         return False
-    # As integers, since NaN is not equal to itself, and -0.0 is to 0.0.
+    # Compared as bytes, since NaN differs from itself, and -0.0 equals 0.0.
     one, other = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (found, array))
     return np.array_equal(one, other)

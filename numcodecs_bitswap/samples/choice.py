@@ -1,4 +1,4 @@
-"""Which transforms an array gets. Encoder only: a frame says what was chosen."""
+"""Choice of an array's transforms. Encoder only: the frame records the choice."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -18,20 +18,20 @@ from .ordered import Ordered
 from .words import Words
 
 TARGET = 5.0
-"""Bits of a float that are worth to be coded: what is beyond is noise."""
+"""Estimated bits of a float that the model codes; lower bits are noise and are stored as they are."""
 LEAP = 1.03
-"""How much more a series may take as steps by the estimate."""
+"""Steps are chosen if their estimate is below this many times that of the words themselves."""
 FEW = 64
-"""One word for so many others may be off a lattice."""
+"""At most one word in this many may be off a lattice."""
 HINTS = 8
-"""Groups whose lines are tried for the next one."""
+"""The lines of this many previous groups are tried first for the next group."""
 LABELS = 0.6
-"""Part of the numbers that is the same as a neighbour, from which on an array is looked at as one of labels."""
+"""Fraction of items equal to a neighbour from which an array is treated as possible labels."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An array as it is coded: numbers 0 .. m, and how they come back."""
+    """An array as it is coded: numbers 0 .. m, and the transforms that restore it."""
 
     samples: Samples
     numbers: Words
@@ -39,16 +39,16 @@ class Prepared:
 
 
 def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> Prepared:
-    """Numbers of an array.
+    """Choose the transforms of an array and apply them.
 
     Parameters
     ----------
     array : ndarray
-        Numeric, of one axis or more, not all the same.
+        Numeric, with one axis or more, not constant.
     axes : (int, int)
-        The y and x axis, of the words.
+        The y and x axes of the words.
     channel : int or None
-        An axis of three colours.
+        The axis of the colour channels.
     """
     given = words.of_array(array)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
@@ -82,20 +82,20 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
     start = replace(start, gaps=found)
     if words.is_series(array.shape) and isinstance(scale, Ordered) and not (found is not None and found.closed):
         whole, stepped = _prepared(start, scale, filled), _stepped(start, filled, number)
-        # Between two rows of a series there is a leap that steps do not have.
+        # The estimate for words counts a jump between two rows of a series, which steps do not have: hence LEAP.
         return stepped if _bits(stepped) < LEAP * _bits(whole) else whole
     return _prepared(start, scale, filled)
 
 
 def plain(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
-    """Numbers of any array by the order of its words, and by nothing else."""
+    """Numbers of any array by the order of its words, with no other transform."""
     given = words.of_array(array)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
     return _prepared(start, ordered.find(given, number_of(array.dtype, False), 0), given)
 
 
 def _stepped(start: Samples, filled: Words, number: np.dtype[Any]) -> Prepared:
-    """A series as its steps."""
+    """A series, coded as its steps."""
     steps = series.of_words(filled, number)
     scale = ordered.find(steps.steps(filled), steps.signed)
     coded = noise.bits(scale.numbers(steps.steps(filled)), start.axes)
@@ -104,7 +104,7 @@ def _stepped(start: Samples, filled: Words, number: np.dtype[Any]) -> Prepared:
 
 
 def _bits(prepared: Prepared) -> float:
-    """Bits of all numbers, roughly."""
+    """Estimated bits of all numbers and their low bits."""
     there = None if prepared.samples.gaps is None else prepared.samples.gaps.there
     return noise.bits(prepared.numbers, prepared.samples.axes, there) * prepared.numbers.size + 8 * len(
         prepared.samples.low
@@ -112,14 +112,14 @@ def _bits(prepared: Prepared) -> float:
 
 
 def look_like_labels(array: NDArray[Any], axes: tuple[int, int]) -> bool:
-    """Whether most items are the same as a neighbour."""
+    """Whether most items equal their neighbour along one of the axes."""
     given = words.of_array(array)
     y, x = (np.moveaxis(given, axis, 0) for axis in axes)
     return any(len(each) > 1 and float(np.mean(each[1:] == each[:-1])) >= LABELS for each in (y, x))
 
 
 def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
-    """An array as labels, in the order in which they occur first."""
+    """An array as labels, numbered in the order of their first occurrence."""
     given = words.of_array(array)
     number = number_of(array.dtype, False)
     start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
@@ -142,7 +142,7 @@ def _finite(given: Words, number: np.dtype[Any]) -> bool:
 
 
 def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found: Gaps | None) -> Lattice | None:
-    """The lattice of an array, or of each of its planes; None if there is none, or one that does not pay."""
+    """The lattice of an array, or of each of its planes; None if there is none."""
     if not _finite(filled, number):
         return None
     leading = tuple(axis for axis in range(filled.ndim) if axis not in axes)
@@ -166,18 +166,18 @@ def _lattice(filled: Words, number: np.dtype[Any], axes: tuple[int, int], found:
                 return scale
             if scale is not None and scale.by_number:
                 return scale
-            # Else the planes may have lattices of their own.
+            # Otherwise each plane may have a lattice of its own.
             best = best or scale
     return best
 
 
 def _hints(lines: list[Line]) -> list[Line]:
-    """The last lines that differ by more than their constant."""
+    """The latest lines, one for each combination of parameters other than the constant."""
     return list({(line.s, line.d, line.single, line.a == 0): line for line in reversed(lines[-HINTS:])}.values())
 
 
 def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: NDArray[np.bool_] | None) -> float:
-    """Bits of a number of a lattice and of what is off it."""
+    """Estimated bits per number on a lattice, including the deviations of words from it."""
     assert points.off is not None
     _, counts = np.unique(points.off, return_counts=True)
     mantissa, exponent = np.frexp(counts / points.off.size)
@@ -188,7 +188,7 @@ def _points_bits(points: Lattice, filled: Words, axes: tuple[int, int], there: N
 def _float(
     filled: Words, number: np.dtype[Any], axes: tuple[int, int], there: NDArray[np.bool_] | None
 ) -> tuple[float, Scale]:
-    """Cells of one width or the order of the bits, as many low bits left out as are noise; and bits of a number."""
+    """Estimated bits per number, and the better of fixed-point and ordered samples, with noise as low bits."""
     found: list[tuple[float, Scale]] = []
     sample = filled.reshape(-1) if there is None else filled[there]
     sample = sample[:: max(len(sample) // noise.SAMPLES, 1)]

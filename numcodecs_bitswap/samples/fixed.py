@@ -1,6 +1,6 @@
-"""Floats <-> cells of one width, a power of two, and low bits, as many as tell the floats of the cell apart
-(FORMAT.md 1.4). So numbers are evenly spaced, as what they measure, and noise costs no more than its bits. Integers
-only.
+"""Floats <-> fixed-point numbers: cells whose width is a power of two, and the low bits that tell the floats of a cell
+apart (FORMAT.md 1.4). The numbers are evenly spaced, like the measured quantity, and noise costs no more than its bits.
+Integers only.
 """
 
 from dataclasses import dataclass, replace
@@ -19,17 +19,17 @@ MANTISSA = {2: 10, 4: 23, 8: 52}
 
 @dataclass(frozen=True)
 class Fixed:
-    """Cells of 2^exponent times the least denormal float; numbers are cells from `least` on.
+    """Cells of 2^exponent times the smallest subnormal float; numbers count cells from `least`.
 
     Attributes
     ----------
     number : dtype
     trailing : int
-        Lowest bits of the mantissa that are 0.
+        Number of lowest mantissa bits that are 0 in all floats.
     exponent : int
         Not below the biased exponent of any float.
     least : int
-        Cell k >= 0 are the floats from k times the width on, cell -1 - k their negatives.
+        Cell k >= 0 holds the floats from k to k + 1 times the width, cell -1 - k their negatives.
     """
 
     code = 1
@@ -40,7 +40,7 @@ class Fixed:
     least: int
 
     def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
-        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        """Numbers of words, their low bits, and the number of low bits of each; inverse of `words`."""
         from .kernel import split_cells  # may read numba
 
         wide, bits = words.reshape(-1).astype(np.uint64), 8 * self.number.itemsize
@@ -51,7 +51,7 @@ class Fixed:
         return numbers.reshape(words.shape), low.reshape(words.shape), counts.reshape(words.shape)
 
     def onto(self, words: Words) -> "Fixed":
-        """The same for other words; with wider cells if they need them."""
+        """The same for other words, with wider cells if they need them."""
         both = ends(words, self.number)
         p = MANTISSA[self.number.itemsize]
         largest = int((both & both.dtype.type((1 << 8 * self.number.itemsize - 1) - 1)).max())
@@ -72,12 +72,12 @@ class Fixed:
         return -1 - cell if word >> 8 * size - 1 else cell
 
     def coarser(self, bits: int) -> "Fixed":
-        """With cells 2^bits as wide."""
+        """The same with cells that are 2^bits times as wide."""
         most = (1 << 8 * self.number.itemsize - 1 - MANTISSA[self.number.itemsize]) - 2
         return replace(self, exponent=min(self.exponent + bits, most + MANTISSA[self.number.itemsize]))
 
     def _first_count(self) -> int:
-        """Bits of a float of cell 0: so many as those below the least float of cell 1 have."""
+        """Low bits of cell 0: the bits of the floats below the least float of cell 1."""
         p = MANTISSA[self.number.itemsize]
         first = self.exponent - p + 1 << p if self.exponent > p else 1 << self.exponent
         return (first - 1).bit_length()
@@ -87,7 +87,7 @@ class Fixed:
         return self.split(words)[0]
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """How many low bits each number has."""
+        """The number of low bits of each number."""
         from .kernel import count_low  # may read numba
 
         flat = numbers.reshape(-1).astype(np.uint32)
@@ -133,5 +133,5 @@ class Fixed:
 
 
 def find(words: Words, number: np.dtype[Any]) -> Fixed:
-    """The narrowest cells, with numbers up to the largest that the plane coder takes; words are finite."""
+    """The narrowest cells of finite words whose numbers the plane coder can take."""
     return Fixed(number, trailing_zeros(words, number), 0, 0).onto(words)

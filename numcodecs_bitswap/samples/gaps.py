@@ -1,8 +1,8 @@
-"""Words that are no numbers of the series <-> a mask, and words without them (FORMAT.md 1.4): NaN, infinities, fill
-values, exact zeros of a field that is zero where it is not defined; and copies of a neighbour, as resampling makes.
+"""Gaps <-> a mask, and words without them (FORMAT.md 1.4). Gaps are words that are no measurements: NaN, infinities,
+fill values, exact zeros of a field that is zero where it is undefined; and copies of a neighbour, as resampling makes.
 
-Gaps are filled from their row; or, where many words are copies, closed up, so that what was next to each other before
-it was resampled is so again.
+Gaps are filled from their row. Where many words are copies, rows are closed up instead, so that words that were
+neighbours before resampling are neighbours again.
 """
 
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ from ..errors import FormatError
 from .words import Words, of_planes, ordered, plane_shape, planes_of
 
 MOST = 15
-"""Kinds of gaps."""
+"""Most kinds of gaps."""
 OFTEN = 32
-"""One value for so many others is more than chance."""
+"""A value that makes up more than one in this many words is frequent beyond chance."""
 FAR = 4
-"""An outlier is so many times farther from the others than they are from each other."""
+"""An outlier is this many times farther from the other words than these are apart."""
 COPIED = ((0, -1), (-1, 0), (-1, -1), (-1, 1))
-"""Neighbours (dy, dx) that words may be copies of."""
+"""Neighbours (dy, dx) of which a word may be a copy."""
 GLANCE = 4096
-"""Words that are looked at before all are."""
+"""Words in the sample that is examined before the whole array."""
 COPIES = 0.1
-"""Part of the words that are copies, from which on they are left out."""
+"""Fraction of copies among the words from which they are left out."""
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Which words are gaps, and where.
+    """The gaps of an array: their words and their mask.
 
     Attributes
     ----------
     words : tuple of int
         Ascending.
     mask : uint8 array of the words' shape
-        0: a number. From 1 on: a word of `words`. Behind these: a copy of a neighbour of COPIED.
+        0: a number; then one value for each of `words`; then one for each neighbour in COPIED that is copied.
     axes : (int, int)
-        The y and x axis.
+        The y and x axes.
     closed : bool
-        Rows are closed up; else gaps are filled.
+        Rows are closed up; otherwise gaps are filled.
     """
 
     words: tuple[int, ...]
@@ -69,7 +69,7 @@ class Gaps:
         axes: tuple[int, int],
         mask: NDArray[np.uint8] | None = None,
     ) -> "Gaps | None":
-        """Inverse of `write`; None: no gaps. A mask that is known is not decoded.
+        """Inverse of `write`; None if there are no gaps. A mask that is given is not decoded.
 
         Raises
         ------
@@ -84,18 +84,18 @@ class Gaps:
             raise FormatError(f"{count} kinds of gaps are out of range")
         found = tuple(reader.word(dtype, "gap") for _ in range(count))
         if any(a >= b for a, b in pairwise(found)):
-            raise FormatError("gaps have to ascend")
+            raise FormatError("the words of gaps do not ascend")
         order, coded = plane_shape(shape, axes), reader.sized("mask")
         if mask is not None:
             return cls(found, mask, axes, kinds % 2 == 1)
         planes = labels.decode(coded, order, np.arange(order[0]) - 1, count + len(COPIED))
         if planes.all():
-            raise FormatError("there are no numbers between the gaps")
+            raise FormatError("the mask leaves no numbers")
         return cls(found, of_planes(planes.astype(np.uint8), shape, axes), axes, kinds % 2 == 1)
 
     @cached_property
     def there(self) -> NDArray[np.bool_]:
-        """Which of the words that `close` returns are numbers."""
+        """Which words of the result of `close` are numbers."""
         if not self.closed:
             return np.asarray(self.mask == 0)
         count = (planes_of(self.mask, self.axes) == 0).sum(-1)
@@ -104,15 +104,15 @@ class Gaps:
 
     @cached_property
     def closed_shape(self) -> tuple[int, ...]:
-        """The shape of what `close` returns."""
+        """The shape of the result of `close`."""
         shape = list(self.mask.shape)
         if self.closed:
             shape[self.axes[1]] = int((self.mask == 0).sum(self.axes[1]).max())
         return tuple(shape)
 
     def close(self, words: Words) -> Words:
-        """Words without gaps. One that is filled is the same as the number before it in its row, or else behind it; in
-        rows without a number, as the word in the row before. Rows that are closed up end with copies of their last.
+        """Words without gaps. A gap takes the number before it in its row, or else the one after it; in a row without
+        numbers, the word in the row before. Rows that are closed up are padded with copies of their last number.
         """
         from .kernel import fill_rows  # may read numba
 
@@ -124,7 +124,7 @@ class Gaps:
         return of_planes(filled, self.closed_shape, self.axes)
 
     def open(self, words: Words) -> Words:
-        """Words with the gaps in them; inverse of `close`."""
+        """Words with their gaps; inverse of `close`."""
         planes, mask = planes_of(words, self.axes), planes_of(self.mask, self.axes)
         if self.closed:
             spread = np.zeros(mask.shape, words.dtype)
@@ -141,7 +141,7 @@ class Gaps:
 def find(
     words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False, known: Gaps | None = None
 ) -> Gaps | None:
-    """The gaps of words, or None if there are none, or too many kinds.
+    """The gaps of words, or None if there are none or too many kinds.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def find(
     number : dtype
     axes : (int, int)
     lattice : bool
-        The numbers are few; that one is frequent, or the same as another, means nothing.
+        Assume few distinct numbers, so that frequent words and equal neighbours are no sign of gaps.
     known : Gaps, optional
-        What was found as if they were few; it is returned if there are no others.
+        The gaps found with `lattice`; returned if there are no others.
     """
     found: list[int] = []
     good = np.ones(words.shape, np.bool_)
@@ -187,10 +187,10 @@ def find(
 
 
 def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """A mask with those words that are copies too, or None if they are few."""
+    """The mask with copies marked too, or None if there are few copies."""
     planes, own = planes_of(words, axes), planes_of(mask, axes)
     _, h, w = planes.shape
-    # Two rows of every few tell whether there are any.
+    # A sample of pairs of rows shows whether there are any.
     rows, good = planes.reshape(-1, w), own.reshape(-1, w) == 0
     step = max(len(rows) * w // (4 * GLANCE), 1) | 1
     here, above = rows[1::step], rows[:-1:step]
@@ -212,30 +212,30 @@ def _copies(words: Words, mask: NDArray[np.uint8], kinds: int, axes: tuple[int, 
 
 
 def _sources(mask: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
-    """Where each word of planes is copied from in the end: itself, if it is no copy.
+    """The index of the word from which each word is copied in the end; its own if it is no copy.
 
     Raises
     ------
     FormatError
-        A copy of a neighbour that is not there.
+        A word copies a neighbour outside its plane.
     """
     from .kernel import follow_copies  # may read numba
 
     source = np.empty(mask.size, np.int64)
     if not follow_copies(np.ascontiguousarray(mask), kinds, np.array(COPIED), source):  # type: ignore[no-untyped-call]
-        raise FormatError("a copy of what is outside of its plane: the frame was altered")
+        raise FormatError("a word copies one outside its plane: the frame was altered")
     return source.reshape(mask.shape)
 
 
 def _outlier(words: Words, number: np.dtype[Any]) -> int | None:
-    """The least or the largest word, if it is far from all others and not alone."""
+    """The least or the largest word, if it occurs more than once and is far from all others."""
     values = words.view(number) if number.kind == "f" else ordered(words, number)
     least, most = float(values.min()), float(values.max())
     glance = values[:: max(len(values) // GLANCE, 1)].astype(np.float64)
     inner = glance[(glance > least) & (glance < most)]
     if len(inner):
         with np.errstate(over="ignore"):
-            # What lies next to the ends is no nearer to the middle than these.
+            # Over all words, those next to the ends lie at these or beyond.
             low, high = inner.min(), inner.max()
             if low - least <= FAR * (most - low) and most - high <= FAR * (high - least):
                 return None
@@ -253,7 +253,7 @@ def _outlier(words: Words, number: np.dtype[Any]) -> int | None:
 
 
 def _frequent(words: Words) -> int | None:
-    """A word that is much more frequent than others."""
+    """A word that is much more frequent than the others, or None."""
     sample = words[:: max(len(words) // 4096, 1)]
     found, counts = np.unique(sample, return_counts=True)
     most = int(counts.argmax())

@@ -1,5 +1,5 @@
-"""Loops that numpy takes many passes for. Words and low bits are uint64 here, whatever their size, so that each loop is
-compiled once. What a decoder runs is integers only.
+"""Compiled loops for which numpy needs many passes. Words and low bits of every size are uint64 here, so that each loop
+is compiled once. The decoder's loops use integers only.
 """
 
 import math
@@ -11,7 +11,7 @@ from ..runtime.loops import compiled, part
 
 @part
 def low_of_cell(cell, p, exponent, first):
-    """Low bits of a cell >= 0: those of the floats' mantissas; in cell 0, of all floats."""
+    """Number of low bits of a cell >= 0: what the cell leaves of the mantissa; in cell 0, all bits of its floats."""
     return min(p + 1 - math.frexp(float(cell))[1], exponent) if cell > 0 else first
 
 
@@ -51,13 +51,13 @@ def join_cells(numbers, low, bits, p, exponent, trailing, least, words):
         magnitude = np.int64(low[i]) << trailing
         if cell > 0:
             shift = low_of_cell(cell, p, exponent, 0)
-            # With the leading bit, which adds 1 to the exponent.
+            # The sum includes the leading bit, which adds 1 to the exponent.
             magnitude = (magnitude | cell << max(shift, 0)) + (max(exponent - shift, 0) << p)
         words[i] = np.uint64(magnitude) | (np.uint64(1) << np.uint64(bits - 1) if below else np.uint64(0))
 
 
 def fill_rows(gap, closed, source):
-    """Where each word of rows without gaps is taken from (`Gaps.close`): gap (rows, w) -> source (rows, width)."""
+    """The index of the word that `Gaps.close` puts in each place: gap (rows, w) -> source (rows, width)."""
     rows, w = gap.shape
     good = 0
     while gap[good].all():
@@ -83,7 +83,7 @@ def fill_rows(gap, closed, source):
 
 
 def follow_copies(mask, kinds, neighbours, source):
-    """Where each word of planes is copied from in the end; False: a copy of what is outside of its plane."""
+    """Find the word from which each word is copied in the end. Returns False if one copies a word outside its plane."""
     P, h, w = mask.shape
     for p in range(P):
         for y in range(h):
@@ -101,9 +101,9 @@ def follow_copies(mask, kinds, neighbours, source):
 
 
 def gather_bits(low, counts, k, bits):
-    """Bit k of those that have so many bits, eight to a byte, the first the highest; behind one byte more.
+    """Pack bit k of the numbers that have it, eight to a byte, highest bit first. `bits` needs one byte to spare.
 
-    A byte is stored with each bit, which is faster than to ask whether it is full.
+    A byte is stored with each bit, which is faster than a test whether it is full.
     """
     at, byte = 0, np.int64(0)
     for i in range(len(low)):
@@ -114,7 +114,7 @@ def gather_bits(low, counts, k, bits):
 
 
 def spread_bits(bits, counts, k, low):
-    """Inverse of `gather_bits`: bit k of those is added to `low`."""
+    """Inverse of `gather_bits`: adds bit k to `low`."""
     at = 0
     for i in range(len(low)):
         there = np.int64(counts[i] > k)
@@ -124,8 +124,8 @@ def spread_bits(bits, counts, k, low):
 
 
 def fitted_step(x, step, off, fine):
-    """A step fitted to ascending x, some of them 0, by least squares: to the nearest first, then to three times as far;
-    0 if they are not multiples of it, as far as `off` and `fine` of it allow.
+    """Least-squares fit of a step to ascending x, of which some are 0: over a range of x that triples with each round.
+    0 if x are not multiples of the step within the tolerances `off` and `fine`.
     """
     reach, count = 4.0, 0
     while count < len(x):
@@ -134,7 +134,7 @@ def fitted_step(x, step, off, fine):
         reach *= 3
         if count < 3:
             continue
-        # Of what is left of x, which is small, so that sums of it are exact to the last digits of the step.
+        # Fit the residuals of x: they are small, so their sums are exact to the last digits of the step.
         mean_k, mean = 0.0, 0.0
         for i in range(begin, end):
             k = np.rint(x[i] / step)
@@ -161,7 +161,7 @@ def fitted_step(x, step, off, fine):
 
 @part
 def room_of(s, k, low, high):
-    """Between lines of slope s: how far above the lowest the highest may lie, and the middle."""
+    """The range of constants with which a line of slope s meets all intervals: its width and its middle."""
     top, bottom = np.inf, -np.inf
     for i in range(len(k)):
         top = min(top, high[i] - s * k[i])
@@ -170,12 +170,12 @@ def room_of(s, k, low, high):
 
 
 def room(s, k, low, high):
-    """The same, compiled by itself."""
+    """`room_of`, compiled on its own."""
     return room_of(s, k, low, high)
 
 
 def widest(left, right, k, low, high):
-    """The slope between two that leaves the most room, a concave function of it: by halving."""
+    """The slope in left .. right with the most room, which is a concave function of it, by bisection."""
     for _ in range(60):
         a, b = left + 0.382 * (right - left), left + 0.618 * (right - left)
         if room_of(a, k, low, high)[0] < room_of(b, k, low, high)[0]:

@@ -1,8 +1,8 @@
-"""Floats that were integers once <-> those integers (FORMAT.md 1.4): float(((k * s) + a) / d), as decoders of packed
-data compute it, in the arithmetic in which they do. How s, a and d are found is in `lattice_search`.
+"""Floats that were made of integers <-> those integers k (FORMAT.md 1.4): float(((k * s) + a) / d), in the arithmetic
+that decoders of packed data use. `lattice_search` finds s, a and d.
 
-Every operation is one of IEEE 754, rounded once, in the order written; an element that comes out a little different
-counts how many floats it is off.
+Every operation is one of IEEE 754, rounded once, in the order written. An element that differs slightly from the result
+records its deviation, counted in floats.
 """
 
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ from .ordered import GLANCE, grouped, read_axes, ungrouped
 from .words import Words, of_planes, ordered, plane_shape, planes_of, unordered
 
 MOST_OFF = 1 << 20
-"""Floats that an element may be off."""
+"""Largest deviation of an element, counted in floats."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """float(((k * s) + a) / d); `single`: in binary32, else in binary64."""
+    """float(((k * s) + a) / d), in binary32 if `single`, otherwise in binary64."""
 
     s: float
     a: float
@@ -33,7 +33,7 @@ class Line:
     single: bool = False
 
     def values(self, k: NDArray[Any], number: np.dtype[Any]) -> NDArray[Any]:
-        """Floats of integers. `k` int64; what overflows or is not a number, too, comes out the same everywhere."""
+        """Floats of integers `k`, int64. Overflow and NaN, too, are the same on every machine."""
         real = np.dtype(np.float32 if self.single else np.float64).type
         with np.errstate(all="ignore"):
             x = k.astype(real)
@@ -55,16 +55,17 @@ class Lattice:
     number : dtype
         float32 or float64.
     groups : tuple of int
-        Axes each item of which has a line and a least k of its own.
+        Axes along which each item has its own line and least k.
     lines : tuple of Line
     least : tuple of int
     low : int
     off : int32 array, or None
-        How many floats above that of its line each word is (of the words' shape), or each number (groups, numbers).
+        Deviation from the line, counted in floats: of each word (the words' shape), or of each number
+        (groups, numbers).
     by_number : bool
-        Which of the two.
+        Whether `off` is per number.
     axes : (int, int)
-        The y and x axis.
+        The y and x axes.
     """
 
     code = 2
@@ -79,7 +80,7 @@ class Lattice:
     by_number: bool = False
 
     def integers(self, words: Words) -> NDArray[np.int64]:
-        """The k nearest to each word."""
+        """The nearest k of each word."""
         rows = np.array(grouped(words.view(self.number), self.groups), np.float64)
         for row, line in zip(rows, self.lines, strict=True):
             if line.d != 1:
@@ -92,7 +93,7 @@ class Lattice:
         return ungrouped(rows, words.shape, self.groups).astype(np.int64)
 
     def on_lines(self, k: NDArray[np.int64]) -> Words:
-        """The words of integers."""
+        """The words of integers k, without deviations."""
         rows = grouped(k, self.groups)
         values = np.empty(rows.shape, self.number)
         for value, row, line in zip(values, rows, self.lines, strict=True):
@@ -108,12 +109,12 @@ class Lattice:
         return (self._from_least(words) >> self.low).astype(np.uint32)
 
     def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
-        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        """Numbers of words, their low bits, and the number of low bits of each; inverse of `words`."""
         low = self._from_least(words)
         return (low >> self.low).astype(np.uint32), low.astype(np.uint64), self.low_counts(low)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """How many low bits each number has."""
+        """The number of low bits of each number."""
         return np.full(numbers.shape, self.low, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
@@ -128,7 +129,7 @@ class Lattice:
         off = self.off
         if self.by_number:
             if int(rows.max()) >= off.shape[1]:
-                raise FormatError("a number beyond those of the lattice: the frame was altered")
+                raise FormatError("a number exceeds those of the lattice: the frame was altered")
             off = ungrouped(np.take_along_axis(off, rows, 1), k.shape, self.groups)
         levels = ordered(words, self.number)
         return unordered(levels + off.astype(np.int64).astype(levels.dtype), self.number)
@@ -175,7 +176,7 @@ class Lattice:
             return cls(number, groups, found, tuple(least), low, axes)
         most = reader.varint("numbers with errors")
         if names > prod(shape) or count * most > prod(shape):
-            raise FormatError(f"{names} errors of {most} numbers are more than there are samples")
+            raise FormatError(f"{names} groups of {most} deviations are more than there are samples")
         table = reader.unpack(np.dtype(np.int32), names, "errors")
         order = (1, count, most) if most else plane_shape(shape, axes)
         planes = labels.decode(reader.sized("errors"), order, np.arange(order[0]) - 1, names - 1)
@@ -187,8 +188,8 @@ class Lattice:
 def fit(
     words: Words, number: np.dtype[Any], groups: tuple[int, ...], lines: list[Line], axes: tuple[int, int]
 ) -> Lattice | None:
-    """The lattice of lines, its least numbers, and what is off them; None if something is far off."""
-    # A few are enough to see that they are far off.
+    """The lattice of some lines, with the least k and the deviations; None if a word deviates too far."""
+    # A sample is usually enough to see that words deviate too far.
     glance = words.reshape(-1)[:: words.size // GLANCE] if not groups and words.size > 2 * GLANCE else None
     if glance is not None and fit(glance, number, groups, lines, axes) is None:
         return None
@@ -212,7 +213,7 @@ def fit(
     off = off.astype(np.int32)
     table = np.zeros((len(lines), most + 1 if (most + 1) * len(lines) <= off.size else 0), np.int32)
     if table.size:
-        # What is computed of a number is the same wherever it is.
+        # Equal numbers of a group have equal values on the line, so deviations may be recorded per number.
         numbers = rows - least[:, None]
         np.put_along_axis(table, numbers, grouped(off, groups), 1)
         if np.array_equal(np.take_along_axis(table, numbers, 1), grouped(off, groups)):

@@ -1,5 +1,5 @@
-"""The lines of floats that were integers once: a robust estimate of the step on a few distinct values, then parameters
-of which rounding gives the very floats. Encoder only: nothing here decides how a frame decodes.
+"""Search for the lines of floats that were made of integers: a robust estimate of the step from a few distinct values,
+then parameters whose rounded results are the exact floats. Encoder only: decoding does not depend on it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ from .lattice import Line
 Floats = NDArray[np.float64]
 
 SAMPLE = 4096
-"""Values that a step is looked for in; neighbours, so that some are next to each other."""
+"""Values in which a step is sought. They are neighbours, so that some differ by a single step."""
 PHASES = 256
-"""Distinct values that a step is tested on."""
+"""Distinct values on which a step is tested."""
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Between these lie floats of which something is looked for."""
+"""Range of the magnitudes that are searched."""
 CLEAR = 0.6
-"""Least mean of the phases of multiples of a step, out of 1; of other values it is about PHASES^-1/2."""
+"""Least mean resultant of the phases of multiples of a step, at most 1. Other values have about PHASES^-1/2."""
 LEAST = 3.0
-"""Least step, in units of the floats' own: below, the floats' bits say as much."""
+"""Least step, in units of the floats' spacing. With smaller steps a lattice gains nothing over the floats' bits."""
 OFF, FINE = 0.5, 0.03
-"""Most that several roundings leave of a step, root mean square: in units of the floats' own, or of the step."""
+"""Largest root mean square residual after several roundings, in units of the floats' spacing, and of the step."""
 DECIMALS = [10.0**-n for n in range(9)]
 DIVISORS = [
     3.0,
@@ -95,11 +95,11 @@ def search(values: NDArray[Any], hints: Sequence[Line] = ()) -> Line | None:
     ----------
     values : float32 or float64 array
     hints : sequence of Line
-        Of other groups, those first that are likely.
+        Lines of other groups, the likeliest first.
     """
     number, glance = values.dtype, values[:: max(len(values) // 512, 1)]
     for hint in hints:
-        # Packed fields have the same step, and count from their least value.
+        # Packed fields share their step, and count from their least value.
         least = hint if hint.a == 0 else Line(hint.s, float(values.min()), hint.d, hint.single)
         if _exact(glance, least) and _spans(glance, least) and (hint.a == 0 or _exact(values, least)):
             return least
@@ -121,13 +121,13 @@ def search(values: NDArray[Any], hints: Sequence[Line] = ()) -> Line | None:
 
 
 def _distinct(values: NDArray[Any]) -> Floats:
-    """The values that occur, ascending."""
+    """The distinct values, ascending."""
     ordered = np.sort(values)
     return np.asarray(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])], np.float64)
 
 
 def few(values: NDArray[Any]) -> Line | None:
-    """A line of values that are too few for a step to show; None if they are many."""
+    """A line through values that are too few to show a step; None if there are more."""
     distinct = _distinct(values[:64])
     if len(distinct) <= 7:
         distinct = _distinct(values)
@@ -138,12 +138,12 @@ def few(values: NDArray[Any]) -> Line | None:
 
 
 def _unit(distinct: Floats, number: np.dtype[Any]) -> float:
-    """The distance of floats where they are farthest from each other."""
+    """The largest spacing of floats in the range of the values."""
     return float(np.spacing(np.abs(distinct).max().astype(number)))
 
 
 def estimate(distinct: Floats, unit: float, hint: Line | None = None) -> float | None:
-    """The largest step of which ascending values, but for a constant, are multiples, or None."""
+    """The largest step such that ascending values are multiples of it plus a constant, or None."""
     x = distinct - distinct[0]
     spread = x[:: max(len(x) // PHASES, 1)]
     gaps = np.diff(x)
@@ -173,7 +173,7 @@ def _clear(spread: Floats, step: float) -> bool:
 
 
 def _refined(x: Floats, step: float, unit: float) -> float | None:
-    """A step fitted to ascending values: to those near the least gap first, so that none is counted wrong."""
+    """A step fitted to ascending values, the nearest first, so that multiples are counted right."""
     if step < LEAST * unit:
         return None
     from .kernel import fitted_step  # may read numba
@@ -183,7 +183,7 @@ def _refined(x: Floats, step: float, unit: float) -> float | None:
 
 
 def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[Any]) -> Line | None:
-    """Parameters that give the very floats if any are found, else those that come near."""
+    """Parameters that give the exact floats if any are found, otherwise an approximation."""
     k = np.rint((distinct - distinct[0]) / step)
     common = np.gcd.reduce(k.astype(np.int64))
     if common > 1:
@@ -203,7 +203,7 @@ def _line(values: NDArray[Any], distinct: Floats, step: float, number: np.dtype[
 
 
 def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
-    """Lines with 0 on them: simple fractions and short decimals."""
+    """Lines through 0: simple fractions and short decimals."""
     lowest, step = distinct[0], steps[-1]
     unit = _unit(distinct, values.dtype)
     k = float(np.rint(lowest / step))
@@ -223,7 +223,7 @@ def _from_zero(values: NDArray[Any], distinct: Floats, steps: list[float]) -> It
 
 
 def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
-    """Lines with a constant on them that people add."""
+    """Lines with a constant of few decimal digits, as people choose it."""
     unit, short = _unit(distinct, values.dtype), values.dtype.itemsize == 4
     constants = np.array(CONSTANTS)
     for s in steps:
@@ -235,14 +235,14 @@ def _from_decimals(values: NDArray[Any], distinct: Floats, steps: list[float]) -
 
 
 def _near(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
-    """A line that comes near, where arithmetic is not finer than the floats."""
+    """Approximate lines, for arithmetic that is no finer than the floats."""
     k = np.rint((distinct - distinct[0]) / steps[-1])
     for s in steps:
         yield Line(s, float(np.median(distinct - s * k)), 1.0)
 
 
 def _short(step: float, tolerance: float) -> list[float]:
-    """Numbers of few digits near a step, and binary32 ones."""
+    """Numbers near a step that have few digits, or are exact in binary32."""
     found = []
     for digits in range(1, 11):
         s = float(f"{step:.{digits - 1}e}")
@@ -259,8 +259,8 @@ def _short(step: float, tolerance: float) -> list[float]:
 
 
 def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Iterator[Line]:
-    """Lines in binary64 that lie in the rounding intervals of as many values as can be: of some values first, then of
-    those too that they miss.
+    """Lines in binary64 through the rounding intervals of as many values as possible: of some values first, then also
+    of those that were missed.
     """
     chosen, glance = distinct[:: max(len(distinct) // 1024, 1)], values[:: max(len(values) // SAMPLE, 1)]
     line = Line(steps[-1], float(distinct[0]), 1.0)
@@ -278,8 +278,8 @@ def _stabbing(values: NDArray[Any], distinct: Floats, steps: list[float]) -> Ite
 
 
 def _widest(k: Floats, low: Floats, high: Floats, steps: list[float]) -> Line:
-    """One of the steps if it leaves room between the lines above and below; else that which leaves the most, found by
-    halving: room is a concave function of the step.
+    """A line with one of the given steps, if it fits all intervals; otherwise with the step that leaves the most room,
+    found by bisection: room is a concave function of the step.
     """
 
     from .kernel import room, widest  # may read numba
@@ -304,7 +304,7 @@ def _right(values: NDArray[Any], line: Line) -> int:
 
 
 def _spans(values: NDArray[Any], line: Line) -> bool:
-    """Whether values on a line are not all multiples of some steps."""
+    """Whether the integers of values on a line, counted from the first, have no common factor."""
     k = np.rint((values.astype(np.float64) * line.d - line.a) / line.s).astype(np.int64)
     return int(np.gcd.reduce(k - k[0])) <= 1
 

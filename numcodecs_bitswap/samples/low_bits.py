@@ -1,5 +1,5 @@
-"""The lowest bits of numbers, each with a count of its own <-> bytes (FORMAT.md 1.4): one plane of bits after the
-other, packed, and Zstandard where that is smaller.
+"""Low bits, a given count for each number <-> bytes (FORMAT.md 1.4): one bit plane after the other, packed, compressed
+with Zstandard where that is smaller.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ RAW, ZSTD = 0, 1
 
 
 def pack(low: NDArray[Any], counts: NDArray[np.uint8]) -> bytes:
-    """Bytes of the lowest counts[i] bits of low[i], both of one axis; inverse of `unpack`."""
+    """Bytes of the lowest counts[i] bits of low[i], both one-dimensional; inverse of `unpack`."""
     from .kernel import gather_bits  # may read numba
 
     parts, wide, number = [], low.astype(np.uint64), _longer(counts)
@@ -37,7 +37,7 @@ def unpack(data: memoryview, counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
     Raises
     ------
     FormatError
-        The bytes are not those of so many bits.
+        The bytes do not hold exactly these bits.
     """
     from .kernel import spread_bits  # may read numba
 
@@ -47,26 +47,26 @@ def unpack(data: memoryview, counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
     for k in range(len(number) - 1, -1, -1):
         size, how = (number[k] + 7) // 8, reader.byte("kind of bits")
         if how > ZSTD:
-            raise FormatError(f"bits of kind {how} are unknown")
+            raise FormatError(f"kind of bits {how} is unknown")
         bits = unzip(reader.sized("bits"), size) if how == ZSTD else reader.take(size, "bits")
         if k + 1 == rare:
             low[there] = part[0]
         into, of = part if k >= rare else (low, counts)
         spread_bits(np.array(bits, np.uint8), of, k, into)  # type: ignore[no-untyped-call]
     if reader.left:
-        raise FormatError(f"{reader.left} bytes behind the last bit")
+        raise FormatError(f"{reader.left} bytes follow the last bit")
     if rare == 0:
         low[there] = part[0]
     return low
 
 
 def _longer(counts: NDArray[np.uint8]) -> list[int]:
-    """How many have more than k bits, for k = 0 .. the largest count - 1."""
+    """The number of counts above k, for k = 0 .. the largest count - 1."""
     numbers: list[int] = np.bincount(counts)[::-1].cumsum()[::-1][1:].tolist()
     return numbers
 
 
 def _rare(counts: NDArray[np.uint8], number: list[int]) -> tuple[int, NDArray[np.int64]]:
-    """From which bit on an eighth or less has it, and which do: loops over those alone are shorter."""
+    """The first bit that at most an eighth of the numbers have, and their indices: loops over those are shorter."""
     rare = next((k for k, each in enumerate(number) if 8 * each <= len(counts)), len(number))
     return rare, np.flatnonzero(counts > rare)

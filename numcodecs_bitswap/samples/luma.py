@@ -1,4 +1,4 @@
-"""RGB that was decoded from a JPEG file as luma and chroma (FORMAT.md 1.6). numpy only."""
+"""RGB decoded from a JPEG file, as luma and chroma (FORMAT.md 1.6). numpy only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ class Luma:
     axis: int
 
     def numbers(self, words: Words) -> Words:
-        """Numbers of words that have them."""
+        """Numbers of words, all of which have luma and chroma."""
         planes = colour.to_ycbcr(words, self.axis)
         assert planes is not None
         return planes
@@ -32,13 +32,13 @@ class Luma:
         return numbers, numbers, self.low_counts(numbers)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """How many low bits each number has: none."""
+        """The number of low bits of each number: none."""
         return np.zeros(numbers.shape, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Red, green and blue; inverse of `numbers`."""
         if int(numbers.max()) > 255:
-            raise FormatError("luma and chroma are 0 .. 255")
+            raise FormatError("luma or chroma is outside 0 .. 255")
         return colour.to_rgb(np.ascontiguousarray(numbers, np.uint8), self.axis)
 
     def write(self) -> bytes:
@@ -52,7 +52,7 @@ class Luma:
         Raises
         ------
         FormatError
-            Such an array has no luma and chroma along such an axis.
+            The array cannot hold colours along the axis.
         """
         axis = reader.byte("colour axis")
         if axis >= len(shape) or axis in axes or shape[axis] != 3 or number.str != "|u1":

@@ -1,7 +1,7 @@
-"""How many bits numbers take, roughly: what a linear prediction from neighbours leaves, all over an array.
+"""Estimate of the bits that numbers take, from the residuals of a linear prediction from neighbours.
 
-Encoder only. Sums and elimination as plain double arithmetic, without libraries of linear algebra, so that every
-machine chooses alike.
+Encoder only. Sums and elimination use plain double arithmetic and no linear algebra library, so that every machine
+makes the same choices.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLES = 4096
-"""Numbers that are looked at."""
+"""Numbers in the sample."""
 OWN = ((-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))
 OTHER = ((0, 0), (-1, 0))
-"""Neighbours (dy, dx) in the plane and in a reference plane, besides (0, -1), from which all are counted."""
+"""Neighbours (dy, dx) in the plane and in a reference plane, except (0, -1), which is subtracted from all of them."""
 MOST_AXES = 3
 VALUES = 256
-"""Numbers of which a histogram is made are fewer."""
+"""A histogram is made of numbers below this."""
 BEYOND = 2.2
-"""Bits of a number beyond the logarithm of its residual."""
+"""Bits of a number in addition to the logarithm of its residual."""
 
 
 def bits(
@@ -30,18 +30,19 @@ def bits(
     references: Sequence[tuple[int, int]] | None = None,
     of: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> float:
-    """Mean bits of those of the numbers that are there.
+    """Estimated mean bits of a number.
 
     Parameters
     ----------
     numbers : unsigned integers
     axes : (int, int)
-        The y and x axis.
+        The y and x axes.
     there : bool array of the numbers' shape, optional
+        Which numbers count; default: all.
     references : sequence of (axis, distance), optional
-        Of reference planes; without it, the planes before along the last leading axes.
+        The reference planes. Default: the preceding planes along the last leading axes.
     of : callable, optional
-        Makes numbers of what `numbers` holds.
+        Maps the values in `numbers` to numbers.
     """
     leading = [axis for axis in range(numbers.ndim) if axis not in axes]
     if references is None:
@@ -50,7 +51,7 @@ def bits(
     *lead, h, w = moved.shape
     planes = moved.reshape(prod(lead), h, w)
     places = np.arange(planes.size) if there is None else np.flatnonzero(np.moveaxis(there, axes, (-2, -1)))
-    # An odd stride, so that all columns are met.
+    # An odd stride, so that the sample covers all columns.
     places = places[:: max(len(places) // SAMPLES, 1) | 1]
     p, y, x = np.unravel_index(places, planes.shape)
 
@@ -76,7 +77,7 @@ def bits(
 
 
 def histogram_bytes(numbers: NDArray[Any]) -> float:
-    """Bytes of numbers by how often each occurs, roughly; infinite if they are many."""
+    """Estimated bytes of numbers, from the entropy of their histogram; infinite if a number is VALUES or more."""
     flat = numbers.reshape(-1)
     if int(flat.max()) >= VALUES:
         return float("inf")
@@ -86,7 +87,7 @@ def histogram_bytes(numbers: NDArray[Any]) -> float:
 
 
 def _solve(columns: list[NDArray[np.float64]], target: NDArray[np.float64]) -> list[float]:
-    """Weights of least squares, by elimination."""
+    """Least-squares weights, by elimination."""
     n = len(columns)
     rows = [[float((a * b).sum()) for b in columns] + [float((a * target).sum())] for a in columns]
     for j in range(n):

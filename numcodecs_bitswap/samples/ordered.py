@@ -1,8 +1,8 @@
 """Words <-> numbers from 0 in the same order (FORMAT.md 1.4): offset and step, a table of the levels in use, low bits.
-Integers, and floats by the order of their bits. numpy only.
+For integers, and for floats by the order of their bits. numpy only.
 
-Instruments add a constant, store signed numbers, use every 16th value only, or a few levels of many; a model should not
-see any of that.
+Instruments add a constant, store signed numbers, or use only every 16th value or a few of many levels. All of that is
+removed before a model sees the numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -19,26 +19,26 @@ from ..planes.tables import LARGEST
 from .words import Words, ends, ordered, trailing_zeros, unordered
 
 GLANCE = 4096
-"""Samples that are looked at before all are."""
+"""Words in the sample that is examined before the whole array."""
 PER_LEVEL = 8
-"""Samples to a level, on average, from which on a level that is missing is one that the instrument does not have."""
+"""With this many samples per level on average, a missing level is one that the instrument does not have."""
 
 
 @dataclass(frozen=True)
 class Ordered:
-    """A word is that of the `number`'s least value + offset + step * (2^low * level + low bits).
+    """A word, in the order of the numbers, is offset + step * (2^low * level + low bits).
 
     Attributes
     ----------
     number : dtype
         u, i or f.
     trailing : int
-        Lowest bits of floats that are 0.
+        Number of lowest bits that are 0 in all floats.
     offset, step, low : int
     groups : tuple of int
-        Axes each item of which has levels of its own; with a table alone.
+        Axes along which each item has its own table. Empty without tables.
     table : tuple of arrays
-        The levels in use of each group, in order of the numbers; empty: a level is a number.
+        For each group its levels, in the order of their numbers. If empty, a level is its own number.
     """
 
     code = 0
@@ -60,12 +60,12 @@ class Ordered:
         return ungrouped(np.stack(parts), levels.shape, self.groups)
 
     def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
-        """Numbers of words, the lowest bits, and how many of these there are; inverse of `words`."""
+        """Numbers of words, their low bits, and the number of low bits of each; inverse of `words`."""
         numbers = self.numbers(words)
         return numbers, self._levels(words) if self.low else numbers, self.low_counts(numbers)
 
     def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """How many low bits each number has."""
+        """The number of low bits of each number."""
         return np.full(numbers.shape, self.low, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
@@ -81,7 +81,7 @@ class Ordered:
             parts = []
             for table, part in zip(self.table, grouped(numbers, self.groups), strict=True):
                 if int(part.max()) >= len(table):
-                    raise FormatError("a number beyond its table: the frame was altered")
+                    raise FormatError("a number exceeds its table: the frame was altered")
                 parts.append(table[part])
             levels = ungrouped(np.stack(parts), numbers.shape, self.groups).astype(kind)
         else:
@@ -93,13 +93,13 @@ class Ordered:
         return unordered(levels, self.number, self.trailing)
 
     def onto(self, words: Words) -> "Ordered":
-        """The same for other words; with more low bits if they need them."""
+        """The same for other words, with more low bits if they need them."""
         offset, top = ordered(ends(words, self.number), self.number, self.trailing)
         needed = (int(top - offset) // self.step).bit_length() - LARGEST.bit_length()
         return replace(self, offset=int(offset), low=max(self.low, needed))
 
     def coarser(self, bits: int) -> "Ordered":
-        """With more low bits."""
+        """The same with more low bits."""
         return replace(self, low=min(self.low + bits, 8 * self.number.itemsize - 1))
 
     def _levels(self, words: Words) -> Words:
@@ -147,7 +147,7 @@ class Ordered:
 
 
 def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Ordered:
-    """Offset and step, without a table; low bits where numbers would be beyond the plane coder's largest."""
+    """Offset and step of words, without a table. Low bits are split off if numbers would exceed the plane coder's."""
     if trailing is None:
         trailing = trailing_zeros(words, number) if number.kind == "f" else 0
     offset, top = ordered(ends(words, number), number, trailing)
@@ -164,7 +164,7 @@ def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Or
 
 
 def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), always: bool = False) -> Ordered | None:
-    """The same with a table of the levels in use; None if that would not pay."""
+    """The same with a table of the levels in use; None if it would gain too little."""
     if not always:
         for part in grouped(words, groups):
             if part.size > GLANCE and len(np.unique(part[:: part.size // GLANCE])) * 2 > GLANCE:
@@ -180,14 +180,14 @@ def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), alway
 
 
 def by_occurrence(scale: Ordered, words: Words) -> Ordered:
-    """The same with a table of the levels in the order in which they occur first."""
+    """The same with a table of the levels in the order of their first occurrence."""
     levels = scale._levels(words).reshape(-1)
     found, first = np.unique(levels, return_index=True)
     return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, (), (found[np.argsort(first)],))
 
 
 def _in_use(levels: Words) -> tuple[Words, NDArray[np.int64]]:
-    """The levels that occur, ascending, and how often each does."""
+    """The levels that occur, ascending, and their counts."""
     if int(levels.max()) >= levels.size:
         return np.unique(levels, return_counts=True)
     counts = np.bincount(levels.astype(np.int64))
@@ -196,7 +196,7 @@ def _in_use(levels: Words) -> tuple[Words, NDArray[np.int64]]:
 
 
 def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
-    """Whether a quarter of the levels among which most samples lie are missing."""
+    """Whether a quarter of the levels in the range of most samples do not occur."""
     total = int(counts.sum())
     if int(found[-1] - found[0]) < 16 or PER_LEVEL * len(found) > total:
         return False
@@ -206,7 +206,7 @@ def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
 
 
 def _rank(table: Words, levels: Words) -> Words:
-    """Places of levels in a table."""
+    """Indices of levels in a table."""
     order = np.argsort(table, kind="stable")
     return order[np.searchsorted(table[order], levels)].astype(np.uint32)
 
@@ -216,7 +216,7 @@ def _steps(table: Words) -> Words:
 
 
 def grouped(array: NDArray[Any], groups: tuple[int, ...]) -> NDArray[Any]:
-    """Rows (groups, items) of an array, one for each item of the axes; inverse of `ungrouped`."""
+    """An array as rows (groups, items), one group for each index along the axes `groups`; inverse of `ungrouped`."""
     moved = np.moveaxis(array, groups, range(len(groups)))
     return moved.reshape(prod(moved.shape[: len(groups)]), -1)
 
@@ -229,12 +229,12 @@ def ungrouped(rows: NDArray[Any], shape: tuple[int, ...], groups: tuple[int, ...
 
 
 def read_axes(reader: Reader, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A list of ascending axes.
+    """Read a list of ascending axes.
 
     Raises
     ------
     FormatError
-        They do not ascend, or the array does not have them.
+        They do not ascend, or exceed the array's dimensions.
     """
     axes = tuple(reader.take(reader.byte("number of axes"), "axes"))
     if any(a >= b for a, b in pairwise(axes)) or (axes and axes[-1] >= len(shape)):

@@ -1,4 +1,4 @@
-"""Series <-> the steps from one word to the next, for arrays of one axis (FORMAT.md 1.4). Integers only."""
+"""Series <-> the steps from one word to the next (FORMAT.md 1.4). Integers only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from .words import Words, ordered, unordered
 
 @dataclass(frozen=True)
 class Steps:
-    """Words of signed steps along the last two axes as one; what each series begins with is kept here.
+    """Signed steps along the last two axes, taken as one, and the first word of each series.
 
     Attributes
     ----------
     number : dtype
-        Of the words before.
+        Of the words of the series.
     first : unsigned integers (series,)
-        In the order of their numbers.
+        First words, mapped to the order of their numbers.
     """
 
     number: np.dtype[Any]
@@ -26,16 +26,16 @@ class Steps:
 
     @property
     def signed(self) -> np.dtype[Any]:
-        """The number type of steps."""
+        """The dtype of steps."""
         return np.dtype(f"i{self.number.itemsize}")
 
     def steps(self, words: Words) -> Words:
-        """Steps of words; inverse of `words`."""
+        """Steps between words; inverse of `words`."""
         series = ordered(words, self.number).reshape(len(self.first), -1)
         return np.diff(series, prepend=series[:, :1]).reshape(words.shape)
 
     def words(self, steps: Words) -> Words:
-        """Words of steps; inverse of `steps`."""
+        """Words restored from steps; inverse of `steps`."""
         series = np.cumsum(steps.reshape(len(self.first), -1), 1, dtype=steps.dtype) + self.first[:, None]
         return unordered(series, self.number).reshape(steps.shape)
 

@@ -1,5 +1,5 @@
-"""Arrays of any numeric dtype <-> words: unsigned integers of the items' size, in the machine's byte order, of two or
-more axes (FORMAT.md 1.4). numpy only.
+"""Arrays of any numeric dtype <-> words: unsigned integers of the items' size in native byte order, with two or more
+axes (FORMAT.md 1.4). numpy only.
 """
 
 from math import prod
@@ -12,16 +12,16 @@ Words = NDArray[Any]
 """Unsigned integers of 8, 16, 32 or 64 bits."""
 
 KINDS = ("u1", "i1", "u2", "i2")
-"""Kind and size of the dtypes that models are trained on, of either byte order."""
+"""Kind and size of the dtypes on which models are trained, in either byte order."""
 ROW = 256
-"""Items of a row that a series is cut into."""
+"""Items per row when a series is cut into rows."""
 SHORT = 4
-"""Longest last axis of an array of several series."""
+"""Largest last axis of a two-dimensional array that is taken as several series."""
 _SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "m": (8,), "M": (8,)}
 
 
 def plain(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
-    """The dtype of an array's numbers: u, i or f of 1 to 8 bytes, of this machine; None if they are not numeric."""
+    """The native dtype of an array's numbers: u, i or f of 1 to 8 bytes; None if the dtype is not numeric."""
     if dtype.itemsize not in _SIZES.get(dtype.kind, ()):
         return None
     kind, size = {"b": ("u", 1), "c": ("f", dtype.itemsize // 2)}.get(dtype.kind, (dtype.kind, dtype.itemsize))
@@ -29,12 +29,12 @@ def plain(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
 
 
 def is_series(shape: tuple[int, ...]) -> bool:
-    """Whether an array is one of series, not of planes: of one axis, or of two if the second has at most four items."""
+    """Whether an array holds series, not planes: it has one axis, or two of which the second has at most four items."""
     return len(shape) == 1 or (len(shape) == 2 and shape[1] <= SHORT < shape[0])
 
 
 def shape_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an array's words: complex numbers have one more axis in front, series are cut into rows."""
+    """The shape of an array's words. Complex numbers add a leading axis; series are cut into rows."""
     if is_series(shape):
         shape = *shape[1:], -(-shape[0] // ROW), min(ROW, shape[0])
     return (2, *shape) if dtype.kind == "c" else shape
@@ -69,7 +69,7 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
 
 
 def planes_of(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
-    """Planes (P, h, w) of an array, in C order over the other axes; inverse of `of_planes`."""
+    """Planes (P, h, w) of an array, in C order of the other axes; inverse of `of_planes`."""
     return np.moveaxis(array, axes, (-2, -1)).reshape(plane_shape(array.shape, axes))
 
 
@@ -81,12 +81,12 @@ def of_planes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int
 
 
 def plane_shape(shape: tuple[int, ...], axes: tuple[int, int]) -> tuple[int, int, int]:
-    """(P, h, w) of an array of that shape."""
+    """The shape (P, h, w) of the planes of an array."""
     return prod(n for axis, n in enumerate(shape) if axis not in axes), shape[axes[0]], shape[axes[1]]
 
 
 def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
-    """Words in the order of their numbers, -0.0 just below 0.0; inverse of `unordered`.
+    """Map words to unsigned integers in the order of their numbers, -0.0 just below 0.0; inverse of `unordered`.
 
     Parameters
     ----------
@@ -94,14 +94,14 @@ def ordered(words: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
     number : dtype
         Of the numbers: u, i or f.
     trailing : int
-        So many lowest bits of the magnitude of a float are 0 and left out.
+        Number of lowest bits of a float's magnitude that are 0 and are dropped.
     """
     if number.kind == "u":
         return words
     sign = words.dtype.type(1 << 8 * words.itemsize - 1)
     if number.kind == "i":
         return np.asarray(words ^ sign)
-    # All bits of what is negative are turned over, of others the sign.
+    # Negative floats have all bits inverted, others the sign bit.
     signed = words.view(f"i{words.itemsize}")
     turned = (signed >> signed.dtype.type(8 * words.itemsize - 1)).view(words.dtype)
     turned |= sign
@@ -127,20 +127,20 @@ def unordered(levels: Words, number: np.dtype[Any], trailing: int = 0) -> Words:
 
 
 def ends(words: Words, number: np.dtype[Any]) -> Words:
-    """The words of the least and of the largest number: [2]."""
+    """The words of the least and the largest number, shape (2,)."""
     if number.kind == "u":
         return np.array([words.min(), words.max()])
     signed = words.view(f"i{words.itemsize}")
     least, most = signed.min(), signed.max()
     if number.kind == "f" and least < 0:
-        # The farther from 0 a negative float, the larger its word.
+        # The words of negative floats grow with their magnitude.
         below = words.max()
         return np.array([below, words.min() if most < 0 else most.astype(words.dtype)])
     return np.array([least, most]).view(words.dtype)
 
 
 def trailing_zeros(words: Words, number: np.dtype[Any]) -> int:
-    """How many lowest bits all words have at 0: of floats, up to the width of the mantissa."""
+    """The number of lowest bits that are 0 in all words; of floats, at most the width of the mantissa."""
     used = int(np.bitwise_or.reduce(words, axis=None))
     most = {2: 10, 4: 23, 8: 52}[number.itemsize]
     return min((used & -used).bit_length() - 1 if used else most, most)
