@@ -110,9 +110,9 @@ def _regions(dtype: str) -> NDArray[Any]:
 
 
 def _records() -> NDArray[Any]:
-    """A grid of records in Fortran order: numbers, a colour, a record within, text, and a byte between."""
+    """A grid of records: numbers, a colour, a record within, text, and a byte between."""
     kinds = [("t", "<f4"), ("rgb", "u1", (3,)), ("", "V1"), ("in", [("k", ">i2"), ("s", "S2")])]
-    array = np.zeros((40, 26), np.lib.format.descr_to_dtype(kinds), order="F")
+    array = np.zeros((40, 26), np.lib.format.descr_to_dtype(kinds))
     array["t"], array["rgb"] = _field(40, 26).round(1), _crop(40, 26)
     array["in"]["k"], array["in"]["s"] = _field(40, 26), b"ab"
     return array

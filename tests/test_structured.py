@@ -89,5 +89,5 @@ def test_frames_of_models_are_no_fields() -> None:
     frame = BitSwap(model="tiny-gray8-v1").encode(image)
     assert parse(memoryview(frame))[0].route == Route.MODEL
     header = Header(Route.FIELDS, 0, "C", np.dtype([("a", "u1", (50,))]), (40,))
-    with pytest.raises(FormatError, match="models"):
+    with pytest.raises(FormatError, match="model route"):
         BitSwap().decode(build(header, sized(frame)))
