@@ -66,9 +66,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         array = np.asarray(buf if isinstance(buf, np.ndarray) else ensure_ndarray(buf))
         options = Options(model=self.model, channel_axis=self.channel_axis, spatial_axes=self.spatial_axes)
         work = Encoding(array, options, self.core)
-        if work.job is not None:
-            scheduler.run([work.job])
-        frame = work.finish()
+        frame = scheduler.complete(work)
         if verification.wanted(self._verify):
             verification.verify(frame, array, work.header.layout, options)
         return frame
@@ -98,14 +96,14 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         """
         data = ensure_contiguous_ndarray(buf).view(np.uint8).data
         if out is None:
-            return _decode(Decoding(data))
+            return scheduler.complete(Decoding(data))
         target = memory(ensure_contiguous_ndarray(out))
 
         def fits(header: Header) -> None:
             if header.nbytes != target.nbytes:
                 raise ValueError(f"out has {target.nbytes} bytes, the frame's array {header.nbytes}")
 
-        target[:] = memory(_decode(Decoding(data, fits)))
+        target[:] = memory(scheduler.complete(Decoding(data, fits)))
         return target
 
 
@@ -196,9 +194,3 @@ class LocalBitsBack(_LearnedCodec):
 
     codec_id = "localbitsback"
     core = "local_bits_back"
-
-
-def _decode(work: Decoding) -> NDArray[Any]:
-    if work.job is not None:
-        scheduler.run([work.job])
-    return work.finish()

@@ -62,7 +62,7 @@ def verify(frame: bytes, array: NDArray[Any], layout: str, options: Options) -> 
     try:
         decoding = Decoding(memoryview(frame))
         kind = _kind(decoding)
-        decoded = _decode(decoding)
+        decoded = scheduler.complete(decoding)
     except (MemoryError, DeviceError):
         raise
     except Exception as error:
@@ -81,12 +81,6 @@ ADVICE = (
     "nothing was written. Encode it again in a new process, with another NUMBA_CACHE_DIR; if it fails again, the "
     "machine's memory may be bad, or it is a mistake of numcodecs_bitswap: please report it with the array"
 )
-
-
-def _decode(work: Decoding) -> NDArray[Any]:
-    if work.job is not None:
-        scheduler.run([work.job])
-    return work.finish()
 
 
 def _kind(work: Decoding) -> str | None:
@@ -148,8 +142,5 @@ change when the byte format, one of these models or a choice of the encoder chan
 @cache
 def _checksum(kind: str) -> int:
     make, model, codec = ARRAYS[kind]
-    work = Encoding(make(), Options(model=model), codec)
-    if work.job is not None:
-        scheduler.run([work.job])
-    frame = work.finish()
+    frame = scheduler.complete(Encoding(make(), Options(model=model), codec))
     return zlib.crc32(Decoding(memoryview(frame)).route.payload.data if kind == "labels" else frame)  # type: ignore[union-attr]

@@ -242,7 +242,7 @@ def bits_of(array: NDArray[np.uint8]) -> float:
     total = 0.0
     for rows, columns in coder.tiles(*array.shape[:2]):
         tile = np.ascontiguousarray(order.planes(array.astype(np.uint16))[:, rows, columns])
-        total += coder.cost(model, tile, order.refer(array.shape), 255)
+        total += sum(coder.costs(model, tile, order.refer(array.shape), 255)) / 256
     return total
 
 

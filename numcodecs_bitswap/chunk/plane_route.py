@@ -222,21 +222,28 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
 
 def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
     """The part on which models are tried: a central window of a few central planes."""
-    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x))
-    for axis, length in enumerate(numbers.shape):
-        most = WINDOW if axis in (axes.y, axes.x) else TRIED_PLANES if several < 2 or axis == axes.channel else 2
-        begin = max(0, (length - most) // 2) if axis != axes.channel else 0
-        numbers = numbers.take(range(begin, min(begin + most, length)), axis)
-    return numbers
+    leading = [axis for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)]
+    planes = 2 if sum(numbers.shape[axis] > 1 for axis in leading) > 1 else TRIED_PLANES
+    most = [planes] * numbers.ndim
+    most[axes.y] = most[axes.x] = WINDOW
+    if axes.channel is not None:
+        most[axes.channel] = TRIED_PLANES
+    return _middle(numbers, most)
+
+
+def _middle(array: NDArray[Any], most: Sequence[int]) -> NDArray[Any]:
+    """The central part of an array, of at most so many items along each axis."""
+    for axis, (length, count) in enumerate(zip(array.shape, most, strict=True)):
+        begin = max(0, (length - count) // 2)
+        array = array.take(range(begin, min(begin + count, length)), axis)
+    return array
 
 
 def _block_size(array: NDArray[Any], longest: Axes, axes: Axes, model: catalog.Loaded) -> int:
     """Bytes of a central block, coded in planes along the given axes. Axes shorter than the block are taken whole."""
-    for axis, length in enumerate(array.shape):
-        most = BLOCK_SIDE if axis in (longest.y, longest.x) else BLOCK_DEPTH
-        begin = max(0, (length - most) // 2)
-        array = array.take(range(begin, min(begin + most, length)), axis)
-    prepared = prepare(array, axes)
+    spatial = longest.y, longest.x
+    block = _middle(array, [BLOCK_SIDE if axis in spatial else BLOCK_DEPTH for axis in range(array.ndim)])
+    prepared = prepare(block, axes)
     if prepared is None:
         return 0
     order = _orders(prepared.numbers.shape, axes, False)[0]

@@ -263,11 +263,6 @@ def _cost_table() -> NDArray[np.int64]:
     return np.round(256 * (16 - np.log2(np.arange(1, (1 << 16) + 1)))).astype(np.int64)
 
 
-def cost(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> float:
-    """The bits of a tile (P, h, w) under the integer model."""
-    return sum(costs(model, tile, references, m)) / 256
-
-
 def decode(
     model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
 ) -> Planes:

@@ -21,13 +21,14 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from ..errors import DeviceError
 from .cores import cores, size_setting
 from .forks import loading
 from .workers import Workers
 
+Result = TypeVar("Result", covariant=True)
 DEVICES = ("auto", "cpu", "cuda", "torch")
 PASS_BYTES = 1 << 30
 """Memory of a full pass on a CPU, at most."""
@@ -209,6 +210,24 @@ _cuda_lost = False
 def run(jobs: Sequence[Job]) -> None:
     """Run jobs, in batches with those of other threads; returns when all have finished."""
     scheduler.run(jobs)
+
+
+class Work(Protocol[Result]):
+    """A chunk on its way: what is left to do, of which a scheduler has to run the job."""
+
+    @property
+    def job(self) -> Job | None:
+        """A part that shares model passes with other chunks', if there is one."""
+
+    def finish(self) -> Result:
+        """The result, once the job has run."""
+
+
+def complete(work: Work[Result]) -> Result:
+    """Run a chunk's job, if it has one, and finish the chunk."""
+    if work.job is not None:
+        run([work.job])
+    return work.finish()
 
 
 def set_device(name: str) -> None:
