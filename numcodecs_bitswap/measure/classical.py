@@ -172,6 +172,7 @@ _PLANES: dict[str, Callable[[], Plane]] = {
     "JPEG 2000": _jpeg2000,
     "WebP method 6": _webp,
     "WebP method 6, q 100": lambda: _webp(100),
+    "JPEG XL effort 1": lambda: jpegxl(1),
     "JPEG XL effort 3": lambda: jpegxl(3),
     "JPEG XL effort 7": lambda: jpegxl(7),
     "JPEG XL effort 9": lambda: jpegxl(9),
