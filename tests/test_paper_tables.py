@@ -18,11 +18,13 @@ from PIL import Image
 
 from benchmarks.papers import __main__
 from benchmarks.papers.chains import HEAD_BITS, Chains, measure_chains, runs_of
+from benchmarks.papers.peers import WEBP_SIDE, sheets
 from benchmarks.papers.report import Published, Report, published
 from benchmarks.papers.starts import bound, start_table
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets.bit_swap import BitSwapModel
+from numcodecs_bitswap.options import AUTO_JPEG, AUTO_PHOTO, AUTO_UNIVERSAL
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.vae import VaeArchitecture
@@ -111,7 +113,9 @@ def test_runs_end_to_end_are_one_chain() -> None:
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with random models of some of the names that the tables ask for, and only these to be found in it."""
+    """A folder with random models of some of the names that the tables ask for: only these, and those of the default
+    codec, are to be found.
+    """
     folder = tmp_path / "models"
     folder.mkdir()
     torch.manual_seed(0)
@@ -137,7 +141,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_model(arch.network(), folder / f"{name}.safetensors", name, "none", "random")
     monkeypatch.setattr(catalog, "_registered", [folder])
     monkeypatch.setattr(catalog, "_found", {})
-    monkeypatch.setattr(catalog, "_shipped", dict)
+    default = {
+        name: line for name, line in catalog._shipped().items() if name in (AUTO_PHOTO, AUTO_UNIVERSAL, AUTO_JPEG)
+    }
+    monkeypatch.setattr(catalog, "_shipped", lambda: default)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -170,6 +177,19 @@ def test_published_figures() -> None:
         assert ratio == Published(round(ours.value / other.value, 3), False)
 
 
+@given(st.integers(1, 50), st.integers(1, 9), st.sampled_from([(5, 4), (4000, 2, 3)]), st.sampled_from(["webp", "png"]))
+def test_sheets_show_every_image_once(n: int, columns: int, shape: tuple[int, ...], key: str) -> None:
+    """Row by row, on sheets that the codec can hold."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8).reshape(n, *[1] * len(shape)), (n, *shape))
+    found = []
+    for each in sheets(images, key, min(columns, n)):
+        assert each.shape[0] <= WEBP_SIDE or key == "png"
+        assert each.shape[2:] == shape[2:]
+        rows = np.split(each, each.shape[0] // shape[0])
+        found += [part for row in rows for part in np.split(row, each.shape[1] // shape[1], 1)]
+    assert [np.unique(part).tolist() for part in found] == [[k] for k in range(n)]
+
+
 def data(folder: Path) -> Path:
     """A folder as `make paper-tables` takes it, of synthetic images."""
     for name in ("mnist", "cifar10_part", "natural/validation_imagenet_unscaled"):
@@ -197,6 +217,7 @@ def test_tables_of_a_few_images(models: Path, tmp_path: Path, capsys: pytest.Cap
     by_title = {table["title"].split(":")[0]: table["rows"] for table in tables}
     binary = {row["codec"]: row for row in by_title["Binarised MNIST"]}
     assert binary["raw"]["bytes"] == 12 * 28 * 28 // 8
+    assert binary["Bit-Swap codec, default model, one frame"]["bytes"] < binary["gzip 9, packed bits"]["bytes"]
     assert binary["gzip 9, packed bits"]["BB-ANS paper"] == {"value": 0.33, "second_hand": True}
     (cifar,) = [table["title"] for table in tables if table["title"].startswith("Part of CIFAR-10")]
     assert re.search(r"\b3 of 30 images", cifar)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.papers.peers import OURS, Papers, classical_rows, learned, sizes, theirs, timed
+from benchmarks.papers.peers import DEFAULT, OURS, Papers, classical_rows, learned, sizes, theirs, timed
 from benchmarks.papers.report import Report, Table, published
 from benchmarks.papers.starts import bound, start_table
 from numcodecs_bitswap.measure.harness import measure
@@ -43,6 +43,7 @@ def cifar(report: Report, folder: Path, limit: int) -> None:
             peer = learned(core, MODEL)
             net = {"Bit-Swap paper": published("bit_swap", "cifar", layers, core, "net")}
             table.rows.append(timed(measure(peer, [images]), f"{peer.name}, one frame", net))
+    table.rows.append(timed(measure(DEFAULT, [images]), f"{DEFAULT.name}, one frame", dict.fromkeys(PAPERS)))
     table.rows += classical_rows(images, PAPERS)
     report.add(table)
     start_table(report, f"What a start costs: {title}", [MODEL], images, ("bit_swap", "cifar"))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.papers.chains import measure_chains, runs_of
-from benchmarks.papers.peers import OURS, Papers, classical_rows, learned, sizes, theirs, timed
+from benchmarks.papers.peers import DEFAULT, OURS, Papers, classical_rows, learned, sizes, theirs, timed
 from benchmarks.papers.report import Report, Table, published
 from benchmarks.papers.starts import Curves, bound, start_table
 from numcodecs_bitswap.measure.harness import Chunk, measure
@@ -78,6 +78,7 @@ def _table(report: Report, title: str, images: Chunk, model: str, papers: Papers
         for layers in LAYERS:
             _bit_swap_row(report, table, f"mnist-bitswap{layers}-v2", layers, images)
         table.notes.append("The Bit-Swap paper's figures of its own models are net rates of its chains.")
+    table.rows.append(timed(measure(DEFAULT, [images]), f"{DEFAULT.name}, one frame", dict.fromkeys(papers)))
     table.rows += classical_rows(images, papers, binary)
     report.add(table)
     return rates

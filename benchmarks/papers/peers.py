@@ -1,6 +1,7 @@
 """The codecs of the papers' tables: general ones, image codecs, and ours; and their rows of sizes and seconds."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from benchmarks.papers.report import Cell, Published, published
 from numcodecs_bitswap import BBANS, BitSwap
 from numcodecs_bitswap.measure.classical import classical
-from numcodecs_bitswap.measure.harness import Chunk, Measured, Peer, measure
+from numcodecs_bitswap.measure.harness import Chunk, Measured, Peer, bitswap, measure
 
 GENERAL = {
     "gzip": ("gzip 9", GZip(level=9)),
@@ -32,6 +33,11 @@ def learned(core: str, model: str) -> Peer:
     name, codec_class = OURS[core]
     codec = codec_class(model=model)
     return Peer(f"{name}, {model}", codec.encode, codec.decode)
+
+
+DEFAULT = bitswap(name="Bit-Swap codec, default model")
+"""What a user gets who chooses nothing: for most images the plane coder, for those that were JPEGs their route."""
+PIXELS = bitswap("photo-v1", name="Bit-Swap codec, photo-v1, pixels alone")
 
 
 def general(key: str, binary: bool = False) -> Peer:
@@ -63,11 +69,15 @@ def _png1_encode(chunk: Chunk) -> bytes:
     return buffer.getvalue()
 
 
-def tall(images: Chunk, key: str) -> list[Chunk]:
-    """Images (n, h, w[, 3]) below each other as one image, or as few as WebP allows."""
-    n = WEBP_SIDE // images.shape[1] if key == "webp" else len(images)
-    parts = [images[i : i + n] for i in range(0, len(images), n)]
-    return [part.reshape(-1, *part.shape[2:]) for part in parts]
+def sheets(images: Chunk, key: str, columns: int) -> list[Chunk]:
+    """Images (n, h, w[, 3]) in rows of `columns` as one image, or as few as WebP allows; the last ones are narrower."""
+    n, h, w = images.shape[:3]
+    rows = min(n // columns, WEBP_SIDE // h if key == "webp" else n)
+    full = images[: n // columns * columns].reshape(-1, columns, *images.shape[1:])
+    groups = [full[i : i + rows] for i in range(0, len(full), rows)]
+    if n % columns:
+        groups.append(images[None, len(full) * columns :])
+    return [each.swapaxes(1, 2).reshape(len(each) * h, each.shape[1] * w, *images.shape[3:]) for each in groups]
 
 
 def sizes(name: str, bits: float, dims: int, papers: dict[str, Published | None]) -> dict[str, Cell]:
@@ -96,15 +106,17 @@ def theirs(papers: Papers, key: str) -> dict[str, Published | None]:
 
 def classical_rows(images: Chunk, papers: Papers, binary: bool = False) -> list[dict[str, Cell]]:
     """Rows of the classical codecs on images (n, h, w[, 3]): general ones on all as one array, image codecs on each
-    image and on all below each other.
+    image and on sheets of all, of one column or as many as rows: the smaller.
     """
     rows = []
     for key in GENERAL:
         peer = general(key, binary)
         rows.append(timed(measure(peer, [images]), peer.name, theirs(papers, key)))
     for key in IMAGE:
-        peer, parts = image(key, 3 if images.ndim == 4 else 1, binary), tall(images, key)
+        peer = image(key, 3 if images.ndim == 4 else 1, binary)
         rows.append(timed(measure(peer, list(images)), f"{peer.name}, image by image", theirs(papers, key)))
-        name = "one tall image" if len(parts) == 1 else f"{len(parts)} tall images"
-        rows.append(timed(measure(peer, parts), f"{peer.name}, {name}", theirs(papers, key)))
+        layouts = {columns: measure(peer, sheets(images, key, columns)) for columns in (1, math.isqrt(len(images)))}
+        columns = min(layouts, key=lambda each: layouts[each].total)
+        name = f"{peer.name}, sheets of {columns} in a row"
+        rows.append(timed(layouts[columns], name, theirs(papers, key)))
     return rows

@@ -5,7 +5,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.papers.chains import measure_chains
-from benchmarks.papers.peers import GENERAL, IMAGE, OURS, Papers, general, image, learned, sizes, theirs, timed
+from benchmarks.papers.peers import (
+    DEFAULT,
+    GENERAL,
+    IMAGE,
+    OURS,
+    PIXELS,
+    Papers,
+    general,
+    image,
+    learned,
+    sizes,
+    theirs,
+    timed,
+)
 from benchmarks.papers.report import Beside, Cell, Report, Table, published
 from numcodecs_bitswap.chunk import patches
 from numcodecs_bitswap.chunk.patches import Axes
@@ -63,6 +76,11 @@ def photographs(report: Report, folder: Path, limit: int) -> None:
             rates[core] = result.bits_per_sample
             table.rows.append(timed(result, f"{peer.name}, frames", theirs(PAPERS, core)))
         ratios.rows.append(_ratios(f"{model}, frames", rates))
+    for peer in (PIXELS, DEFAULT):
+        result = measure(peer, images)
+        table.rows.append(timed(result, f"{peer.name}, frames", dict.fromkeys(PAPERS)))
+        rates["bit_swap"] = result.bits_per_sample
+        ratios.rows.append(_ratios(peer.name, rates))
     report.add(table)
     report.add(ratios)
 
