@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..runtime.jit import address_of, part
-from .products import correlate_nine, correlate_three, note_pairs, note_row, pair_words, square_sums
+from .pairs import correlate_nine, correlate_three, note_pairs, note_row, pair_words, square_sums
 from .tables import (
     CONTEXT_FIRST,
     CONTEXT_INPUT,

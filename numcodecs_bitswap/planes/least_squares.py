@@ -14,7 +14,7 @@ from .elimination import (
     subtract_products,
     window_sums,
 )
-from .products import correlate, decay_and_add, weigh
+from .pairs import correlate, decay_and_add, weigh
 from .tables import BLOCK, OTHER, OWN, REFERENCES, WEIGHT_BITS, WEIGHT_CLIP
 
 BL = BLOCK

@@ -3,10 +3,9 @@
 import numpy as np
 
 from ..runtime.jit import address_of, part
-from .products import (
-    LANES,
+from .layers import LANES, layers
+from .rows import (
     insert_row,
-    layers,
     log_row,
     relative_row,
     squash_rows,

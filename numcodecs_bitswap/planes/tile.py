@@ -32,7 +32,8 @@ from .mixtures import (
     windows,
 )
 from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_sizes, networks, span
-from .products import add_rows, double_less, error_row, log_row, note_pairs, unit_row
+from .pairs import note_pairs
+from .rows import add_rows, double_less, error_row, log_row, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK

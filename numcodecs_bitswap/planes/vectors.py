@@ -46,6 +46,14 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(builder.insert_element(nothing, value, I32(0)), nothing, zeros)
 
 
+def bounded(builder: Any, values: Any, low: int, high: int) -> Any:
+    """Signed integers, each clamped to low .. high."""
+    lanes = values.type.count
+    least, most = constant(lanes, I32, low), constant(lanes, I32, high)
+    values = builder.select(builder.icmp_signed(">", values, least), values, least)
+    return builder.select(builder.icmp_signed("<", values, most), values, most)
+
+
 def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     """The result of one of LLVM's intrinsics."""
     kind = ir.FunctionType(result, [each.type for each in arguments])

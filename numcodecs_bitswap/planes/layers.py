@@ -1,0 +1,152 @@
+"""Layers of the network in CPU registers, as intrinsics for compiled loops (numba only).
+
+Sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
+Activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels, which share the 4 weights of an
+output. A product takes one instruction on CPUs with VNNI, three with AVX2.
+
+Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits, so every path gives the same integers.
+"""
+
+from functools import reduce
+from typing import Any, NamedTuple
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .tables import OUTPUTS
+from .vectors import ADDRESS, AVX2, I8, I16, I32, I64, VNNI, bounded, call, constant, load, spread, store
+
+LANES = 16 if VNNI == "avx512vnni" else 8
+
+
+def _dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
+    """Sums plus, in each lane, the products of 4 uint8 by 4 int8, of each x and w."""
+    lanes = sums.type.count
+    if VNNI:
+        for a, b in zip(x, w, strict=True):
+            sums = call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums.type, sums, a, b)
+        return sums
+    if AVX2:
+        octets, pairs = ir.VectorType(I8, 4 * lanes), ir.VectorType(I16, 2 * lanes)
+        both = [
+            call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, builder.bitcast(a, octets), builder.bitcast(b, octets))
+            for a, b in zip(x, w, strict=True)
+        ]
+        product = reduce(builder.add, both)  # four products of at most 127 * 63 fit 16 bits
+        return builder.add(
+            sums, call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, product, constant(2 * lanes, I16, 1))
+        )
+    for a, b in zip(x, w, strict=True):
+        for k in range(4):
+            left = builder.and_(builder.lshr(a, constant(lanes, I32, 8 * k)), constant(lanes, I32, 255))
+            right = builder.ashr(builder.shl(b, constant(lanes, I32, 24 - 8 * k)), constant(lanes, I32, 24))
+            sums = builder.add(sums, builder.mul(left, right))
+    return sums
+
+
+def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
+    """An intrinsic: sums of a layer's OUTPUTS outputs for some pixels, plus bias, shifted, to what `ending` makes of
+    them. Inputs of `small` ones are at most 127, and their steps are even.
+
+    x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
+    addresses; pitches are bytes from one row to the next.
+
+    ending : (builder, shifted sums of the outputs, out, out_pitch, state)
+    """
+
+    @intrinsic
+    def layer(
+        typing: Any, x: Any, x_pitch: Any, w: Any, steps: Any, bias: Any, shift: Any, out: Any, state: Any
+    ) -> Any:
+        own: Any = cgutils.alloca_once
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, x_pitch, w, steps, bias, shift, out, state = arguments
+            kind = ir.VectorType(I32, lanes)
+            totals = [own(builder, kind) for _ in range(OUTPUTS)]
+            for o, total in enumerate(totals):
+                at = builder.add(bias, I64(4 * o))
+                builder.store(spread(builder, load(builder, at, I32), lanes), total)
+            w_pitch = builder.mul(steps, I64(4))
+            rows = [builder.add(w, builder.mul(w_pitch, I64(o))) for o in range(OUTPUTS)]
+            together = 2 if small else 1
+            with cgutils.for_range(builder, builder.sdiv(steps, I64(together))) as step:
+                first = builder.mul(step.index, I64(together))
+                steps_now = [builder.add(first, I64(k)) for k in range(together)]
+                a = [load(builder, builder.add(x, builder.mul(each, x_pitch)), kind) for each in steps_now]
+                for total, row in zip(totals, rows, strict=True):
+                    at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
+                    b = [spread(builder, load(builder, each, I32), lanes) for each in at]
+                    builder.store(_dot(builder, builder.load(total), a, b), total)
+            values = []
+            for o, total in enumerate(totals):
+                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)
+                values.append(builder.ashr(builder.load(total), by))
+            ending(builder, values, out, x_pitch, state)
+            return context.get_dummy_value()
+
+        return types.void(*[ADDRESS] * 8), generate
+
+    return layer
+
+
+def _store_words(builder: Any, values: list[Any], out: Any, pitch: Any) -> None:
+    """ReLU of each four outputs in a word."""
+    for k in range(0, len(values), 4):
+        word = bounded(builder, values[k], 0, 127)
+        for m in range(1, 4):
+            up = constant(word.type.count, I32, 8 * m)
+            word = builder.or_(word, builder.shl(bounded(builder, values[k + m], 0, 127), up))
+        store(builder, word, builder.add(out, builder.mul(pitch, I64(k // 4))))
+
+
+def _begin(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    values = [bounded(builder, value, -127, 127) for value in values]
+    for o, value in enumerate(values):
+        store(builder, value, builder.add(state, builder.mul(pitch, I64(o))))
+    _store_words(builder, values, out, pitch)
+
+
+def _grow(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    kind = values[0].type
+    old = [load(builder, builder.add(state, builder.mul(pitch, I64(o))), kind) for o in range(len(values))]
+    _begin(builder, [builder.add(v, o) for v, o in zip(values, old, strict=True)], out, pitch, state)
+
+
+def _relu(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    _store_words(builder, values, out, pitch)
+
+
+def _set(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    for o, value in enumerate(values):
+        store(builder, value, builder.add(out, builder.mul(pitch, I64(o))))
+
+
+def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    for o, value in enumerate(values):
+        place = builder.add(out, builder.mul(pitch, I64(o)))
+        store(builder, builder.add(value, load(builder, place, value.type)), place)
+
+
+class Layers(NamedTuple):
+    """Intrinsics for layers, by the use of their sums, for a number of pixels at a time."""
+
+    lanes: int
+    begin: Any
+    """Sets the state, clamped to +-127, and stores its ReLU in words."""
+    grow: Any
+    """Adds to the state, clamped to +-127, and stores its ReLU in words."""
+    relu: Any
+    """Stores the ReLU in words."""
+    set: Any
+    """Stores the sums."""
+    add: Any
+    """Adds the sums to the output."""
+
+
+def layers(lanes: int) -> Layers:
+    """Intrinsics for layers, for `lanes` pixels at a time."""
+    grow, relu, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _relu, _set))
+    return Layers(lanes, _layer(_begin, lanes), grow, relu, as_they_are, _layer(_add, lanes))
