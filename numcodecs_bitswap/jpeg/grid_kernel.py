@@ -156,6 +156,18 @@ def block_values(levels, top, left, lines, values):
             values[8 * v + u] = total
 
 
+@part
+def select(counts, largest):
+    """Find the indices of the largest counts, of equal ones the first. np.argsort takes seconds to compile."""
+    left = counts.copy()
+    for m in range(len(largest)):
+        best = 0
+        for k in range(1, len(left)):
+            if left[k] > left[best]:
+                best = k
+        largest[m], left[best] = best, -1
+
+
 def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, scale, counts, evidence):
     """Find the likeliest offsets 8 y + x, `likely`, int64 (m,), and the evidence for steps per block at each, in 1/256
     nat. `counts`, (64,) : the number of frequencies next to 0 at each offset.
@@ -166,7 +178,7 @@ def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, sca
     levels, cut = np.empty((n_windows, WINDOW, WINDOW), np.float32), np.empty((n_windows, WINDOW, WINDOW), np.bool_)
     read_windows(array, first, tops, lefts, levels, cut)
     count_small(levels, tops, lefts, counts)
-    likely[:] = np.argsort(-counts, kind="mergesort")[:number]
+    select(counts, likely)
     # Without a JPEG the counts are about the same at all offsets.
     most, total, of = 64 * counts[likely[0]], counts.sum(), 64 * 64 * n_windows
     if number == LIKELY and n_windows >= ENOUGH and 16 * total < 15 * of and ALIKE * (most - total) < of - total:
