@@ -2,7 +2,7 @@
 
 Format 3 has no byte order. So frames hold little-endian arrays in C order, whatever the writer's memory order, and
 decoding gives the byte order that Zarr asks for. Zarr encodes and decodes chunks in coroutines of one event loop. The
-work is done in threads, so nothing blocks the loop; chunks that need networks wait for each other, and share the passes.
+work is done in threads, so nothing blocks the loop. Chunks that need networks wait for each other, and share passes.
 """
 
 import asyncio

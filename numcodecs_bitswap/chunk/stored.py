@@ -18,6 +18,8 @@ PARTS, GLANCE = 4, 1 << 12
 """Number of parts of a large array, and items in each, on which the routes are tried first."""
 NEAR = 1.02
 """Routes stay candidates if they code these parts in less than this many times the fewest bytes."""
+FEW = 16
+"""Items that are compared first."""
 _ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
 HOPELESS = 0.75
 """Level 5 is not tried where, to win, it would need less than this fraction of the bytes of level 1."""
@@ -53,7 +55,8 @@ def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> 
 
 def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
     """Whether all items are equal, byte for byte."""
-    return np.array_equal(data[itemsize:], data[:-itemsize])
+    few = data[: FEW * itemsize]  # are usually enough
+    return all(np.array_equal(each[itemsize:], each[:-itemsize]) for each in (few, data))
 
 
 def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDArray[np.uint8]:
