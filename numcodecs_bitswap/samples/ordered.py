@@ -230,6 +230,10 @@ def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
 
 def _rank(table: Words, levels: Words) -> Words:
     """Indices of levels in a table."""
+    if int(table.max()) < levels.size:
+        indices = np.zeros(int(table.max()) + 1, np.uint32)
+        indices[table] = np.arange(len(table))
+        return indices[levels]
     order = np.argsort(table, kind="stable")
     return order[np.searchsorted(table[order], levels)].astype(np.uint32)
 
