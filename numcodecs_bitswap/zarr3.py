@@ -1,16 +1,16 @@
 """The Zarr format 3 serializers: the same frames as those of the numcodecs codecs.
 
 Format 3 has no byte order. So frames hold little-endian arrays in C order, whatever the writer's memory order, and
-decoding gives the byte order that Zarr asks for. Zarr encodes and decodes chunks in coroutines of one event loop: the
-first one lets the others submit their chunks, then all share the passes of the networks. The work is done in threads,
-so nothing blocks the loop.
+decoding gives the byte order that Zarr asks for. Zarr encodes and decodes chunks in coroutines of one event loop. The
+work is done in threads, so nothing blocks the loop. Chunks that need networks wait for each other, and share passes.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -28,6 +28,8 @@ from .chunk.patches import image_axes
 from .errors import FormatError
 from .options import Options
 from .runtime import scheduler
+from .runtime.cores import cores
+from .runtime.workers import Workers
 
 Work = Encoding | Decoding
 
@@ -74,13 +76,13 @@ class _LearnedCodec(Options, ArrayBytesCodec):
         raise NotImplementedError
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        frame = await _submit(partial(_encoding, chunk_data, self, self.core))
+        frame = await _complete(partial(_encoding, chunk_data, self, self.core))
         if verification.wanted(self.verify):
-            await asyncio.to_thread(_verify, frame, chunk_data, self)
+            await _in_thread(partial(_verify, frame, chunk_data, self), asyncio.get_running_loop().create_future())
         return chunk_spec.prototype.buffer.from_bytes(frame)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        array = await _submit(partial(_decoding, chunk_data, chunk_spec))
+        array = await _complete(partial(_decoding, chunk_data, chunk_spec))
         array = array.astype(chunk_spec.dtype.to_native_dtype(), copy=False)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
 
@@ -163,46 +165,49 @@ def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:
     return Decoding(chunk_data.as_numpy_array().view(np.uint8).data, fits)
 
 
-_submitted: WeakKeyDictionary[asyncio.AbstractEventLoop, list[tuple[Callable[[], Work], asyncio.Future[Any]]]]
-_submitted = WeakKeyDictionary()
-_flushes: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks weakly
+_workers = Workers("numcodecs_bitswap_chunks")
 
 
-async def _submit(start: Callable[[], Work]) -> Any:
-    """What `start().finish()` returns; its pass of the networks is shared with other chunks of this event loop."""
+@dataclass
+class _Batch:
+    """Chunks of one event loop that are begun at the same time. Their jobs share passes, once all of them have begun.
+
+    Attributes
+    ----------
+    ran : Future
+        Done when the jobs have run.
+    beginning : int
+        The number of chunks that have not begun yet.
+    jobs : list of Job
+    """
+
+    ran: asyncio.Future[None]
+    beginning: int = 0
+    jobs: list[scheduler.Job] = field(default_factory=list)
+
+
+_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Batch] = WeakKeyDictionary()
+
+
+async def _complete(start: Callable[[], Work]) -> Any:
+    """What `start().finish()` returns. A chunk without a job is one call in a thread, and waits for no other chunk."""
     loop = asyncio.get_running_loop()
-    submitted = _submitted.setdefault(loop, [])
-    future: asyncio.Future[Any] = loop.create_future()
-    submitted.append((start, future))
-    if len(submitted) == 1:
-        flush = loop.create_task(_flush(loop))
-        _flushes.add(flush)
-        flush.add_done_callback(_flushes.discard)
-    return await future
-
-
-async def _flush(loop: asyncio.AbstractEventLoop) -> None:
-    await asyncio.sleep(0)  # sibling coroutines that are ready submit now
-    starts, futures = zip(*_submitted.pop(loop), strict=True)
-    outcomes: list[Any] = []
+    batch = _batches.setdefault(loop, _Batch(loop.create_future()))
+    batch.beginning += 1
     try:
-        outcomes = await _in_threads(partial(_begin, start) for start in starts)
-        works = [work for work in outcomes if isinstance(work, Work)]
-        if works:
-            await asyncio.to_thread(scheduler.run, [work.job for work in works if work.job is not None])
-            finished = iter(await _in_threads(work.finish for work in works))
-            outcomes = [next(finished) if isinstance(work, Work) else work for work in outcomes]
-    except BaseException as error:  # this task was cancelled: no waiter may wait forever
-        outcomes = [error] * len(futures)
-        raise
-    finally:
-        for future, outcome in zip(futures, outcomes, strict=True):
-            if future.done():  # its waiter was cancelled
-                continue
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        work = await _in_thread(partial(_begin, start), loop.create_future())
+        if isinstance(work, Work):
+            batch.jobs.append(cast(scheduler.Job, work.job))
+    finally:  # also where this chunk is cancelled: the others still wait
+        batch.beginning -= 1
+        if not batch.beginning:
+            del _batches[loop]
+            if batch.jobs:
+                _in_thread(partial(scheduler.run, batch.jobs), batch.ran)
+    if not isinstance(work, Work):
+        return work
+    await asyncio.shield(batch.ran)
+    return await _in_thread(work.finish, loop.create_future())
 
 
 def _begin(start: Callable[[], Work]) -> Any:
@@ -211,6 +216,29 @@ def _begin(start: Callable[[], Work]) -> Any:
     return work.finish() if work.job is None else work
 
 
-async def _in_threads(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Results of calls made in threads, in order; an exception in place of the result of a call that raised it."""
-    return await asyncio.gather(*(asyncio.to_thread(call) for call in calls), return_exceptions=True)
+def _in_thread(call: Callable[[], Any], future: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """Let a thread call, and set the future to what it returns or raises. As many calls run at a time as there are
+    cores: the event loop's own threads are more, and would only wait for the interpreter lock.
+    """
+
+    def task() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as raised:  # raised again where the future is awaited
+            error = raised
+        with suppress(RuntimeError):  # the loop was closed, so nobody waits
+            future.get_loop().call_soon_threadsafe(_set, future, result, error)
+
+    if not _workers.offer(task, 1, cores()):
+        task()
+    return future
+
+
+def _set(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():  # its waiter was cancelled
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -46,7 +46,8 @@ def create(serializer_class: Any, data: NDArray[Any], store: Any = None, **optio
 
 
 def frames(array: Any) -> list[bytes]:
-    return [value.to_bytes() for key, value in array.store._store_dict.items() if not key.endswith("zarr.json")]
+    stored = sorted(array.store._store_dict.items())  # chunks are stored as they are ready
+    return [value.to_bytes() for key, value in stored if not key.endswith("zarr.json")]
 
 
 # Configuration

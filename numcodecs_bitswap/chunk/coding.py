@@ -12,6 +12,7 @@ torch, and a chunk that gains nothing from a model never loads one.
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .plane_route import Decoding as PlaneDecoding
 
 
-def allow(header: Header) -> None:
+def allow(nbytes: int) -> None:
     """Refuse a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES, by default 2^33 bytes.
 
     Raises
@@ -44,14 +45,21 @@ def allow(header: Header) -> None:
         The setting is not a number of bytes.
     """
     most = size_setting("NUMCODECS_BITSWAP_MAX_BYTES", 1 << 33)
-    if header.nbytes > most:
-        raise FormatError(
-            f"a chunk of {header.nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process"
-        )
+    if nbytes > most:
+        raise FormatError(f"a chunk of {nbytes} bytes; NUMCODECS_BITSWAP_MAX_BYTES allows {most} in this process")
 
 
-def _jpeg_route() -> ModuleType:
+@cache
+def _plane_route() -> ModuleType:
     """Import the module on demand: it imports numba, which not every chunk needs."""
+    with loading():
+        from . import plane_route
+    return plane_route
+
+
+@cache
+def _jpeg_route() -> ModuleType:
+    """The same as `_plane_route`."""
     with loading():
         from .. import backends
 
@@ -87,11 +95,10 @@ class Encoding:
 
     def __init__(self, array: NDArray[Any], options: Options, codec: str, layout: str | None = None) -> None:
         layout = layout or _layout(array)
-        self.array, self.header = array, Header(Route.RAW, 0, layout, array.dtype, array.shape, codec)
-        allow(self.header)
+        allow(array.nbytes)
         dtype_text(array.dtype)  # refuses object arrays before their memory is read
-        self.data = memory(array, layout)
-        self.header = replace(self.header, checksum=zlib.crc32(self.data.data))
+        self.array, self.data = array, memory(array, layout)
+        self.header = Header(Route.RAW, zlib.crc32(self.data.data), layout, array.dtype, array.shape, codec)
         constant = self.data.size == 0 or stored.is_constant(self.data, array.dtype.itemsize)
         self.plan = None if constant else plan(array, options, codec, self._stored_bytes)
         self.by_fields = Options(model=options.model) if structured.is_tried(array, options, codec) else None
@@ -112,8 +119,8 @@ class Encoding:
             payloads = [(Route.FIELDS, structured.encode(self.header, self.data, self._frame_of_field))]
         least = min((len(payload) for _, payload in payloads), default=None)
         payloads.insert(0, stored.encode(self.data, self.header.dtype.itemsize, least))
-        frames = (frame.build(replace(self.header, route=route), payload) for route, payload in payloads)
-        return min(frames, key=len)
+        route, payload = min(payloads, key=lambda each: len(each[1]))
+        return frame.build(replace(self.header, route=route), payload)
 
     def _frame_of_field(self, array: NDArray[Any]) -> bytes:
         assert self.by_fields is not None
@@ -123,15 +130,13 @@ class Encoding:
         return len(stored.encode(self.data, self.header.dtype.itemsize)[1])
 
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
-        """Payloads of the plan's routes. Modules that need numba are imported only here: not every chunk needs them."""
+        """Payloads of the plan's routes."""
         assert self.plan is not None
         if self.plan.planes:
-            with loading():
-                from . import plane_route
-            yield Route.PLANES, plane_route.encode(self.array, self.plan.axes, self.plan.planes, self.plan.longest)
+            payload = _plane_route().encode(self.array, self.plan.axes, self.plan.planes, self.plan.longest)
+            yield Route.PLANES, payload
         if self.plan.jpeg is not None:
-            jpeg_route = _jpeg_route()
-            yield Route.JPEG, jpeg_route.encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])
+            yield Route.JPEG, _jpeg_route().encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])
         if self.job is not None:
             yield Route.MODEL, self.job.payload()
 
@@ -155,7 +160,7 @@ class Decoding:
 
     def __init__(self, data: memoryview, check: Callable[[Header], None] | None = None) -> None:
         self.header, payload = frame.parse(data)
-        allow(self.header)
+        allow(self.header.nbytes)
         if check is not None:
             check(self.header)
         self.job: DecodeJob | None = None
@@ -164,12 +169,9 @@ class Decoding:
         if self.header.route == Route.MODEL:
             self.route = self.job = DecodeJob(self.header, frame.parse_model(self.header, payload))
         elif self.header.route == Route.PLANES:
-            with loading():
-                from . import plane_route
-            self.route = plane_route.Decoding(self.header, payload)
+            self.route = _plane_route().Decoding(self.header, payload)
         elif self.header.route == Route.JPEG:
-            jpeg_route = _jpeg_route()
-            self.route = jpeg_route.Decoding(self.header, payload)
+            self.route = _jpeg_route().Decoding(self.header, payload)
         elif self.fields is None:
             itemsize = self.header.dtype.itemsize
             self.data = stored.decode(self.header.route, payload, self.header.nbytes, itemsize)

@@ -26,6 +26,8 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
     """
     if dtype.hasobject:
         raise TypeError(f"arrays of dtype {dtype} are not supported: they hold Python objects; convert them first")
+    if dtype.isbuiltin:
+        return dtype.str
     try:
         text = dtype.str if dtype.names is None else json.dumps(dtype.descr, separators=(",", ":"))
         if parse_dtype(text.encode()) == dtype:

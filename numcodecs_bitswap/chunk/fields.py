@@ -54,10 +54,10 @@ class Reader:
         FormatError
             Fewer bytes are left.
         """
-        if count > self.left:
-            raise FormatError(f"frame is truncated: {what} takes {count} bytes, {self.left} are left")
-        self.at += count
-        return self.data[self.at - count : self.at]
+        begin, self.at = self.at, self.at + count
+        if self.at > len(self.data):
+            raise FormatError(f"frame is truncated: {what} takes {count} bytes, {len(self.data) - begin} are left")
+        return self.data[begin : self.at]
 
     def rest(self) -> memoryview:
         """All bytes that have not been read."""

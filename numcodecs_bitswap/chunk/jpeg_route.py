@@ -6,6 +6,7 @@ cost bytes.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from math import prod
 from typing import Any, cast
 
@@ -38,8 +39,9 @@ LEAST_RECORD = 8
 def images(array: NDArray[Any], axes: Axes) -> Iterator[Pixels]:
     """The images (H, W) or (H, W, 3) of an array, as views."""
     own = [axis for axis in (axes.y, axes.x, axes.channel) if axis is not None]
-    moved = np.moveaxis(array, own, range(array.ndim - len(own), array.ndim))
-    for index in np.ndindex(moved.shape[: array.ndim - len(own)]):
+    leading = [axis for axis in range(array.ndim) if axis not in own]
+    moved = array.transpose([*leading, *own])
+    for index in product(*(range(n) for n in moved.shape[: len(leading)])):
         image = moved[index]
         yield image[..., 0] if len(own) == 3 and image.shape[2] == 1 else image
 
@@ -110,16 +112,13 @@ class Decoding:
         self.shape, self.axes = header.shape, Axes(*frame.read_axes(reader, header.shape))
         height, width = self.shape[self.axes.y], self.shape[self.axes.x]
         channels = 1 if self.axes.channel is None else self.shape[self.axes.channel]
-        model_id = bytes(reader.take(16, "model id"))
-        if catalog.kind_of(model_id) != "jpeg":
-            raise FormatError("the frame names a model of another kind: it was altered")
+        self.model = cast(CoefficientModel, catalog.load_named(bytes(reader.take(16, "model id")), "jpeg").net)
         count = header.nbytes // (height * width * channels)
         if count * LEAST_RECORD > reader.left:
             raise FormatError(f"{reader.left} bytes are too few for {count} images")
         self.records = [Record(reader, (height, width), channels) for _ in range(count)]
         if reader.left:
             raise FormatError(f"{reader.left} bytes follow the last record")
-        self.model = cast(CoefficientModel, catalog.load(model_id, "cpu").net)
 
     def array(self) -> NDArray[Any]:
         """Decode the array, in C order."""

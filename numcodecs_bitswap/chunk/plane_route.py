@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels, samples
-from ..errors import FormatError
 from ..models import catalog
 from ..planes import coder
 from ..planes.coder import Order
@@ -61,8 +60,7 @@ def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
     -------
     Prepared or None
     """
-    given = words.of_array(array)
-    if bool((given == given.reshape(-1)[0]).all()):
+    if words.are_equal(words.of_array(array)):
         return None
     return samples.prepare(array, (axes.y, axes.x), axes.channel)
 
@@ -95,13 +93,14 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes
     prepared = samples.checked(prepared, array)
     if prepared is None:
         return as_labels(array, axes)
-    model, order = choose(prepared, axes, loaded)
+    model, order, part_bytes = _choice(prepared, axes, loaded)
     best: bytes | None = None
     as_some = _labels_estimate(array, axes) if samples.look_like_labels(array, (axes.y, axes.x)) else None
     if as_some is not None:
         part = _part(prepared.numbers, axes)
-        expected = _size(model, order, part, prepared.m) * prepared.numbers.size / part.size
-        expected += len(prepared.samples.fields)
+        if part_bytes is None:
+            part_bytes = _size(model, order, part, prepared.m)
+        expected = part_bytes * prepared.numbers.size / part.size + len(prepared.samples.fields)
         if as_some * CLEAR < expected:
             best = as_labels(array, axes)
             if best is not None and len(best) * CLEAR < expected:
@@ -135,8 +134,7 @@ def as_labels(array: NDArray[Any], axes: Axes) -> bytes | None:
 def _labels(prepared: Prepared, axes: Axes) -> tuple[int | None, bytes]:
     """The axis of the reference planes, and the bytes of the labels."""
     shape = prepared.numbers.shape
-    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
-    reference = leading[-1] if leading else None
+    reference = max(_leading(shape, axes), default=None)
     order = Order(axes.y, axes.x)
     return reference, labels.encode(order.planes(prepared.numbers), _references(shape, order, reference), prepared.m)
 
@@ -180,9 +178,7 @@ class Decoding:
         self.payload = plane_payload.parse(header, data, coder.lanes_of_tiles)
         self.model: catalog.Loaded | None = None
         if isinstance(self.payload, PlanesPayload):
-            if catalog.kind_of(self.payload.model_id) != "planes":
-                raise FormatError("the frame names a model of another kind: it was altered")
-            self.model = catalog.load(self.payload.model_id, "cpu")
+            self.model = catalog.load_named(self.payload.model_id, "planes")
 
     def array(self) -> NDArray[Any]:
         """Decode the array, in C order."""
@@ -205,14 +201,18 @@ def _net(model: catalog.Loaded) -> PlaneModel:
     return cast(PlaneModel, model.net)
 
 
+def _leading(shape: tuple[int, ...], axes: Axes) -> list[int]:
+    """The axes of more than one item that are not spatial."""
+    return [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
+
+
 def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
     """Candidate orders of planes and references. The first is the default."""
-    leading = [axis for axis in range(len(shape)) if axis not in (axes.y, axes.x) and shape[axis] > 1]
     permuted: int | None = None
     permutation: tuple[int, ...] = ()
     if axes.channel is not None and shape[axes.channel] == 3 and not luma:
         permuted, permutation = axes.channel, GREEN_FIRST
-    near = sorted(leading, key=lambda axis: (axis != axes.channel, -axis))
+    near = sorted(_leading(shape, axes), key=lambda axis: (axis != axes.channel, -axis))
     found = [[(axis, distance) for distance in range(1, min(shape[axis], REFERENCES + 1))] for axis in near]
     found += [[(a, 1), (b, 1)] for a, b in combinations(near, 2)]
     found += [[(axis, 1)] for axis in near if shape[axis] > 2 and axis != axes.channel]
@@ -222,9 +222,7 @@ def _orders(shape: tuple[int, ...], axes: Axes, luma: bool) -> list[Order]:
 
 def _part(numbers: NDArray[Any], axes: Axes) -> NDArray[Any]:
     """The part on which models are tried: a central window of a few central planes."""
-    leading = [axis for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)]
-    planes = 2 if sum(numbers.shape[axis] > 1 for axis in leading) > 1 else TRIED_PLANES
-    most = [planes] * numbers.ndim
+    most = [2 if len(_leading(numbers.shape, axes)) > 1 else TRIED_PLANES] * numbers.ndim
     most[axes.y] = most[axes.x] = WINDOW
     if axes.channel is not None:
         most[axes.channel] = TRIED_PLANES
@@ -258,16 +256,23 @@ def _size(model: catalog.Loaded, order: Order, numbers: NDArray[Any], m: int) ->
 
 def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> tuple[catalog.Loaded, Order]:
     """The model and the order that code a part of the array in the fewest bytes."""
+    return _choice(prepared, axes, models)[:2]
+
+
+def _choice(
+    prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]
+) -> tuple[catalog.Loaded, Order, int | None]:
+    """The model, the order, and the bytes of the part on which models are tried, if they are known."""
     numbers, m = prepared.numbers, prepared.m
     orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
-    several = sum(numbers.shape[axis] > 1 for axis in range(numbers.ndim) if axis not in (axes.y, axes.x)) > 1
-    if numbers.size < (SEVERAL_SAMPLES if several else SAMPLES) or len(orders) * len(models) == 1:
-        return models[0], orders[0]
+    leading = _leading(numbers.shape, axes)
+    if numbers.size < (SEVERAL_SAMPLES if len(leading) > 1 else SAMPLES) or len(orders) * len(models) == 1:
+        return models[0], orders[0], None
     if len(orders) > TRIED_ORDERS:
         guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
         orders = [orders[k] for k in sorted(np.argsort(guesses, kind="stable")[:TRIED_ORDERS])]
     part = _part(numbers, axes)
-    image = all(part.shape[axis] == 1 for axis in range(part.ndim) if axis not in (axes.y, axes.x, axes.channel))
+    image = leading in ([], [axes.channel])
     if image:
         costs = [_size(models[0], each, part, m) for each in orders]  # one part is enough
     else:
@@ -276,11 +281,12 @@ def choose(prepared: Prepared, axes: Axes, models: Sequence[catalog.Loaded]) -> 
             for order, cost in zip(orders, _plane_costs(models[0], orders, numbers, m), strict=True)
         ]
     best = int(np.argmin(costs))
-    if len(models) == 1:
-        return models[0], orders[best]
+    if len(models) == 1 and not image:
+        return models[0], orders[best], None
     sizes = [costs[best] if image else _size(models[0], orders[best], part, m)]
     sizes += [_size(model, orders[best], part, m) for model in models[1:]]
-    return models[int(np.argmin(sizes))], orders[best]
+    found = int(np.argmin(sizes))
+    return models[found], orders[best], sizes[found]
 
 
 def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArray[Any], m: int) -> list[int]:

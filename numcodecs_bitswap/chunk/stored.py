@@ -18,9 +18,13 @@ PARTS, GLANCE = 4, 1 << 12
 """Number of parts of a large array, and items in each, on which the routes are tried first."""
 NEAR = 1.02
 """Routes stay candidates if they code these parts in less than this many times the fewest bytes."""
+FEW = 16
+"""Items that are compared first."""
 _ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
-HOPELESS = 0.75
-"""Level 5 is not tried where, to win, it would need less than this fraction of the bytes of level 1."""
+HOPELESS, LITTLE = 0.75, 256
+"""Level 5 is not tried where, to come within so many bytes of the other payload, it would need less than this fraction
+of the bytes of level 1.
+"""
 
 
 def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> tuple[Route, BytesLike]:
@@ -46,14 +50,15 @@ def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> 
         tried = [(Route.ZSTD, _ZSTD.encode(data)), (Route.CONSTANT, data[:itemsize].data)]
     for route in _promising(data, itemsize) if not tried else []:
         arranged = _arranged(route, data, itemsize)
-        if least is None or not _is_large(data, itemsize) or len(_FAST.encode(arranged)) * HOPELESS <= least:
+        if least is None or len(_FAST.encode(arranged)) * HOPELESS <= least + LITTLE:
             tried.append((route, _ZSTD.encode(arranged)))
     return min([(Route.RAW, data.data), *tried], key=lambda each: (len(each[1]), each[0]))
 
 
 def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
     """Whether all items are equal, byte for byte."""
-    return np.array_equal(data[itemsize:], data[:-itemsize])
+    few = data[: FEW * itemsize]  # are usually enough
+    return all(np.array_equal(each[itemsize:], each[:-itemsize]) for each in (few, data))
 
 
 def decode(route: Route, payload: memoryview, nbytes: int, itemsize: int) -> NDArray[np.uint8]:
@@ -84,10 +89,6 @@ def _arranged(route: Route, data: NDArray[np.uint8], itemsize: int) -> BytesLike
     return _bit_planes(data, itemsize) if route == Route.BITS_ZSTD else data
 
 
-def _is_large(data: NDArray[np.uint8], itemsize: int) -> bool:
-    return data.size > 2 * PARTS * GLANCE * itemsize
-
-
 def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
     """The routes that use Zstandard; for a large array only those that are best on a few parts of it."""
     routes = [Route.ZSTD]
@@ -95,7 +96,7 @@ def _promising(data: NDArray[np.uint8], itemsize: int) -> list[Route]:
         routes.append(Route.SHUFFLE_ZSTD)
     if itemsize in (2, 4, 8):
         routes.append(Route.BITS_ZSTD)
-    if len(routes) == 1 or not _is_large(data, itemsize):
+    if len(routes) == 1 or data.size <= 2 * PARTS * GLANCE * itemsize:
         return routes
     items = data.reshape(-1, itemsize)
     begins = [(len(items) - GLANCE) * k // (PARTS - 1) for k in range(PARTS)]

@@ -39,7 +39,7 @@ def to_rgb(ycbcr: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 
 def to_ycbcr(rgb: NDArray[np.uint8], axis: int) -> NDArray[np.uint8] | None:
     """Y, Cb and Cr along `axis` that `to_rgb` converts to exactly these RGB, or None if some pixel has none."""
-    pixels = np.moveaxis(rgb, axis, 0).reshape(3, -1)
+    pixels = np.moveaxis(rgb, axis, -1).reshape(-1, 3).T
     if not all(_may_be(*pixel) for pixel in pixels[:, :: max(pixels.shape[1] // FIRST, 1)].T.tolist()):
         return None
     for glance in GLANCES:

@@ -82,12 +82,16 @@ def read_windows(array, first, tops, lefts, levels, cut):
     for n in range(len(tops)):
         for i in range(WINDOW):
             for j in range(WINDOW):
-                pixel = array[tops[n] + i, lefts[n] + j]
+                y, x = tops[n] + i, lefts[n] + j
                 if first < 0:
-                    level = np.int64(pixel[middle])
+                    level = np.int64(array[y, x, middle])
                     cut[n, i, j] = level == 0 or level == 255
                 else:
-                    red, green, blue = np.int64(pixel[first]), np.int64(pixel[1]), np.int64(pixel[2 - first])
+                    red, green, blue = (
+                        np.int64(array[y, x, first]),
+                        np.int64(array[y, x, 1]),
+                        np.int64(array[y, x, 2 - first]),
+                    )
                     level, _, _, _, cut[n, i, j] = estimate(red, green, blue)
                 levels[n, i, j] = level - 128
 
@@ -97,17 +101,29 @@ def count_small(levels, tops, lefts, counts):
     """Count the frequencies next to 0 in the blocks of windows, for each offset from the array's origin: (64,)."""
     lines, near = np.empty((WINDOW, 64), np.float32), np.empty(64, np.int32)
     folded = np.empty((2, 4, 64), np.float32)
+    column, sums = np.zeros((WINDOW, WINDOW + 1), np.float32), np.empty((64, WINDOW + 1), np.float32)
     counts[:] = 0
     for n in range(len(levels)):
+        # Columns are long enough for vectors, rows of eight are not.
         for y in range(WINDOW):
-            row, line = levels[n, y], lines[y]
-            for u in range(8):
-                factors = TRANSFORM[u]
-                for x in range(8):
-                    total = np.float32(0)
-                    for k in range(8):
-                        total += factors[k] * row[x + k]
-                    line[8 * u + x] = total
+            for x in range(WINDOW):
+                column[x, y] = levels[n, y, x]
+        for u in range(8):
+            for x in range(8):
+                for y in range(WINDOW + 1):
+                    sums[8 * u + x, y] = (
+                        TRANSFORM[u, 0] * column[x, y]
+                        + TRANSFORM[u, 1] * column[x + 1, y]
+                        + TRANSFORM[u, 2] * column[x + 2, y]
+                        + TRANSFORM[u, 3] * column[x + 3, y]
+                        + TRANSFORM[u, 4] * column[x + 4, y]
+                        + TRANSFORM[u, 5] * column[x + 5, y]
+                        + TRANSFORM[u, 6] * column[x + 6, y]
+                        + TRANSFORM[u, 7] * column[x + 7, y]
+                    )
+        for y in range(WINDOW):
+            for p in range(64):
+                lines[y, p] = sums[p, y]
         for y in range(8):
             near[:] = 0
             for k in range(4):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from numcodecs import Zstd
 
-from ..errors import BitswapError, MissingModel, ModelError
+from ..errors import BitswapError, FormatError, MissingModel, ModelError
 from ..runtime.forks import loading
 
 if TYPE_CHECKING:
@@ -210,6 +210,21 @@ def _load(entry: Entry, device: str) -> Loaded:
     except Exception as error:  # an untrusted file may have a value of a wrong type in any field
         raise _no_model(entry, error) from error
     return Loaded(bytes.fromhex(entry.sha256)[:16], entry.name, net, device)
+
+
+def load_named(model_id: bytes, kind: str) -> Loaded:
+    """The model that a frame names, of a kind that has no device.
+
+    Raises
+    ------
+    MissingModel
+        The model is nowhere on the search path.
+    FormatError
+        It is a model of another kind.
+    """
+    if kind_of(model_id) != kind:
+        raise FormatError("the frame names a model of another kind: it was altered")
+    return load(model_id, "cpu")
 
 
 def kind_of(name_or_id: str | bytes) -> str:

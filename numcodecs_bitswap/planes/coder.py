@@ -5,8 +5,9 @@ numbers x, any axes  --order--  planes (P, H, W)  --tiles--  (P, h, w)  --code_t
 
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
 from typing import Any
@@ -50,42 +51,50 @@ class Order:
         """The axes other than the spatial ones."""
         return [axis for axis in range(ndim) if axis not in (self.y, self.x)]
 
-    def _moved(self, array: NDArray[Any]) -> NDArray[Any]:
-        if self.permuted is not None:
-            array = np.take(array, self.permutation, self.permuted)
-        return np.moveaxis(array, (self.y, self.x), (-2, -1))
-
     def planes(self, array: NDArray[Any]) -> Planes:
         """The planes (P, H, W) in coding order; inverse of `array`."""
-        moved = self._moved(array)
+        if self.permuted is not None:
+            array = array.take(self.permutation, self.permuted)
+        moved = array.transpose([*self.leading(array.ndim), self.y, self.x])
         return np.ascontiguousarray(moved.reshape(-1, *moved.shape[-2:]))
 
     def array(self, planes: Planes, shape: tuple[int, ...]) -> Planes:
         """Inverse of `planes`."""
-        lead = [shape[axis] for axis in self.leading(len(shape))]
-        array = np.moveaxis(planes.reshape(*lead, *planes.shape[1:]), (-2, -1), (self.y, self.x))
-        if self.permuted is not None:
-            array = np.take(array, np.argsort(self.permutation), self.permuted)
-        return array
+        axes = [*self.leading(len(shape)), self.y, self.x]
+        array = planes.reshape([shape[axis] for axis in axes]).transpose(_inverse(axes))
+        return array if self.permuted is None else array.take(_inverse(self.permutation), self.permuted)
 
     def refer(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Indices of the reference planes of each plane, (P, REFERENCES), padded with -1."""
-        axes = self.leading(len(shape))
-        lead = tuple(shape[axis] for axis in axes)
-        number = np.arange(prod(lead))
-        found = np.full((len(number), REFERENCES), -1, np.int64)
-        for axis, distance in self.references:
-            k = axes.index(axis)
-            step = prod(lead[k + 1 :])
-            there = np.flatnonzero(number // step % lead[k] >= distance)
-            slot = (found[there] >= 0).sum(1)
-            found[there, slot] = there - distance * step
-        return found
+        return _refer(shape, tuple(self.leading(len(shape))), self.references)
+
+
+def _inverse(permutation: Sequence[int]) -> list[int]:
+    return sorted(range(len(permutation)), key=permutation.__getitem__)
+
+
+@lru_cache(16)  # chunks of one array have the same
+def _refer(shape: tuple[int, ...], axes: tuple[int, ...], references: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+    lead = tuple(shape[axis] for axis in axes)
+    number = np.arange(prod(lead))
+    found = np.full((len(number), REFERENCES), -1, np.int64)
+    for axis, distance in references:
+        k = axes.index(axis)
+        step = prod(lead[k + 1 :])
+        there = np.flatnonzero(number // step % lead[k] >= distance)
+        slot = (found[there] >= 0).sum(1)
+        found[there, slot] = there - distance * step
+    return found
+
+
+@cache
+def _heads(count: int) -> NDArray[np.uint64]:
+    return empty_words(count)[0].astype(np.uint64)
 
 
 def _empty_heads(count: int) -> NDArray[np.uint64]:
     """Heads of the empty message, as the kernel takes them."""
-    return empty_words(count)[0].astype(np.uint64)
+    return _heads(count).copy()
 
 
 def empty_tail(samples: int) -> NDArray[np.uint8]:
@@ -138,15 +147,20 @@ class _Memory(threading.local):
 _own = _Memory()
 
 
+@cache
+def _kernel() -> Any:
+    with loading():
+        from .tile import code_tile  # reads numba
+
+    return code_tile
+
+
 def code(
     decode: bool, model: PlaneModel, tile: NDArray[np.int32], references: NDArray[np.int64], m: int,
     heads: NDArray[np.uint64], tail: NDArray[np.uint8], length: int, watched: tuple[NDArray[Any], ...] = _NOTHING,
     notes: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None,
 ) -> int:  # fmt: skip
     """Run the kernel, `tile.code_tile`, with the memory it needs."""
-    with loading():
-        from .tile import code_tile  # reads numba
-
     if references.shape[1] > REFERENCES:
         raise ValueError(f"at most {REFERENCES} reference planes")
     h, w = tile.shape[1:]
@@ -155,7 +169,7 @@ def code(
         count = 0 if decode else tile.size
         notes = np.empty(count, np.uint32), np.empty(count if m >= 16 else 0, np.uint32)
     return int(
-        code_tile(
+        _kernel()(
             decode,
             tile,
             np.empty(tile.shape, np.int32),
@@ -291,7 +305,7 @@ def decode(
             raise FormatError(SHORT)
         if left == -2:
             raise FormatError("a sample beyond the largest: the frame was altered or made with other weights")
-        if left or not np.array_equal(heads, _empty_heads(len(heads))):
+        if left or not np.array_equal(heads, _heads(len(heads))):
             raise FormatError("the message is not empty after its last symbol: the frame was altered")
         planes[:, rows, columns] = tile
 

@@ -1,6 +1,5 @@
 """Threads that code the tiles of one chunk in parallel. Compiled loops release the interpreter lock."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -18,13 +17,3 @@ def run(function: Callable[[Work], Result], works: Sequence[Work]) -> list[Resul
     if len(works) == 1:
         return [function(works[0])]
     return run_all(_workers, function, works, cores())
-
-
-def _after_fork() -> None:
-    """The parent's threads are not here."""
-    global _workers
-    _workers = Workers("numcodecs_bitswap_tiles")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -34,13 +34,16 @@ class Workers:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._clear()
+        _every.add(self)
+
+    def _clear(self) -> None:
         self._lock = threading.RLock()
         self._offered = threading.Condition(self._lock)
         self._done = threading.Condition(self._lock)
         self._tasks: deque[Callable[[], None]] = deque()
         self._threads: list[threading.Thread] = []
         self._busy = 0
-        _every.add(self)
 
     def offer(self, task: Callable[[], None], times: int, most: int) -> bool:
         """Let up to `times` threads call `task`, with no more than `most` threads in all.
@@ -130,7 +133,12 @@ def _finish() -> None:
         workers.rest()
 
 
+def _after_fork() -> None:
+    """A forked child has none of the threads, and its parent's may have held the locks."""
+    for workers in list(_every):
+        workers._clear()
+
+
 atexit.register(_finish)
 if hasattr(os, "register_at_fork"):
-    # A forked child has none of the threads; their owners start new ones.
-    os.register_at_fork(after_in_child=_every.clear)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -71,10 +71,11 @@ class Samples:
             The numbers do not match the tables, or the low bits do not match the numbers.
         """
         counts, low = self.scale.low_counts(numbers), None
-        there = self.there
-        counts = counts.reshape(-1) if there is None else counts[there]
-        if self.low or counts.any():
-            low = low_bits.unpack(memoryview(self.low), counts)
+        if counts is None and self.low:
+            raise FormatError("low bits of numbers that have none")
+        if counts is not None:
+            there = self.there
+            low = low_bits.unpack(memoryview(self.low), counts.reshape(-1) if there is None else counts[there])
             if there is not None:
                 spread = np.zeros(numbers.shape, low.dtype)
                 spread[there] = low

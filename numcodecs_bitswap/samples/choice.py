@@ -1,6 +1,7 @@
 """Choice of an array's transforms. Encoder only: the frame records the choice."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from .gaps import Gaps
 from .lattice import Lattice, Line
 from .luma import Luma
 from .ordered import Ordered
+from .steps import Steps
 from .words import Words
 
 TARGET = 5.0
@@ -51,56 +53,58 @@ def prepare(array: NDArray[Any], axes: tuple[int, int], channel: int | None) -> 
         The axis of the colour channels.
     """
     given = words.of_array(array)
-    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
     if channel is not None and array.dtype.str == "|u1" and array.shape[channel] == 3:
         planes = colour.to_ycbcr(given, channel)
         if planes is not None:
-            return Prepared(replace(start, scale=Luma(channel)), planes, 255)
-    if number_of(array.dtype, False) == np.float64:
-        single = narrowed(given)
-        if single is not None:
-            given, start = single, replace(start, narrow=True)
-    number = number_of(array.dtype, start.narrow)
-    found = gaps.find(given, number, axes, lattice=True)
-    filled = given if found is None else found.close(given)
+            return Prepared(Samples(array.dtype, array.shape, axes, False, None, Luma(channel)), planes, 255)
+    single = narrowed(given) if number_of(array.dtype, False) == np.float64 else None
+    given = given if single is None else single
+    number = number_of(array.dtype, single is not None)
+    prepared = partial(_prepared, array, axes, single is not None)
+    levels = ordered.levels_of(given, number)
+    found = gaps.find(given, number, axes, lattice=True, few=None if levels is None else levels.few)
+    filled = given
+    if found is not None:
+        filled = found.close(given)
+        levels = ordered.levels_of(filled, number)
     points = _lattice(filled, number, axes, found) if number.kind == "f" and number.itemsize > 2 else None
     if points is not None and (points.off is None or points.by_number):
-        return _prepared(replace(start, gaps=found), points, filled)
-    plain = ordered.find(filled, number)
+        return prepared(found, points, filled)
+    plain = ordered.find(filled if levels is None else levels.words, number)
     scale: Scale = plain
-    if (tabled := ordered.with_table(plain, filled)) is not None:
-        return _prepared(replace(start, gaps=found), tabled, filled)
+    if (tabled := ordered.with_table(plain, filled, levels)) is not None:
+        return prepared(found, tabled, filled)
     if number.kind == "f" and _finite(filled, number):
         there = None if found is None else found.there
         if points is not None and _points_bits(points, filled, axes, there) < _float(filled, number, axes, there)[0]:
-            return _prepared(replace(start, gaps=found), points, filled)
+            return prepared(found, points, filled)
         if (more := gaps.find(given, number, axes, known=found)) is not found:
             found = more
             filled = given if found is None else found.close(given)
             there = None if found is None else found.there
         scale = _float(filled, number, axes, there)[1]
-    start = replace(start, gaps=found)
+    whole = prepared(found, scale, filled)
     if words.is_series(array.shape) and isinstance(scale, Ordered) and not (found is not None and found.closed):
-        whole, stepped = _prepared(start, scale, filled), _stepped(start, filled, number)
+        steps = series.of_words(filled, number)
+        stepped = prepared(found, _scale_of_steps(steps, filled, axes), filled, steps)
         # The estimate for words counts a jump between two rows of a series, which steps do not have: hence LEAP.
         return stepped if _bits(stepped) < LEAP * _bits(whole) else whole
-    return _prepared(start, scale, filled)
+    return whole
 
 
 def plain(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
     """Numbers of any array by the order of its words, with no other transform."""
     given = words.of_array(array)
-    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
-    return _prepared(start, ordered.find(given, number_of(array.dtype, False), 0), given)
+    return _prepared(array, axes, False, None, ordered.find(given, number_of(array.dtype, False), 0), given)
 
 
-def _stepped(start: Samples, filled: Words, number: np.dtype[Any]) -> Prepared:
-    """A series, coded as its steps."""
-    steps = series.of_words(filled, number)
-    scale = ordered.find(steps.steps(filled), steps.signed)
-    coded = noise.bits(scale.numbers(steps.steps(filled)), start.axes)
-    scale = scale.coarser(max(int(coded - TARGET), 0) if number.kind == "f" else 0)
-    return _prepared(replace(start, steps=steps), scale, filled)
+def _scale_of_steps(steps: Steps, filled: Words, axes: tuple[int, int]) -> Ordered:
+    """The scale of the steps of a series."""
+    found = steps.steps(filled)
+    scale = ordered.find(found, steps.signed)
+    if steps.number.kind != "f":
+        return scale
+    return scale.coarser(max(int(noise.bits(scale.numbers(found), axes) - TARGET), 0))
 
 
 def _bits(prepared: Prepared) -> float:
@@ -114,27 +118,41 @@ def _bits(prepared: Prepared) -> float:
 def look_like_labels(array: NDArray[Any], axes: tuple[int, int]) -> bool:
     """Whether most items equal their neighbour along one of the axes."""
     given = words.of_array(array)
-    y, x = (np.moveaxis(given, axis, 0) for axis in axes)
-    return any(len(each) > 1 and float(np.mean(each[1:] == each[:-1])) >= LABELS for each in (y, x))
+    for axis in axes:
+        every = [slice(None)] * given.ndim
+        after, before = every.copy(), every.copy()
+        after[axis], before[axis] = slice(1, None), slice(None, -1)
+        same = given[tuple(after)] == given[tuple(before)]
+        if same.size and np.count_nonzero(same) / same.size >= LABELS:
+            return True
+    return False
 
 
 def labelled(array: NDArray[Any], axes: tuple[int, int]) -> Prepared:
     """An array as labels, numbered in the order of their first occurrence."""
     given = words.of_array(array)
     number = number_of(array.dtype, False)
-    start = Samples(array.dtype, array.shape, axes, False, None, Luma(0))
-    return _prepared(start, ordered.by_occurrence(ordered.find(given, number, 0), given), given)
+    scale = ordered.by_occurrence(ordered.find(given, number, 0), given)
+    return _prepared(array, axes, False, None, scale, given)
 
 
-def _prepared(samples: Samples, scale: Scale, filled: Words) -> Prepared:
-    if samples.steps is not None:
-        filled = samples.steps.steps(filled)
-    numbers, low, counts = scale.split(filled)
-    there = samples.there
+def _prepared(
+    array: NDArray[Any],
+    axes: tuple[int, int],
+    narrow: bool,
+    found: Gaps | None,
+    scale: Scale,
+    filled: Words,
+    steps: Steps | None = None,
+) -> Prepared:
+    """The numbers of words without gaps, or of their steps."""
+    numbers, low, counts = scale.split(filled if steps is None else steps.steps(filled))
     packed = b""
-    if counts.any():
+    if counts is not None and counts.any():
+        there = None if found is None or steps is not None else found.there
         packed = low_bits.pack(*(part.reshape(-1) if there is None else part[there] for part in (low, counts)))
-    return Prepared(replace(samples, scale=scale, low=packed), numbers, max(int(numbers.max()), 1))
+    samples = Samples(array.dtype, array.shape, axes, narrow, found, scale, packed, steps)
+    return Prepared(samples, numbers, max(int(numbers.max()), 1))
 
 
 def _finite(given: Words, number: np.dtype[Any]) -> bool:
@@ -194,6 +212,7 @@ def _float(
     sample = sample[:: max(len(sample) // noise.SAMPLES, 1)]
     for scale in (fixed.find(filled, number), ordered.find(filled, number)):
         coded = noise.bits(filled, axes, there, of=scale.numbers)
-        low = float(scale.low_counts(scale.numbers(sample)).mean())
+        counts = scale.low_counts(scale.numbers(sample))
+        low = 0.0 if counts is None else float(counts.mean())
         found.append((coded + low, scale.coarser(max(int(coded - TARGET), 0)).onto(filled)))
     return min(found, key=lambda each: each[0])

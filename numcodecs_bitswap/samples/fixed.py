@@ -91,9 +91,9 @@ class Fixed:
         from .kernel import count_low  # may read numba
 
         flat = numbers.reshape(-1).astype(np.uint32)
-        every = np.arange(int(flat.max(initial=0)) + 1, dtype=np.uint32)
-        if few := 2 * len(every) < len(flat):
-            flat = every
+        largest = int(flat.max(initial=0))
+        if few := 2 * largest < len(flat):
+            flat = np.arange(largest + 1, dtype=np.uint32)
         counts = np.empty(flat.shape, np.uint8)
         cells = MANTISSA[self.number.itemsize], self.exponent, self._first_count()
         count_low(flat, *cells, self.trailing, self.least, counts)  # type: ignore[no-untyped-call]

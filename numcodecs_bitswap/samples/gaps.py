@@ -139,7 +139,12 @@ class Gaps:
 
 
 def find(
-    words: Words, number: np.dtype[Any], axes: tuple[int, int], lattice: bool = False, known: Gaps | None = None
+    words: Words,
+    number: np.dtype[Any],
+    axes: tuple[int, int],
+    lattice: bool = False,
+    known: Gaps | None = None,
+    few: Words | None = None,
 ) -> Gaps | None:
     """The gaps of words, or None if there are none or too many kinds.
 
@@ -152,30 +157,33 @@ def find(
         Assume few distinct numbers, so that frequent words and equal neighbours are no sign of gaps.
     known : Gaps, optional
         The gaps found with `lattice`; returned if there are no others.
+    few : unsigned integers (n,), optional
+        Each word once, or twice if it occurs more than once: enough to look at where the words are no floats.
     """
     found: list[int] = []
-    good = np.ones(words.shape, np.bool_)
+    left = words.reshape(-1) if few is None else few
     if known is not None:
-        found, good = list(known.words), known.mask == 0
+        found, left = list(known.words), words[known.mask == 0]
     elif number.kind == "f":
         exponents = {2: 0x7C00, 4: 0x7F800000, 8: 0x7FF << 52}[number.itemsize]
-        odd = (words & words.dtype.type(exponents)) == exponents
+        odd = (left & words.dtype.type(exponents)) == exponents
         if odd.any():
-            found = [int(word) for word in np.unique(words[odd])]
-            good = ~odd
-    if len(found) > MOST or not good.any():
+            found = [int(word) for word in np.unique(left[odd])]
+            left = left[~odd]
+    if len(found) > MOST or not left.size:
         return None
     for _ in range(4):
-        left = words[good] if found else words.reshape(-1)
         word = _outlier(left, number)
         if word is None and number.kind == "f" and not lattice:
             word = _frequent(left)
         if word is None:
             break
         found.append(word)
-        good &= words != word
-        if len(found) > MOST or not good.any():
+        left = left[left != word]
+        if len(found) > MOST or not left.size:
             return None
+    if not found and (lattice or number.kind != "f"):
+        return known
     names = np.array(sorted(found), words.dtype)
     mask = np.zeros(words.shape, np.uint8)
     for k, name in enumerate(names):

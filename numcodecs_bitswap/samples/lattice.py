@@ -108,14 +108,14 @@ class Lattice:
         """Numbers of words."""
         return (self._from_least(words) >> self.low).astype(np.uint32)
 
-    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8] | None]:
         """Numbers of words, their low bits, and the number of low bits of each; inverse of `words`."""
         low = self._from_least(words)
         return (low >> self.low).astype(np.uint32), low.astype(np.uint64), self.low_counts(low)
 
-    def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """The number of low bits of each number."""
-        return np.full(numbers.shape, self.low, np.uint8)
+    def low_counts(self, numbers: Words) -> NDArray[np.uint8] | None:
+        """The number of low bits of each number; None: there are none."""
+        return np.full(numbers.shape, self.low, np.uint8) if self.low else None
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Words of numbers and low bits; inverse of `split`."""

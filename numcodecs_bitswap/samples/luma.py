@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..chunk.fields import Reader
 from ..errors import FormatError
@@ -26,14 +25,13 @@ class Luma:
         assert planes is not None
         return planes
 
-    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+    def split(self, words: Words) -> tuple[Words, Words, None]:
         """Numbers of words, and no low bits; inverse of `words`."""
         numbers = self.numbers(words)
-        return numbers, numbers, self.low_counts(numbers)
+        return numbers, numbers, None
 
-    def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
+    def low_counts(self, numbers: Words) -> None:
         """The number of low bits of each number: none."""
-        return np.zeros(numbers.shape, np.uint8)
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Red, green and blue; inverse of `numbers`."""

@@ -47,29 +47,33 @@ def bits(
     leading = [axis for axis in range(numbers.ndim) if axis not in axes]
     if references is None:
         references = [(axis, 1) for axis in leading[-MOST_AXES:]]
-    moved = np.moveaxis(numbers, axes, (-2, -1))
+    moved = numbers.transpose([*leading, *axes])
     *lead, h, w = moved.shape
-    planes = moved.reshape(prod(lead), h, w)
-    places = np.arange(planes.size) if there is None else np.flatnonzero(np.moveaxis(there, axes, (-2, -1)))
+    flat = moved.reshape(-1)
+    count = flat.size if there is None else np.count_nonzero(there)
     # An odd stride, so that the sample covers all columns.
-    places = places[:: max(len(places) // SAMPLES, 1) | 1]
-    p, y, x = np.unravel_index(places, planes.shape)
+    stride = max(count // SAMPLES, 1) | 1
+    if there is None:
+        places = np.arange(0, flat.size, stride)
+    else:
+        places = np.flatnonzero(there.transpose([*leading, *axes]))[::stride]
+    p, y, x = np.unravel_index(places, (prod(lead), h, w))
 
-    def at(plane: NDArray[Any], dy: int, dx: int) -> NDArray[np.float64]:
-        found = planes[plane, (y + dy).clip(0, h - 1), (x + dx).clip(0, w - 1)]
+    def at(plane: NDArray[Any], offsets: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+        dy, dx = np.array(offsets).T[:, :, None]
+        found = flat.take((plane * h + (y + dy).clip(0, h - 1)) * w + (x + dx).clip(0, w - 1))
         return (of(found) if of is not None else found).astype(np.float64)
 
-    west = at(p, 0, -1)
-    columns = [at(p, dy, dx) - west for dy, dx in OWN]
+    residual, west, *own = at(p, [(0, 0), (0, -1), *OWN])
+    residual -= west
+    columns = [each - west for each in own]
     for axis, distance in references:
         k = leading.index(axis)
         step = prod(lead[k + 1 :])
         known = p // step % lead[k] >= distance
-        other = np.where(known, p - distance * step, p)
-        base = at(other, 0, -1)
-        columns += [np.where(known, at(other, dy, dx) - base, 0.0) for dy, dx in OTHER]
-    residual = at(p, 0, 0) - west
-    weights = _solve([column[::2] for column in columns], residual[::2])
+        base, *other = at(np.where(known, p - distance * step, p), [(0, -1), *OTHER])
+        columns += [np.where(known, each - base, 0.0) for each in other]
+    weights = _solve(np.array([*columns, residual])[:, ::2])
     for column, weight in zip(columns, weights, strict=True):
         residual = residual - weight * column
     mantissa, exponent = np.frexp(np.abs(residual) + 0.5)
@@ -86,10 +90,16 @@ def histogram_bytes(numbers: NDArray[Any]) -> float:
     return float(-(counts[counts > 0] * (exponent - 2 + 2 * mantissa)).sum()) / 8
 
 
-def _solve(columns: list[NDArray[np.float64]], target: NDArray[np.float64]) -> list[float]:
-    """Least-squares weights, by elimination."""
-    n = len(columns)
-    rows = [[float((a * b).sum()) for b in columns] + [float((a * target).sum())] for a in columns]
+def _solve(columns: NDArray[np.float64]) -> list[float]:
+    """Least-squares weights of columns for the last of them, by elimination."""
+    n = len(columns) - 1
+    rows = [[0.0] * (n + 1) for _ in range(n)]
+    for i in range(n):
+        sums = (columns[i] * columns[i:]).sum(1).tolist()
+        for j, found in enumerate(sums, i):
+            rows[i][j] = found
+            if j < n:
+                rows[j][i] = found
     for j in range(n):
         rows[j][j] += 1e-9 * rows[j][j] + 1e-30
     for j in range(n):

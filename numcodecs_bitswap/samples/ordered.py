@@ -8,7 +8,7 @@ removed before a model sees the numbers.
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +55,18 @@ class Ordered:
         """Numbers of words."""
         levels = self._levels(words)
         if not self.table:
-            return np.asarray(levels >> levels.dtype.type(self.low))
+            return np.asarray(levels >> levels.dtype.type(self.low)) if self.low else levels
         parts = [_rank(table, part) for table, part in zip(self.table, grouped(levels, self.groups), strict=True)]
         return ungrouped(np.stack(parts), levels.shape, self.groups)
 
-    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8]]:
+    def split(self, words: Words) -> tuple[Words, Words, NDArray[np.uint8] | None]:
         """Numbers of words, their low bits, and the number of low bits of each; inverse of `words`."""
         numbers = self.numbers(words)
         return numbers, self._levels(words) if self.low else numbers, self.low_counts(numbers)
 
-    def low_counts(self, numbers: Words) -> NDArray[np.uint8]:
-        """The number of low bits of each number."""
-        return np.full(numbers.shape, self.low, np.uint8)
+    def low_counts(self, numbers: Words) -> NDArray[np.uint8] | None:
+        """The number of low bits of each number; None: there are none."""
+        return np.full(numbers.shape, self.low, np.uint8) if self.low else None
 
     def words(self, numbers: Words, low: Words | None) -> Words:
         """Words of numbers and low bits; inverse of `split`.
@@ -85,11 +85,13 @@ class Ordered:
                 parts.append(table[part])
             levels = ungrouped(np.stack(parts), numbers.shape, self.groups).astype(kind)
         else:
-            levels = numbers.astype(kind) << kind(self.low)
+            levels = numbers.astype(kind)
         if low is not None:
-            levels = levels | low.astype(kind)
-        levels *= kind(self.step)
-        levels += kind(self.offset)
+            levels = levels << kind(self.low) | low.astype(kind)
+        if self.step != 1:
+            levels *= kind(self.step)
+        if self.offset:
+            levels += kind(self.offset)
         return unordered(levels, self.number, self.trailing)
 
     def onto(self, words: Words) -> "Ordered":
@@ -103,7 +105,9 @@ class Ordered:
         return replace(self, low=min(self.low + bits, 8 * self.number.itemsize - 1))
 
     def _levels(self, words: Words) -> Words:
-        levels = ordered(words, self.number, self.trailing) - words.dtype.type(self.offset)
+        levels = ordered(words, self.number, self.trailing)
+        if self.offset:
+            levels = levels - words.dtype.type(self.offset)
         return np.asarray(levels // words.dtype.type(self.step) if self.step > 1 else levels)
 
     def write(self) -> bytes:
@@ -146,6 +150,26 @@ class Ordered:
         return cls(number, trailing, offset, step, 0, groups, table)
 
 
+class Levels(NamedTuple):
+    """The words that occur in an array, in the order of their numbers, and how often each does."""
+
+    words: Words
+    counts: NDArray[np.int64]
+
+    @property
+    def few(self) -> Words:
+        """Each word once, or twice if it occurs more than once."""
+        return self.words.repeat(np.minimum(self.counts, 2))
+
+
+def levels_of(words: Words, number: np.dtype[Any]) -> Levels | None:
+    """The levels of integers of up to 16 bits; None of others."""
+    if number.kind == "f" or number.itemsize > 2:
+        return None
+    found, counts = _in_use(ordered(words.reshape(-1), number))
+    return Levels(unordered(found, number), counts)
+
+
 def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Ordered:
     """Offset and step of words, without a table. Low bits are split off if numbers would exceed the plane coder's."""
     if trailing is None:
@@ -163,20 +187,19 @@ def find(words: Words, number: np.dtype[Any], trailing: int | None = None) -> Or
     return Ordered(number, trailing, int(offset), step, low)
 
 
-def with_table(scale: Ordered, words: Words, groups: tuple[int, ...] = (), always: bool = False) -> Ordered | None:
+def with_table(scale: Ordered, words: Words, levels: Levels | None = None) -> Ordered | None:
     """The same with a table of the levels in use; None if it would gain too little."""
-    if not always:
-        for part in grouped(words, groups):
-            if part.size > GLANCE and len(np.unique(part[:: part.size // GLANCE])) * 2 > GLANCE:
-                return None
-    levels = scale._levels(words)
-    tables = []
-    for part in grouped(levels, groups):
-        found, counts = _in_use(part)
-        if not always and not _missing(found, counts):
+    if levels is None or 2 * len(levels.words) > GLANCE:
+        flat = words.reshape(-1)
+        if flat.size > GLANCE and len(np.unique(flat[:: flat.size // GLANCE])) * 2 > GLANCE:
             return None
-        tables.append(found)
-    return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, groups, tuple(tables))
+    if levels is None:
+        found, counts = _in_use(scale._levels(words.reshape(-1)))
+    else:
+        found, counts = scale._levels(levels.words), levels.counts
+    if not _missing(found, counts):
+        return None
+    return Ordered(scale.number, scale.trailing, scale.offset, scale.step, 0, (), (found,))
 
 
 def by_occurrence(scale: Ordered, words: Words) -> Ordered:
@@ -207,6 +230,10 @@ def _missing(found: Words, counts: NDArray[np.int64]) -> bool:
 
 def _rank(table: Words, levels: Words) -> Words:
     """Indices of levels in a table."""
+    if int(table.max()) < levels.size:
+        indices = np.zeros(int(table.max()) + 1, np.uint32)
+        indices[table] = np.arange(len(table))
+        return indices[levels]
     order = np.argsort(table, kind="stable")
     return order[np.searchsorted(table[order], levels)].astype(np.uint32)
 

@@ -2,6 +2,7 @@
 axes (FORMAT.md 1.4). numpy only.
 """
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -17,9 +18,12 @@ ROW = 256
 """Items per row when a series is cut into rows."""
 SHORT = 4
 """Largest last axis of a two-dimensional array that is taken as several series."""
+FEW = 16
+"""Words that are compared first: they are usually enough to see that not all are equal."""
 _SIZES = {"b": (1,), "u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "m": (8,), "M": (8,)}
 
 
+@lru_cache(64)
 def plain(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
     """The native dtype of an array's numbers: u, i or f of 1 to 8 bytes; None if the dtype is not numeric."""
     if dtype.itemsize not in _SIZES.get(dtype.kind, ()):
@@ -44,6 +48,8 @@ def of_array(array: NDArray[Any]) -> Words:
     """Words of an array; inverse of `to_array`. The last row of a series repeats its last item."""
     number = plain(array.dtype)
     assert number is not None
+    if number == array.dtype and not is_series(array.shape):
+        return np.ascontiguousarray(array).view(f"u{number.itemsize}")
     shape = shape_of(array.dtype, array.shape)
     if is_series(array.shape):
         padded = np.empty((*array.shape[1:], prod(shape[-2:])), array.dtype)
@@ -60,6 +66,8 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     """Inverse of `of_array`."""
     number = plain(dtype)
     assert number is not None
+    if number == dtype and not is_series(shape):
+        return np.ascontiguousarray(words).view(dtype)
     if dtype.kind == "c":
         words = np.moveaxis(words, 0, -1)
     items = np.ascontiguousarray(words, f"u{number.itemsize}").reshape(-1).view(dtype.newbyteorder("="))
@@ -68,9 +76,16 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     return items.reshape(shape).astype(dtype, copy=False)
 
 
+def are_equal(words: Words) -> bool:
+    """Whether all words are equal."""
+    flat = words.reshape(-1)
+    return all(bool((each == flat[0]).all()) for each in (flat[:FEW], flat))
+
+
 def planes_of(array: NDArray[Any], axes: tuple[int, int]) -> NDArray[Any]:
     """Planes (P, h, w) of an array, in C order of the other axes; inverse of `of_planes`."""
-    return np.moveaxis(array, axes, (-2, -1)).reshape(plane_shape(array.shape, axes))
+    order = [axis for axis in range(array.ndim) if axis not in axes]
+    return array.transpose([*order, *axes]).reshape(plane_shape(array.shape, axes))
 
 
 def of_planes(planes: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, int]) -> NDArray[Any]:
