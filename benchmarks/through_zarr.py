@@ -71,7 +71,9 @@ def stack(name: str, shape: tuple[int, ...], among: dict[str, stacks.Stack] = st
         if array is None:
             return None
         fitting = [n - n % side for n, side in zip(array.shape, shape, strict=True)]
-        return np.ascontiguousarray(array[tuple(slice(min(n, 4 * side)) for n, side in zip(fitting, shape, strict=True))])
+        return np.ascontiguousarray(
+            array[tuple(slice(min(n, 4 * side)) for n, side in zip(fitting, shape, strict=True))]
+        )
 
     return Case(read, shape)
 
@@ -194,7 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{title}: {options.folder} does not have it", file=sys.stderr)
             continue
         if not result:
-            print("| array | codec | bits/sample | bytes / ours | encode MB/s | decode MB/s |\n|---|---|--:|--:|--:|--:|")
+            print(
+                "| array | codec | bits/sample | bytes / ours | encode MB/s | decode MB/s |\n|---|---|--:|--:|--:|--:|"
+            )
         rows = measure(array, case.chunk, options.repeats)
         print(table(title, array, case.chunk, rows), flush=True)
         result[title] = {"shape": array.shape, "chunk": case.chunk, "codecs": [asdict(row) for row in rows]}

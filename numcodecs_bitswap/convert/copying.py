@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -224,7 +225,7 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
             yield executor, most
     elif workers == "processes":
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        with ProcessPoolExecutor(most, context) as pool:
+        with ProcessPoolExecutor(most, context, _end_with_parent) as pool:
             yield pool, most
     else:
         import distributed
@@ -237,6 +238,18 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with client:
             most = threads or 2 * sum(client.nthreads().values()) or 1
             yield client.get_executor(pure=False), most
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: workers of a pool would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def wait_for_end() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=4)
