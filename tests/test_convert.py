@@ -2,10 +2,12 @@
 
 import io
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -305,6 +307,22 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     unopenable(tmp_path / "b.zarr")
     assert main(arguments) == 0
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], GRADIENT)
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
+    """As when the system is short of memory and kills one."""
+    data = np.cumsum(np.random.default_rng(0).integers(0, 3, (2048, 2048)), 1, dtype="u2")
+    zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
+
+    def kill() -> None:
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    with pytest.raises(SourceError, match="process that copies blocks has ended"):
+        convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(), workers="processes", threads=2)
 
 
 @pytest.mark.slow

@@ -5,7 +5,15 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any
@@ -18,6 +26,7 @@ from zarr.core.sync import sync
 from ..errors import BitswapError, SourceError
 from ..models import catalog, embedded
 from ..options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL
+from ..readers.arrays import open_zarr
 from . import OURS, journal, plan
 from .journal import Journal, Target
 from .plan import Plan, Planned, Shape, Wanted
@@ -166,7 +175,7 @@ def convert(
 def use_models_of(place: str) -> None:
     """Use the models stored with a Zarr array or group, if any."""
     with suppress(SourceError):
-        embedded.use_models(place)
+        embedded.use_models(open_zarr(place))
 
 
 def _copy(
@@ -186,7 +195,13 @@ def _copy(
         while len(under_way) > least:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 block = under_way.pop(future)
-                nbytes, stored = future.result()
+                try:
+                    nbytes, stored = future.result()
+                except BrokenExecutor as error:
+                    raise SourceError(
+                        "a process that copies blocks has ended; if memory was short, give fewer --threads: the same "
+                        "command resumes"
+                    ) from error
                 kept.mark(block)
                 report(1, nbytes, stored)
 

@@ -6,7 +6,6 @@ metadata is followed: `use_models` reads this one prefix, and every file must ha
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -76,13 +75,17 @@ def use_models(place: Any) -> list[str]:
     ModelError
         A file is not a model, or does not have the SHA-256 in its name. The others can be found all the same.
     SourceError
-        There is no array.
+        There is no array, or the store cannot list what it has.
     """
     found: dict[str, catalog.Entry] = {}
     wrong: list[ModelError] = []
     for array in _arrays(place, "r"):
         store, prefix = array.store_path.store, _prefix(array)
-        for name in sorted(sync(_listed(store, prefix))):
+        try:
+            names = sorted(sync(_listed(store, prefix)))
+        except Exception as error:  # of stores of any kind
+            raise SourceError(f"{store}/{prefix} cannot be listed: {error}") from error
+        for name in names:
             match = NAME.fullmatch(name)
             if match is None or match[1] in found:
                 continue
@@ -118,15 +121,13 @@ def _prefix(array: Any) -> str:
     return f"{array.path}/{FOLDER}".lstrip("/")
 
 
-def _arrays(place: Any, mode: Any) -> Iterator[Any]:
-    if not isinstance(place, zarr.Array | zarr.Group):
-        try:
-            place = zarr.open(place, mode=mode)
-        except (OSError, ValueError, ImportError, TypeError) as error:
-            raise SourceError(f"{place} is not a Zarr array or group: {error}") from error
-    arrays = (
-        [place] if isinstance(place, zarr.Array) else [m for _, m in place.members(None) if isinstance(m, zarr.Array)]
-    )
+def _arrays(place: Any, mode: Any) -> list[Any]:
+    try:
+        opened = place if isinstance(place, zarr.Array | zarr.Group) else zarr.open(place, mode=mode)
+        nodes = [opened] if isinstance(opened, zarr.Array) else [node for _, node in opened.members(None)]
+    except Exception as error:  # of stores of any kind; some cannot list what they have
+        raise SourceError(f"{place} is not a Zarr array or group, or cannot be reached: {error}") from error
+    arrays = [node for node in nodes if isinstance(node, zarr.Array)]
     if not arrays:
         raise SourceError(f"{place} has no arrays")
-    yield from arrays
+    return arrays
