@@ -3,15 +3,13 @@
 Its key is `.bitswap/<SHA-256>.safetensors` under the array's path, in either Zarr format. So the model is copied and
 deleted with the array, and no listing of groups shows it. The array's metadata do not refer to it, and nothing in the
 metadata is followed: `use_models` reads this one prefix, and every file must have the SHA-256 in its name.
+
+Zarr is imported by the first call: the names of the package can be imported where it is not installed.
 """
 
 import re
 from contextlib import suppress
 from typing import Any
-
-import zarr
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
 from ..errors import ModelError, SourceError
 from . import catalog
@@ -42,6 +40,9 @@ def embed_model(place: Any, model: str) -> list[str]:
     SourceError
         There is no array, or its store cannot be written.
     """
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
     entry = catalog.find(model)
     buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
     keys = []
@@ -77,6 +78,8 @@ def use_models(place: Any) -> list[str]:
     SourceError
         There is no array, or the store cannot list what it has.
     """
+    from zarr.core.sync import sync
+
     found: dict[str, catalog.Entry] = {}
     wrong: list[ModelError] = []
     for array in _arrays(place, "r"):
@@ -101,6 +104,9 @@ def use_models(place: Any) -> list[str]:
 
 def _content(store: Any, key: str) -> bytes:
     """The value of a key, after a check of its size. A pipe, whose reading would block, has no size."""
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
     try:
         size = sync(store.getsize(key))
         if not 0 < size <= catalog.LARGEST:
@@ -122,6 +128,8 @@ def _prefix(array: Any) -> str:
 
 
 def _arrays(place: Any, mode: Any) -> list[Any]:
+    import zarr
+
     try:
         opened = place if isinstance(place, zarr.Array | zarr.Group) else zarr.open(place, mode=mode)
         nodes = [opened] if isinstance(opened, zarr.Array) else [node for _, node in opened.members(None)]
