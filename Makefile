@@ -20,7 +20,7 @@ DOCS := .venv-docs/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-quick fuzz test-faults test-machines demo check bench bench-rate bench-speed bench-stacks bench-jpeg paper-tables golden docs docs-serve test-light test-latest
+.PHONY: help install test test-quick fuzz test-faults test-machines demo check bench bench-rate bench-speed bench-stacks bench-zarr bench-jpeg paper-tables golden docs docs-serve test-light test-latest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench-speed: $(INSTALLED) ## MB/s of every model and where the time goes: make b
 bench-stacks: $(INSTALLED) ## Volumes, time series, spectral bands: make bench-stacks DATA=folder [ARGS="--models NAME"]
 	@test -n "$(DATA)" || { echo 'make bench-stacks DATA=folder, with nd/*.npz and science/*.npz'; exit 1; }
 	$(BIN)/python -m benchmarks.stacks $(DATA) $(ARGS)
+
+bench-zarr: $(INSTALLED) ## Whole Zarr arrays written and read; what changed since the last run: make bench-zarr DATA=folder
+	@test -n "$(DATA)" || { echo 'make bench-zarr DATA=folder, with natural/, nd/*.npz and science/*.npz'; exit 1; }
+	$(BIN)/python -m benchmarks.through_zarr $(DATA) $(ARGS)
 
 bench-jpeg: $(INSTALLED) ## Images that were JPEGs, against their files: make bench-jpeg DATA=folder [ARGS="--limit 4"]
 	@test -n "$(DATA)" || { echo 'make bench-jpeg DATA=folder, with nd/jpeg/ and natural/'; exit 1; }

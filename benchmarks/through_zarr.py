@@ -4,21 +4,29 @@
 
 Each case is one array in memory. It is written whole and read whole, with as many chunks at a time as Zarr codes by
 default; a repetition does so with every codec in turn, and times are minima. What is read is compared. Prints a
-Markdown table; bench-out/through_zarr.json gets what was measured.
+Markdown table; bench-out/ gets through_zarr.json, what was measured, and through_zarr.png, rate against speed.
+
+A line of bench-out/history.jsonl for each run keeps sizes and speeds of ours by version and commit; what differs from
+the last run on the same machine is printed.
 """
 
 import argparse
 import asyncio
 import json
+import os
+import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
@@ -27,6 +35,7 @@ from zarr.storage import MemoryStore
 
 from benchmarks import stacks
 from benchmarks.images import chunks_of
+from numcodecs_bitswap import __version__
 from numcodecs_bitswap.measure.classical import classical
 from numcodecs_bitswap.measure.harness import Peer
 from numcodecs_bitswap.train.data import list_images, split_validation
@@ -46,7 +55,9 @@ Array = NDArray[Any]
 
 
 class Case(NamedTuple):
-    """An array and its chunks, read from a folder of data; None if the folder does not have it."""
+    """An array, read from a folder of data, or None if the folder does not have it; its chunks, cut to sides that are
+    shorter.
+    """
 
     read: Callable[[Path], Array | None]
     chunk: tuple[int, ...]
@@ -56,7 +67,8 @@ def photographs(side: int, limit: int) -> Callable[[Path], Array | None]:
     """A column of squares of photographs that models are not trained on."""
 
     def read(folder: Path) -> Array | None:
-        files = split_validation(list_images(folder / "natural" / "photos_d4plus"))[1]
+        place = folder / "natural" / "photos_d4plus"
+        files = split_validation(list_images(place))[1] if place.is_dir() else []
         squares = chunks_of(files, side, 3, limit)
         return np.concatenate(squares) if squares else None
 
@@ -70,23 +82,22 @@ def stack(name: str, shape: tuple[int, ...], among: dict[str, stacks.Stack] = st
         array = stacks.read(folder, among[name])
         if array is None:
             return None
-        fitting = [n - n % side for n, side in zip(array.shape, shape, strict=True)]
-        return np.ascontiguousarray(
-            array[tuple(slice(min(n, 4 * side)) for n, side in zip(fitting, shape, strict=True))]
-        )
+        sides = [min(side, n) for side, n in zip(shape, array.shape, strict=True)]
+        whole = [min(n // side, 4) * side for n, side in zip(array.shape, sides, strict=True)]
+        return np.ascontiguousarray(array[tuple(map(slice, whole))])
 
     return Case(read, shape)
 
 
 CASES = {
-    "photographs, 256 x 256 x 3": Case(photographs(256, 24), (256, 256, 3)),
-    "photographs, 64 x 64 x 3": Case(photographs(64, 200), (64, 64, 3)),
-    "CT, 8 x 256 x 256": stack("CT, body (z)", (8, 256, 256)),
-    "brain, 8 x 256 x 256": stack("two-photon, brain (z)", (1, 8, 256, 256)),
-    "FIB-SEM, 8 x 256 x 256": stack("FIB-SEM, fly (z)", (8, 256, 256)),
-    "Landsat 7, float32": stack("Landsat 7, reflectance (band)", (8, 256, 256), stacks.NUMBERS),
-    "cylinder flow, float32": stack("cylinder flow (t)", (1, 8, 256, 128), stacks.NUMBERS),
-    "NEMO, float32": stack("NEMO, currents (u v, depth)", (1, 8, 201, 151), stacks.NUMBERS),
+    "photographs": Case(photographs(256, 24), (256, 256, 3)),
+    "photographs, small chunks": Case(photographs(64, 200), (64, 64, 3)),
+    "CT": stack("CT, body (z)", (8, 256, 256)),
+    "brain": stack("two-photon, brain (z)", (1, 8, 256, 256)),
+    "FIB-SEM": stack("FIB-SEM, fly (z)", (8, 256, 256)),
+    "Landsat 7": stack("Landsat 7, reflectance (band)", (8, 256, 256), stacks.NUMBERS),
+    "cylinder flow": stack("cylinder flow (t)", (1, 8, 256, 128), stacks.NUMBERS),
+    "NEMO": stack("NEMO, currents (u v, depth)", (1, 8, 201, 151), stacks.NUMBERS),
 }
 
 
@@ -169,7 +180,7 @@ def table(title: str, array: Array, chunk: tuple[int, ...], rows: Sequence[Timed
     lines = []
     for row in rows:
         cells = [
-            f"{title}, {array.dtype}",
+            f"{title}: {' x '.join(map(str, chunk))}, {array.dtype}",
             row.name,
             f"{row.total * 8 / array.size:.3f}",
             f"{row.total / rows[0].total:.3f}",
@@ -178,6 +189,64 @@ def table(title: str, array: Array, chunk: tuple[int, ...], rows: Sequence[Timed
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """A picture for each array: bits/sample against speed of writing (filled) and reading (hollow), ours as stars."""
+    columns = min(len(result), 4)
+    rows = -(-len(result) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout="constrained")
+    for axes, (title, each) in zip(figure.subplots(rows, columns, squeeze=False).flat, result.items(), strict=False):
+        for number, row in enumerate(each["codecs"]):
+            bits = 8 * row["total"] / each["samples"]
+            style = {"marker": "*" if row["name"] == OURS else "o", "color": f"C{number}", "linestyle": ""}
+            axes.plot(each["nbytes"] / row["encode_s"] / 1e6, bits, label=row["name"], **style)
+            axes.plot(each["nbytes"] / row["decode_s"] / 1e6, bits, markerfacecolor="none", **style)
+        axes.set(title=title, xscale="log", xlabel="MB/s", ylabel="bits/sample")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=6)
+    for axes in figure.axes[len(result) :]:
+        axes.remove()
+    figure.savefig(path, dpi=100)
+
+
+def machine() -> str:
+    """What speeds depend on."""
+    return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """The checked-out commit; empty outside of a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        return ""
+
+
+def remember(result: dict[str, Any], path: Path) -> str:
+    """Add a line for this run, and compare ours with the last run on this machine, array by array."""
+    ours = {
+        title: {
+            "bytes": each["codecs"][0]["total"],
+            "encode_mb_s": each["nbytes"] / each["codecs"][0]["encode_s"] / 1e6,
+            "decode_mb_s": each["nbytes"] / each["codecs"][0]["decode_s"] / 1e6,
+        }
+        for title, each in result.items()
+    }
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    last = next((line for line in reversed(lines) if line["machine"] == machine()), None)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"when": when, "version": __version__, "commit": commit(), "machine": machine(), "arrays": ours}
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    if last is None:
+        return "the first run on this machine"
+    said = [f"against {last['when']}, {last['version']}, {last['commit']}:"]
+    for title, now in ours.items():
+        if before := last["arrays"].get(title):
+            said.append(f"  {title}: " + ", ".join(f"{what} {now[what] / before[what] - 1:+.1%}" for what in now))
+    return "\n".join(said)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,16 +268,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(
                 "| array | codec | bits/sample | bytes / ours | encode MB/s | decode MB/s |\n|---|---|--:|--:|--:|--:|"
             )
-        rows = measure(array, case.chunk, options.repeats)
-        print(table(title, array, case.chunk, rows), flush=True)
-        result[title] = {"shape": array.shape, "chunk": case.chunk, "codecs": [asdict(row) for row in rows]}
+        chunk = tuple(map(min, case.chunk, array.shape))
+        rows = measure(array, chunk, options.repeats)
+        print(table(title, array, chunk, rows), flush=True)
+        result[title] = {
+            "dtype": str(array.dtype),
+            "shape": array.shape,
+            "chunk": chunk,
+            "nbytes": array.nbytes,
+            "samples": array.size,
+            "codecs": [asdict(row) for row in rows],
+        }
     if not result:
         print(f"error: {options.folder} has none of these arrays", file=sys.stderr)
         return 2
     OUT.mkdir(exist_ok=True)
     written = OUT / "through_zarr.json"
     written.write_text(json.dumps(result, indent=1))
-    print(f"\n{written}")
+    draw(result, written.with_suffix(".png"))
+    print(f"\n{remember(result, OUT / 'history.jsonl')}\n{written}")
     return 0
 
 

@@ -29,6 +29,7 @@ from .errors import (
     MissingModel,
     ModelError,
     ShapeWarning,
+    SourceError,
     TransformWarning,
     VerifyError,
 )
@@ -36,6 +37,7 @@ from .runtime.forks import loading
 
 if TYPE_CHECKING:
     from .codec import BBANS, BitSwap, LocalBitsBack
+    from .models.catalog import register_folder
     from .models.embedded import embed_model, use_models
     from .runtime.scheduler import set_device
 
@@ -52,34 +54,43 @@ __all__ = [
     "MissingModel",
     "ModelError",
     "ShapeWarning",
+    "SourceError",
     "TransformWarning",
     "VerifyError",
     "__version__",
     "embed_model",
+    "register_folder",
     "set_device",
     "use_models",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
-    if name in ("BBANS", "BitSwap", "LocalBitsBack"):
-        with loading():
-            from . import codec
+_PLACES = {
+    "BBANS": "codec",
+    "BitSwap": "codec",
+    "LocalBitsBack": "codec",
+    "embed_model": "models.embedded",
+    "register_folder": "models.catalog",
+    "set_device": "runtime.scheduler",
+    "use_models": "models.embedded",
+}
 
-        return getattr(codec, name)
-    if name == "set_device":
-        with loading():
-            from .runtime.scheduler import set_device
 
-        return set_device
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # else every misspelled name would have a type
 
-        return version("numcodecs_bitswap")
-    if name in ("embed_model", "use_models"):
-        with loading():
-            from .models import embedded
+    def __getattr__(name: str) -> Any:
+        # Deferred, so that `import numcodecs_bitswap.rans` and the like do not read numcodecs and its C libraries.
+        if name in _PLACES:
+            from importlib import import_module
 
-        return getattr(embedded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            with loading():
+                return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("numcodecs_bitswap")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

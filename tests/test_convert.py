@@ -2,10 +2,12 @@
 
 import io
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.readers.arrays import UNFINISHED, open_array
 from pictures import photograph
 
+PROGRAMS = Path(__file__).parent / "programs"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 GRADIENT = (np.add.outer(np.arange(150), np.arange(130)) % 251).astype("u2")
 
 
@@ -280,37 +284,11 @@ def test_verify_mends_what_an_earlier_run_lost(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path) -> None:
-    """A process that is killed again and again, at moments that are no one's choice, and goes on each time."""
-    rng = np.random.default_rng(0)
-    data = np.cumsum(rng.integers(0, 3, (1024, 1024)), 1, dtype="u2")
-    zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64), fill_value=7)
-    target = tmp_path / "b.zarr"
-    program = [sys.executable, "-m", "numcodecs_bitswap", "convert", str(tmp_path / "a.zarr"), str(target)]
-    program += ["--codec", "bitswap", "--threads", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    kills = 0
-    for attempt in range(6):
-        with subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            plan, start = target / UNFINISHED / "plan.json", time.monotonic()
-            while not plan.exists() and process.poll() is None and time.monotonic() - start < 60:
-                time.sleep(0.01)
-            time.sleep(float(rng.uniform(0, 0.3 * attempt)))  # the first one at once
-            finished = process.poll() is not None
-            process.send_signal(signal.SIGKILL)
-        if finished:
-            break
-        kills += 1
-        if (target / UNFINISHED).exists():
-            unopenable(target)
-    assert kills
-    if (target / UNFINISHED).exists():
-        done = subprocess.run(program, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    made = zarr.open_array(target, mode="r")
-    assert np.array_equal(made[:], data)
-    assert made.nchunks_initialized == 256
-    assert not list(target.rglob("*.partial"))
-    assert not (target / UNFINISHED).exists()
+    """A process that is killed again and again, with threads and with processes, and resumes each time."""
+    program = [sys.executable, str(PROGRAMS / "convert_killed.py"), str(tmp_path), "--megabytes", "10", "--kills", "2"]
+    done = subprocess.run(program, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| whole |") == 2
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
@@ -332,13 +310,28 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
 
 
 @pytest.mark.slow
+def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
+    """As when the system is short of memory and kills one."""
+    data = np.cumsum(np.random.default_rng(0).integers(0, 3, (2048, 2048)), 1, dtype="u2")
+    zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
+
+    def kill() -> None:
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    with pytest.raises(SourceError, match="process that copies blocks has ended"):
+        convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(), workers="processes", threads=2)
+
+
+@pytest.mark.slow
 def test_a_batch_system_stops_it(tmp_path: Path) -> None:
     data = np.cumsum(np.random.default_rng(0).integers(0, 3, (2048, 2048)), 1, dtype="u2")
     zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
     target = tmp_path / "b.zarr"
     program = [sys.executable, "-m", "numcodecs_bitswap", "convert", str(tmp_path / "a.zarr"), str(target)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(program, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         while not (target / UNFINISHED / "plan.json").exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)

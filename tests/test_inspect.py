@@ -74,6 +74,7 @@ def test_a_missing_model_is_named(
     sha256 = catalog.find("photo-v1").sha256
     shipped = {name: line for name, line in catalog._shipped().items() if name != "photo-v1"}
     monkeypatch.setattr(catalog, "_shipped", lambda: shipped)
+    monkeypatch.setattr(catalog, "_given", [])
     monkeypatch.setattr(catalog, "_found", {})
     monkeypatch.setattr(catalog, "_loaded", {})
     assert main(["inspect", str(tmp_path / "a.bsw")]) == 1

@@ -3,8 +3,17 @@
 import functools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any
@@ -17,6 +26,7 @@ from zarr.core.sync import sync
 from ..errors import BitswapError, SourceError
 from ..models import catalog, embedded
 from ..options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL
+from ..readers.arrays import open_zarr
 from . import OURS, journal, plan
 from .journal import Journal, Target
 from .plan import Plan, Planned, Shape, Wanted
@@ -165,7 +175,7 @@ def convert(
 def use_models_of(place: str) -> None:
     """Use the models stored with a Zarr array or group, if any."""
     with suppress(SourceError):
-        embedded.use_models(place)
+        embedded.use_models(open_zarr(place))
 
 
 def _copy(
@@ -185,7 +195,13 @@ def _copy(
         while len(under_way) > least:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 block = under_way.pop(future)
-                nbytes, stored = future.result()
+                try:
+                    nbytes, stored = future.result()
+                except BrokenExecutor as error:
+                    raise SourceError(
+                        "a process that copies blocks has ended; if memory was short, give fewer --threads: the same "
+                        "command resumes"
+                    ) from error
                 kept.mark(block)
                 report(1, nbytes, stored)
 
@@ -224,7 +240,7 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
             yield executor, most
     elif workers == "processes":
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        with ProcessPoolExecutor(most, context) as pool:
+        with ProcessPoolExecutor(most, context, _end_with_parent) as pool:
             yield pool, most
     else:
         import distributed
@@ -237,6 +253,18 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with client:
             most = threads or 2 * sum(client.nthreads().values()) or 1
             yield client.get_executor(pure=False), most
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: workers of a pool would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def wait_for_end() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..codec import BBANS, BitSwap, LocalBitsBack
 from ..errors import SourceError
 from ..readers import images
-from ..readers.arrays import FRAME, open_array
+from ..readers.arrays import FRAME, is_url, open_array
 from . import OURS
 from .axes import axes_options, axis_names
 from .copying import same, use_models_of
@@ -39,6 +39,8 @@ def convert_file(source: str, target: str, wanted: Wanted) -> tuple[NDArray[Any]
         The target exists, cannot be written, or its format cannot hold the array.
     """
     path = Path(target)
+    if is_url(target):
+        raise SourceError(f"{target}: files are written on this machine; name a path, or a Zarr array")
     if path.exists():
         raise SourceError(f"{target} exists: remove it, or name another target")
     use_models_of(source)

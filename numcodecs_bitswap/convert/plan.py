@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore
 from ..codec import BBANS, BitSwap, LocalBitsBack
 from ..errors import SourceError
 from ..measure.contents import codec_of
-from ..readers.arrays import default_chunks, open_array, open_zarr
+from ..readers.arrays import default_chunks, members, open_array, open_zarr
 from . import OURS
 from .axes import axes_options, axis_names
 
@@ -112,13 +112,7 @@ def zarr_arrays(source: str) -> dict[str, Any]:
 
 
 def _members(root: Any) -> dict[str, Any]:
-    if isinstance(root, zarr.Array):
-        return {"": root}
-    try:
-        found = sorted(root.members(None), key=lambda each: each[0])
-    except Exception as error:  # one array with a codec that is not installed hides all others
-        raise SourceError(f"an array of {root.store_path} cannot be opened: {error}") from error
-    return {path: node for path, node in found if isinstance(node, zarr.Array)}
+    return {"": root} if isinstance(root, zarr.Array) else members(root)
 
 
 def make(source: str, wanted: Wanted) -> Plan:

@@ -3,16 +3,13 @@
 Its key is `.bitswap/<SHA-256>.safetensors` under the array's path, in either Zarr format. So the model is copied and
 deleted with the array, and no listing of groups shows it. The array's metadata do not refer to it, and nothing in the
 metadata is followed: `use_models` reads this one prefix, and every file must have the SHA-256 in its name.
+
+Zarr is imported by the first call: the names of the package can be imported where it is not installed.
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
-
-import zarr
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
 from ..errors import ModelError, SourceError
 from . import catalog
@@ -43,6 +40,9 @@ def embed_model(place: Any, model: str) -> list[str]:
     SourceError
         There is no array, or its store cannot be written.
     """
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
     entry = catalog.find(model)
     buffer = default_buffer_prototype().buffer.from_bytes(catalog.read(entry))
     keys = []
@@ -76,13 +76,19 @@ def use_models(place: Any) -> list[str]:
     ModelError
         A file is not a model, or does not have the SHA-256 in its name. The others can be found all the same.
     SourceError
-        There is no array.
+        There is no array, or the store cannot list what it has.
     """
+    from zarr.core.sync import sync
+
     found: dict[str, catalog.Entry] = {}
     wrong: list[ModelError] = []
     for array in _arrays(place, "r"):
         store, prefix = array.store_path.store, _prefix(array)
-        for name in sorted(sync(_listed(store, prefix))):
+        try:
+            names = sorted(sync(_listed(store, prefix)))
+        except Exception as error:  # of stores of any kind
+            raise SourceError(f"{store}/{prefix} cannot be listed: {error}") from error
+        for name in names:
             match = NAME.fullmatch(name)
             if match is None or match[1] in found:
                 continue
@@ -98,6 +104,9 @@ def use_models(place: Any) -> list[str]:
 
 def _content(store: Any, key: str) -> bytes:
     """The value of a key, after a check of its size. A pipe, whose reading would block, has no size."""
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
     try:
         size = sync(store.getsize(key))
         if not 0 < size <= catalog.LARGEST:
@@ -118,15 +127,15 @@ def _prefix(array: Any) -> str:
     return f"{array.path}/{FOLDER}".lstrip("/")
 
 
-def _arrays(place: Any, mode: Any) -> Iterator[Any]:
-    if not isinstance(place, zarr.Array | zarr.Group):
-        try:
-            place = zarr.open(place, mode=mode)
-        except (OSError, ValueError, ImportError, TypeError) as error:
-            raise SourceError(f"{place} is not a Zarr array or group: {error}") from error
-    arrays = (
-        [place] if isinstance(place, zarr.Array) else [m for _, m in place.members(None) if isinstance(m, zarr.Array)]
-    )
+def _arrays(place: Any, mode: Any) -> list[Any]:
+    import zarr
+
+    try:
+        opened = place if isinstance(place, zarr.Array | zarr.Group) else zarr.open(place, mode=mode)
+        nodes = [opened] if isinstance(opened, zarr.Array) else [node for _, node in opened.members(None)]
+    except Exception as error:  # of stores of any kind; some cannot list what they have
+        raise SourceError(f"{place} is not a Zarr array or group, or cannot be reached: {error}") from error
+    arrays = [node for node in nodes if isinstance(node, zarr.Array)]
     if not arrays:
         raise SourceError(f"{place} has no arrays")
-    yield from arrays
+    return arrays

@@ -7,6 +7,7 @@ import math
 import re
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = [
     "SourceError",
     "chunk_shape",
     "default_chunks",
+    "is_url",
+    "members",
     "open_array",
     "open_zarr",
     "sample",
@@ -111,6 +114,8 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
         It is none of these, or does not have the region.
     """
     path = Path(source)
+    if is_url(source) and path.suffix.lower() in {".npy", ".npz", FRAME, *IMAGES}:
+        raise SourceError(f"{source}: of URLs only Zarr arrays are read; copy the file to this machine first")
     try:
         if path.suffix == ".npy":
             array: Any = _mapped(path)
@@ -123,14 +128,14 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
     except Exception as error:  # of readers of any kind
         raise SourceError(f"{source} is not a Zarr array, a .npy, .npz or .bsw file or an image: {error}") from error
     if not hasattr(array, "chunks") and not isinstance(array, File | np.ndarray):
-        names = ", ".join(name for name, _ in array.arrays()) or "none"
+        names = ", ".join(members(array)) or "none"
         raise SourceError(f"{source} is a group; name one of its arrays: {names}")
     starts, shape = _region(source, array.shape, region)
     return Opened(source, array, tuple(getattr(array, "chunks", None) or default_chunks(array.shape)), starts, shape)
 
 
 def open_zarr(source: str) -> Any:
-    """A Zarr array or group by its path (of a folder or zip) or URL, read only.
+    """A Zarr array or group by its path (of a folder, a zip file, or one in it: `a.zip/name`) or URL, read only.
 
     Raises
     ------
@@ -139,18 +144,59 @@ def open_zarr(source: str) -> Any:
     """
     import zarr
 
+    archive, path = _in_archive(source)
     try:
-        place = zarr.storage.ZipStore(source, mode="r") if source.endswith(".zip") else source
-        return zarr.open(place, mode="r")
+        place = zarr.storage.ZipStore(archive, mode="r") if archive else source
+        return zarr.open(place, path=path, mode="r")
     except ModuleNotFoundError:
         raise
     except Exception as error:  # of readers of any kind, and of what fsspec talks to
-        if (Path(source) / UNFINISHED).is_dir():
+        if _is_unfinished(source):
             raise SourceError(
                 f"{source} is an unfinished conversion and not an array yet: run the same "
                 "`numcodecs-bitswap convert` again, which resumes where it stopped"
             ) from error
         raise SourceError(f"{source} is not a Zarr array or group, or cannot be reached: {error}") from error
+
+
+def members(group: Any) -> dict[str, Any]:
+    """The arrays of a Zarr group and of the groups in it, by path.
+
+    Raises
+    ------
+    SourceError
+        An array cannot be opened, or the store cannot list what it has.
+    """
+    try:
+        found = sorted(group.members(None), key=lambda each: each[0])
+    except Exception as error:  # one array with a codec that is not installed hides all others
+        raise SourceError(
+            f"the arrays of {group.store_path} cannot be listed, or one cannot be opened: {error}. A single array is "
+            "opened by its own path; a server without listings needs consolidated metadata"
+        ) from error
+    return {path: node for path, node in found if hasattr(node, "chunks")}
+
+
+def is_url(source: str) -> bool:
+    """Whether fsspec opens it, and not the file system of this machine."""
+    return "://" in source and not source.startswith("file://")
+
+
+def _in_archive(source: str) -> tuple[str, str]:
+    """The zip file of a path such as `a.zip/name`, and the path in it; ("", "") if there is none."""
+    match = re.fullmatch(r"(.+?\.zip)(?:/(.*))?", source)
+    return (match[1], (match[2] or "").strip("/")) if match and not Path(source).is_dir() else ("", "")
+
+
+def _is_unfinished(source: str) -> bool:
+    if not is_url(source):
+        return (Path(source.removeprefix("file://")) / UNFINISHED).is_dir()
+    from zarr.core.sync import sync
+    from zarr.storage import FsspecStore
+
+    with suppress(Exception):
+        return bool(sync(FsspecStore.from_url(source, read_only=True).exists(f"{UNFINISHED}/plan.json")))
+    return False
 
 
 def chunk_shape(opened: Opened, given: Sequence[int] | None, channel_axis: int | None = None) -> tuple[int, ...]:
