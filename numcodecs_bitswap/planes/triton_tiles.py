@@ -271,7 +271,7 @@ class _Learned:
         plan, V, N = _plan(model, R, device), len(model.reach), int(model.orders[R])
         NP, WP, O = plan.regressors, plan.width, 4 * _power(model.mixtures, 4)
         self.sums = torch.zeros(batch, V, blocks, NP, NP, device=device)
-        self.weights = plan.targets[:, :, None].expand(batch, V, N, blocks).contiguous()
+        self.weights = plan.targets[:, :, None].expand(batch, V, N, blocks).clone(memory_format=torch.contiguous_format)
         self.window = torch.zeros(batch, 8, NP, 8 * blocks, dtype=torch.int16, device=device)
         self.head = torch.zeros(batch, (O + 1) * (WP + LEAST) + O + 1, device=device)
         self.head[:, : O * WP] = plan.head.flatten()
