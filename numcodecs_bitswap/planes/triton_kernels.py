@@ -51,6 +51,13 @@ def _clamped(values, low, high):
 
 
 @triton.jit
+def _floor(x):
+    """Integers, of numbers whose integers have 31 bits. Triton's own takes subnormal numbers for 0 on some devices."""
+    whole = x.to(tl.int32)
+    return whole - (whole.to(tl.float32) > x).to(tl.int32)
+
+
+@triton.jit
 def _log8(s):
     """8 times the binary logarithm of s >= 1, evenly spaced in each octave, rounded down."""
     return (s.to(tl.float32).to(tl.int32, bitcast=True) >> 20) - 1016
@@ -132,6 +139,23 @@ def _base(field, cell, here, pitch):
 
 
 @triton.jit
+def _seen(field, cell, here, k, inputs, count, unit0, unit1, unit2, unit3, base0, base1, base2, base3,
+          R: tl.constexpr):  # fmt: skip
+    """Inputs k of the network, int8 (number, PX), that lie in fields. inputs : see `triton_tiles._offsets`."""
+    at, times = tl.load(inputs + k)[:, None], tl.load(inputs + count + k)[:, None]
+    of, by = tl.load(inputs + 2 * count + k)[:, None], tl.load(inputs + 3 * count + k)[:, None]
+    base, unit = tl.where(of == 0, base0[None, :], 0), tl.where(by == 0, unit0[None, :], 0.0)
+    if R > 0:
+        base, unit = tl.where(of == 1, base1[None, :], base), tl.where(by == 1, unit1[None, :], unit)
+    if R > 1:
+        base, unit = tl.where(of == 2, base2[None, :], base), tl.where(by == 2, unit2[None, :], unit)
+    if R > 2:
+        base, unit = tl.where(of == 3, base3[None, :], base), tl.where(by == 3, unit3[None, :], unit)
+    value = tl.load(field + at + cell[None, :], (times > 0) & here[None, :], other=0)
+    return _squash(times * value - base, tl.where(times == 2, unit * 16.0, unit)).to(tl.int8)
+
+
+@triton.jit
 def _parts(y, KP: tl.constexpr, PX: tl.constexpr):
     """Means, scales and logits, (KP, PX) each, of outputs (4 KP, PX)."""
     y = tl.permute(tl.reshape(y, (2, 2, KP, PX)), (2, 3, 0, 1))
@@ -160,7 +184,7 @@ def _layer(x, w, at, biases, shifts, WP: tl.constexpr):
 def _steps(x, mean, slope):
     """Where in SIGMOID, from its middle, the numbers x (PX,) are, of components (KP, PX)."""
     t = (32 * x[None, :] - 16 - mean).to(tl.float32) * slope
-    return tl.floor(_clamped(t, -4096.0, 4095.0)).to(tl.int32)
+    return _floor(_clamped(t, -4096.0, 4095.0))
 
 
 @triton.jit
@@ -259,12 +283,12 @@ def _solve(sums, weights, v, first, last, m, reach, blocks, n, factors, pulls,
         answer = tl.where(flat < j, answer - column * value, answer)
         solution = tl.where(flat == j, value, solution)
     # floor(x + 1/2) without rounding; what is not a number becomes the lowest weight
-    x = solution * 16384.0
-    whole = tl.floor(x)
-    whole = tl.where(x - whole >= 0.5, whole + 1.0, whole)
     limit: tl.constexpr = WEIGHT_CLIP * 1.0
-    whole = tl.where(whole > -limit, whole, -limit)
-    whole = tl.where(whole < limit, whole, limit).to(tl.int32)
+    x = solution * 16384.0
+    x = tl.where(x > -limit, x, -limit)
+    x = tl.where(x < limit, x, limit)
+    whole = _floor(x)
+    whole += (x - whole.to(tl.float32) >= 0.5).to(tl.int32)
     b = first + tl.arange(0, GROUP)[:, None]
     tl.store(weights + (v * n + flat) * blocks + b, whole, (flat < m) & (b < last))
 
@@ -295,7 +319,7 @@ def _cums(s, i, here, mixed, sigmoids, centre, rate, half, m, K: tl.constexpr, K
         mean = tl.load(mixed + (KP + k) * PX + i, here, other=0)
         slope = tl.load(mixed + (2 * KP + k) * PX + i, here, other=0).to(tl.float32, bitcast=True)
         t = (32 * x - 16 - mean[:, None]).to(tl.float32) * slope[:, None]
-        mass += weight[:, None] * _sigmoid(sigmoids, tl.floor(_clamped(t, -4096.0, 4095.0)).to(tl.int32))
+        mass += weight[:, None] * _sigmoid(sigmoids, _floor(_clamped(t, -4096.0, 4095.0)))
     inner = s + ((rate[:, None] * mass.to(tl.int64)) >> 44).to(tl.int32)
     return tl.where(x <= 0, 0, tl.where(x > m, 65536, inner))
 
@@ -329,8 +353,8 @@ def _pop(head, size, tail, count, half, m, digits, mixed, sigmoids, lanes,
         tl.store(found + i, symbol, here)
         head, size = pop_row(head, size, tail, here, start, end - start)
     tl.debug_barrier()
-    i = tl.arange(0, PX)
-    most = tl.max(_bits(tl.load(found + i, i < count, other=half), half), 0)
+    every = tl.arange(0, PX)
+    most = tl.max(_bits(tl.load(found + every, every < count, other=half), half), 0)
     for part in range(2):
         low = 16 - 16 * part
         if ((m >> low) >= 16) & (most > low):
@@ -453,7 +477,7 @@ def plane_kernel(
             for v in tl.static_range(V):
                 num += _row(terms, vv, v)
                 den += _row(g, vv, v)
-            blend = _clamped(tl.floor(tl.div_rn(num, den) + 0.5).to(tl.int32) + pred0, 0, top)
+            blend = _clamped(_floor(tl.div_rn(num, den) + 0.5) + pred0, 0, top)
             q = _log8(_row(sizes_near, vv, V) >> 3)
 
             # Inputs that are made of predictions, and logarithms.
@@ -471,8 +495,8 @@ def plane_kernel(
             far = _log8((tl.sum(tl.abs(error), 0) + 8 * LEAST) >> 3)
             tl.store(local + (2 * V + 3) * PX + i, _relative(far, q, 4).to(tl.int8))
             near = tl.load(rules + 3 * V + tl.arange(0, 4))
-            z = _regressors(field, cell, here, near, N, offsets, base0, base1, base2, base3, R)
-            texture = _log8(4 + 4 * tl.sum(tl.abs(z), 0))
+            nearest = _regressors(field, cell, here, near, N, offsets, base0, base1, base2, base3, R)
+            texture = _log8(4 + 4 * tl.sum(tl.abs(nearest), 0))
             tl.store(local + (2 * V + 4) * PX + i, _relative(texture, q, 2).to(tl.int8))
             tl.store(local + (2 * V + 5) * PX + i, _relative(q, 48, 2).to(tl.int8))
             tl.store(local + (2 * V + 6) * PX + i, ((base0.to(tl.float32) * level).to(tl.int32) - 128).to(tl.int8))
@@ -494,26 +518,14 @@ def plane_kernel(
             # The network (FORMAT.md 9.4), first for inputs that lie in fields.
             known_state, skip = tl.zeros((WP, PX), tl.int32), tl.zeros((4 * KP, PX), tl.int32)
             for first in range(0, G, INPUTS):
-                k = first + c
-                offset, times = tl.load(inputs + k)[:, None], tl.load(inputs + G + k)[:, None]
-                of, by = tl.load(inputs + 2 * G + k)[:, None], tl.load(inputs + 3 * G + k)[:, None]
-                base, factor = tl.where(of == 0, base0[None, :], 0), tl.where(by == 0, unit[None, :], 0.0)
-                if R > 0:
-                    base = tl.where(of == 1, base1[None, :], base)
-                    factor = tl.where(by == 1, unit1[None, :], factor)
-                if R > 1:
-                    base = tl.where(of == 2, base2[None, :], base)
-                    factor = tl.where(by == 2, unit2[None, :], factor)
-                if R > 2:
-                    base = tl.where(of == 3, base3[None, :], base)
-                    factor = tl.where(by == 3, unit3[None, :], factor)
-                factor = tl.where(times == 2, factor * 16.0, factor)
-                value = tl.load(field + offset + cell[None, :], (times > 0) & here[None, :], other=0)
-                x = _squash(times * value - base, factor).to(tl.int8)
-                at = p[:, None] * (G + INPUTS) + k[None, :]
-                known_state = tl.dot(tl.load(entry + at), x, known_state, out_dtype=tl.int32)
-                at = o[:, None] * (G + INPUTS) + k[None, :]
-                skip = tl.dot(tl.load(skips + at), x, skip, out_dtype=tl.int32)
+                seen = first + c
+                x = _seen(
+                    field, cell, here, seen, inputs, G, unit, unit1, unit2, unit3, base0, base1, base2, base3, R
+                )  # fmt: skip
+                weight_in = tl.load(entry + p[:, None] * (G + INPUTS) + seen[None, :])
+                known_state = tl.dot(weight_in, x, known_state, out_dtype=tl.int32)
+                weight_in = tl.load(skips + o[:, None] * (G + INPUTS) + seen[None, :])
+                skip = tl.dot(weight_in, x, skip, out_dtype=tl.int32)
             tl.debug_barrier()
             x = tl.load(local + c[:, None] * PX + i[None, :])
             known_state = tl.dot(tl.load(entry + p[:, None] * (G + INPUTS) + G + c[None, :]), x, known_state,
@@ -530,8 +542,8 @@ def plane_kernel(
             context = _clamped((q - CONTEXT_FIRST) >> 2, 0, CONTEXTS - 1)
             chosen = tl.where((c[:, None] == context[None, :]) & here[None, :], CONTEXT_INPUT, 0)
             small, small_chosen = activations.to(tl.int8), chosen.to(tl.int8)
-            out = tl.dot(tl.floor(own + 0.5).to(tl.int32).to(tl.int8), small, out_dtype=tl.int32)
-            out = tl.dot(tl.floor(of_class + 0.5).to(tl.int32).to(tl.int8), small_chosen, out, out_dtype=tl.int32)
+            out = tl.dot(_floor(own + 0.5).to(tl.int8), small, out_dtype=tl.int32)
+            out = tl.dot(_floor(of_class + 0.5).to(tl.int8), small_chosen, out, out_dtype=tl.int32)
             out = (out + tl.load(head_biases + o)[:, None]) >> tl.load(head_biases + 4 * KP + o)[:, None]
             skip = (skip + tl.load(head_biases + 8 * KP + o)[:, None]) >> tl.load(head_biases + 12 * KP + o)[:, None]
 
