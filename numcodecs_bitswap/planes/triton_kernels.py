@@ -364,7 +364,8 @@ def _pop(head, size, tail, count, half, m, digits, mixed, sigmoids, lanes,
                 bits = _clamped(_bits(tl.load(found + i, here, other=half), half) - low, 0, 16)
                 r = (head & 0xFFFF).to(tl.int32) >> (16 - bits)
                 tl.store(found + (1 + part) * PX + i, r, here)
-                head, size = pop_row(head, size, tail, here, r << (16 - bits), tl.full((LB,), 1, tl.int32) << (16 - bits))
+                one = tl.full((LB,), 1, tl.int32)
+                head, size = pop_row(head, size, tail, here, r << (16 - bits), one << (16 - bits))
     tl.debug_barrier()
     return head, size
 

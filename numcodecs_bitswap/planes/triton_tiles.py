@@ -21,7 +21,7 @@ from ..rans.words import SHORT, empty_words
 from . import tables
 from .message import Message, Planes, lanes
 from .model import PlaneModel
-from .tables import BLOCK, LEAST_SCALE, NEAR, SEEN_OTHER, SEEN_OWN
+from .tables import BLOCK
 from .torch_planes import Neighbours, Skew
 from .triton_kernels import INPUTS, plane_kernel, push_kernel
 
@@ -155,6 +155,7 @@ class _Coding:
         self.largest = torch.tensor(list(largest), dtype=torch.int32, device=self.device)
         self.most = max(largest)
         self.digits = (2 * _half(self.most) - 1).bit_length() + 3 >> 2
+        self.learned: _Learned
         self.trouble = self._zeros(torch.int32)
         samples, K = kind.pixels, _power(model.mixtures, 4)
         self.local = self._zeros(torch.int8, LEAST, samples)
@@ -208,7 +209,7 @@ class _Coding:
             for s, other in enumerate(others):
                 fields[:, 2 + V + s] = _known(skew, planes[:, other], middle)
                 fields[:, 2 + V + R + s] = skew.known(errors[:, other], 0)
-            if R == before:
+            if before == R:
                 self.learned.sums.mul_(tables.KEEP)
             else:
                 self.learned = _Learned(self.model, R, self.batch, self.blocks, self.device)
@@ -269,12 +270,12 @@ class _Learned:
 
     def __init__(self, model: PlaneModel, R: int, batch: int, blocks: int, device: torch.device) -> None:
         plan, V, N = _plan(model, R, device), len(model.reach), int(model.orders[R])
-        NP, WP, O = plan.regressors, plan.width, 4 * _power(model.mixtures, 4)
+        NP, WP, outputs = plan.regressors, plan.width, 4 * _power(model.mixtures, 4)
         self.sums = torch.zeros(batch, V, blocks, NP, NP, device=device)
         self.weights = plan.targets[:, :, None].expand(batch, V, N, blocks).clone(memory_format=torch.contiguous_format)
         self.window = torch.zeros(batch, 8, NP, 8 * blocks, dtype=torch.int16, device=device)
-        self.head = torch.zeros(batch, (O + 1) * (WP + LEAST) + O + 1, device=device)
-        self.head[:, : O * WP] = plan.head.flatten()
+        self.head = torch.zeros(batch, (outputs + 1) * (WP + LEAST) + outputs + 1, device=device)
+        self.head[:, : outputs * WP] = plan.head.flatten()
 
 
 class _Plan:
@@ -380,7 +381,7 @@ def _skew(h: int, w: int, device: torch.device) -> Skew:
 @lru_cache(16)
 def _offsets(model: PlaneModel, R: int, h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the neighbours of a pixel are from its cell, and the rows of inputs that lie in fields, int32 (4, number):
-    where, times what, whose base is taken away, whose local scale is the unit. A row that is taken twice is a regressor.
+    where, times what, whose base is taken away, whose local scale is the unit. A row taken twice is a regressor.
     """
     skew, V = _skew(h, w, device), len(model.reach)
     around = Neighbours(model, R, skew)
