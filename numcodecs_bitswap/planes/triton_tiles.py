@@ -43,21 +43,19 @@ class Kind:
     ----------
     pixels, lanes : int
         Of a program: powers of two.
+    warps : int
     """
 
     pixels: int
     lanes: int
+    warps: int
 
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> "Kind":
         """The kind of tiles (P, h, w)."""
         P, h, w = shape
-        return cls(max(_power(min(h, (w + 1) // 2)), LEAST), max(lanes(P * h * w), LEAST_LANES))
-
-    @property
-    def warps(self) -> int:
-        """Of a program."""
-        return 4 if self.pixels < 128 else 8
+        pixels = max(_power(min(h, (w + 1) // 2)), LEAST)
+        return cls(pixels, max(lanes(P * h * w), LEAST_LANES), 4 if pixels < 128 else 8)
 
 
 def encode(
@@ -169,10 +167,14 @@ class _Coding:
         P, h, w = self.shape
         noted, lows = (self._zeros(torch.int32, P * h * w) for _ in range(2))
         self._code(planes.flatten(2), references, (noted, lows))
+        self._push(noted, lows)
+
+    def _push(self, noted: Tensor, lows: Tensor) -> None:
+        P, h, w = self.shape
         # A bucket takes two bytes of a message at most, the low bits three (`coder.empty_tail`).
         self.stack.reserve(P * h * w * 5 // 2 + 1 if self.most >= 16 else P * h * w)
         stack, L = self.stack, self.stack.heads.shape[1]
-        with torch.cuda.device_of(planes):  # type: ignore[no-untyped-call]  # Triton launches on the current device
+        with torch.cuda.device_of(noted):  # type: ignore[no-untyped-call]  # Triton launches on the current device
             push_kernel[(self.batch,)](
                 *(stack.heads, stack.tail, stack.size, noted, lows, self.largest),
                 *(h, w, L, stack.tail.shape[1], P * h * w, P),
