@@ -145,7 +145,7 @@ def test_any_small_tile(data: st.DataObject) -> None:
     check(model_of(arch, seed, kind), [tile_of(rng, (P, h, w), m, each) for each in contents], refer, m)
 
 
-def _damaged(message: Message, how: str, rng: np.random.Generator) -> Message:
+def damaged(message: Message, how: str, rng: np.random.Generator) -> Message:
     heads, tail = message.heads.copy(), message.tail.copy()
     if how == "cut":
         tail = tail[: len(tail) * 2 // 3]
@@ -175,7 +175,7 @@ def test_damage_is_a_format_error(how: str, m: int, arch: str) -> None:
     rng = np.random.default_rng(HOW.index(how))
     model, shape, refer = model_of(arch, 3), (2, 9, 13), np.array(TWO[:2], np.int64)
     whole = [coder.encode(model, tile_of(rng, shape, m, content), refer, m)[0] for content in ("smooth", "noise")]
-    broken = _damaged(whole[1], how, rng)
+    broken = damaged(whole[1], how, rng)
     with pytest.raises(FormatError):
         torch_tiles.decode(model, [whole[0], broken], shape, refer, m)
     with pytest.raises(FormatError):

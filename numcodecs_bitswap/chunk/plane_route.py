@@ -1,11 +1,15 @@
-"""The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch.
+"""The planes route: an array of any numeric dtype <-> the payload of FORMAT.md 1.5. No torch, but where a CUDA device
+codes the planes: then those of several chunks share a pass.
 
 The encoder chooses transforms, model, references and channel order by trial on parts of the chunk (FORMAT.md 8.10 to
 8.14). The frame records the choice.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from itertools import combinations
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +19,11 @@ from .. import labels, samples
 from ..models import catalog
 from ..planes import coder
 from ..planes.coder import Order
+from ..planes.message import Message, Planes
 from ..planes.model import PlaneModel
 from ..planes.tables import REFERENCES
+from ..runtime import scheduler
+from ..runtime.forks import loading
 from ..samples import Prepared, words
 from . import plane_payload
 from .frame import Header
@@ -44,6 +51,8 @@ ITEMS_PER_LABEL = 8
 """With fewer items per label on average, an array is not taken as labels."""
 LABEL_ROWS, LABEL_BANDS = 8, 8
 """Rows per band, and approximate bands per plane, of the sample that is coded as labels."""
+CUDA_SAMPLES, PASS_SAMPLES = 1 << 16, 1 << 26
+"""Samples of a chunk from which on a CUDA device codes it, and of a pass there, at most."""
 
 
 def prepare(array: NDArray[Any], axes: Axes) -> Prepared | None:
@@ -117,7 +126,7 @@ def encode(array: NDArray[Any], axes: Axes, models: Sequence[str], longest: Axes
 def as_planes(prepared: Prepared, model: catalog.Loaded, order: Order) -> bytes:
     """The payload of numbers, coded by the plane coder."""
     numbers = prepared.numbers
-    coded = coder.encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
+    coded = _encode(_net(model), order.planes(numbers), order.refer(numbers.shape), prepared.m)
     fields = order.references, order.permuted, order.permutation, prepared.m, tuple(coded)
     return plane_payload.build(PlanesPayload(prepared.samples, model.id, *fields))
 
@@ -193,8 +202,75 @@ class Decoding:
             order = Order(*chain.axes, payload.references, payload.permuted, payload.permutation)
             messages = [coder.Message(*each) for each in payload.messages]
             references = order.refer(chain.order)
-            planes = coder.decode(_net(self.model), messages, cast(Any, size), references, payload.m)
+            planes = _decode(_net(self.model), messages, cast(Any, size), references, payload.m)
         return chain.array(order.array(planes, chain.order))
+
+
+class _EncodeJob(scheduler.Job):
+    """Planes -> messages on a CUDA device. The outcome is what `coder.encode` returns."""
+
+    def __init__(self, model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> None:
+        self.model, self.planes, self.references, self.m = model, planes, references, m
+        super().__init__((model, planes.shape, references.tobytes()), planes.size / PASS_SAMPLES)
+
+    @classmethod
+    def run(cls, jobs: list["_EncodeJob"]) -> list[Any]:
+        from ..planes import on_cuda
+
+        first, largest = jobs[0], [job.m for job in jobs]
+        return on_cuda.encode(first.model, [job.planes for job in jobs], first.references, largest)
+
+
+class _DecodeJob(scheduler.Job):
+    """Inverse of `_EncodeJob`. The outcome is what `coder.decode` returns."""
+
+    def __init__(
+        self, model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64],
+        m: int,
+    ) -> None:  # fmt: skip
+        self.model, self.messages, self.shape, self.references, self.m = model, messages, shape, references, m
+        super().__init__((model, shape, references.tobytes()), prod(shape) / PASS_SAMPLES)
+
+    @classmethod
+    def run(cls, jobs: list["_DecodeJob"]) -> list[Any]:
+        from ..planes import on_cuda
+
+        first, largest = jobs[0], [job.m for job in jobs]
+        return on_cuda.decode(first.model, [job.messages for job in jobs], first.shape, first.references, largest)
+
+
+def _encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
+    """`coder.encode` on the device of this process."""
+    if not _on_cuda(model, planes.shape, references):
+        return coder.encode(model, planes, references, m)
+    job = _EncodeJob(model, planes, references, m)
+    scheduler.run([job])
+    return cast(list[Message], job.outcome())
+
+
+def _decode(
+    model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
+) -> Planes:
+    """`coder.decode` on the device of this process."""
+    if not _on_cuda(model, shape, references):
+        return coder.decode(model, messages, shape, references, m)
+    job = _DecodeJob(model, messages, shape, references, m)
+    scheduler.run([job])
+    return cast(Planes, job.outcome())
+
+
+def _on_cuda(model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
+    """Whether a CUDA device codes planes."""
+    if prod(shape) < CUDA_SAMPLES or scheduler.device() != "cuda" or not _triton():
+        return False
+    with loading():
+        from ..planes import on_cuda
+    return on_cuda.usable(model, shape, references)
+
+
+@cache
+def _triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def _net(model: catalog.Loaded) -> PlaneModel:

@@ -277,6 +277,11 @@ def _cost_table() -> NDArray[np.int64]:
     return np.round(256 * (16 - np.log2(np.arange(1, (1 << 16) + 1)))).astype(np.int64)
 
 
+def empty_planes(shape: tuple[int, ...], m: int) -> Planes:
+    """Memory for decoded planes of 0 .. m."""
+    return np.empty(shape, np.uint16 if m < 1 << 16 else np.uint32)
+
+
 def decode(
     model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
 ) -> Planes:
@@ -287,7 +292,7 @@ def decode(
     FormatError
         A message is too short or too long, or holds an impossible value.
     """
-    planes: Planes = np.empty(shape, np.uint16 if m < 1 << 16 else np.uint32)
+    planes = empty_planes(shape, m)
 
     def one(work: tuple[tuple[slice, slice], Message]) -> None:
         (rows, columns), message = work

@@ -15,6 +15,35 @@ IMPOSSIBLE, EXHAUSTED = tl.constexpr(1), tl.constexpr(2)
 """Errors: a symbol of frequency 0 or outside the alphabet was pushed; there were too few words to pop."""
 
 
+@triton.jit
+def push_row(head, size, tail, here, start, freq):
+    """Push a row of intervals, uint32 with freq >= 1, to the heads of the lanes that are `here`: heads and size after.
+
+    tail : pointer to the words of the message.
+    """
+    # head >= freq * 2^16, without 2^32
+    given = (here & ((head >> 16) >= freq)).to(tl.int32) + (here & ((head >> 24) >= freq)).to(tl.int32)
+    first = size + tl.sum(given, 0) - tl.cumsum(given, 0)  # above the words of the lanes after this one
+    tl.store(tail + first, (head & 255).to(tl.int32), given > 0)
+    tl.store(tail + first + 1, ((head >> 8) & 255).to(tl.int32), given > 1)
+    rest = head >> (8 * given).to(tl.uint32)
+    quotient = rest // freq
+    return tl.where(here, (quotient << 16) + (rest - quotient * freq) + start, head), size + tl.sum(given, 0)
+
+
+@triton.jit
+def pop_row(head, size, tail, here, start, freq):
+    """Inverse of `push_row` for intervals, int32, with start <= head % 2^16 < start + freq. The size is negative if
+    there were too few words; then the heads are of no use.
+    """
+    rest = freq.to(tl.uint32) * (head >> 16) + ((head & 0xFFFF).to(tl.int32) - start).to(tl.uint32)
+    taken = (here & ((rest >> 24) == 0)).to(tl.int32) + (here & ((rest >> 16) == 0)).to(tl.int32)
+    first = size - tl.cumsum(taken, 0)  # this lane's words lie below those of the lanes before it
+    words = tl.load(tail + first, (taken > 0) & (first >= 0), other=0).to(tl.uint32)
+    words += tl.load(tail + first + 1, (taken > 1) & (first >= 0), other=0).to(tl.uint32) << 8
+    return tl.where(here, (rest << (8 * taken).to(tl.uint32)) + words, head), size - tl.sum(taken, 0)
+
+
 @triton.jit(do_not_specialize=_NUMBERS)
 def push_kernel(
     heads, tail, sizes, trouble, symbols, a, b, c, constants, n, lanes, columns, alphabet,
@@ -39,15 +68,7 @@ def push_kernel(
         freq = CUM(symbol + 1, x, y, z, constants, alphabet, K).to(tl.uint32) - start
         impossible += (here & ((freq == 0) | (symbol != given_symbol))).to(tl.int32)
         freq = tl.maximum(freq, 1)
-        # head >= freq * 2^16, without 2^32
-        given = (here & ((head >> 16) >= freq)).to(tl.int32) + (here & ((head >> 24) >= freq)).to(tl.int32)
-        first = size + tl.sum(given, 0) - tl.cumsum(given, 0)  # above the words of the lanes after this one
-        tl.store(tail + first, (head & 255).to(tl.int32), given > 0)
-        tl.store(tail + first + 1, ((head >> 8) & 255).to(tl.int32), given > 1)
-        size += tl.sum(given, 0)
-        rest = head >> (8 * given).to(tl.uint32)
-        quotient = rest // freq
-        head = tl.where(here, (quotient << 16) + (rest - quotient * freq) + start, head)
+        head, size = push_row(head, size, tail, here, start, freq)
     tl.store(heads, head.to(tl.int64), lane < lanes)
     tl.store(sizes + message, size)
     tl.store(trouble + message, tl.load(trouble + message) | tl.where(tl.sum(impossible, 0) > 0, IMPOSSIBLE, 0))
@@ -82,13 +103,7 @@ def pop_kernel(
             start = tl.where(reached, value, start)
             end = tl.where(reached, end, value)
         tl.store(symbols + at, symbol, here)
-        rest = (end - start).to(tl.uint32) * (head >> 16) + (r - start).to(tl.uint32)
-        taken = (here & ((rest >> 24) == 0)).to(tl.int32) + (here & ((rest >> 16) == 0)).to(tl.int32)
-        first = size - tl.cumsum(taken, 0)  # this lane's words lie below those of the lanes before it
-        words = tl.load(tail + first, (taken > 0) & (first >= 0), other=0).to(tl.uint32)
-        words += tl.load(tail + first + 1, (taken > 1) & (first >= 0), other=0).to(tl.uint32) << 8
-        size -= tl.sum(taken, 0)
-        head = tl.where(here, (rest << (8 * taken).to(tl.uint32)) + words, head)
+        head, size = pop_row(head, size, tail, here, start, end - start)
     tl.store(heads, head.to(tl.int64), lane < lanes)
     tl.store(sizes + message, tl.maximum(size, 0))
     tl.store(trouble + message, tl.load(trouble + message) | tl.where(size < 0, EXHAUSTED, 0))
