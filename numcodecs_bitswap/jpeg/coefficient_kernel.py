@@ -48,7 +48,8 @@ B18, B20, B21, B22, B25, B26, B29, B32, B33, B39, B40, B41, B42, B43 = (
 )
 N35, N36, N37, N38, N40 = (NEGATIVE[k] for k in (35, 36, 37, 38, 40))
 ALWAYS_ZERO = NUMBER_INPUTS - 1
-POSITIVE_BYTES, NEGATIVE_BYTES = (np.array(each) for each in (BYTES, [NEGATIVE.get(k, ALWAYS_ZERO) for k in range(FEATURES)]))
+POSITIVE_BYTES = np.array(BYTES)
+NEGATIVE_BYTES = np.array([NEGATIVE.get(k, ALWAYS_ZERO) for k in range(FEATURES)])
 
 
 @part

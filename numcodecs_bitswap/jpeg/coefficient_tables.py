@@ -19,7 +19,7 @@ KINDS = 5
 FEATURES = 44
 """Inputs of the network, apart from the row of the embedding."""
 NUMBER_INPUTS, BLOCK_INPUTS, PLACE_INPUTS = 40, 8, 8
-"""Bytes of the kernel's inputs, in this order: for what changes with each number, for what numbers of a block share, and
+"""Bytes of the kernel's inputs, in this order: for what changes with each number, for what numbers of a block share,
 for what blocks of a component share. Each is a multiple of 8.
 """
 INPUTS = NUMBER_INPUTS + BLOCK_INPUTS + PLACE_INPUTS

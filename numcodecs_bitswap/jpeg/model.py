@@ -67,12 +67,12 @@ class CoefficientModel:
         for target, source in ((ends, biases[-1]), (end_shifts, shifts[-1]), (outputs, weights[-1])):
             target[: len(used)][used] = source[np.array(OUTPUT_ORDER)[used]]
         inner = np.array([_quads(each) for each in weights[1:-1]], np.int8).reshape(-1, width // 4, width, 4)
-        self._arrays = [
+        arrays: list[NDArray[Any]] = [
             _quads(_by_byte(weights[0])), inner, _quads(outputs[:EARLY]), _quads(outputs[EARLY:]),
             tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), np.array(shifts[:-1], np.int32),
             ends, end_shifts,
         ]  # fmt: skip
-        self._arrays = list(map(_aligned, self._arrays))
+        self._arrays = [_aligned(each) for each in arrays]
 
     def network(self) -> "Net":
         """The network for one thread: its arrays, and memory of its own."""
@@ -82,7 +82,8 @@ class CoefficientModel:
         most = max(width, MOST)
         none, fixed, shared, h = (np.zeros(shape, np.int32) for shape in (most, (ROWS, width), width, width))
         positive, inner, y = np.zeros(width, np.uint8), np.zeros(most, np.uint8), np.zeros(most, np.int32)
-        return Net(*self._arrays, *map(_aligned, (none, fixed, shared, h, positive, inner, y)))
+        memory: tuple[NDArray[Any], ...] = none, fixed, shared, h, positive, inner, y
+        return Net(*self._arrays, *map(_aligned, memory))
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -109,8 +110,8 @@ def _by_byte(weights: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def _by_eights(predictions: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Weights float64 (2, 64, 32) for the row of the block on the left, the column of the one above, and the row and the
-    column of the block itself.
+    """Weights float64 (2, 64, 32) for the row of the block on the left, the column of the one above, and the row and
+    the column of the block itself.
     """
     found = np.zeros((2, 64, 32))
     found[..., :16] = predictions[..., :16]

@@ -14,7 +14,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..planes.products import dot
-from ..planes.vectors import ADDRESS, EIGHT_DOUBLES, EIGHT_INTEGERS, I8, I32, I64, constant, load, register, spread, store
+from ..planes.vectors import (
+    ADDRESS,
+    EIGHT_DOUBLES,
+    EIGHT_INTEGERS,
+    I8,
+    I32,
+    I64,
+    constant,
+    load,
+    register,
+    spread,
+    store,
+)
 from ..runtime.jit import COMPILES, address_of, merged, part
 from .coefficient_tables import BLOCK_INPUTS, EARLY, LATE, NUMBER_INPUTS, PLACE_INPUTS
 
