@@ -196,6 +196,7 @@ CASES = {
     "jpeg_gray": Case(7, lambda: from_jpeg(_crop(48, 64, 1), "gray", (1, 1), 60), {}),
     "jpeg_rgb": Case(7, lambda: from_jpeg(_crop(48, 56), "rgb", (1, 1), 50), {}),
     "jpeg_420": Case(7, lambda: from_jpeg(_crop(64, 96), "ycbcr", (2, 2), 75), {}),
+    "jpeg_420_strips": Case(7, lambda: from_jpeg(_crop(80, 96), "ycbcr", (2, 2), 75)[3:76, 5:93].copy(), {}),
     "jpeg_444_planes_first": Case(
         7,
         lambda: from_jpeg(_crop(64, 64), "ycbcr", (1, 1), 85).transpose(2, 0, 1).copy(),

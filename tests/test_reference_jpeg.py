@@ -295,8 +295,8 @@ def test_strips_by_the_plane_coder(folder: Path) -> None:
     path, planes = random_jpeg(folder), catalog.find("photo-v1").path
     for held in (picture("gray", (1, 1), (12, 0)), picture("ycbcr", (2, 2), (0, 13), given=(15, 7))):
         image = image_of(held, noise=3, right=8, altered=60)
-        for strip in jpeg_route._around(image, held.offset, held.size):
-            assert jpeg_route._pixels(strip, ["photo-v1"])[0] == jpeg_route.PLANES
+        for strips in jpeg_route._strips(image, held.offset, held.size):
+            assert jpeg_route._pixels(np.concatenate(strips), ["photo-v1"])[0] == jpeg_route.PLANES
         axes = Axes(0, 1, None if image.ndim == 2 else 2)
         data = frame_of(image, payload_of(path, axes, [image], [held], "photo-v1"))
         assert_identical(BitSwap().decode(data), image)
@@ -338,10 +338,8 @@ def record(path: Path) -> dict[str, bytes]:
         "ring of Cb": bytes([1]) + packed(np.zeros(18, np.uint8)),
         "ring of Cr": bytes([0]),
         "differences": bytes([1]) + packed(np.array([16], np.uint8)) + stored(8, 8, 3),
-        "above": stored(1, 40, 3),
-        "below": stored(3, 40, 3),
-        "beside": stored(3, 16, 3),
-        "and": stored(5, 16, 3),
+        "above and below": stored(4, 40, 3),
+        "beside": stored(8, 16, 3),
         "end": b"",
     }
 
@@ -394,10 +392,12 @@ BROKEN: list[tuple[str, bytes]] = [
     ("differences", bytes([1]) + packed(np.array([0], np.uint8)) + stored(8, 8, 3)),
     ("differences", bytes([1]) + packed(np.array([0, 1], np.uint8)) + stored(8, 8, 3)),
     ("differences", bytes([1]) + packed(np.array([3], np.uint8)) + stored(8, 8, 3)),
-    ("above", stored(1, 40, 1)),
-    ("above", bytes([2]) + stored(1, 40, 3)[1:]),
-    ("above", bytes([1]) + stored(1, 40, 3)[1:]),
-    ("and", b""),
+    ("above and below", stored(4, 40, 1)),
+    ("above and below", stored(1, 40, 3) + stored(3, 40, 3)),
+    ("above and below", bytes([2]) + stored(4, 40, 3)[1:]),
+    ("above and below", bytes([1]) + stored(4, 40, 3)[1:]),
+    ("beside", b""),
+    ("beside", stored(8, 20, 3)),
     ("end", b"\0"),
 ]
 

@@ -5,7 +5,8 @@ decoded ones, and the pixels around the MCUs. Decoding uses integers only. Error
 cost bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any, cast
@@ -20,6 +21,7 @@ from ..jpeg.finding import Found, find
 from ..jpeg.model import CoefficientModel
 from ..jpeg.picture import SAMPLINGS, Colour, Component, Picture, Ring
 from ..models import catalog
+from ..planes.threads import run_parts
 from . import frame, plane_route
 from .fields import Reader, packed, sized, unzip, varints
 from .frame import NO_CHANNEL, Header, Route
@@ -86,12 +88,17 @@ def _image(image: Pixels, found: Found, model: CoefficientModel, pixel_models: l
         before = component.steps
     grids = _grids(picture.colour, picture.sampling, rows, columns)
     steps, numbers = zip(*((each.steps, each.coefficients) for each in components), strict=True)
-    parts += [sized(each) for each in Coding(model, picture.colour, grids, steps).encode_bands(numbers)]
+    coding, strips = Coding(model, picture.colour, grids, steps), _strips(image, picture.offset, picture.size)
+    calls: list[Callable[[], bytes]] = [
+        lambda: b"".join(sized(each) for each in coding.encode_bands(numbers)),
+        partial(_differences, image[picture.region()], found.pixels, pixel_models),
+        *(partial(_pixels, np.concatenate(each), pixel_models) for each in strips),
+    ]
+    coefficients, *others = run_parts(calls)
+    parts.append(coefficients)
     if picture.sampling != (1, 1):
         parts += [_ring(component, ring) for component, ring in zip(picture.components[1:], picture.outer, strict=True)]
-    parts.append(_differences(image[picture.region()], found.pixels, pixel_models))
-    parts += [_pixels(each, pixel_models) for each in _around(image, picture.offset, picture.size)]
-    return b"".join(parts)
+    return b"".join([*parts, *others])
 
 
 class Decoding:
@@ -156,23 +163,30 @@ class Record:
             raise FormatError(f"kind of differences {code} is unknown")
         self.wrong = reader.sized("blocks") if code else None
         self.differences = _read_coded(reader) if code else None
-        self.around = [_read_coded(reader) for _ in _parts(size, self.offset, (8 * rows, 8 * columns))]
+        nothing = np.broadcast_to(np.uint8(0), size)
+        self.strips = [_read_coded(reader) for _ in _strips(nothing, self.offset, (8 * rows, 8 * columns))]
 
     def decode(self, model: CoefficientModel, image: Pixels) -> None:
         """Fill an image, (H, W) or (H, W, 3)."""
+        rows, columns = self.grids[0][:2]
+        inner = image[self.offset[0] :, self.offset[1] :][: 8 * rows, : 8 * columns]
+        strips = _strips(image, self.offset, (8 * rows, 8 * columns))
+        calls: list[Callable[[], Any]] = [partial(self._picture, model)]
+        if self.wrong is not None and self.differences is not None:
+            calls.append(partial(_differences_of, self.wrong, self.differences, inner.shape))
+        calls += [partial(_fill, group, coded) for group, coded in zip(strips, self.strips, strict=True)]
+        picture, *others = run_parts(calls)
+        inner[...] = picture if self.wrong is None else _corrected(picture, *others[0])
+
+    def _picture(self, model: CoefficientModel) -> Pixels:
+        """The pixels of the coefficients."""
         numbers = Coding(model, self.colour, self.grids, self.steps).decode_bands(self.coefficients)
         coded = [Component(*each) for each in zip(self.steps, numbers, strict=True)]
         order = ORDER_OF[self.colour]
         components = tuple(coded[order.index(k)] for k in range(len(order)))
         rings = [_ring_of(*each) for each in zip(self.rings, components[1:], strict=False)] or [Ring(), Ring()]
         outer = rings[0], rings[1]
-        picture = Picture(self.colour, self.sampling, self.offset, components, outer, self.reversed)
-        decoded = decoding.pixels(picture)
-        if self.wrong is not None and self.differences is not None:
-            decoded = _corrected(decoded, self.wrong, self.differences)
-        image[picture.region()] = decoded
-        for coded_pixels, part in zip(self.around, _around(image, picture.offset, picture.size), strict=True):
-            part[...] = _pixels_of(coded_pixels, part.shape)
+        return decoding.pixels(Picture(self.colour, self.sampling, self.offset, components, outer, self.reversed))
 
 
 def _grids(colour: str, sampling: tuple[int, int], rows: int, columns: int) -> list[Grid]:
@@ -256,16 +270,20 @@ def _differences(pixels: Pixels, decoded: Pixels, models: list[str]) -> bytes:
     return bytes([1]) + packed(np.packbits(wrong)) + _pixels(shaped, models)
 
 
-def _corrected(decoded: Pixels, wrong: memoryview, coded: Coded) -> Pixels:
-    """Pixels restored from decoded ones; inverse of `_differences`."""
-    blocks = _blocks(decoded).copy()
-    count = blocks.shape[0] * blocks.shape[1]
-    bits = np.unpackbits(unzip(wrong, (count + 7) // 8), count=count).astype(bool).reshape(blocks.shape[:2])
+def _differences_of(wrong: memoryview, coded: Coded, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], Pixels]:
+    """The blocks (rows, columns) of a picture that have differences, and these; inverse of `_differences`."""
+    rows, columns = shape[0] // 8, shape[1] // 8
+    bits = np.unpackbits(unzip(wrong, (rows * columns + 7) // 8), count=rows * columns).astype(bool)
     n = int(bits.sum())
     if n == 0:
         raise FormatError("differences are given, but no block has any")
-    shape = (8 * n, 8) if decoded.ndim == 2 else (8 * n, 8, 3)
-    blocks[bits] += _pixels_of(coded, shape).reshape(n, -1) - np.uint8(128)
+    return bits.reshape(rows, columns), _pixels_of(coded, (8 * n, 8, *shape[2:]))
+
+
+def _corrected(decoded: Pixels, wrong: NDArray[np.bool_], differences: Pixels) -> Pixels:
+    """Pixels restored from decoded ones."""
+    blocks = _blocks(decoded).copy()
+    blocks[wrong] += differences.reshape(-1, blocks.shape[2]) - np.uint8(128)
     return _joined(blocks, decoded.shape)
 
 
@@ -282,25 +300,15 @@ def _joined(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
     return blocks.reshape(rows, columns, 8, 8, -1).swapaxes(1, 2).reshape(shape)
 
 
-def _parts(size: tuple[int, int], offset: tuple[int, int], inner: tuple[int, int]) -> list[tuple[slice, slice, bool]]:
-    """The parts of an image above, below, left and right of its whole MCUs, without empty ones: rows, columns, and
-    whether the part is transposed.
+def _strips(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> list[list[Pixels]]:
+    """Views of the parts of an image around its whole MCUs, without empty ones, in groups that are coded as one array:
+    those above and below; those on the left and on the right, with rows and columns exchanged.
     """
-    (height, width), (top, left), (h, w) = size, offset, inner
-    every, rows = slice(0, width), slice(top, top + h)
-    parts = [
-        (slice(0, top), every, False),
-        (slice(top + h, height), every, False),
-        (rows, slice(0, left), True),
-        (rows, slice(left + w, width), True),
-    ]
-    return [each for each in parts if all(part.stop > part.start for part in each[:2])]
-
-
-def _around(image: Pixels, offset: tuple[int, int], inner: tuple[int, int]) -> list[Pixels]:
-    """Views of the parts of an image around its whole MCUs."""
-    found = [(image[y, x], turned) for y, x, turned in _parts((image.shape[0], image.shape[1]), offset, inner)]
-    return [part.swapaxes(0, 1) if turned else part for part, turned in found]
+    (top, left), (height, width) = offset, inner
+    beside = image[top : top + height].swapaxes(0, 1)
+    groups = [image[:top], image[top + height :]], [beside[:left], beside[left + width :]]
+    found = [[part for part in group if part.size] for group in groups]
+    return [group for group in found if group]
 
 
 def _pixels(pixels: Pixels, models: list[str]) -> bytes:
@@ -327,3 +335,11 @@ def _pixels_of(coded: Coded, shape: tuple[int, ...]) -> Pixels:
         return unzip(data, prod(shape)).reshape(shape)
     header = Header(Route.PLANES, 0, "C", np.dtype("|u1"), shape)
     return plane_route.Decoding(header, data).array()
+
+
+def _fill(parts: list[Pixels], coded: Coded) -> None:
+    """Fill parts of an image that are coded as one array."""
+    heights = [len(part) for part in parts]
+    pixels = _pixels_of(coded, (sum(heights), *parts[0].shape[1:]))
+    for part, each in zip(parts, np.split(pixels, np.cumsum(heights)[:-1]), strict=True):
+        part[...] = each

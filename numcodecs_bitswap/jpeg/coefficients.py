@@ -1,7 +1,6 @@
 """Quantised coefficients of components <-> bytes (FORMAT.md 11): the kernel's memory and arguments."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..planes.threads import run
-from .coefficient_tables import FEATURES, LOG, OWN, ROWS, SHARES, SIGMOIDS, ZIGZAG
+from .coefficient_tables import FEATURES, LOG, ROWS, SHARES, SIGMOIDS, ZIGZAG
 from .model import CoefficientModel
 
 BLOCKS_LOG2 = 11
@@ -55,15 +54,6 @@ class Seen(NamedTuple):
     def some(self, chosen: NDArray[np.int64]) -> "Seen":
         """A selection of the rows."""
         return Seen(self.inputs[chosen], self.row[chosen], self.value[chosen], self.may_be_zero[chosen])
-
-
-@cache
-def _own() -> NDArray[np.int64]:
-    """OWN, padded with zeros."""
-    table = np.zeros((64, 14), np.int64)
-    for row, each in zip(table, OWN, strict=True):
-        row[: len(each)] = each
-    return table
 
 
 def _frame(grids: Sequence[Grid], colour: str) -> NDArray[np.int64]:
@@ -140,10 +130,10 @@ class Coding(NamedTuple):
         """
         require_bytes(self.grids, len(data))
         counts = [grid.rows * grid.columns for grid in self.grids]
-        blocks = np.zeros((sum(counts), 64), np.int16)
+        blocks = np.zeros((sum(counts) + 1, 64), np.int16)
         if self._run(1, blocks, np.array(data, np.uint8)) != len(data):
             raise FormatError("the coefficients are truncated or altered")
-        parts = np.split(blocks, np.cumsum(counts)[:-1])
+        parts = np.split(blocks, np.cumsum(counts))[:-1]
         return [part.reshape(grid.rows, grid.columns, 64) for part, grid in zip(parts, self.grids, strict=True)]
 
     def encode_bands(self, coefficients: Sequence[NDArray[np.int16]]) -> list[bytes]:
@@ -186,17 +176,20 @@ class Coding(NamedTuple):
         from .coefficient_kernel import code_coefficients  # reads numba
 
         n = len(blocks)
-        memory = *(np.zeros((n, 64), kind) for kind in (np.int32, np.int32, np.uint8, np.uint8)), np.zeros(n, np.int64)
-        tables = _own(), ZIGZAG, LOG, SIGMOIDS, SHARES
+        memory = *(np.zeros((n, 64), kind) for kind in (np.int32, np.uint8, np.uint8)), *np.zeros((2, n), np.int64)
+        scaled = np.zeros((2 * max(grid.columns for grid in self.grids) + 1, 128))
         seen = seen or (np.zeros((0, FEATURES + 1), np.int16), np.zeros((0, 2), np.int32))
         frame, steps = _frame(self.grids, self.colour), np.array([np.asarray(each, np.int64) for each in self.steps])
-        net, predictions = self.model.kernel_arguments(), self.model.predictions
+        tables = self.model.predictions, ZIGZAG, LOG, SIGMOIDS, SHARES
         return int(
             code_coefficients(  # type: ignore[no-untyped-call,call-arg]
-                mode, blocks, *memory, frame, steps, net, predictions, *tables, *seen, np.zeros(4, np.int64), data
+                mode, blocks, *memory, scaled, frame, steps, self.model.network(), *tables, *seen,
+                np.zeros(4, np.int64), data,
             )
-        )
+        )  # fmt: skip
 
 
 def _joined(coefficients: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
-    return np.concatenate([np.ascontiguousarray(each, np.int16).reshape(-1, 64) for each in coefficients])
+    """All blocks, and one of zeros."""
+    parts = [np.ascontiguousarray(each, np.int16).reshape(-1, 64) for each in coefficients]
+    return np.concatenate([*parts, np.zeros((1, 64), np.int16)])

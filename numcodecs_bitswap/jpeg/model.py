@@ -1,14 +1,31 @@
 """A model of JPEG coefficients: predictions and a network, checked and laid out for the kernel. numpy only."""
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..planes.checks import check_layers, find, require, whole
-from .coefficient_tables import FEATURES, KINDS, OUTPUTS, ROWS, TERMS
+from .coefficient_tables import (
+    BYTES,
+    EARLY,
+    FEATURES,
+    INPUTS,
+    KINDS,
+    LATE,
+    NEGATIVE,
+    OUTPUT_ORDER,
+    OUTPUTS,
+    ROWS,
+    TERMS,
+)
+
+if TYPE_CHECKING:
+    from .network import Net
 
 MOST_WIDTH, MOST_BLOCKS = 128, 8
+MOST = EARLY + LATE
+"""Outputs of the kernel, including unused ones."""
 LINE = 64
 """Bytes of a cache line."""
 
@@ -39,30 +56,34 @@ class CoefficientModel:
     def __init__(self, arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         _check(arch, tensors)
         self.arch = arch
-        self.predictions = np.ascontiguousarray(tensors["prediction"])
+        self.predictions = _aligned(_by_eights(tensors["prediction"]))
         names = list(layers(arch))
         shifts = [tensors[f"{name}.f"].astype(np.int32) for name in names]
         halves = [np.where(f > 0, 1 << np.maximum(f - 1, 0), 0) for f in shifts]  # so that a shift rounds
         biases = [tensors[f"{name}.b"] + half for name, half in zip(names, halves, strict=True)]
-        weights = [_pairs(tensors[f"{name}.w"]) for name in names]
-        width = arch["width"]
-        inner = np.array(weights[1:-1], np.int16).reshape(-1, width // 2, width, 2)
-        outputs = weights[-1].shape[1]
+        weights = [tensors[f"{name}.w"] for name in names]
+        width, used = arch["width"], np.array(OUTPUT_ORDER) >= 0
+        ends, end_shifts, outputs = np.zeros(MOST, np.int32), np.zeros(MOST, np.int32), np.zeros((MOST, width), np.int8)
+        for target, source in ((ends, biases[-1]), (end_shifts, shifts[-1]), (outputs, weights[-1])):
+            target[: len(used)][used] = source[np.array(OUTPUT_ORDER)[used]]
+        inner = np.array([_quads(each) for each in weights[1:-1]], np.int8).reshape(-1, width // 4, width, 4)
         arrays: list[NDArray[Any]] = [
-            weights[0], tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), inner,
-            np.array(shifts[:-1], np.int32), weights[-1], _padded(biases[-1].astype(np.int32), outputs),
-            _padded(shifts[-1], outputs),
+            _quads(_by_byte(weights[0])), inner, _quads(outputs[:EARLY]), _quads(outputs[EARLY:]),
+            tensors["embedding"].astype(np.int32), np.array(biases[:-1], np.int32), np.array(shifts[:-1], np.int32),
+            ends, end_shifts,
         ]  # fmt: skip
-        self._net = tuple(map(_aligned, arrays))
-        self._most = max(width, outputs)
+        self._arrays = [_aligned(each) for each in arrays]
 
-    def kernel_arguments(self) -> tuple[Any, ...]:
-        """The kernel's arguments: the network, zeros, and memory for a layer's outputs, their positive part, the inner
-        layer of a block, and sums.
-        """
-        width, most = self.arch["width"], self._most
-        memory = np.zeros(width, np.int32), np.zeros(width, np.int16), np.zeros(most, np.int16)
-        return *self._net, *map(_aligned, (np.zeros(most, np.int32), *memory, np.zeros(most, np.int32)))
+    def network(self) -> "Net":
+        """The network for one thread: its arrays, and memory of its own."""
+        from .network import Net  # reads numba
+
+        width = self.arch["width"]
+        most = max(width, MOST)
+        none, fixed, shared, h = (np.zeros(shape, np.int32) for shape in (most, (ROWS, width), width, width))
+        positive, inner, y = np.zeros(width, np.uint8), np.zeros(most, np.uint8), np.zeros(most, np.int32)
+        memory: tuple[NDArray[Any], ...] = none, fixed, shared, h, positive, inner, y
+        return Net(*self._arrays, *map(_aligned, memory))
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -74,16 +95,31 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
     return aligned
 
 
-def _padded(values: NDArray[Any], count: int) -> NDArray[Any]:
-    return np.concatenate([values, np.zeros(count - len(values), values.dtype)])
+def _quads(weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Weights (outputs, inputs) as [quad of inputs, output, 4]."""
+    return np.ascontiguousarray(weights.reshape(len(weights), -1, 4).swapaxes(0, 1))
 
 
-def _pairs(weights: NDArray[np.int8]) -> NDArray[np.int16]:
-    """Weights (outputs, inputs) as [pair of inputs, output, 2], both padded to a multiple of 8."""
-    outputs, inputs = weights.shape
-    full = np.zeros((-(-outputs // 8) * 8, -(-inputs // 8) * 8), np.int16)
-    full[:outputs, :inputs] = weights
-    return np.ascontiguousarray(full.reshape(len(full), -1, 2).swapaxes(0, 1))
+def _by_byte(weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Weights of the features as weights of the kernel's inputs."""
+    found = np.zeros((len(weights), INPUTS), np.int8)
+    found[:, BYTES] = weights
+    for feature, byte in NEGATIVE.items():
+        found[:, byte] = -weights[:, feature]
+    return found
+
+
+def _by_eights(predictions: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Weights float64 (2, 64, 32) for the row of the block on the left, the column of the one above, and the row and
+    the column of the block itself.
+    """
+    found = np.zeros((2, 64, 32))
+    found[..., :16] = predictions[..., :16]
+    for i in range(64):
+        v, u = divmod(i, 8)
+        found[:, i, 16 : 16 + u] = predictions[:, i, 16 : 16 + u]
+        found[:, i, 24 : 24 + v] = predictions[:, i, 16 + u : 16 + u + v]
+    return found
 
 
 def _check(arch: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:

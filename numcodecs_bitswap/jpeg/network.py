@@ -1,10 +1,11 @@
 """The network of JPEG coefficients, evaluated in CPU registers for one number at a time (numba only; FORMAT.md 11.4).
 
-Weights are int16 [pair of inputs, output, 2], so that one instruction multiplies a pair of inputs for eight outputs.
+Activations are uint8 of at most 127, weights int8 [quad of inputs, output, 4], so that a few instructions multiply a
+quad of inputs for eight outputs. Signed inputs are two: their positive part, and their negative part with negated
+weights. What is the same for many numbers is added up once.
 """
 
-from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -12,85 +13,133 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..planes.layers import dot
 from ..planes.vectors import (
     ADDRESS,
-    AVX2,
-    AVX512,
+    EIGHT_DOUBLES,
     EIGHT_INTEGERS,
-    I16,
+    I8,
     I32,
     I64,
-    call,
     constant,
     load,
     register,
     spread,
     store,
 )
-from ..runtime.jit import COMPILES, address_of, part
+from ..runtime.jit import COMPILES, address_of, merged, part
+from .coefficient_tables import BLOCK_INPUTS, EARLY, LATE, NUMBER_INPUTS, PLACE_INPUTS
 
 EIGHT = 8
-"""Outputs in a group."""
-WIDE = 16 if AVX512 else EIGHT
-"""Outputs in a vector, where enough groups are computed at once."""
-CHAINS = 4
-"""Partial sums of each output, so that no product waits for the previous one. The number of a layer's pairs of inputs
-is a multiple of it.
-"""
+"""Outputs in a vector."""
 TOGETHER = 4, 2, 1
-"""Numbers of groups that share a read of a pair of inputs, the largest that fits first."""
+"""Numbers of vectors that share a read of inputs, the largest that fits first."""
 LARGEST = 1 << 30
 
 
-@intrinsic
-def layer(
-    typing: Any, x: Any, w: Any, pairs: Any, bias: Any, shift: Any, more: Any, least: Any, most: Any, out: Any,
-    positive: Any, groups: Any,
-) -> Any:  # fmt: skip
-    """out = clamp((w x + bias >> shift) + more, least, most) for groups of eight outputs, and its positive part.
+def _layer(starts: int) -> Any:
+    """An intrinsic: out = clamp((w x + starts >> shift) + more, least, most) for groups of eight outputs, and its
+    positive part.
 
-    All arguments except numbers are addresses: x, positive int16, w int16 [pair, output, 2], the others int32.
+    All arguments except numbers are addresses: x and positive uint8, w int8 [quad, output, 4], the others int32, of
+    which the `starts` begin the sums. The number of quads is even.
+    """
+
+    @intrinsic
+    def layer(
+        typing: Any, x: Any, w: Any, quads: Any, begin: Any, shift: Any, more: Any, least: Any, most: Any, out: Any,
+        positive: Any, groups: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, w, quads, begin, shift, more, least, most, out, positive, groups = arguments
+            begins = cgutils.unpack_tuple(builder, begin, starts)  # type: ignore[no-untyped-call]
+            bounds = [spread(builder, builder.trunc(each, I32), EIGHT) for each in (least, most)]
+            pitch, done = builder.mul(groups, I64(4 * EIGHT)), I64(0)
+            for count in TOGETHER:
+                times = builder.sdiv(builder.sub(groups, done), I64(count))
+                with cgutils.for_range(builder, times) as step:
+                    first = builder.mul(builder.add(done, builder.mul(step.index, I64(count))), I64(4 * EIGHT))
+                    places = [builder.add(first, I64(4 * EIGHT * k)) for k in range(count)]
+                    totals = [register(builder, EIGHT_INTEGERS) for _ in places]
+                    for at, total in zip(places, totals, strict=True):
+                        values = [load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in begins]
+                        builder.store(values[0] if starts == 1 else builder.add(*values), total)
+                    with cgutils.for_range(builder, builder.ashr(quads, I64(1))) as some:
+                        a, rows = [], []
+                        for k in range(2):
+                            quad = builder.add(builder.shl(some.index, I64(1)), I64(k))
+                            word = load(builder, builder.add(x, builder.shl(quad, I64(2))), I32)
+                            a.append(spread(builder, word, EIGHT))
+                            rows.append(builder.add(w, builder.mul(quad, pitch)))
+                        for at, total in zip(places, totals, strict=True):
+                            b = [load(builder, builder.add(row, at), EIGHT_INTEGERS) for row in rows]
+                            builder.store(dot(builder, builder.load(total), a, b), total)
+                    for at, total in zip(places, totals, strict=True):
+                        by, added = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (shift, more))
+                        value = builder.add(builder.ashr(builder.load(total), by), added)
+                        value = _clamped(builder, value, *bounds)
+                        store(builder, value, builder.add(out, at))
+                        above = _clamped(builder, value, constant(EIGHT, I32, 0), constant(EIGHT, I32, 127))
+                        quarter = builder.add(positive, builder.lshr(at, I64(2)))
+                        store(builder, builder.trunc(above, ir.VectorType(I8, EIGHT)), quarter)
+                done = builder.add(done, builder.mul(times, I64(count)))
+            return context.get_dummy_value()
+
+        number, both = types.int64, types.UniTuple(ADDRESS, starts)  # type: ignore[no-untyped-call]
+        signature = types.void(
+            ADDRESS, ADDRESS, number, both, ADDRESS, ADDRESS, number, number, ADDRESS, ADDRESS, number
+        )
+        return signature, generate
+
+    return layer
+
+
+layer, layer_of_two = _layer(1), _layer(2)
+
+
+@intrinsic
+def _products_of_eights(typing: Any, w: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The sum of the products of four times eight float64 at addresses by 32 at w. All sums are of integers below 2^53,
+    so their order does not matter.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x, w, pairs, bias, shift, more, least, most, out, positive, groups = arguments
-        pitch, done = builder.mul(groups, I64(4 * EIGHT)), I64(0)
-        for count in TOGETHER:
-            lanes = WIDE if EIGHT * count % WIDE == 0 else EIGHT
-            whole, both = ir.VectorType(I32, lanes), ir.VectorType(I16, 2 * lanes)
-            bounds = [spread(builder, builder.trunc(each, I32), lanes) for each in (least, most)]
-            times = builder.sdiv(builder.sub(groups, done), I64(count))
-            with cgutils.for_range(builder, times) as step:
-                begin = builder.mul(builder.add(done, builder.mul(step.index, I64(count))), I64(4 * EIGHT))
-                first = [builder.add(begin, I64(4 * at)) for at in range(0, EIGHT * count, lanes)]
-                totals = [[register(builder, whole) for _ in first] for _ in range(CHAINS)]
-                for at, total in zip(first, totals[0], strict=True):
-                    builder.store(load(builder, builder.add(bias, at), whole), total)
-                for chain in totals[1:]:
-                    for total in chain:
-                        builder.store(constant(lanes, I32, 0), total)
-                with cgutils.for_range(builder, builder.sdiv(pairs, I64(CHAINS))) as some:
-                    for k in range(CHAINS):
-                        pair = builder.add(builder.mul(some.index, I64(CHAINS)), I64(k))
-                        row = builder.add(w, builder.mul(pair, pitch))
-                        b = spread(builder, load(builder, builder.add(x, builder.mul(pair, I64(4))), I32), lanes)
-                        for at, total in zip(first, totals[k], strict=True):
-                            a = load(builder, builder.add(row, at), both)
-                            product = _pair_products(builder, a, builder.bitcast(b, both), whole)
-                            builder.store(builder.add(builder.load(total), product), total)
-                for at, *parts in zip(first, *totals, strict=True):
-                    by, added = (load(builder, builder.add(each, at), whole) for each in (shift, more))
-                    total = reduce(builder.add, [builder.load(part) for part in parts])
-                    value = _clamped(builder, builder.add(builder.ashr(total, by), added), *bounds)
-                    store(builder, value, builder.add(out, at))
-                    above = _clamped(builder, value, constant(lanes, I32, 0), bounds[1])
-                    half = builder.add(positive, builder.lshr(at, I64(1)))
-                    store(builder, builder.trunc(above, ir.VectorType(I16, lanes)), half)
-            done = builder.add(done, builder.mul(times, I64(count)))
-        return context.get_dummy_value()
+        w, *values = arguments
+        products = []
+        for k, each in enumerate(values):
+            weights = load(builder, builder.add(w, I64(64 * k)), EIGHT_DOUBLES)
+            products.append(builder.fmul(weights, load(builder, each, EIGHT_DOUBLES)))
+        total = builder.fadd(builder.fadd(*products[:2]), builder.fadd(*products[2:]))
+        for lanes in (4, 2, 1):
+            halves = [
+                builder.shuffle_vector(
+                    total, total, ir.Constant(ir.VectorType(I32, lanes), list(range(first, first + lanes)))
+                )
+                for first in (0, lanes)
+            ]
+            total = builder.fadd(*halves)
+        return builder.fptosi(builder.extract_element(total, I32(0)), I64)
 
-    number = types.int64
-    return types.void(*[ADDRESS] * 2, number, *[ADDRESS] * 3, number, number, *[ADDRESS] * 2, number), generate
+    return types.int64(*[ADDRESS] * 5), generate
+
+
+@part
+def prediction_places(weights, values):
+    """Addresses for `predict`."""
+    return address_of(weights, 0, 0), address_of(values, 0, 0)
+
+
+@part
+def predict(table, i, west, north, own, places):
+    """The prediction of frequency i from the block on the left, the one above, and the lower frequencies, in units of
+    2^-WEIGHT_BITS. Blocks are rows of float64 (n, 128), weights are float64 (2, 64, 32).
+    """
+    weights, values = places
+    u, v = 64 * (i & 7) + 512, 64 * (i >> 3)
+    own = values + 1024 * own
+    return _products_of_eights(
+        weights + 256 * (64 * table + i), values + 1024 * west + v, values + 1024 * north + u, own + v, own + u
+    )
 
 
 def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
@@ -98,74 +147,166 @@ def _clamped(builder: Any, value: Any, least: Any, most: Any) -> Any:
     return builder.select(builder.icmp_signed("<", value, most), value, most)
 
 
-def _pair_products(builder: Any, a: Any, b: Any, kind: Any) -> Any:
-    """The sum of the products of two int16 in each of 8 or 16 lanes, as int32 of a kind."""
-    if kind.count > EIGHT:
-        return call(builder, "llvm.x86.avx512.pmaddw.d.512", kind, a, b)
-    if AVX2:
-        return call(builder, "llvm.x86.avx2.pmadd.wd", kind, a, b)
-    nothing = ir.Constant(a.type, ir.Undefined)
-    products = []
-    for k in range(2):
-        lanes = ir.Constant(EIGHT_INTEGERS, list(range(k, 16, 2)))
-        halves = [builder.sext(builder.shuffle_vector(each, nothing, lanes), kind) for each in (a, b)]
-        products.append(builder.mul(*halves))
-    return builder.add(*products)
+class Net(NamedTuple):
+    """The network's arrays, or their addresses, and memory for values.
+
+    Attributes
+    ----------
+    inputs, layers, early, late
+        Weights: of the first layer, the blocks' layers, the EARLY first outputs, and the others.
+    embedding
+    biases, shifts
+        Of the first layer and of the blocks' layers.
+    ends, end_shifts
+        Biases and shifts of the outputs.
+    none
+        Zeros.
+    fixed, shared
+        Sums of the first layer: for each number of a block what all blocks share, and what numbers of a block share.
+    h, positive, inner
+        The layers' values, and what is positive of them.
+    y
+        Outputs.
+    """
+
+    inputs: Any
+    layers: Any
+    early: Any
+    late: Any
+    embedding: Any
+    biases: Any
+    shifts: Any
+    ends: Any
+    end_shifts: Any
+    none: Any
+    fixed: Any
+    shared: Any
+    h: Any
+    positive: Any
+    inner: Any
+    y: Any
 
 
 @part
 def places(net):
-    """Addresses and sizes of the network's arrays for `evaluate`. Unlike arrays they need no reference counting."""
-    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, none, h, positive, inner, sums = net
-    return (
-        len(first), len(h), len(layers), len(head_biases), address_of(first, 0, 0), address_of(embedding, 0, 0),
-        address_of(biases, 0, 0), address_of(layers, 0, 0), address_of(shifts, 0, 0), address_of(head, 0, 0),
-        address_of(head_biases, 0, 0), address_of(head_shifts, 0, 0), address_of(none, 0, 0), address_of(h, 0, 0),
-        address_of(positive, 0, 0), address_of(inner, 0, 0), address_of(sums, 0, 0),
+    """Addresses of the network's arrays, which unlike arrays need no reference counting, and its width and layers."""
+    addresses = Net(
+        address_of(net.inputs, 0, 0), address_of(net.layers, 0, 0), address_of(net.early, 0, 0),
+        address_of(net.late, 0, 0), address_of(net.embedding, 0, 0), address_of(net.biases, 0, 0),
+        address_of(net.shifts, 0, 0), address_of(net.ends, 0, 0), address_of(net.end_shifts, 0, 0),
+        address_of(net.none, 0, 0), address_of(net.fixed, 0, 0), address_of(net.shared, 0, 0),
+        address_of(net.h, 0, 0), address_of(net.positive, 0, 0), address_of(net.inner, 0, 0), address_of(net.y, 0, 0),
+    )  # fmt: skip
+    return addresses, len(net.h), len(net.layers)
+
+
+@merged
+def fix_place(x, i, net):
+    """Add up the inputs that the number i has in all blocks of a component."""
+    a, width, _ = net
+    begin = NUMBER_INPUTS + BLOCK_INPUTS
+    layer(
+        address_of(x, 0, 0) + begin, a.inputs + begin * width, PLACE_INPUTS // 4, (a.biases,), a.none, a.none,
+        -LARGEST, LARGEST, a.fixed + 4 * width * i, a.inner, width // EIGHT,
     )  # fmt: skip
 
 
-@part
-def evaluate(x, row, net):
-    """Evaluate the network for inputs x, int16, and a row of the embedding. Outputs, int32, go to the start of the last
-    of its arrays. `net` is the result of `places`.
-    """
-    pairs, width, count, outputs, first, embedding, biases, layers, shifts = net[:9]
-    head, head_biases, head_shifts, none, h, positive, inner, sums = net[9:]
-    groups, line, matrix = width // EIGHT, 4 * width, 2 * width * width
+@merged
+def share(x, net):
+    """Add up the inputs that numbers of a block share."""
+    a, width, _ = net
+    begin = NUMBER_INPUTS
     layer(
-        address_of(x, 0, 0), first, pairs, biases, shifts, embedding + row * line, -127, 127, h, positive, groups,
+        address_of(x, 0, 0) + begin, a.inputs + begin * width, BLOCK_INPUTS // 4, (a.none,), a.none, a.none,
+        -LARGEST, LARGEST, a.shared, a.inner, width // EIGHT,
+    )  # fmt: skip
+
+
+@merged
+def evaluate(x, i, row, net):
+    """Evaluate the network for inputs x, uint8, of the number i, and a row of the embedding: the EARLY first outputs.
+    `fix_place` and `share` come before.
+    """
+    a, width, count = net
+    groups, line, matrix, quads = width // EIGHT, 4 * width, width * width, width // 4
+    layer_of_two(
+        address_of(x, 0, 0), a.inputs, NUMBER_INPUTS // 4, (a.fixed + line * i, a.shared), a.shifts,
+        a.embedding + row * line, -127, 127, a.h, a.positive, groups,
     )  # fmt: skip
     for k in range(0, count, 2):
-        a, b = layers + k * matrix, layers + (k + 1) * matrix
-        at = (1 + k) * line
-        layer(positive, a, width // 2, biases + at, shifts + at, none, 0, 127, sums, inner, groups)
+        first, second, at = a.layers + k * matrix, a.layers + (k + 1) * matrix, (1 + k) * line
+        layer(a.positive, first, quads, (a.biases + at,), a.shifts + at, a.none, 0, 127, a.y, a.inner, groups)
         at += line
-        layer(inner, b, width // 2, biases + at, shifts + at, h, -127, 127, h, positive, groups)
+        layer(a.inner, second, quads, (a.biases + at,), a.shifts + at, a.h, -127, 127, a.h, a.positive, groups)
     layer(
-        positive, head, width // 2, head_biases, head_shifts, none, -LARGEST, LARGEST, sums, inner, outputs // EIGHT,
+        a.positive, a.early, quads, (a.ends,), a.end_shifts, a.none, -LARGEST, LARGEST, a.y, a.inner, EARLY // EIGHT,
     )  # fmt: skip
 
 
-def evaluate_plainly(x, row, net):
-    """The same without compiled code."""
-    first, embedding, biases, layers, shifts, head, head_biases, head_shifts, _, h, positive, inner, sums = net
+@merged
+def evaluate_late(net):
+    """Evaluate the outputs after the EARLY first ones, which few numbers need."""
+    a, width, _ = net
+    at = 4 * EARLY
+    layer(
+        a.positive, a.late, width // 4, (a.ends + at,), a.end_shifts + at, a.none, -LARGEST, LARGEST, a.y + at,
+        a.inner, LATE // EIGHT,
+    )  # fmt: skip
 
-    def sums_of(inputs, weights, bias, shift):
-        return (np.einsum("ki,koi->o", inputs.reshape(-1, 2).astype(np.int64), weights) + bias) >> shift
 
-    h[:] = np.clip(sums_of(x, first, biases[0], shifts[0]) + embedding[row], -127, 127)
-    for k in range(0, len(layers), 2):
-        positive[:] = np.maximum(h, 0)
-        inner[: len(h)] = np.clip(sums_of(positive, layers[k], biases[1 + k], shifts[1 + k]), 0, 127)
-        h[:] = np.clip(h + sums_of(inner[: len(h)], layers[k + 1], biases[2 + k], shifts[2 + k]), -127, 127)
-    sums[: len(head_biases)] = sums_of(np.maximum(h, 0), head, head_biases, head_shifts)
+def prediction_places_plainly(weights, values):
+    """The arrays themselves."""
+    return weights, values
+
+
+def predict_plainly(table, i, west, north, own, places):
+    """See `predict`."""
+    weights, values = places
+    u, v = 64 + 8 * (i & 7), 8 * (i >> 3)
+    parts = values[west, v : v + 8], values[north, u : u + 8], values[own, v : v + 8], values[own, u : u + 8]
+    return int(weights[table, i] @ np.concatenate(parts))
+
+
+def _sums(inputs, weights):
+    """Products of weights [quad, output, 4] by inputs."""
+    return np.einsum("ki,koi->o", inputs.reshape(-1, 4).astype(np.int64), weights)
 
 
 def places_plainly(net):
-    """The network's arrays themselves."""
+    """The network's arrays themselves: this and what follows do the same without compiled code."""
     return net
 
 
+def fix_place_plainly(x, i, net):
+    """See `fix_place`."""
+    begin = NUMBER_INPUTS + BLOCK_INPUTS
+    net.fixed[i] = net.biases[0] + _sums(x[begin:], net.inputs[begin // 4 :])
+
+
+def share_plainly(x, net):
+    """See `share`."""
+    begin, end = NUMBER_INPUTS, NUMBER_INPUTS + BLOCK_INPUTS
+    net.shared[:] = _sums(x[begin:end], net.inputs[begin // 4 : end // 4])
+
+
+def evaluate_plainly(x, i, row, net):
+    """See `evaluate`."""
+    sums = net.fixed[i] + net.shared + _sums(x[:NUMBER_INPUTS], net.inputs[: NUMBER_INPUTS // 4])
+    h = np.clip((sums >> net.shifts[0]) + net.embedding[row], -127, 127)
+    for k in range(0, len(net.layers), 2):
+        sums = _sums(np.maximum(h, 0), net.layers[k]) + net.biases[1 + k]
+        inner = np.clip(sums >> net.shifts[1 + k], 0, 127)
+        h = np.clip(h + (_sums(inner, net.layers[k + 1]) + net.biases[2 + k] >> net.shifts[2 + k]), -127, 127)
+    net.positive[:] = np.maximum(h, 0)
+    net.y[:EARLY] = _sums(net.positive, net.early) + net.ends[:EARLY] >> net.end_shifts[:EARLY]
+
+
+def evaluate_late_plainly(net):
+    """See `evaluate_late`."""
+    net.y[EARLY:] = _sums(net.positive, net.late) + net.ends[EARLY:] >> net.end_shifts[EARLY:]
+
+
 if not COMPILES:
-    evaluate, places = evaluate_plainly, places_plainly
+    places, fix_place, share = places_plainly, fix_place_plainly, share_plainly
+    prediction_places, predict = prediction_places_plainly, predict_plainly
+    evaluate, evaluate_late = evaluate_plainly, evaluate_late_plainly

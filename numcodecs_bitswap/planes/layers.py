@@ -21,7 +21,7 @@ from .vectors import ADDRESS, AVX2, I8, I16, I32, I64, VNNI, bounded, call, cons
 LANES = 16 if VNNI == "avx512vnni" else 8
 
 
-def _dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
+def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
     """Sums plus, in each lane, the products of 4 uint8 by 4 int8, of each x and w."""
     lanes = sums.type.count
     if VNNI:
@@ -79,7 +79,7 @@ def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
                 for total, row in zip(totals, rows, strict=True):
                     at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
                     b = [spread(builder, load(builder, each, I32), lanes) for each in at]
-                    builder.store(_dot(builder, builder.load(total), a, b), total)
+                    builder.store(dot(builder, builder.load(total), a, b), total)
             values = []
             for o, total in enumerate(totals):
                 by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)

@@ -454,10 +454,12 @@ def jpeg_image(reader: Reader, image: Ints, model: JpegModel, find_model: FindMo
             place = slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8)
             pixels[place] = pixels[place] + block - 128 & 255
     image[top:bottom, left:right] = pixels
-    exchanged = image.swapaxes(0, 1)
-    for strip in (image[:top], image[bottom:], exchanged[:left, top:bottom], exchanged[right:, top:bottom]):
-        if strip.size:
-            strip[:] = read_pixels(reader, strip.shape[:2], c, find_model)
+    exchanged = image[top:bottom].swapaxes(0, 1)
+    for lines, first, last in ((image, top, bottom), (exchanged, left, right)):
+        count = first + len(lines) - last
+        if count:
+            strips = read_pixels(reader, (count, lines.shape[1]), c, find_model)
+            lines[:first], lines[last:] = strips[:first], strips[first:]
 
 
 def packed(reader: Reader, size: int) -> bytes:
