@@ -65,7 +65,10 @@ class Reader:
 
     def byte(self, what: str) -> int:
         """The next byte."""
-        return self.take(1, what)[0]
+        if self.at == len(self.data):
+            self.take(1, what)  # raises
+        self.at += 1
+        return self.data[self.at - 1]
 
     def varint(self, what: str) -> int:
         """The next varint; inverse of `varints` for one number."""

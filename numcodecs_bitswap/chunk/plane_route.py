@@ -36,8 +36,10 @@ SEVERAL_SAMPLES = 1 << 15
 """The same for chunks with several axes along which references may lie."""
 WINDOW, TRIED_PLANES = 48, 3
 """Side of the window and number of planes on which models and routes are tried."""
-ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 3, 5
+ORDER_WINDOW, ORDER_PLANES, TRIED_ORDERS = 48, 2, 5
 """Side of the window and number of planes on which orders are tried, and the number of most promising orders tried."""
+ORDER_SAMPLES = 1 << 18
+"""In smaller arrays orders are tried on one plane only, since a trial takes a tenth of their time."""
 BLOCK_SIDE, BLOCK_DEPTH = 48, 8
 """Size of the block on which axes are tried: along axes that may be spatial, and along others."""
 CREDIT = 96
@@ -369,10 +371,11 @@ def _plane_costs(model: catalog.Loaded, orders: Sequence[Order], numbers: NDArra
     """The cost of windows of a few planes with each order, in 1/256 bit. These planes have all references."""
     y, x = orders[0].y, orders[0].x
     totals = [0] * len(orders)
-    for k in range(1, ORDER_PLANES + 1):
-        window: list[Any] = [max(n * k // ORDER_PLANES - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
+    tried = ORDER_PLANES if numbers.size >= ORDER_SAMPLES else 1
+    for k in range(1, tried + 1):
+        window: list[Any] = [max(n * k // tried - 1, min(REFERENCES, n - 1)) for n in numbers.shape]
         for axis in (y, x):
-            begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (ORDER_PLANES + 1))
+            begin = max(0, (numbers.shape[axis] - ORDER_WINDOW) * k // (tried + 1))
             window[axis] = slice(begin, begin + ORDER_WINDOW)
         for j, order in enumerate(orders):
             places = []

@@ -143,7 +143,7 @@ class Samples:
         found = scale.read(reader, number, order if gaps is None else gaps.closed_shape, axes)
         return cls(dtype, shape, axes, narrow, gaps, found, bytes(reader.sized("low bits")), steps)
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
         """The shape of the numbers."""
         return words.shape_of(self.dtype, self.shape) if self.gaps is None else self.gaps.closed_shape
@@ -156,7 +156,7 @@ class Samples:
         there: NDArray[np.bool_] = self.gaps.there
         return there
 
-    @property
+    @cached_property
     def planes(self) -> int:
         """The number of planes."""
         return prod(n for axis, n in enumerate(self.order) if axis not in self.axes)
