@@ -8,7 +8,7 @@ not zero, the DC coefficient, then the others in zigzag order until all that are
 import numpy as np
 
 from ..rans.arithmetic_coder import EVEN, begin, decide, end, overrun
-from ..runtime.jit import compiled, merged, part
+from ..runtime.jit import compiled, merged, part, scratch
 from .coefficient_tables import (
     BANDS,
     BYTES,
@@ -153,7 +153,7 @@ def number(decode, value, may_be_zero, network, y, sigmoid, state, data):
 
 def code_coefficients(
     mode, Q, E, sizes, near, counts, energies, D, frame, steps, net, predictions, zigzag, log, sigmoid,
-    shares_at_first, seen, told, state, data,
+    shares_at_first, seen, told, data,
 ):  # fmt: skip
     """Code blocks int16 Q (blocks + 1, 64), filled in place when decoding. Returns the length of the data; -1 if the
     decoder would have needed more, or found a number out of range. When observing, returns the number of rows.
@@ -173,8 +173,7 @@ def code_coefficients(
     x, y, network = np.zeros(INPUTS, np.uint8), net.y, places(net)
     weights_and_values = prediction_places(predictions, D)
     own, around = np.zeros(EDGE * EDGE, np.uint8), np.zeros((EDGE, EDGE), np.int64)
-    means = np.zeros(ROWS, np.int64)
-    inverses, step_inverses = np.zeros(65, np.int64), np.zeros(64, np.int64)
+    state, means, inverses, step_inverses = scratch(4), scratch(ROWS), scratch(65), scratch(64)
     for k in range(1, 65):
         inverses[k] = ((1 << INVERSE_BITS) + k - 1) // k
     nothing, alone = len(Q) - 1, len(D) - 1
