@@ -47,6 +47,7 @@ B18, B20, B21, B22, B25, B26, B29, B32, B33, B39, B40, B41, B42, B43 = (
     BYTES[k] for k in (18, 20, 21, 22, 25, 26, 29, 32, 33, 39, 40, 41, 42, 43)
 )
 N35, N36, N37, N38, N40 = (NEGATIVE[k] for k in (35, 36, 37, 38, 40))
+"""Bytes of inputs that are not at their own number, and of negative parts."""
 ALWAYS_ZERO = NUMBER_INPUTS - 1
 POSITIVE_BYTES = np.array(BYTES)
 NEGATIVE_BYTES = np.array([NEGATIVE.get(k, ALWAYS_ZERO) for k in range(FEATURES)])
