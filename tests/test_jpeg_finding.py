@@ -122,6 +122,13 @@ def test_compressed_twice() -> None:
     exact_part(through_jpeg(once[3:, 5:].copy(), quality=85, subsampling=2), 0.97)
 
 
+def test_tiles_that_meet_inside() -> None:
+    """Files whose chroma is halved, beside each other. It is not interpolated from one to the next."""
+    array = scene(8, 192, 192)
+    tiles = [through_jpeg(array[y : y + 96, x : x + 96], quality=75, subsampling=2) for y in (0, 96) for x in (0, 96)]
+    exact_part(np.concatenate([np.concatenate(tiles[:2], 1), np.concatenate(tiles[2:], 1)]), 0.75)
+
+
 def test_edited_in_one_place() -> None:
     array = through_jpeg(scene(6), quality=80, subsampling=2)
     array[40:50, 60:70] = [12, 200, 31]

@@ -8,7 +8,7 @@ not zero, the DC coefficient, then the others in zigzag order until all that are
 import numpy as np
 
 from ..rans.arithmetic_coder import EVEN, begin, decide, end, overrun
-from ..runtime.jit import compiled, merged, part
+from ..runtime.jit import compiled, merged, part, scratch
 from .coefficient_tables import (
     BANDS,
     BYTES,
@@ -47,6 +47,7 @@ B18, B20, B21, B22, B25, B26, B29, B32, B33, B39, B40, B41, B42, B43 = (
     BYTES[k] for k in (18, 20, 21, 22, 25, 26, 29, 32, 33, 39, 40, 41, 42, 43)
 )
 N35, N36, N37, N38, N40 = (NEGATIVE[k] for k in (35, 36, 37, 38, 40))
+"""Bytes of inputs that are not at their own number, and of negative parts."""
 ALWAYS_ZERO = NUMBER_INPUTS - 1
 POSITIVE_BYTES = np.array(BYTES)
 NEGATIVE_BYTES = np.array([NEGATIVE.get(k, ALWAYS_ZERO) for k in range(FEATURES)])
@@ -153,7 +154,7 @@ def number(decode, value, may_be_zero, network, y, sigmoid, state, data):
 
 def code_coefficients(
     mode, Q, E, sizes, near, counts, energies, D, frame, steps, net, predictions, zigzag, log, sigmoid,
-    shares_at_first, seen, told, state, data,
+    shares_at_first, seen, told, data,
 ):  # fmt: skip
     """Code blocks int16 Q (blocks + 1, 64), filled in place when decoding. Returns the length of the data; -1 if the
     decoder would have needed more, or found a number out of range. When observing, returns the number of rows.
@@ -173,8 +174,7 @@ def code_coefficients(
     x, y, network = np.zeros(INPUTS, np.uint8), net.y, places(net)
     weights_and_values = prediction_places(predictions, D)
     own, around = np.zeros(EDGE * EDGE, np.uint8), np.zeros((EDGE, EDGE), np.int64)
-    means = np.zeros(ROWS, np.int64)
-    inverses, step_inverses = np.zeros(65, np.int64), np.zeros(64, np.int64)
+    state, means, inverses, step_inverses = scratch(4), scratch(ROWS), scratch(65), scratch(64)
     for k in range(1, 65):
         inverses[k] = ((1 << INVERSE_BITS) + k - 1) // k
     nothing, alone = len(Q) - 1, len(D) - 1

@@ -26,7 +26,7 @@ INPUTS = NUMBER_INPUTS + BLOCK_INPUTS + PLACE_INPUTS
 BYTES = (
     *range(18), 48, 19, 40, 41, 42, 23, 24, 49, 50, 27, 28, 43, 30, 31, 44, 45, 34, 35, 36, 37, 38, 51, 18, 20, 21, 22,
 )  # fmt: skip
-"""The byte of each of the FEATURES."""
+"""The byte of each of the FEATURES; for most it is their own number."""
 NEGATIVE = {35: 25, 36: 26, 37: 29, 38: 32, 40: 33}
 """The bytes of the negative parts of those that have a sign."""
 CLASSES = 10

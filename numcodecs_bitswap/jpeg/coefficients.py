@@ -183,10 +183,9 @@ class Coding(NamedTuple):
         tables = self.model.predictions, ZIGZAG, LOG, SIGMOIDS, SHARES
         return int(
             code_coefficients(  # type: ignore[no-untyped-call,call-arg]
-                mode, blocks, *memory, scaled, frame, steps, self.model.network(), *tables, *seen,
-                np.zeros(4, np.int64), data,
+                mode, blocks, *memory, scaled, frame, steps, self.model.network(), *tables, *seen, data
             )
-        )  # fmt: skip
+        )
 
 
 def _joined(coefficients: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:

@@ -24,6 +24,8 @@ ENOUGH = 900
 """With more exact blocks of chroma in a thousand, no other sampling is tried."""
 IDLE = 2
 """Rounds without more exact blocks after which clipped samples are no longer adjusted."""
+SEAMS = 64
+"""One in so many places may contradict a halved axis: where tiles meet, chroma is not interpolated."""
 LEAST_LUMA = 20
 """Exact blocks of luma in a thousand; with fewer there was no JPEG."""
 POLISH = 2
@@ -114,7 +116,7 @@ class _Colours:
                 known = np.bitwise_or.reduce([kinds[:, first + k :: 2][:, :n] for k in range(4)]) == 0
                 off += int(np.count_nonzero(known & (abs(3 * (b - c) - (a - d)) > 4)))
                 count += int(np.count_nonzero(known))
-            halved.append(512 * off <= count)
+            halved.append(SEAMS * off <= count)
         possible = [(sy, sx) for sy in (2, 1) for sx in (2, 1) if sy <= 1 + halved[0] and sx <= 1 + halved[1]]
         return sorted(possible, key=[(2, 2), (1, 1), (2, 1), (1, 2)].index) if len(possible) > 2 else possible
 

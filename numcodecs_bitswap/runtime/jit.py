@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy.ma  # noqa: F401  # numba would import it in the middle of a first call, where a fork may come between
+import numpy as np
+import numpy.ma  # numba would import it in the middle of a first call, where a fork may come between
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, config, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
@@ -86,6 +87,15 @@ def scratch(count: int) -> Any:
     keeps it in registers, which it may not do with a numpy array.
     """
     return carray(_own_memory(count), (count,))  # type: ignore[call-arg]
+
+
+def _scratch_plainly(count: int) -> Any:
+    """See `scratch`."""
+    return np.zeros(count, np.int64)
+
+
+if not COMPILES:
+    scratch = _scratch_plainly
 
 
 @intrinsic
