@@ -16,7 +16,7 @@ import zarr
 import numcodecs_bitswap
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.measure import estimate
+from numcodecs_bitswap.measure import estimate, harness
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.readers.arrays import open_array, sample
 from pictures import photograph
@@ -66,6 +66,12 @@ def test_models_of_other_channels_are_left_out(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(catalog, "names", lambda: {"photo-gray8-v2": "", "tiny-gray8-v1": "", "photo-rgb8-v2": ""})
     assert estimate.fitting_models(photograph()[:64, :64], {}) == ["photo-rgb8-v2"]
     assert estimate.fitting_models(np.zeros((64, 64)), {}) == []
+
+
+def test_measuring_needs_no_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    chunk = np.zeros((8, 8), "u1")
+    assert harness.measure(harness.bitswap(), [chunk]).total == len(BitSwap().encode(chunk))
 
 
 def test_an_array_that_no_model_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
