@@ -110,7 +110,7 @@ docs-serve: .venv-docs/installed ## Show the site at http://127.0.0.1:8000 and b
 
 # What readers have: no torch, the newest of everything else.
 LIGHT_TESTS := tests/test_golden.py tests/test_zarr2.py tests/test_zarr3.py tests/test_cli.py tests/test_convert.py \
-	tests/test_embedded.py tests/test_images.py tests/test_packaging.py tests/test_pages.py
+	tests/test_embedded.py tests/test_images.py tests/test_packaging.py tests/test_pages.py tests/test_remote.py
 
 test-light: ## Run what needs no torch in an environment without it, with the newest zarr and numcodecs
 	@test -n "$(PYTHON)" || { echo "numcodecs_bitswap needs Python 3.11 or newer: make test-light PYTHON=path/to/python"; exit 1; }

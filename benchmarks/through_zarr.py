@@ -197,12 +197,13 @@ def draw(result: dict[str, Any], path: Path) -> None:
     rows = -(-len(result) // columns)
     figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout="constrained")
     for axes, (title, each) in zip(figure.subplots(rows, columns, squeeze=False).flat, result.items(), strict=False):
-        for number, row in enumerate(each["codecs"]):
+        for row in each["codecs"]:
             bits = 8 * row["total"] / each["samples"]
-            style = {"marker": "*" if row["name"] == OURS else "o", "color": f"C{number}", "linestyle": ""}
+            color = f"C{[OURS, *PEERS].index(row['name'])}"  # the same for a codec in all
+            style = {"marker": "*" if row["name"] == OURS else "o", "color": color, "linestyle": ""}
             axes.plot(each["nbytes"] / row["encode_s"] / 1e6, bits, label=row["name"], **style)
             axes.plot(each["nbytes"] / row["decode_s"] / 1e6, bits, markerfacecolor="none", **style)
-        axes.set(title=title, xscale="log", xlabel="MB/s", ylabel="bits/sample")
+        axes.set(title=title, xscale="log", xlabel="MB/s, written (filled) and read", ylabel="bits/sample")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=6)
     for axes in figure.axes[len(result) :]:

@@ -16,7 +16,7 @@ import zarr
 import numcodecs_bitswap
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.measure import estimate
+from numcodecs_bitswap.measure import estimate, harness
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.readers.arrays import open_array, sample
 from pictures import photograph
@@ -62,10 +62,29 @@ def test_every_array_can_be_sampled(tmp_path: Path, array: Any, chunks: tuple[in
     assert {chunk.shape for chunk in sample(mapped, chunks, 2)} == {chunks}
 
 
+def test_arrays_of_a_npz_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(tmp_path / "a.npz")
+    np.savez(place, first=np.arange(12).reshape(3, 4), second=np.ones((5, 6), "f4"))
+    for source, array in ((place, np.arange(12).reshape(3, 4)), (f"{place}/second", np.ones((5, 6), "f4"))):
+        opened = open_array(source)
+        assert opened.dtype == array.dtype
+        assert np.array_equal(opened.read((0, 0), (9, 9)), array)
+    assert main(["convert", f"{place}/second", str(tmp_path / "second.zarr")]) == 0
+    assert zarr.open_array(tmp_path / "second.zarr", mode="r").shape == (5, 6)
+    assert main(["estimate", f"{place}/third"]) == 2
+    assert "no array third; name one of first, second" in capsys.readouterr().err
+
+
 def test_models_of_other_channels_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(catalog, "names", lambda: {"photo-gray8-v2": "", "tiny-gray8-v1": "", "photo-rgb8-v2": ""})
     assert estimate.fitting_models(photograph()[:64, :64], {}) == ["photo-rgb8-v2"]
     assert estimate.fitting_models(np.zeros((64, 64)), {}) == []
+
+
+def test_measuring_needs_no_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    chunk = np.zeros((8, 8), "u1")
+    assert harness.measure(harness.bitswap(), [chunk]).total == len(BitSwap().encode(chunk))
 
 
 def test_an_array_that_no_model_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,22 @@ def test_patience_ends(
     assert [record.getMessage() for record in caplog.records] == [code_cache.WAITING]
 
 
+@pytest.mark.parametrize(("notebook", "told"), [(True, True), (False, False)])
+def test_a_notebook_is_told(
+    notebook: bool, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a terminal; nothing is printed where standard error is a file."""
+    monkeypatch.setattr(code_cache.Notice, "told", False)
+    monkeypatch.setattr(code_cache, "SILENT", 0.01)
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    else:
+        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    notice = code_cache.Notice(code_cache.COMPILING)
+    notice._timer.join()
+    assert (code_cache.COMPILING in capsys.readouterr().err) == told
+
+
 def test_what_fails_to_compile_holds_no_lock(source: Path, folder: Path) -> None:
     source.write_text("def double(values):\n    return values.nothing\n")
     with pytest.raises(Exception, match="nothing"):

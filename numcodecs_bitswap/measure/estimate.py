@@ -5,6 +5,7 @@ Measured on the array itself, chunk by chunk as Zarr would code it; sizes are to
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,23 +15,23 @@ from ..codec import BitSwap
 from ..errors import ModelError
 from ..models import catalog
 from ..readers.arrays import Opened
-from .harness import Measured
+from .harness import Measured, progress
+
+CODED = (frame.Route.MODEL, frame.Route.PLANES, frame.Route.JPEG)
+"""The routes on which a model codes."""
 
 
 def fitting_models(chunk: NDArray[Any], options: dict[str, Any]) -> list[str]:
     """Names of the models that code a chunk, smallest frame first; without those for test suites."""
     sizes = {}
-    for name in catalog.names():
-        try:
-            encoded = BitSwap(model=name, **options).encode(chunk)
-        except ModelError:
-            continue  # for another number of channels, or a flow
-        if not name.startswith("tiny-") and frame.parse(memoryview(encoded))[0].route in (
-            frame.Route.MODEL,
-            frame.Route.PLANES,
-            frame.Route.JPEG,
-        ):
-            sizes[name] = len(encoded)
+    names = [name for name in catalog.names() if not name.startswith("tiny-")]
+    with progress(len(names), "models that fit") as bar:
+        for name in names:
+            with suppress(ModelError):  # for another number of channels, or a flow
+                encoded = BitSwap(model=name, **options).encode(chunk)
+                if frame.parse(memoryview(encoded))[0].route in CODED:
+                    sizes[name] = len(encoded)
+            bar.update()
     return sorted(sizes, key=lambda name: sizes[name])
 
 

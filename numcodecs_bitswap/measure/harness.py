@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import median
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +52,15 @@ class Measured:
     decode_mb_s: float
 
 
+def progress(total: int, name: str) -> Any:
+    """A progress bar on a terminal, where tqdm is installed; it goes away when all is done."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return nullcontext(SimpleNamespace(update=lambda: None))
+    return tqdm(total=total, desc=name, leave=False, disable=None)
+
+
 def bitswap(model: str = "auto", name: str = "Bit-Swap", **options: Any) -> Peer:
     """This package's codec; options are those of `BitSwap`."""
     codec = BitSwap(model=model, **options)
@@ -80,14 +91,12 @@ def measure(
     AssertionError
         A decoded chunk differs from the original.
     """
-    from tqdm import tqdm
-
     if not warm:
         peer.decode(peer.encode(chunks[0]))
     encode_s: list[float] = []
     decode_s: list[float] = []
     samples, size = (sum(getattr(chunk, of) for chunk in chunks) for of in ("size", "nbytes"))
-    with ThreadPoolExecutor(threads) as pool, tqdm(total=2 * repeats * len(chunks), desc=peer.name, leave=False) as bar:
+    with ThreadPoolExecutor(threads) as pool, progress(2 * repeats * len(chunks), peer.name) as bar:
 
         def timed(function: Callable[[Any], Any], inputs: Sequence[Any], seconds: list[float]) -> list[Any]:
             start = time.perf_counter()

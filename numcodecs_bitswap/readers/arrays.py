@@ -98,7 +98,7 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
     ----------
     source : str
         A Zarr array (folder, zip or URL that fsspec knows), a .npy file (mapped, not read), a .npz file (its first
-        array), a .bsw file (a frame) or an image (see `images`); several pages are a stack.
+        array, or `a.npz/name`), a .bsw file (a frame) or an image (see `images`); several pages are a stack.
     region : str, optional
         Slices of its axes, such as "0:10,:,512:1024"; a number n stands for n:n+1.
     colours : bool
@@ -119,6 +119,8 @@ def open_array(source: str, region: str | None = None, colours: bool = False) ->
     try:
         if path.suffix == ".npy":
             array: Any = _mapped(path)
+        elif (inside := _in_archive(source, "npz"))[0]:
+            array = _npz(Path(inside[0]), inside[1])
         elif path.is_file() and path.suffix != ".zip":
             array = _file(path, colours)
         else:
@@ -144,7 +146,7 @@ def open_zarr(source: str) -> Any:
     """
     import zarr
 
-    archive, path = _in_archive(source)
+    archive, path = _in_archive(source, "zip")
     try:
         place = zarr.storage.ZipStore(archive, mode="r") if archive else source
         return zarr.open(place, path=path, mode="r")
@@ -182,10 +184,10 @@ def is_url(source: str) -> bool:
     return "://" in source and not source.startswith("file://")
 
 
-def _in_archive(source: str) -> tuple[str, str]:
-    """The zip file of a path such as `a.zip/name`, and the path in it; ("", "") if there is none."""
-    match = re.fullmatch(r"(.+?\.zip)(?:/(.*))?", source)
-    return (match[1], (match[2] or "").strip("/")) if match and not Path(source).is_dir() else ("", "")
+def _in_archive(source: str, suffix: str) -> tuple[str, str]:
+    """The archive of a path such as `a.zip/name`, and the path in it; ("", "") if there is none."""
+    match = re.fullmatch(rf"(.+?\.{suffix})(?:/(.*))?", source)
+    return (match[1], (match[2] or "").strip("/")) if match and not Path(match[1]).is_dir() else ("", "")
 
 
 def _is_unfinished(source: str) -> bool:
@@ -230,25 +232,24 @@ def _mapped(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class File:
-    """An array that has to be read as a whole: the first of a .npz file, an image, a frame. The last two read are kept
-    in memory.
+    """An array that has to be read as a whole: one of a .npz file, an image, a frame. The last two read are kept in
+    memory.
     """
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     colours: bool = False
+    member: str = ""
 
     def __getitem__(self, block: tuple[slice, ...]) -> NDArray[Any]:
-        array = _read_file(self.path, self.path.stat().st_mtime_ns, self.colours)
+        array = _read_file(self.path, self.path.stat().st_mtime_ns, self.colours, self.member)
         if array.shape != self.shape:
             raise SourceError(f"{self.path} changed, or has pages of several sizes")
         return array[block]
 
 
 def _file(path: Path, colours: bool) -> File:
-    if path.suffix == ".npz":
-        return File(path, *_npz_header(path))
     if path.suffix == FRAME:
         from ..chunk import frame
 
@@ -258,10 +259,10 @@ def _file(path: Path, colours: bool) -> File:
 
 
 @functools.lru_cache(maxsize=2)
-def _read_file(path: Path, written: int, colours: bool) -> NDArray[Any]:
-    if path.suffix == ".npz":
+def _read_file(path: Path, written: int, colours: bool, member: str) -> NDArray[Any]:
+    if member:
         with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays[arrays.files[0]])
+            return np.asarray(arrays[member])
     if path.suffix == FRAME:
         from ..codec import BitSwap
 
@@ -269,12 +270,18 @@ def _read_file(path: Path, written: int, colours: bool) -> NDArray[Any]:
     return images.read(path, colours)
 
 
-def _npz_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
+def _npz(path: Path, member: str) -> File:
+    """An array of a .npz file; the first, if none is named."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if (member or names[0]) not in names:
+            raise SourceError(f"{path} has no array {member}; name one of {', '.join(names)}")
+        member = member or names[0]
+        with archive.open(f"{member}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+    return File(path, shape, dtype, member=member)
 
 
 def _region(source: str, shape: tuple[int, ...], region: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:

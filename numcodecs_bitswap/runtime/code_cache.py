@@ -262,7 +262,9 @@ class FileLock:
 
 
 class Notice:
-    """Tells, after SILENT seconds, what takes so long: once in a process, on a terminal and to the logger."""
+    """Tells, after SILENT seconds, what takes so long: once in a process, on a terminal or in a notebook, and to the
+    logger.
+    """
 
     told = False
 
@@ -278,7 +280,7 @@ class Notice:
             Notice.told = True
             logger.info(self.text)
             with suppress(Exception):  # no stderr, or a closed one
-                if sys.stderr.isatty():
+                if sys.stderr.isatty() or "ipykernel" in sys.modules:
                     print(self.text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
