@@ -104,8 +104,9 @@ KINDS = ["plain", "strong", "wild"]
 def test_shipped_models(name: str) -> None:
     m = 4095 if name == "universal-v1" else 255
     rng = np.random.default_rng(0)
-    tiles = [tile_of(rng, (3, 12, 17), m, content) for content in ("smooth", "lines")]
-    check(catalog.load(name, "cpu").net, tiles, TWO, [m, m - 7])
+    largest = [m, m - 7]
+    tiles = [tile_of(rng, (3, 12, 17), m, content) for m, content in zip(largest, ("smooth", "lines"), strict=True)]
+    check(catalog.load(name, "cpu").net, tiles, TWO, largest)
 
 
 @pytest.mark.slow
