@@ -173,10 +173,10 @@ def test_the_cpu_takes_over_with_a_warning(wrong: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(triton_tiles, name, changed)
     model, references = model_of("small", 0), np.array(ONE[:2])
     with pytest.warns(UserWarning, match=f"the CPU: .*{wrong if wrong != 'error' else 'does not compile'}"):
-        assert not on_cuda.usable(model, (2, 9, 9), references)
+        assert not on_cuda.usable(wrong == "samples", model, (2, 9, 9), references)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not on_cuda.usable(model, (2, 9, 9), references)  # once
+        assert not on_cuda.usable(wrong == "samples", model, (2, 9, 9), references)  # once
 
 
 @pytest.mark.slow
@@ -201,7 +201,8 @@ def test_chunks_of_a_pass_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) 
         found[k] = plane_route._encode(model, chunks[k], references, largest[k])
         found[k] = found[k], plane_route._decode(model, found[k], (2, 11, 9), references, largest[k])
 
-    assert on_cuda.usable(model, (2, 11, 9), references)
+    assert on_cuda.usable(False, model, (2, 11, 9), references)
+    assert on_cuda.usable(True, model, (2, 11, 9), references)
     threads = [threading.Thread(target=code, args=(k,)) for k in range(3)]
     for thread in threads:
         thread.start()
