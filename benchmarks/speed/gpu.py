@@ -171,7 +171,7 @@ def launches(device: str, pictures: Pictures, quick: bool) -> dict[str, Any]:
     """Tiles of a launch and warps of a program against time and MB/s; the time of the first call, which compiles."""
     encode, decode = both_ways(device)
     model = catalog.load(MODELS[0], "cpu").net
-    side = 24 if quick else SIDE
+    side = 12 if quick else SIDE
     picture = pictures.chunks(subjects(["tiny-rgb8-v1"], pictures)[0].net, side, 1)[0]
     planes, references = np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.int32), np.array(REFERENCES["two"][:3])
     rows = []
@@ -200,7 +200,7 @@ def profile(device: str, pictures: Pictures, quick: bool) -> dict[str, list[dict
     """Where the time of encoding and decoding many tiles goes: the longest kernels and operations."""
     encode, decode = both_ways(device)
     model = catalog.load(MODELS[0], "cpu").net
-    count, side = (1, 24) if quick else (CHUNKS, SIDE)
+    count, side = (1, 12) if quick else (CHUNKS, SIDE)
     given = [tile((3, side, side), 255, k) for k in range(count)]
     references, largest = np.array(REFERENCES["two"][:3]), [255] * count
     messages = encode(model, given, references, largest)

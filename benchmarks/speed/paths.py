@@ -17,7 +17,7 @@ from numcodecs_bitswap.runtime import scheduler
 
 
 class Timed(NamedTuple):
-    """Sizes and speeds, and how many chunks a model pass had, encoding and decoding together."""
+    """Sizes and speeds, and how many chunks a model pass had, encoding and decoding together; 0 without any pass."""
 
     measured: Measured
     chunks_a_pass: float
@@ -30,8 +30,7 @@ def through_codec(subject: Subject, chunks: Sequence[Chunk], times: int) -> Time
     before = scheduler.scheduler.passes
     peer = Peer(subject.name, subject.codec.encode, subject.codec.decode)
     measured = measure(peer, chunks, times, threads=len(chunks), warm=True)
-    passes = scheduler.scheduler.passes - before
-    return Timed(measured, 2 * times * len(chunks) / passes)
+    return Timed(measured, _chunks_a_pass(2 * times * len(chunks), before))
 
 
 def through_zarr(subject: Subject, chunks: Sequence[Chunk], times: int) -> Timed:
@@ -56,7 +55,12 @@ def through_zarr(subject: Subject, chunks: Sequence[Chunk], times: int) -> Timed
     encode, decode = np.median(seconds, axis=0).tolist()
     total, megabytes = array.nbytes_stored(), data.nbytes / 1e6
     measured = Measured(subject.name, total, 8 * total / data.size, megabytes / encode, megabytes / decode)
-    return Timed(measured, 2 * times * len(chunks) / (scheduler.scheduler.passes - before))
+    return Timed(measured, _chunks_a_pass(2 * times * len(chunks), before))
+
+
+def _chunks_a_pass(count: int, before: int) -> float:
+    passes = scheduler.scheduler.passes - before
+    return count / passes if passes else 0.0
 
 
 def gathered(subject: Subject, chunks: Sequence[Chunk]) -> dict[str, dict[str, float]]:

@@ -243,7 +243,7 @@ class _DecodeJob(scheduler.Job):
 
 def _encode(model: PlaneModel, planes: Planes, references: NDArray[np.int64], m: int) -> list[Message]:
     """`coder.encode` on the device of this process."""
-    if not _on_cuda(model, planes.shape, references):
+    if not _on_cuda(False, model, planes.shape, references):
         return coder.encode(model, planes, references, m)
     job = _EncodeJob(model, planes, references, m)
     scheduler.run([job])
@@ -254,20 +254,20 @@ def _decode(
     model: PlaneModel, messages: list[Message], shape: tuple[int, int, int], references: NDArray[np.int64], m: int
 ) -> Planes:
     """`coder.decode` on the device of this process."""
-    if not _on_cuda(model, shape, references):
+    if not _on_cuda(True, model, shape, references):
         return coder.decode(model, messages, shape, references, m)
     job = _DecodeJob(model, messages, shape, references, m)
     scheduler.run([job])
     return cast(Planes, job.outcome())
 
 
-def _on_cuda(model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
+def _on_cuda(decode: bool, model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
     """Whether a CUDA device codes planes."""
     if prod(shape) < CUDA_SAMPLES or scheduler.device() != "cuda" or not _triton():
         return False
     with loading():
         from ..planes import on_cuda
-    return on_cuda.usable(model, shape, references)
+    return on_cuda.usable(decode, model, shape, references)
 
 
 @cache

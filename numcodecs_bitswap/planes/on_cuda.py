@@ -26,10 +26,10 @@ _agrees: dict[Any, bool] = {}
 _AGREEING = Lock()
 
 
-def usable(model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
-    """Whether the kernels code planes (P, H, W) as `coder` does."""
+def usable(decode: bool, model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
+    """Whether the kernels decode or encode planes (P, H, W) as `coder` does."""
     numbers = tuple(sorted({int(each) for each in (references >= 0).sum(1)}))
-    return all(_agree(model, numbers, Kind.of(size)) for size in _alike(shape))
+    return all(_agree(decode, model, numbers, Kind.of(size)) for size in _alike(shape))
 
 
 def encode(
@@ -90,29 +90,31 @@ def _alike(shape: tuple[int, ...]) -> dict[tuple[int, int, int], list[tuple[int,
     return found
 
 
-def _agree(model: PlaneModel, numbers: tuple[int, ...], kind: Kind) -> bool:
+def _agree(decode: bool, model: PlaneModel, numbers: tuple[int, ...], kind: Kind) -> bool:
     """Whether kernels of a kind give the bytes of `coder`. Asks them at the first call."""
     with _AGREEING:
-        asked = model, numbers, kind
+        asked = decode, model, numbers, kind
         if asked not in _agrees:
             _agrees[asked] = _same(*asked)
         return _agrees[asked]
 
 
-def _same(model: PlaneModel, numbers: tuple[int, ...], kind: Kind) -> bool:
+def _same(decode: bool, model: PlaneModel, numbers: tuple[int, ...], kind: Kind) -> bool:
     tiles, references = _probes(numbers)
+    pairs = zip(tiles, PROBED_LARGEST, strict=True)
+    messages = [coder.encode(model, tile, references, m)[0] for tile, m in pairs]
+    shape: Any = tiles[0].shape
+    got: Sequence[Any]
+    expected: Sequence[Any]
     problem = None
     try:
-        messages = triton_tiles.encode(model, tiles, references, PROBED_LARGEST, DEVICE, kind)
-        shape: Any = tiles[0].shape
-        for tile, m, message in zip(tiles, PROBED_LARGEST, messages, strict=True):
-            (expected,) = coder.encode(model, tile, references, m)
-            if not (np.array_equal(message.heads, expected.heads) and np.array_equal(message.tail, expected.tail)):
-                problem = "it gives other bytes"
-        if problem is None:
-            decoded = triton_tiles.decode(model, messages, shape, references, PROBED_LARGEST, DEVICE, kind)
-            if not all(np.array_equal(a, b) for a, b in zip(tiles, decoded, strict=True)):
-                problem = "it gives other samples"
+        if decode:
+            got, expected = triton_tiles.decode(model, messages, shape, references, PROBED_LARGEST, DEVICE, kind), tiles
+        else:
+            made = triton_tiles.encode(model, tiles, references, PROBED_LARGEST, DEVICE, kind)
+            got, expected = ([part for message in each for part in message] for each in (made, messages))
+        if not all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True)):
+            problem = f"it gives other {'samples' if decode else 'bytes'}"
     except Exception as error:  # Triton's compiler raises errors of many kinds
         problem = f"{type(error).__name__}: {error}"
     if problem:

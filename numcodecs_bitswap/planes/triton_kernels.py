@@ -33,8 +33,7 @@ REGRESSORS = tl.constexpr(8)
 WRONG = tl.constexpr(4)
 """Trouble: a sample beyond the largest was decoded."""
 _NUMBERS = [
-    "h", "w", "rows", "pitch", "blocks", "lanes", "columns", "digits", "samples", "u", "u0", "v", "b", "m", "n", "size",
-    "reach", "count", "last", "planes",
+    "h", "w", "rows", "pitch", "blocks", "lanes", "columns", "digits", "samples", "begin", "planes",
 ]  # fmt: skip
 """Not constants of the compiled code: they differ from chunk to chunk."""
 
@@ -385,7 +384,7 @@ def _popped(mixed, i, here, half, m, KP: tl.constexpr, PX: tl.constexpr):
 def plane_kernel(
     field, known, sums, weights, window, local, mixed, state, heads, tail, sizes, trouble, noted, lows, largest,
     offsets, inputs, rules, factors, pulls, layers, biases, shifts, entry, skips, head_biases, rates, lights, sigmoids,
-    slopes, inverses, h, w, rows, pitch, blocks, lanes, columns, digits, samples,
+    slopes, inverses, h, w, rows, pitch, blocks, lanes, columns, digits, samples, begin,
     DECODE: tl.constexpr, R: tl.constexpr, V: tl.constexpr, N: tl.constexpr, G: tl.constexpr, K: tl.constexpr,
     LAYERS: tl.constexpr, PX: tl.constexpr, VP: tl.constexpr, FP: tl.constexpr, NP: tl.constexpr, WP: tl.constexpr,
     KP: tl.constexpr, LB: tl.constexpr, GROUP: tl.constexpr,
@@ -422,7 +421,7 @@ def plane_kernel(
     own, of_class = tl.load(state + own_at), tl.load(state + class_at)
     outputs, given, classes = tl.load(moments + o), tl.load(moments + 4 * KP + p), tl.load(moments + 4 * KP + WP + c)
     number = tl.load(moments + 4 * KP + WP + INPUTS)
-    wrong, done = tl.zeros((), tl.int32), tl.zeros((), tl.int32)
+    wrong, done = tl.zeros((), tl.int32), tl.zeros((), tl.int32) + begin
     tl.debug_barrier()
 
     for u in range(w + 2 * (h - 1)):

@@ -29,7 +29,7 @@ LEAST = INPUTS.value
 """Least number of pixels of a wavefront, and of outputs of an inner layer, in a program."""
 LEAST_LANES = 16
 """Least number of lanes in a program, so that few kernels are compiled."""
-SOLVED = 1 << 13
+SOLVED = 1 << 12
 """Numbers of the systems of equations that a program solves at a time."""
 MEMORY = 1 << 32
 """Of the tiles of a launch, in bytes, about."""
@@ -217,12 +217,12 @@ class _Coding:
                 self.learned = _Learned(self.model, R, self.batch, self.blocks, self.device)
             before = R
             known = skew.known(planes[:, p], 0) if noted else fields
-            self._launch(R, fields, known, noted and [each[:, p * planes.shape[2] :] for each in noted])
+            self._launch(R, fields, known, noted, p)
             if not noted:
                 planes[:, p] = skew.flat(fields[:, 0])
             errors[:, p] = skew.flat(fields[:, 1 + V])
 
-    def _launch(self, R: int, fields: Tensor, known: Tensor, noted: Any) -> None:
+    def _launch(self, R: int, fields: Tensor, known: Tensor, noted: tuple[Tensor, Tensor] | None, p: int) -> None:
         (P, h, w), skew, stack, learned = self.shape, self.skew, self.stack, self.learned
         plan = _plan(self.model, R, self.device)
         offsets, inputs = _offsets(self.model, R, h, w, self.device)
@@ -234,7 +234,7 @@ class _Coding:
                 *(stack.heads, stack.tail, stack.size, self.trouble, noted_at, lows_at, self.largest),
                 *(offsets, inputs, *plan.tensors, *_constants(self.device)),
                 *(h, w, skew.rows, skew.pitch, self.blocks, stack.heads.shape[1], stack.tail.shape[1], self.digits),
-                P * h * w,
+                *(P * h * w, p * h * w),
                 DECODE=not noted,
                 R=R,
                 V=V,

@@ -82,7 +82,7 @@ def planes(R: int, decoded: bool) -> None:
     coding = triton_tiles._Coding(net, shape, [255], stack, triton_tiles.Kind.of(shape))
     coding.learned = triton_tiles._Learned(net, R, 1, 32, coding.device)
     fields = torch.zeros(1, 2 + len(net.reach) + 2 * R, coding.skew.rows, coding.skew.pitch, dtype=torch.int32)
-    coding._launch(R, fields, fields, None if decoded else (fields, fields))
+    coding._launch(R, fields, fields, None if decoded else (fields, fields), R)
     if not decoded:
         coding._push(fields, fields)
 
