@@ -192,9 +192,11 @@ def main() -> int:
         make(source, zarr_format, int(given.megabytes * 5e5))
         nbytes = sum(array.nbytes for array in members(source).values())
         number = files(source)
-        places = sorted(rng.integers(0, number, given.kills // 2).tolist())
+        # One in each part of the way.
+        parts = np.linspace(0, 0.9 * number, given.kills // 2, endpoint=False)
+        places = (parts + rng.uniform(0, 0.9 * number / max(len(parts), 1), len(parts))).astype(int).tolist()
         for kill_at in [*places, -1]:
-            each = run(source, target, workers, kill_at, float(rng.uniform(0, 1)))
+            each = run(source, target, workers, kill_at, float(rng.uniform(0, 0.5)))
             row = zarr_format, workers, f"{nbytes / 1e6:.0f}", f"{files(target)} of {number}", each.ended
             print("|", " | ".join(map(str, (*row, f"{each.seconds:.1f}", each.memory // 1_000_000))), "|", flush=True)
             if each.ended != "killed":
