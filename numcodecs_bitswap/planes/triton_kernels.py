@@ -422,7 +422,6 @@ def plane_kernel(
     outputs, given, classes = tl.load(moments + o), tl.load(moments + 4 * KP + p), tl.load(moments + 4 * KP + WP + c)
     number = tl.load(moments + 4 * KP + WP + INPUTS)
     wrong, done = tl.zeros((), tl.int32), tl.zeros((), tl.int32) + begin
-    tl.debug_barrier()
 
     for u in range(w + 2 * (h - 1)):
         y0, y1 = tl.maximum((u - w + 2) >> 1, 0), tl.minimum(u >> 1, h - 1)
