@@ -191,6 +191,8 @@ def test_chunks_of_a_pass_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) 
     largest = [9, 255, 300]
     expected = [coder.encode(model, each, references, m) for each, m in zip(chunks, largest, strict=True)]
     monkeypatch.setattr(scheduler, "device", lambda: "cuda")
+    assert not plane_route._on_cuda(False, model, (2, 11, 9), references), "only a user's choice"
+    monkeypatch.setattr(scheduler, "_chosen", "cuda")
     monkeypatch.setattr(scheduler, "scheduler", scheduler.Scheduler(1))
     launches: list[int] = []
     encode = on_cuda.encode

@@ -262,8 +262,10 @@ def _decode(
 
 
 def _on_cuda(decode: bool, model: PlaneModel, shape: tuple[int, ...], references: NDArray[np.int64]) -> bool:
-    """Whether a CUDA device codes planes."""
-    if prod(shape) < CUDA_SAMPLES or scheduler.device() != "cuda" or not _triton():
+    """Whether a CUDA device codes planes: only where the user has chosen one, as long as none has run these kernels."""
+    if prod(shape) < CUDA_SAMPLES or scheduler.chosen_device() != "cuda":
+        return False
+    if scheduler.device() != "cuda" or not _triton():
         return False
     with loading():
         from ..planes import on_cuda

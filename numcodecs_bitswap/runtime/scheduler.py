@@ -236,7 +236,7 @@ def set_device(name: str) -> None:
     Parameters
     ----------
     name : "auto", "cpu", "cuda" or "torch"
-        "auto" is a CUDA device if there is one, else the CPU. "torch" is the CPU with torch instead of compiled loops:
+        "auto" is a CUDA device if there is one, else the CPU; the plane coder uses one only for "cuda". "torch" is the CPU with torch instead of compiled loops:
         far slower, for checking that the bytes are the same. Without this call the environment variable
         NUMCODECS_BITSWAP_DEVICE decides; without that, it is "auto". If the device is absent, the first chunk that
         needs it raises `DeviceError`.
@@ -252,6 +252,20 @@ def set_device(name: str) -> None:
     _chosen = name
 
 
+def chosen_device() -> str:
+    """What `set_device` or NUMCODECS_BITSWAP_DEVICE says.
+
+    Raises
+    ------
+    DeviceError
+        NUMCODECS_BITSWAP_DEVICE is not a device.
+    """
+    wanted = _chosen or os.environ.get("NUMCODECS_BITSWAP_DEVICE") or "auto"
+    if wanted not in DEVICES:
+        raise DeviceError(f"NUMCODECS_BITSWAP_DEVICE is {wanted!r}; it may be {', '.join(DEVICES)}")
+    return wanted
+
+
 def device() -> str:
     """The device of the next pass, "cpu", "cuda" or "torch".
 
@@ -262,9 +276,7 @@ def device() -> str:
         from one that had used it.
     """
     global _cuda_used
-    wanted = _chosen or os.environ.get("NUMCODECS_BITSWAP_DEVICE") or "auto"
-    if wanted not in DEVICES:
-        raise DeviceError(f"NUMCODECS_BITSWAP_DEVICE is {wanted!r}; it may be {', '.join(DEVICES)}")
+    wanted = chosen_device()
     if wanted in ("cpu", "torch") or (wanted == "auto" and (_cuda_lost or not _cuda())):
         return "torch" if wanted == "torch" else "cpu"
     if _cuda_lost:
