@@ -236,10 +236,10 @@ def set_device(name: str) -> None:
     Parameters
     ----------
     name : "auto", "cpu", "cuda" or "torch"
-        "auto" is a CUDA device if there is one, else the CPU; the plane coder uses one only for "cuda". "torch" is the CPU with torch instead of compiled loops:
-        far slower, for checking that the bytes are the same. Without this call the environment variable
-        NUMCODECS_BITSWAP_DEVICE decides; without that, it is "auto". If the device is absent, the first chunk that
-        needs it raises `DeviceError`.
+        "auto" is a CUDA device if there is one, else the CPU; the plane coder uses one only for "cuda". "torch" is the
+        CPU with torch instead of compiled loops: far slower, for checking that the bytes are the same. Without this
+        call the environment variable NUMCODECS_BITSWAP_DEVICE decides; without that, it is "auto". If the device is
+        absent, the first chunk that needs it raises `DeviceError`.
 
     Raises
     ------
