@@ -282,8 +282,8 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from golden_cases import CASES, GOLDEN
 from numcodecs_bitswap import BitSwap
-from numcodecs_bitswap.planes import products
-assert not products.AVX2 and not products.VNNI
+from numcodecs_bitswap.planes import vectors
+assert not vectors.AVX2 and not vectors.VNNI
 for name, case in CASES.items():
     if case.route == 5:
         frame, array = (GOLDEN / f"{name}.frame").read_bytes(), np.load(GOLDEN / f"{name}.npy")
