@@ -74,6 +74,15 @@ def tile_of(rng: np.random.Generator, shape: tuple[int, ...], m: int, content: s
 CONTENTS = ["smooth", "noise", "extremes", "flat", "lines"]
 
 
+def assert_same(expected: list[Message], messages: list[Message]) -> None:
+    """Messages are equal, with their types."""
+    for one, other in zip(expected, messages, strict=True):
+        assert one.heads.dtype == other.heads.dtype
+        assert one.tail.dtype == other.tail.dtype
+        np.testing.assert_array_equal(one.heads, other.heads)
+        np.testing.assert_array_equal(one.tail, other.tail)
+
+
 def check(
     model: PlaneModel, tiles: list[NDArray[np.uint32]], references: Any, m: int, device: str = "cpu"
 ) -> list[Message]:
@@ -82,11 +91,7 @@ def check(
     refer = np.array(references, np.int64)[: shape[0]]
     expected = [coder.encode(model, tile, refer, m)[0] for tile in tiles]
     messages = torch_tiles.encode(model, tiles, refer, m, device)
-    for one, other in zip(expected, messages, strict=True):
-        assert one.heads.dtype == other.heads.dtype
-        assert one.tail.dtype == other.tail.dtype
-        np.testing.assert_array_equal(one.heads, other.heads)
-        np.testing.assert_array_equal(one.tail, other.tail)
+    assert_same(expected, messages)
     for tile, decoded in zip(tiles, torch_tiles.decode(model, messages, shape, refer, m, device), strict=True):
         np.testing.assert_array_equal(tile, decoded)
     return messages

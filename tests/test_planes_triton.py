@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from numcodecs_bitswap.chunk import plane_route
 from numcodecs_bitswap.errors import FormatError
 from numcodecs_bitswap.models import catalog
-from numcodecs_bitswap.planes import coder, on_cuda, triton_tiles
+from numcodecs_bitswap.planes import coder, on_cuda, torch_messages, triton_tiles
 from numcodecs_bitswap.planes.message import Message
 from numcodecs_bitswap.planes.model import PlaneModel
 from numcodecs_bitswap.planes.triton_tiles import Kind
 from numcodecs_bitswap.runtime import scheduler
-from test_planes_torch import CONTENTS, HOW, LEVELS, NONE, ONE, THREE, TWO, damaged, model_of, tile_of
+from test_planes_torch import CONTENTS, HOW, LEVELS, NONE, ONE, THREE, TWO, assert_same, damaged, model_of, tile_of
 from triton_numpy import Kernel
 
 MODELS = "photo-v1", "universal-v1"
@@ -49,11 +49,7 @@ def check(model: PlaneModel, tiles: list[Any], references: Any, largest: list[in
     refer = np.array(references, np.int64)[: shape[0]]
     expected = [coder.encode(model, tile, refer, m)[0] for tile, m in zip(tiles, largest, strict=True)]
     messages = triton_tiles.encode(model, tiles, refer, largest, "cpu", kind)
-    for one, other in zip(expected, messages, strict=True):
-        assert one.heads.dtype == other.heads.dtype
-        assert one.tail.dtype == other.tail.dtype
-        np.testing.assert_array_equal(one.heads, other.heads)
-        np.testing.assert_array_equal(one.tail, other.tail)
+    assert_same(expected, messages)
     decoded = triton_tiles.decode(model, messages, shape, refer, largest, "cpu", kind)
     for tile, back in zip(tiles, decoded, strict=True):
         np.testing.assert_array_equal(tile, back)
@@ -112,7 +108,7 @@ def test_shipped_models(name: str) -> None:
 @pytest.mark.parametrize("count", [4, 32])
 def test_several_lanes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in a program that was made for larger tiles."""
-    for module in (coder, triton_tiles):
+    for module in (coder, torch_messages, triton_tiles):
         monkeypatch.setattr(module, "lanes", lambda samples: count)
     rng = np.random.default_rng(5)
     tiles = [tile_of(rng, (1, 11, 19), 70_000, "noise")]

@@ -22,6 +22,7 @@ from ..rans.words import empty_words
 from .message import Message, Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, WEIGHT_BITS
+from .torch_messages import check_empty, stack_of
 from .torch_networks import Head, Looks, Mixture, Network, log8
 from .torch_planes import Neighbours, Regression, Skew
 
@@ -92,15 +93,9 @@ def decode(
     FormatError
         A message is too short or too long, or holds an impossible value.
     """
-    count = lanes(int(np.prod(shape)))
-    for heads, _ in messages:
-        if heads.shape != (count,) or heads.min() < 1 << 24:
-            raise FormatError(f"a message of this tile has {count} heads in [2^24, 2^32)")
-    coder = _Decoder(TorchStack.unflatten([(heads, tail) for heads, tail in messages], device), m)
+    coder = _Decoder(stack_of(messages, shape, device), m)
     planes = _code(model, len(messages), shape, references, m, torch.device(device), coder)
-    empty = torch.from_numpy(empty_words(count)[0].astype(np.int64)).to(device)
-    if coder.stack.size.any() or (coder.stack.heads != empty).any():
-        raise FormatError("the message is not empty after its last symbol: the frame was altered")
+    check_empty(coder.stack)
     return list(planes.cpu().numpy())
 
 

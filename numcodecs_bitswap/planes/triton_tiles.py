@@ -22,6 +22,7 @@ from . import tables
 from .message import Message, Planes, lanes
 from .model import PlaneModel
 from .tables import BLOCK
+from .torch_messages import check_empty, stack_of
 from .torch_planes import Neighbours, Skew
 from .triton_kernels import INPUTS, plane_kernel, push_kernel
 
@@ -129,13 +130,9 @@ def decode(
     FormatError
         A message is too short or too long, or holds an impossible value.
     """
-    count = lanes(int(np.prod(shape)))
-    for heads, _ in messages:
-        if heads.shape != (count,) or heads.min() < 1 << 24:
-            raise FormatError(f"a message of this tile has {count} heads in [2^24, 2^32)")
     found: list[Planes] = []
     for part in _parts(model, len(messages), shape):
-        stack = TorchStack.unflatten([(heads, tail) for heads, tail in messages[part]], device)
+        stack = stack_of(messages[part], shape, device)
         coding = _Coding(model, shape, largest[part], stack, kind or Kind.of(shape))
         found += list(coding.decode(references).cpu().numpy())
     return found
@@ -193,9 +190,7 @@ class _Coding:
             raise MessageExhausted(SHORT)
         if self.trouble.any():
             raise FormatError("a sample beyond the largest: the frame was altered or made with other weights")
-        empty = torch.from_numpy(empty_words(self.stack.heads.shape[1])[0].astype(np.int64)).to(self.device)
-        if self.stack.size.any() or (self.stack.heads != empty).any():
-            raise FormatError("the message is not empty after its last symbol: the frame was altered")
+        check_empty(self.stack)
         return planes.view(self.batch, P, h, w)
 
     def _code(self, planes: Tensor, references: NDArray[np.int64], noted: tuple[Tensor, Tensor] | None) -> None:
