@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from zarr.storage import MemoryStore
 
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.convert import journal
+from numcodecs_bitswap.convert import copying, journal
 from numcodecs_bitswap.convert.axes import axes_options
 from numcodecs_bitswap.convert.copying import convert
 from numcodecs_bitswap.convert.plan import Wanted, make
@@ -315,13 +316,30 @@ def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(64, 64))
 
     def kill() -> None:
-        while not multiprocessing.active_children():
+        while not (children := multiprocessing.active_children()):
             time.sleep(0.01)
-        multiprocessing.active_children()[0].kill()
+        children[0].kill()
 
     threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(SourceError, match="process that copies blocks has ended"):
         convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(), workers="processes", threads=2)
+
+
+def test_a_process_that_ended_between_blocks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the pool says it when the next block is submitted."""
+
+    class Broken(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise BrokenExecutor
+
+    monkeypatch.setattr(copying, "ThreadPoolExecutor", Broken)
+    zarr.create_array(tmp_path / "a.zarr", data=GRADIENT, chunks=(64, 64))
+    arguments = (str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(codec="zstd"))
+    with pytest.raises(SourceError, match="process that copies blocks has ended"):
+        convert(*arguments)
+    monkeypatch.undo()
+    convert(*arguments)
+    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], GRADIENT)
 
 
 @pytest.mark.slow

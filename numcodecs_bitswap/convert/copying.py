@@ -195,13 +195,7 @@ def _copy(
         while len(under_way) > least:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 block = under_way.pop(future)
-                try:
-                    nbytes, stored = future.result()
-                except BrokenExecutor as error:
-                    raise SourceError(
-                        "a process that copies blocks has ended; if memory was short, give fewer --threads: the same "
-                        "command resumes"
-                    ) from error
+                nbytes, stored = future.result()
                 kept.mark(block)
                 report(1, nbytes, stored)
 
@@ -214,13 +208,18 @@ def _copy(
             collect(2 * most - 1)
             under_way[executor.submit(call, source, target, number, place, kept.resumed, verify)] = block
         collect(0)
-    except BaseException:
+    except BaseException as error:
         for future in under_way:
             future.cancel()
         with suppress(Exception):
             for future in wait(under_way, timeout=60).done:  # blocks that are being copied are not lost
                 if not future.cancelled() and future.exception() is None:
                     kept.mark(under_way[future])
+        if isinstance(error, BrokenExecutor):  # said by a block's result, or when the next block is submitted
+            raise SourceError(
+                "a process that copies blocks has ended; if memory was short, give fewer --threads: the same command "
+                "resumes"
+            ) from error
         raise
 
 
