@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from zarr.storage import MemoryStore
 
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.cli import main
-from numcodecs_bitswap.convert import copying, journal
+from numcodecs_bitswap.convert import journal
 from numcodecs_bitswap.convert.axes import axes_options
 from numcodecs_bitswap.convert.copying import convert
 from numcodecs_bitswap.convert.plan import Wanted, make
+from numcodecs_bitswap.convert.processes import Processes
 from numcodecs_bitswap.errors import SourceError
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.readers.arrays import UNFINISHED, open_array
@@ -325,21 +326,34 @@ def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
         convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(), workers="processes", threads=2)
 
 
-def test_a_process_that_ended_between_blocks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the pool says it when the next block is submitted."""
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 0.05, 0.2, 0.5, 1, 1.5])
+def test_a_process_may_end_at_any_time(after: float) -> None:
+    """While it starts, waits or works: calls of this process are said to have failed, and nothing waits for ever."""
 
-    class Broken(ThreadPoolExecutor):
-        def submit(self, *_: Any, **__: Any) -> Any:
-            raise BrokenExecutor
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.001)
+        time.sleep(after)
+        children[0].kill()
 
-    monkeypatch.setattr(copying, "ThreadPoolExecutor", Broken)
-    zarr.create_array(tmp_path / "a.zarr", data=GRADIENT, chunks=(64, 64))
-    arguments = (str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(codec="zstd"))
-    with pytest.raises(SourceError, match="process that copies blocks has ended"):
-        convert(*arguments)
-    monkeypatch.undo()
-    convert(*arguments)
-    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], GRADIENT)
+    with Processes(2) as executor:
+        threading.Thread(target=kill, daemon=True).start()
+        calls = [executor.submit(time.sleep, 0.1) for _ in range(40)]
+        errors = [call.exception(timeout=60) for call in calls]
+    assert any(isinstance(error, BrokenExecutor) for error in errors)
+    assert any(error is None for error in errors)
+    assert not multiprocessing.active_children()
+
+
+def test_what_calls_of_processes_return() -> None:
+    with Processes(1) as executor:
+        assert executor.submit(divmod, 7, 2).result() == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(divmod, 7, 0).result()
+        with pytest.raises(RuntimeError, match="pickle"):
+            executor.submit(threading.Lock).result()
+        assert executor.submit(divmod, 9, 2).result() == (4, 1)
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def instructions() -> dict[str, str]:
     if numba_tiles.AVX2:
         ways["haswell"] = "+avx2"
     if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
-        ways["alderlake"] = "+avxvnni"
+        ways["alderlake"] = "+avx2,+avxvnni"
     return ways
 
 

@@ -1,19 +1,9 @@
 """Copies blocks from the source to the target, and runs a conversion from start to end."""
 
 import functools
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any
@@ -30,6 +20,7 @@ from ..readers.arrays import open_zarr
 from . import OURS, journal, plan
 from .journal import Journal, Target
 from .plan import Plan, Planned, Shape, Wanted
+from .processes import Processes
 
 Report = Callable[[int, int, int], None]
 """Called with numbers of blocks, of their bytes, and of bytes stored."""
@@ -215,7 +206,7 @@ def _copy(
             for future in wait(under_way, timeout=60).done:  # blocks that are being copied are not lost
                 if not future.cancelled() and future.exception() is None:
                     kept.mark(under_way[future])
-        if isinstance(error, BrokenExecutor):  # said by a block's result, or when the next block is submitted
+        if isinstance(error, BrokenExecutor):
             raise SourceError(
                 "a process that copies blocks has ended; if memory was short, give fewer --threads: the same command "
                 "resumes"
@@ -238,9 +229,8 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with ThreadPoolExecutor(most) as executor:
             yield executor, most
     elif workers == "processes":
-        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        with ProcessPoolExecutor(most, context, _end_with_parent) as pool:
-            yield pool, most
+        with Processes(most) as executor:
+            yield executor, most
     else:
         import distributed
 
@@ -252,18 +242,6 @@ def _executor(workers: str, threads: int | None) -> Iterator[tuple[Executor, int
         with client:
             most = threads or 2 * sum(client.nthreads().values()) or 1
             yield client.get_executor(pure=False), most
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone: workers of a pool would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def wait_for_end() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=4)
