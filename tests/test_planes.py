@@ -132,6 +132,24 @@ def test_the_largest_numbers(kind: str, m: int) -> None:
         assert np.array_equal(coder.decode(model, messages, planes.shape, references, m), planes)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**16))
+def test_what_memory_held_does_not_matter(count: int, h: int, w: int, seed: int) -> None:
+    """Cells of no pixel and regressors of another tile are not cleared: nothing may depend on them."""
+    rng = np.random.default_rng(seed)
+    model = plane_route._net(catalog.load("universal-v1", "cpu"))
+    planes = np.cumsum(rng.integers(-3, 4, (count, h, w)), -1, dtype=np.int32) + 300
+    references = np.array([[max(k - d, -1) for d in (1, 2, 3)] for k in range(count)])
+    found = []
+    for _ in range(3):
+        cells, pairs = (coder._own.of(model, h, w, min(count - 1, 3))[k] for k in (0, 3))
+        cells[:] = rng.integers(-LARGEST, LARGEST + 1, cells.shape)
+        pairs[:] = rng.integers(-(2**31), 2**31, pairs.shape)
+        (message,) = coder.encode(model, planes, references, 1023)
+        found.append((message.heads.tobytes(), message.tail.tobytes()))
+    assert len(set(found)) == 1
+
+
 def test_no_sample_takes_more_bytes_than_there_is_memory_for() -> None:
     """The dearest there is, a bucket of freq 1 and 2 + 16 bits, on the largest head."""
     heads, tail = np.array([(1 << 32) - 1], np.uint64), np.zeros(16, np.uint8)

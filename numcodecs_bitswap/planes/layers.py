@@ -16,7 +16,24 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .tables import OUTPUTS
-from .vectors import ADDRESS, AVX2, I8, I16, I32, I64, VNNI, bounded, call, constant, load, spread, store
+from .vectors import (
+    ADDRESS,
+    AVX2,
+    I8,
+    I16,
+    I32,
+    I64,
+    VNNI,
+    bounded,
+    call,
+    constant,
+    load,
+    narrowed,
+    narrowed_bytes,
+    shifted,
+    spread,
+    store,
+)
 
 LANES = 16 if VNNI == "avx512vnni" else 8
 
@@ -83,7 +100,7 @@ def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
             values = []
             for o, total in enumerate(totals):
                 by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)
-                values.append(builder.ashr(builder.load(total), by))
+                values.append(shifted(builder, builder.load(total), by))
             ending(builder, values, out, x_pitch, state)
             return context.get_dummy_value()
 
@@ -92,31 +109,44 @@ def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
     return layer
 
 
-def _store_words(builder: Any, values: list[Any], out: Any, pitch: Any) -> None:
-    """ReLU of each four outputs in a word."""
-    for k in range(0, len(values), 4):
-        word = bounded(builder, values[k], 0, 127)
-        for m in range(1, 4):
-            up = constant(word.type.count, I32, 8 * m)
-            word = builder.or_(word, builder.shl(bounded(builder, values[k + m], 0, 127), up))
-        store(builder, word, builder.add(out, builder.mul(pitch, I64(k // 4))))
+def _store_words(builder: Any, pairs: list[Any], out: Any, pitch: Any) -> None:
+    """The ReLU of each four outputs in a word. A pair is two outputs of at most 127 as `narrowed` makes them."""
+    for k in range(0, len(pairs), 2):
+        octets = narrowed_bytes(builder, pairs[k], pairs[k + 1])
+        # Of every four pixels there are four bytes of each output.
+        order = [16 * (b // 16) + b // 4 % 4 + 4 * (b % 4) for b in range(octets.type.count)]
+        octets = builder.shuffle_vector(octets, octets, ir.Constant(ir.VectorType(I32, len(order)), order))
+        store(builder, octets, builder.add(out, builder.mul(pitch, I64(k // 2))))
+
+
+def _pairs(builder: Any, values: list[Any]) -> list[Any]:
+    return [narrowed(builder, *values[k : k + 2]) for k in range(0, len(values), 2)]
 
 
 def _begin(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
-    values = [bounded(builder, value, -127, 127) for value in values]
-    for o, value in enumerate(values):
-        store(builder, value, builder.add(state, builder.mul(pitch, I64(o))))
-    _store_words(builder, values, out, pitch)
+    _keep(builder, _pairs(builder, values), out, pitch, state)
+
+
+def _keep(builder: Any, pairs: list[Any], out: Any, pitch: Any, state: Any) -> None:
+    pairs = [bounded(builder, pair, -127, 127) for pair in pairs]
+    for k, pair in enumerate(pairs):
+        store(builder, pair, builder.add(state, builder.mul(pitch, I64(k))))
+    _store_words(builder, pairs, out, pitch)
 
 
 def _grow(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
-    kind = values[0].type
-    old = [load(builder, builder.add(state, builder.mul(pitch, I64(o))), kind) for o in range(len(values))]
-    _begin(builder, [builder.add(v, o) for v, o in zip(values, old, strict=True)], out, pitch, state)
+    pairs = []
+    for k, pair in enumerate(_pairs(builder, values)):
+        old = load(builder, builder.add(state, builder.mul(pitch, I64(k))), pair.type)
+        pairs.append(call(builder, f"llvm.sadd.sat.v{pair.type.count}i16", pair.type, pair, old))
+    _keep(builder, pairs, out, pitch, state)
 
 
 def _relu(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
-    _store_words(builder, values, out, pitch)
+    pairs = _pairs(builder, values)
+    most = constant(pairs[0].type.count, I16, 127)
+    pairs = [builder.select(builder.icmp_signed("<", pair, most), pair, most) for pair in pairs]
+    _store_words(builder, pairs, out, pitch)
 
 
 def _set(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> None:
@@ -135,7 +165,7 @@ class Layers(NamedTuple):
 
     lanes: int
     begin: Any
-    """Sets the state, clamped to +-127, and stores its ReLU in words."""
+    """Sets the state, clamped to +-127, and stores its ReLU in words. The state is int16 in an order of its own."""
     grow: Any
     """Adds to the state, clamped to +-127, and stores its ReLU in words."""
     relu: Any

@@ -26,6 +26,7 @@ from .vectors import (
     call,
     constant,
     load,
+    narrowed,
     register,
     spread,
     store,
@@ -159,20 +160,6 @@ def note_row(typing: Any, out: Any, out_pitch: Any, row: Any, mask: Any) -> Any:
     return types.void(*[ADDRESS] * 4), generate
 
 
-def _narrowed(builder: Any, a: Any, b: Any) -> Any:
-    """Two vectors of 8 int32 as one of int16, clamped: a 0 .. 3, b 0 .. 3, a 4 .. 7, b 4 .. 7."""
-    if AVX2:
-        return call(builder, "llvm.x86.avx2.packssdw", ir.VectorType(I16, 16), a, b)
-    limits = constant(8, I32, -(1 << 15)), constant(8, I32, (1 << 15) - 1)
-    halves = []
-    for each in (a, b):
-        each = builder.select(builder.icmp_signed(">", each, limits[0]), each, limits[0])
-        each = builder.select(builder.icmp_signed("<", each, limits[1]), each, limits[1])
-        halves.append(builder.trunc(each, ir.VectorType(I16, 8)))
-    order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]
-    return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, 16), order))
-
-
 @intrinsic
 def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, factors: Any, limit: Any) -> Any:
     """For 8 pixels i and 8 regressors j, out[i // 2, j] = x[j, i] * factors[i] in float32, rounded towards zero and
@@ -191,7 +178,7 @@ def note_pairs(typing: Any, out: Any, out_pitch: Any, x: Any, x_pitch: Any, fact
             rows.append(builder.fptosi(value, EIGHT_INTEGERS))
         words = []  # of regressors j and j + 1: pixels 01 23 01 23 45 67 45 67
         for j in range(0, 8, 2):
-            both = _narrowed(builder, rows[j], rows[j + 1])
+            both = narrowed(builder, rows[j], rows[j + 1])
             both = builder.select(builder.icmp_signed(">", both, least), both, least)
             words.append(builder.bitcast(both, EIGHT_INTEGERS))
 

@@ -35,6 +35,7 @@ from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_size
 from .pairs import note_pairs
 from .rows import add_rows, double_less, error_row, log_row, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
+from .vectors import copy_steps
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, KEPT = np.float32(0), np.float32(KEEP)
@@ -63,11 +64,10 @@ def pad_front(G, u, h, w, R, V):
 
 @part
 def lay_out(S, plane, h, w, start):
-    """Skew a known plane, and fill the cells outside on all sides."""
-    S[:] = start
+    """Skew a known plane, and fill the cells outside that are neighbours on all sides."""
+    S[:MU] = start
     for y in range(h):
-        for x in range(w):
-            S[x + 2 * y + MU, y + MY] = plane[y, x]
+        copy_steps(address_of(S, 2 * y + MU, y + MY), S.strides[0], address_of(plane, y, 0), plane.strides[1], w)
         if y > 0:
             for d in range(1, 5):
                 S[2 * y - d + MU, y + MY] = plane[y - 1, 0]
@@ -171,11 +171,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 for s in range(references.shape[1]):
                     referred |= references[later, s] == p
             n_words = (n + 8) // 8 * 8
-            G[0] = (m + 1) >> 1
+            # Other cells are written before they are read, but for those of no pixel, which may hold anything.
+            G[0, :MU] = (m + 1) >> 1
             for s in range(R):
                 lay_out(G[1 + s], planes[references[p, s]], h, w, (m + 1) >> 1)
                 lay_out(G[2 + R + V + s], errors[references[p, s]], h, w, np.int64(0))
-            G[1 + R : 2 + R + V] = (m + 1) >> 2
+            G[1 + R : 2 + R + V, :MU] = (m + 1) >> 2
             if before == R:
                 fade(S, NB)
             else:
@@ -200,10 +201,12 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                                         S, v, b, min(end - b, 8), size[v], lamv[v], reach[v], ridges[v], target, C,
                                         floats8, weights,
                                     )  # fmt: skip
-                    XP[ya : (min(h - 1, (u + BL - 1) >> 1) // BL + 1) * BL] = 0
+                    # Blocks that are not in all of the next wavefronts; new ones begin with the first of them.
+                    XP[ya : max(0, (u + BL - w + 1) >> 1) // BL * BL] = 0
                 n8 = (y1 - ya) // BL * BL + BL
                 lo, hi = y0 - ya, y1 - ya + 1
                 first, vectors = span(lo, hi)
+                known, known_step = address_of(planes, p, y0) + 4 * (u - 2 * y0), planes.strides[1] - 8
                 regressors(G, R, u, ya, n8, own_moves, n, X, bases)
                 predict(X, base, weights, size, ya // BL, n8, np.float64(top), pred)
                 for v in range(V + 1):
@@ -276,10 +279,9 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                     for i in range(lo, hi):
                         if values[i] < 0 or values[i] > m:
                             return -2
-                        planes[p, ya + i, u - 2 * (ya + i)] = values[i]
+                    copy_steps(known, known_step, address_of(values, 0, lo), np.int64(4), hi - lo)
                 else:
-                    for i in range(lo, hi):
-                        values[i] = planes[p, ya + i, u - 2 * (ya + i)]
+                    copy_steps(address_of(values, 0, lo), np.int64(4), known, known_step, hi - lo)
                     if not dump:
                         intervals(
                             started, ended, gradients, values, first, vectors, q, half, m, K, weight, mean, slope,
@@ -299,8 +301,8 @@ def _kernel(version):  # type: ignore[no-untyped-def]
                 done += hi - lo
                 record_wavefront(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values)
                 if referred:
-                    for i in range(lo, hi):
-                        errors[p, ya + i, u - 2 * (ya + i)] = G[1 + R + V, u + MU, MY + ya + i]
+                    found_errors = address_of(G, 1 + R + V, u + MU) + 4 * (MY + y0)
+                    copy_steps(address_of(errors, p, y0) + 4 * (u - 2 * y0), known_step, found_errors, 4, hi - lo)
                 pad_front(G, u, h, w, R, V)
                 for i in range(0, n8, 8):
                     for j in range(0, n + 1, 8):

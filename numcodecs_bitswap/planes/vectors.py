@@ -48,8 +48,7 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 def bounded(builder: Any, values: Any, low: int, high: int) -> Any:
     """Signed integers, each clamped to low .. high."""
-    lanes = values.type.count
-    least, most = constant(lanes, I32, low), constant(lanes, I32, high)
+    least, most = (constant(values.type.count, values.type.element, limit) for limit in (low, high))
     values = builder.select(builder.icmp_signed(">", values, least), values, least)
     return builder.select(builder.icmp_signed("<", values, most), values, most)
 
@@ -59,6 +58,38 @@ def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     kind = ir.FunctionType(result, [each.type for each in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
     return builder.call(function, arguments)
+
+
+def shifted(builder: Any, values: Any, by: Any) -> Any:
+    """Int32, each shifted to the right by the number in its lane, 0 .. 31."""
+    if AVX2 and values.type.count == 8:
+        return call(builder, "llvm.x86.avx2.psrav.d.256", values.type, values, by)
+    if AVX512 and values.type.count == 16:
+        return call(builder, "llvm.x86.avx512.psrav.d.512", values.type, values, by)
+    return builder.ashr(values, by)
+
+
+def narrowed(builder: Any, a: Any, b: Any) -> Any:
+    """Two vectors of int32 as one of int16, clamped: a 0 .. 3, b 0 .. 3, a 4 .. 7, b 4 .. 7 and so on."""
+    return _narrowed(builder, a, b, I16, -(1 << 15), (1 << 15) - 1, "packssdw")
+
+
+def narrowed_bytes(builder: Any, a: Any, b: Any) -> Any:
+    """Two vectors of int16 as one of uint8, clamped: a 0 .. 7, b 0 .. 7, a 8 .. 15, b 8 .. 15 and so on."""
+    return _narrowed(builder, a, b, I8, 0, 255, "packuswb")
+
+
+def _narrowed(builder: Any, a: Any, b: Any, kind: Any, low: int, high: int, instruction: str) -> Any:
+    lanes = a.type.count
+    both, bits = ir.VectorType(kind, 2 * lanes), lanes * a.type.element.width
+    if AVX2 and bits == 256:
+        return call(builder, f"llvm.x86.avx2.{instruction}", both, a, b)
+    if AVX512 and bits == 512:
+        return call(builder, f"llvm.x86.avx512.{instruction}.512", both, a, b)
+    a, b = (builder.trunc(bounded(builder, each, low, high), ir.VectorType(kind, lanes)) for each in (a, b))
+    own = 128 // (2 * kind.width)  # numbers of 128 bits
+    order = [k + lanes * other + n for k in range(0, lanes, own) for other in (0, 1) for n in range(own)]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
 def gathered(builder: Any, table: Any, index: Any, size: int = 4) -> Any:
@@ -97,3 +128,17 @@ def int32_at(typing: Any, address: Any) -> Any:
         return load(builder, arguments[0], I32)
 
     return types.int32(ADDRESS), generate
+
+
+@intrinsic
+def copy_steps(typing: Any, out: Any, out_step: Any, row: Any, row_step: Any, count: Any) -> Any:
+    """Copy `count` int32 at addresses that are `row_step` bytes apart to addresses `out_step` bytes apart."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, out_step, row, row_step, count = arguments
+        with cgutils.for_range(builder, count) as step:
+            value = load(builder, builder.add(row, builder.mul(step.index, row_step)), I32)
+            store(builder, value, builder.add(out, builder.mul(step.index, out_step)))
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 5), generate
