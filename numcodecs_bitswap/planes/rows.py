@@ -1,5 +1,5 @@
 """Rows of numbers, one for each pixel of a wavefront, as intrinsics for compiled loops (numba only): sums, differences,
-logarithms, and the bytes that the network sees.
+logarithms, and the bytes that the network sees. A count is one of eights; rows have room for the widest vector's.
 """
 
 from functools import reduce
@@ -10,7 +10,22 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, I32, I64, bounded, constant, load, register, spread, store
+from .vectors import (
+    ADDRESS,
+    FLOATS,
+    I32,
+    I64,
+    INTEGERS,
+    WIDE,
+    bounded,
+    floats,
+    integers,
+    load,
+    over_rows,
+    register,
+    spread,
+    store,
+)
 
 
 def _rows(form: Any, *kinds: Any) -> Any:
@@ -25,12 +40,10 @@ def _rows(form: Any, *kinds: Any) -> Any:
     def rows(typing: Any, out: Any, row: Any, other: Any, factor: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             out, row, other, factor, count = arguments
-            integers = ir.VectorType(I32, 8)
-            factors = spread(builder, factor, 8)
-            with cgutils.for_range(builder, count) as step:
-                at = builder.mul(step.index, I64(32))
+            factors = spread(builder, factor, WIDE)
+            with over_rows(builder, count) as at:
                 to = builder.add(out, at)
-                values = load(builder, builder.add(row, at), integers)
+                values = load(builder, builder.add(row, at), INTEGERS)
                 others = load(builder, builder.add(other, at), other_kind)
                 store(builder, form(builder, to, values, others, factors), to)
             return context.get_dummy_value()
@@ -42,37 +55,37 @@ def _rows(form: Any, *kinds: Any) -> Any:
 
 def _log8(builder: Any, v: Any) -> Any:
     """8 times the binary logarithm of f32(v), v >= 1, evenly spaced in each octave, rounded down (FORMAT.md 9.4)."""
-    bits = builder.bitcast(builder.sitofp(v, EIGHT_FLOATS), v.type)
-    return builder.sub(builder.ashr(bits, constant(8, I32, 20)), constant(8, I32, 1016))
+    bits = builder.bitcast(builder.sitofp(v, FLOATS), v.type)
+    return builder.sub(builder.ashr(bits, integers(20)), integers(1016))
 
 
 def _unit(builder: Any, q: Any) -> Any:
     """256 INVERSE[q]. SCALE[q] is the float32 whose exponent and first three bits of the fraction are q."""
-    bits = builder.shl(builder.add(q, constant(8, I32, 1016)), constant(8, I32, 20))
-    return builder.fdiv(ir.Constant(EIGHT_FLOATS, [256.0] * 8), builder.bitcast(bits, EIGHT_FLOATS))
+    bits = builder.shl(builder.add(q, integers(1016)), integers(20))
+    return builder.fdiv(floats(256.0), builder.bitcast(bits, FLOATS))
 
 
 def _eighth_log(builder: Any, _: Any, row: Any, __: Any, ___: Any) -> Any:
-    return _log8(builder, builder.ashr(row, constant(8, I32, 3)))
+    return _log8(builder, builder.ashr(row, integers(3)))
 
 
 def _relative(builder: Any, _: Any, row: Any, q: Any, times: Any) -> Any:
-    value = _log8(builder, builder.ashr(row, constant(8, I32, 3)))
+    value = _log8(builder, builder.ashr(row, integers(3)))
     value = bounded(builder, builder.mul(times, builder.sub(value, q)), -127, 127)
-    return builder.add(value, constant(8, I32, 128))
+    return builder.add(value, integers(128))
 
 
 def _units(builder: Any, _: Any, row: Any, __: Any, quarters: Any) -> Any:
-    return _unit(builder, builder.ashr(builder.mul(row, quarters), constant(8, I32, 2)))
+    return _unit(builder, builder.ashr(builder.mul(row, quarters), integers(2)))
 
 
 def _weighed(builder: Any, _: Any, row: Any, __: Any, least: Any) -> Any:
     # 13 * row >> 6 without more than 32 bits
-    six, low = constant(8, I32, 6), builder.and_(row, constant(8, I32, 63))
-    thirteen = constant(8, I32, 13)
+    six, low = integers(6), builder.and_(row, integers(63))
+    thirteen = integers(13)
     whole = builder.mul(thirteen, builder.ashr(row, six))
     value = builder.add(builder.add(whole, builder.ashr(builder.mul(thirteen, low), six)), least)
-    return builder.shl(value, constant(8, I32, 3))
+    return builder.shl(value, integers(3))
 
 
 @intrinsic
@@ -84,13 +97,12 @@ def squash_rows(typing: Any, out: Any, rows: Any, factors: Any, count: Any) -> A
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, rows, factors, count = arguments
         pairs = [cgutils.unpack_tuple(builder, each, 4) for each in (rows, factors)]  # type: ignore[no-untyped-call]
-        with cgutils.for_range(builder, count) as step:
-            at = builder.shl(step.index, I64(5))
+        with over_rows(builder, count) as at:
             words = []
             for k, (row, factor) in enumerate(zip(*pairs, strict=True)):
-                value = load(builder, builder.add(row, at), EIGHT_INTEGERS)
-                value = _squashed(builder, value, load(builder, builder.add(factor, at), EIGHT_FLOATS))
-                words.append(builder.shl(value, constant(8, I32, 8 * k)))
+                value = load(builder, builder.add(row, at), INTEGERS)
+                value = _squashed(builder, value, load(builder, builder.add(factor, at), FLOATS))
+                words.append(builder.shl(value, integers(8 * k)))
             store(builder, reduce(builder.or_, words), builder.add(out, at))
         return context.get_dummy_value()
 
@@ -99,22 +111,20 @@ def squash_rows(typing: Any, out: Any, rows: Any, factors: Any, count: Any) -> A
 
 
 def _squashed(builder: Any, row: Any, factors: Any) -> Any:
-    x = builder.fmul(builder.sitofp(row, EIGHT_FLOATS), factors)
-    bits = builder.bitcast(x, EIGHT_INTEGERS)
-    size = builder.bitcast(builder.and_(bits, constant(8, I32, 0x7FFFFFFF)), EIGHT_FLOATS)
-    slow = builder.fadd(
-        ir.Constant(EIGHT_FLOATS, [24.0] * 8), builder.fmul(ir.Constant(EIGHT_FLOATS, [0.25] * 8), size)
-    )
+    x = builder.fmul(builder.sitofp(row, FLOATS), factors)
+    bits = builder.bitcast(x, INTEGERS)
+    size = builder.bitcast(builder.and_(bits, integers(0x7FFFFFFF)), FLOATS)
+    slow = builder.fadd(floats(24.0), builder.fmul(floats(0.25), size))
     size = builder.select(builder.fcmp_ordered("<", slow, size), slow, size)
-    most = ir.Constant(EIGHT_FLOATS, [127.0] * 8)
+    most = floats(127.0)
     size = builder.select(builder.fcmp_ordered("<", most, size), most, size)
-    sign = builder.and_(bits, constant(8, I32, -(1 << 31)))
-    signed = builder.bitcast(builder.or_(builder.bitcast(size, EIGHT_INTEGERS), sign), EIGHT_FLOATS)
-    return builder.add(builder.fptosi(signed, EIGHT_INTEGERS), constant(8, I32, 128))
+    sign = builder.and_(bits, integers(-(1 << 31)))
+    signed = builder.bitcast(builder.or_(builder.bitcast(size, INTEGERS), sign), FLOATS)
+    return builder.add(builder.fptosi(signed, INTEGERS), integers(128))
 
 
 def _inserted(builder: Any, to: Any, row: Any, _: Any, shifts: Any) -> Any:
-    others = builder.not_(builder.shl(constant(8, I32, 255), shifts))
+    others = builder.not_(builder.shl(integers(255), shifts))
     return builder.or_(builder.and_(load(builder, to, row.type), others), builder.shl(row, shifts))
 
 
@@ -127,24 +137,24 @@ def _difference(builder: Any, _: Any, row: Any, other: Any, __: Any) -> Any:
 
 
 def _doubled(builder: Any, _: Any, row: Any, base: Any, __: Any) -> Any:
-    return builder.sub(builder.shl(row, constant(8, I32, 1)), base)
+    return builder.sub(builder.shl(row, integers(1)), base)
 
 
-add_rows = _rows(_sum, EIGHT_INTEGERS, types.int32)
+add_rows = _rows(_sum, INTEGERS, types.int32)
 """A row plus another."""
-subtract_rows = _rows(_difference, EIGHT_INTEGERS, types.int32)
+subtract_rows = _rows(_difference, INTEGERS, types.int32)
 """A row less another."""
-insert_row = _rows(_inserted, EIGHT_INTEGERS, types.int32)
+insert_row = _rows(_inserted, INTEGERS, types.int32)
 """Words with another byte, a row, at a shift."""
-double_less = _rows(_doubled, EIGHT_INTEGERS, types.int32)
+double_less = _rows(_doubled, INTEGERS, types.int32)
 """Twice a row less another."""
-log_row = _rows(_eighth_log, EIGHT_INTEGERS, types.int32)
+log_row = _rows(_eighth_log, INTEGERS, types.int32)
 """log8 of an eighth of a row."""
-relative_row = _rows(_relative, EIGHT_INTEGERS, types.int32)
+relative_row = _rows(_relative, INTEGERS, types.int32)
 """An input of the network: 128 + how far log8 of an eighth of a row is from another row, times a number, clamped."""
-unit_row = _rows(_units, EIGHT_INTEGERS, types.int32)
+unit_row = _rows(_units, INTEGERS, types.int32)
 """256 INVERSE[q quarters >> 2] of a row q, in float32."""
-weighed_row = _rows(_weighed, EIGHT_INTEGERS, types.int32)
+weighed_row = _rows(_weighed, INTEGERS, types.int32)
 """8 times (13 row >> 6, plus a number)."""
 
 
@@ -156,21 +166,20 @@ def sum_sizes(typing: Any, out: Any, middle: Any, moves: Any, twice: Any, once: 
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, middle, moves, twice, once, begin, count = arguments
-        total, start = register(builder, EIGHT_INTEGERS), spread(builder, begin, 8)
+        total, start = register(builder, INTEGERS), spread(builder, begin, WIDE)
         moves_once = builder.add(moves, builder.shl(twice, I64(3)))
-        with cgutils.for_range(builder, count) as step:
-            at = builder.shl(step.index, I64(5))
+        with over_rows(builder, count) as at:
             here = builder.add(middle, at)
 
             def add(table: Any, rows: Any, here: Any = here) -> None:
                 with cgutils.for_range(builder, rows) as row:
                     move = load(builder, builder.add(table, builder.shl(row.index, I64(3))), I64)
-                    value = load(builder, builder.add(here, move), EIGHT_INTEGERS)
+                    value = load(builder, builder.add(here, move), INTEGERS)
                     builder.store(builder.add(builder.load(total), _absolute_row(builder, value)), total)
 
-            builder.store(constant(8, I32, 0), total)
+            builder.store(integers(0), total)
             add(moves, twice)
-            builder.store(builder.add(start, builder.shl(builder.load(total), constant(8, I32, 1))), total)
+            builder.store(builder.add(start, builder.shl(builder.load(total), integers(1))), total)
             add(moves_once, once)
             store(builder, builder.load(total), builder.add(out, at))
         return context.get_dummy_value()
@@ -180,7 +189,7 @@ def sum_sizes(typing: Any, out: Any, middle: Any, moves: Any, twice: Any, once: 
 
 
 def _absolute_row(builder: Any, row: Any) -> Any:
-    zero = constant(8, I32, 0)
+    zero = integers(0)
     return builder.select(builder.icmp_signed("<", row, zero), builder.sub(zero, row), row)
 
 
@@ -190,15 +199,15 @@ def error_row(typing: Any, out: Any, values: Any, predicted: Any, low: Any, high
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, values, predicted, low, high, count = arguments
-        first, end = (spread(builder, builder.trunc(each, I32), 8) for each in (low, high))
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
-            here, number = builder.add(out, at), spread(builder, builder.trunc(step.index, I32), 8)
-            number = builder.add(builder.shl(number, constant(8, I32, 3)), ir.Constant(EIGHT_INTEGERS, list(range(8))))
+        first, end = (spread(builder, builder.trunc(each, I32), WIDE) for each in (low, high))
+        with over_rows(builder, count) as at:
+            here = builder.add(out, at)
+            number = spread(builder, builder.trunc(builder.ashr(at, I64(2)), I32), WIDE)
+            number = builder.add(number, ir.Constant(INTEGERS, list(range(WIDE))))
             inside = builder.and_(builder.icmp_signed(">=", number, first), builder.icmp_signed("<", number, end))
-            value = builder.shl(load(builder, builder.add(values, at), EIGHT_INTEGERS), constant(8, I32, 5))
-            value = builder.sub(value, load(builder, builder.add(predicted, at), EIGHT_INTEGERS))
-            store(builder, builder.select(inside, value, load(builder, here, EIGHT_INTEGERS)), here)
+            value = builder.shl(load(builder, builder.add(values, at), INTEGERS), integers(5))
+            value = builder.sub(value, load(builder, builder.add(predicted, at), INTEGERS))
+            store(builder, builder.select(inside, value, load(builder, here, INTEGERS)), here)
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 3, *[types.int64] * 3), generate

@@ -1,5 +1,7 @@
 """Vectors in LLVM's language, from which intrinsics of compiled loops are built. Imports numba and `jit` alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -17,6 +19,9 @@ ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()
 EIGHT_FLOATS = ir.VectorType(F32, 8)
 EIGHT_INTEGERS, EIGHT_DOUBLES = ir.VectorType(I32, 8), ir.VectorType(F64, 8)
+WIDE = 16 if AVX512 else 8
+"""Numbers of 32 bits in the widest vector."""
+FLOATS, INTEGERS = ir.VectorType(F32, WIDE), ir.VectorType(I32, WIDE)
 register: Any = cgutils.alloca_once
 """Local memory for one value, which LLVM keeps in a register."""
 
@@ -36,6 +41,26 @@ def store(builder: Any, value: Any, address: Any) -> None:
 def constant(lanes: int, kind: Any, value: int) -> Any:
     """A vector whose lanes are all the same number."""
     return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
+
+
+def integers(value: int) -> Any:
+    """A widest vector of one int32."""
+    return constant(WIDE, I32, value)
+
+
+def floats(value: float) -> Any:
+    """A widest vector of one float32."""
+    return ir.Constant(FLOATS, [value] * WIDE)
+
+
+@contextmanager
+def over_rows(builder: Any, count: Any) -> Iterator[Any]:
+    """A loop over widest vectors of 8 count numbers; the value is their distance in bytes from the first. Rows have
+    room for what the last vector has too many.
+    """
+    vectors = count if WIDE == 8 else builder.ashr(builder.add(count, I64(1)), I64(1))
+    with cgutils.for_range(builder, vectors) as step:
+        yield builder.mul(step.index, I64(4 * WIDE))
 
 
 def spread(builder: Any, value: Any, lanes: int) -> Any:
