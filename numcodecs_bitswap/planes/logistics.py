@@ -1,7 +1,7 @@
 """Mixtures of logistics in CPU registers, as intrinsics for compiled loops (numba only; FORMAT.md 9.5).
 
-Parameters lie in rows of pixels, one row for each component. Encoding needs two edges of each pixel, so it handles
-eight pixels at a time. Decoding searches a pixel's bucket among eight edges.
+Parameters lie in rows of pixels, one row for each component. Encoding needs two edges of each pixel, so it handles as
+many pixels at a time as the widest vector holds. Decoding searches a pixel's bucket among eight edges.
 """
 
 from typing import Any, NamedTuple
@@ -15,29 +15,31 @@ from numba.extending import intrinsic
 from .tables import GRADIENT, LOGISTIC_SCALES, WEIGHTS
 from .vectors import (
     ADDRESS,
-    EIGHT_DOUBLES,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
     F32,
     F64,
+    FLOATS,
     I8,
     I32,
     I64,
+    INTEGERS,
+    WIDE,
     call,
     constant,
+    floats,
     gathered,
+    integers,
+    like,
     load,
+    over_rows,
     register,
     spread,
     store,
+    to_floats,
+    to_integers,
     transposed,
 )
-
-_WIDE = ir.VectorType(I64, 8)
-
-
-def _floats(value: float) -> Any:
-    return ir.Constant(EIGHT_FLOATS, [value] * 8)
 
 
 def _integers(value: int) -> Any:
@@ -54,16 +56,16 @@ def _most(builder: Any, a: Any, b: Any) -> Any:
 
 def _between(builder: Any, value: Any, low: float, high: float) -> Any:
     """A float32 clamped."""
-    value = builder.select(builder.fcmp_ordered(">", value, _floats(low)), value, _floats(low))
-    return builder.select(builder.fcmp_ordered("<", value, _floats(high)), value, _floats(high))
+    least, most = like(value, low), like(value, high)
+    value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
+    return builder.select(builder.fcmp_ordered("<", value, most), value, most)
 
 
 def _below(builder: Any, place: Any, mean: Any, slope: Any, sigmoid: Any) -> tuple[Any, Any]:
     """How far, in steps of SIGMOID, a place in 1/32 level is from a logistic's mean, and what that has below it."""
-    t = builder.fmul(builder.sitofp(builder.sub(place, mean), EIGHT_FLOATS), slope)
-    t = call(builder, "llvm.floor.v8f32", EIGHT_FLOATS, _between(builder, t, -4096.0, 4095.0))
-    t = builder.fptosi(t, EIGHT_INTEGERS)
-    return t, gathered(builder, sigmoid, builder.add(t, _integers(4096)), 2)
+    t = _between(builder, builder.fmul(to_floats(builder, builder.sub(place, mean)), slope), -4096.0, 4095.0)
+    t = to_integers(builder, call(builder, f"llvm.floor.v{t.type.count}f32", t.type, t))
+    return t, gathered(builder, sigmoid, builder.add(t, like(t, 4096)), 2)
 
 
 def _mass(builder: Any, place: Any, weight: Any, mean: Any, slope: Any, sigmoid: Any) -> Any:
@@ -92,15 +94,16 @@ def _sum_masses(
 
 def _place(builder: Any, x: Any) -> Any:
     """The lower edge of a sample, in 1/32 level."""
-    return builder.sub(builder.shl(x, _integers(5)), _integers(16))
+    return builder.sub(builder.shl(x, like(x, 5)), like(x, 16))
 
 
 def _cumulative(builder: Any, s: Any, x: Any, mass: Any, rate: Any, m: Any) -> Any:
     """cum of buckets s that begin at samples x."""
-    product = builder.mul(builder.zext(mass, _WIDE), builder.zext(rate, _WIDE))
-    cum = builder.add(s, builder.trunc(builder.lshr(product, constant(8, I64, 44)), EIGHT_INTEGERS))
-    cum = builder.select(builder.icmp_signed(">", x, m), _integers(65536), cum)
-    return builder.select(builder.icmp_signed("<=", x, _integers(0)), _integers(0), cum)
+    wide = ir.VectorType(I64, x.type.count)
+    product = builder.mul(builder.zext(mass, wide), builder.zext(rate, wide))
+    cum = builder.add(s, builder.trunc(builder.lshr(product, like(product, 44)), x.type))
+    cum = builder.select(builder.icmp_signed(">", x, m), like(x, 65536), cum)
+    return builder.select(builder.icmp_signed("<=", x, like(x, 0)), like(x, 0), cum)
 
 
 @intrinsic
@@ -149,20 +152,20 @@ def eight_edges(typing: Any, out: Any, r: Any, edges: Any, sigmoid: Any, s: Any,
 
 def _class_of(builder: Any, v: Any) -> Any:
     """The class of a distance v >= 0 (FORMAT.md 9.5). v is below 2^24, so that float32 holds it."""
-    exponent = builder.lshr(builder.bitcast(builder.sitofp(v, EIGHT_FLOATS), EIGHT_INTEGERS), _integers(23))
-    bits = _most(builder, builder.sub(exponent, _integers(130)), _integers(0))
-    return builder.add(builder.shl(bits, _integers(3)), builder.ashr(v, bits))
+    exponent = builder.lshr(builder.bitcast(to_floats(builder, v), v.type), like(v, 23))
+    bits = _most(builder, builder.sub(exponent, like(v, 130)), like(v, 0))
+    return builder.add(builder.shl(bits, like(v, 3)), builder.ashr(v, bits))
 
 
 def _bits_of(builder: Any, i: Any) -> Any:
     """Low bits of class i."""
-    return _most(builder, builder.sub(builder.ashr(i, _integers(3)), _integers(1)), _integers(0))
+    return _most(builder, builder.sub(builder.ashr(i, like(i, 3)), like(i, 1)), like(i, 0))
 
 
 def _edge_of(builder: Any, i: Any) -> Any:
     """Where class i begins."""
     bits = _bits_of(builder, i)
-    return builder.shl(builder.sub(i, builder.shl(bits, _integers(3))), bits)
+    return builder.shl(builder.sub(i, builder.shl(bits, like(i, 3))), bits)
 
 
 def _cums(
@@ -231,9 +234,9 @@ def search_rows(typing: Any, found: Any, r: Any, stride: Any, centre: Any, half:
             # A parabola through cum of four edges, as far as it stays between these two.
             bend = builder.sub(builder.sub(behind, end), builder.sub(start, before))
             part, between, whole, bend = (builder.sitofp(each, EIGHT_FLOATS) for each in (part, between, whole, bend))
-            bend = _between(builder, builder.fdiv(bend, builder.fmul(whole, _floats(4.0))), -0.5, 0.5)
+            bend = _between(builder, builder.fdiv(bend, builder.fmul(whole, like(whole, 4.0))), -0.5, 0.5)
             part = builder.fdiv(part, whole)
-            more = builder.fmul(bend, builder.fmul(part, builder.fsub(_floats(1.0), part)))
+            more = builder.fmul(bend, builder.fmul(part, builder.fsub(like(part, 1.0), part)))
             guess = builder.fptosi(builder.fmul(builder.fadd(part, more), between), EIGHT_INTEGERS)
             first = _least(builder, builder.add(low, builder.sub(guess, _integers(1))), builder.sub(high, _integers(4)))
             first = _most(builder, first, builder.add(low, _integers(1)))
@@ -311,45 +314,45 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (y, y_pitch, components, q, blend, top, total, weight, mean, slope, pitch, centre, rate, stride, light, slopes,
          strides, count) = arguments  # fmt: skip
-        zero = _integers(0)
-        own = [register(builder, EIGHT_INTEGERS) for _ in range(5)]
+        zero = integers(0)
+        own = [register(builder, INTEGERS) for _ in range(5)]
         largest, sum_w, peak, middle, which = own
-        highest = spread(builder, builder.trunc(top, I32), 8)
+        highest = spread(builder, builder.trunc(top, I32), WIDE)
         scaled = builder.fmul(builder.sitofp(total, F64), F64(2.0**28))
+        doubles = ir.VectorType(F64, WIDE)
         logits = builder.add(y, builder.mul(y_pitch, builder.shl(components, I64(1))))
         scales = builder.add(y, builder.mul(y_pitch, components))
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
+        with over_rows(builder, count) as at:
 
             def row(address: Any, k: Any = None, by: Any = None) -> Any:
                 address = builder.add(address, at)
                 if k is not None:
                     address = builder.add(address, builder.mul(k, by))
-                return load(builder, address, EIGHT_INTEGERS)
+                return load(builder, address, INTEGERS)
 
-            builder.store(_integers(-(1 << 31)), largest)
+            builder.store(integers(-(1 << 31)), largest)
             with cgutils.for_range(builder, components) as component:
                 builder.store(_most(builder, builder.load(largest), row(logits, component.index, y_pitch)), largest)
             builder.store(zero, sum_w)
-            builder.store(_integers(-(1 << 30)), peak)
+            builder.store(integers(-(1 << 30)), peak)
             builder.store(zero, middle)
             builder.store(zero, which)
             scale, blended = row(q), row(blend)
             # SCALE[q] is the float32 whose exponent and first three bits of the fraction are q.
-            unit = builder.bitcast(builder.shl(builder.add(scale, _integers(1016)), _integers(20)), EIGHT_FLOATS)
+            unit = builder.bitcast(builder.shl(builder.add(scale, integers(1016)), integers(20)), FLOATS)
             with cgutils.for_range(builder, components) as component:
                 k = component.index
                 logit = row(logits, k, y_pitch)
-                d = _least(builder, builder.sub(builder.load(largest), logit), _integers(WEIGHTS - 1))
+                d = _least(builder, builder.sub(builder.load(largest), logit), integers(WEIGHTS - 1))
                 w = gathered(builder, light, d)
                 builder.store(builder.add(builder.load(sum_w), w), sum_w)
-                j = builder.add(builder.shl(scale, _integers(1)), row(scales, k, y_pitch))
-                j = _least(builder, _most(builder, j, zero), _integers(LOGISTIC_SCALES - 1))
-                off = _most(builder, _least(builder, row(y, k, y_pitch), _integers(8192)), _integers(-8192))
-                product = builder.fmul(builder.sitofp(off, EIGHT_FLOATS), unit)
-                product = builder.fmul(product, _floats(0.015625))
+                j = builder.add(builder.shl(scale, integers(1)), row(scales, k, y_pitch))
+                j = _least(builder, _most(builder, j, zero), integers(LOGISTIC_SCALES - 1))
+                off = _most(builder, _least(builder, row(y, k, y_pitch), integers(8192)), integers(-8192))
+                product = builder.fmul(builder.sitofp(off, FLOATS), unit)
+                product = builder.fmul(product, floats(0.015625))
                 product = _between(builder, product, -(2.0**22), 2.0**22)
-                mu = builder.add(blended, builder.fptosi(product, EIGHT_INTEGERS))
+                mu = builder.add(blended, builder.fptosi(product, INTEGERS))
                 to = builder.add(at, builder.mul(k, pitch))
                 for value, rows in ((w, weight), (mu, mean), (gathered(builder, slopes, j), slope)):
                     store(builder, value, builder.add(rows, to))
@@ -357,15 +360,15 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
                 higher = builder.icmp_signed(">", height, builder.load(peak))
                 for value, kept in ((height, peak), (mu, middle), (j, which)):
                     builder.store(builder.select(higher, value, builder.load(kept)), kept)
-            nearest = builder.ashr(builder.add(builder.load(middle), _integers(16)), _integers(5))
-            nearest = _least(builder, _most(builder, nearest, zero), builder.ashr(highest, _integers(5)))
+            nearest = builder.ashr(builder.add(builder.load(middle), integers(16)), integers(5))
+            nearest = _least(builder, _most(builder, nearest, zero), builder.ashr(highest, integers(5)))
             store(builder, nearest, builder.add(centre, at))
             store(builder, gathered(builder, strides, builder.load(which)), builder.add(stride, at))
             # An integer below 2^32: with 2^52 added it is the lower half of the number's bits.
-            quotient = builder.fdiv(spread(builder, scaled, 8), builder.sitofp(builder.load(sum_w), EIGHT_DOUBLES))
-            quotient = call(builder, "llvm.floor.v8f64", EIGHT_DOUBLES, quotient)
-            bits = builder.bitcast(builder.fadd(quotient, ir.Constant(EIGHT_DOUBLES, [2.0**52] * 8)), _WIDE)
-            store(builder, builder.trunc(bits, EIGHT_INTEGERS), builder.add(rate, at))
+            quotient = builder.fdiv(spread(builder, scaled, WIDE), builder.sitofp(builder.load(sum_w), doubles))
+            quotient = call(builder, f"llvm.floor.v{WIDE}f64", doubles, quotient)
+            bits = builder.bitcast(builder.fadd(quotient, like(quotient, 2.0**52)), ir.VectorType(I64, WIDE))
+            store(builder, builder.trunc(bits, INTEGERS), builder.add(rate, at))
         return context.get_dummy_value()
 
     whole = types.int64
@@ -373,7 +376,7 @@ def mixture_rows(typing: Any, y: Any, y_pitch: Any, components: Any, q: Any, ble
 
 
 class _Bucket(NamedTuple):
-    """The buckets that eight pixels' samples are in."""
+    """The buckets that samples of several pixels are in."""
 
     symbol: Any
     start: Any
@@ -386,10 +389,10 @@ class _Bucket(NamedTuple):
 
 def _bucket(builder: Any, values: Any, middles: Any, middle: Any) -> _Bucket:
     """The bucket of a sample; symbol `middle` begins at the centre."""
-    zero, one = _integers(0), _integers(1)
+    zero, one = integers(0), integers(1)
     d = builder.sub(values, middles)
     below = builder.icmp_signed("<", d, zero)
-    i = _class_of(builder, builder.select(below, builder.xor(d, _integers(-1)), d))
+    i = _class_of(builder, builder.select(below, builder.xor(d, integers(-1)), d))
     # Below the centre class i ends where class i above it begins, on the other side.
     first, last = _edge_of(builder, i), _edge_of(builder, builder.add(i, one))
     start = builder.select(below, builder.sub(zero, last), first)
@@ -400,7 +403,7 @@ def _bucket(builder: Any, values: Any, middles: Any, middle: Any) -> _Bucket:
 
 
 class _Pixels(NamedTuple):
-    """Where rows of eight pixels begin: int32, float32 for the slope."""
+    """Where rows of pixels begin: int32, float32 for the slope."""
 
     components: Any
     pitch: Any
@@ -413,17 +416,17 @@ class _Pixels(NamedTuple):
 
 
 def _gradients(builder: Any, own: list[Any], pixels: _Pixels, bucket: _Bucket, largest: Any, sigmoid: Any) -> list[Any]:
-    """Gradients of FORMAT.md 9.6 of eight pixels, written to 3 K rows; what the mixtures have below both edges of
+    """Gradients of FORMAT.md 9.6 of several pixels, written to 3 K rows; what the mixtures have below both edges of
     the buckets, or any number where an edge is outside of the alphabet.
 
     own : registers for the sums of weights and of masses below the two edges.
     """
-    zero, whole = _integers(0), _integers(65536)
+    zero, whole = integers(0), integers(65536)
     starts, ends = (_place(builder, x) for x in (bucket.start, bucket.end))
     cut = builder.icmp_signed("<=", bucket.start, zero)
     over = builder.icmp_signed(">", bucket.end, largest)
 
-    def row(address: Any, k: Any, kind: Any = EIGHT_INTEGERS) -> Any:
+    def row(address: Any, k: Any, kind: Any = INTEGERS) -> Any:
         return load(builder, builder.add(address, builder.mul(k, pixels.pitch)), kind)
 
     def result(part: int, k: Any) -> Any:
@@ -431,16 +434,16 @@ def _gradients(builder: Any, own: list[Any], pixels: _Pixels, bucket: _Bucket, l
         return builder.add(pixels.gradients, builder.mul(k, pixels.pitch))
 
     def density(part: Any) -> Any:
-        return builder.lshr(builder.mul(part, builder.sub(whole, part)), _integers(16))
+        return builder.lshr(builder.mul(part, builder.sub(whole, part)), integers(16))
 
     def gradient(value: Any) -> Any:
-        return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), EIGHT_INTEGERS)
+        return builder.fptosi(_between(builder, value, -float(GRADIENT), float(GRADIENT)), INTEGERS)
 
     for each in own:
         builder.store(zero, each)
     with cgutils.for_range(builder, pixels.components) as component:
         k = component.index
-        w, mu, by = row(pixels.weight, k), row(pixels.mean, k), row(pixels.slope, k, EIGHT_FLOATS)
+        w, mu, by = row(pixels.weight, k), row(pixels.mean, k), row(pixels.slope, k, FLOATS)
         t, a = _below(builder, starts, mu, by, sigmoid)
         s, b = _below(builder, ends, mu, by, sigmoid)
         a, b = builder.select(cut, zero, a), builder.select(over, whole, b)
@@ -451,22 +454,20 @@ def _gradients(builder: Any, own: list[Any], pixels: _Pixels, bucket: _Bucket, l
         store(builder, builder.sub(builder.mul(db, s), builder.mul(da, t)), result(1, k))
         store(builder, builder.sub(b, a), result(2, k))
     weights, *masses = (builder.load(each) for each in own)
-    mixed = builder.add(builder.sub(masses[1], masses[0]), builder.shl(weights, _integers(2)))
-    unit = builder.fdiv(_floats(256.0), builder.sitofp(mixed, EIGHT_FLOATS))
-    share = builder.fdiv(_floats(256.0), builder.sitofp(weights, EIGHT_FLOATS))
-    scale = builder.bitcast(
-        builder.shl(builder.add(row(pixels.q, I64(0)), _integers(1016)), _integers(20)), EIGHT_FLOATS
-    )
-    step_of = _floats(float(np.float32(1 / 384)))
+    mixed = builder.add(builder.sub(masses[1], masses[0]), builder.shl(weights, integers(2)))
+    unit = builder.fdiv(floats(256.0), builder.sitofp(mixed, FLOATS))
+    share = builder.fdiv(floats(256.0), builder.sitofp(weights, FLOATS))
+    scale = builder.bitcast(builder.shl(builder.add(row(pixels.q, I64(0)), integers(1016)), integers(20)), FLOATS)
+    step_of = floats(float(np.float32(1 / 384)))
     with cgutils.for_range(builder, pixels.components) as component:
         k = component.index
-        w = builder.sitofp(row(pixels.weight, k), EIGHT_FLOATS)
+        w = builder.sitofp(row(pixels.weight, k), FLOATS)
         o = builder.fmul(w, unit)
-        by = builder.fmul(builder.fmul(scale, row(pixels.slope, k, EIGHT_FLOATS)), step_of)
-        by = builder.select(builder.fcmp_ordered("<", by, _floats(16.0)), by, _floats(16.0))
+        by = builder.fmul(builder.fmul(scale, row(pixels.slope, k, FLOATS)), step_of)
+        by = builder.select(builder.fcmp_ordered("<", by, floats(16.0)), by, floats(16.0))
         places = [result(part, k) for part in range(3)]
         mean_by, scale_by, inside = (
-            builder.fmul(o, builder.sitofp(load(builder, place, EIGHT_INTEGERS), EIGHT_FLOATS)) for place in places
+            builder.fmul(o, builder.sitofp(load(builder, place, INTEGERS), FLOATS)) for place in places
         )
         store(builder, gradient(builder.fmul(mean_by, by)), places[0])
         store(builder, gradient(builder.fmul(scale_by, step_of)), places[1])
@@ -483,13 +484,12 @@ def gradient_rows(typing: Any, gradients: Any, values: Any, centre: Any, q: Any,
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         gradients, values, centre, q, m, components, weight, mean, slope, pitch, sigmoid, count = arguments
-        largest = spread(builder, builder.trunc(m, I32), 8)
-        own = [register(builder, EIGHT_INTEGERS) for _ in range(3)]
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
+        largest = spread(builder, builder.trunc(m, I32), WIDE)
+        own = [register(builder, INTEGERS) for _ in range(3)]
+        with over_rows(builder, count) as at:
             rows = [builder.add(each, at) for each in (q, weight, mean, slope, gradients)]
-            number, middles = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (values, centre))
-            bucket = _bucket(builder, number, middles, _integers(0))
+            number, middles = (load(builder, builder.add(each, at), INTEGERS) for each in (values, centre))
+            bucket = _bucket(builder, number, middles, integers(0))
             _gradients(builder, own, _Pixels(components, pitch, *rows), bucket, largest, sigmoid)
         return context.get_dummy_value()
 
@@ -508,23 +508,22 @@ def interval_rows(typing: Any, noted: Any, lows: Any, gradients: Any, values: An
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (noted, lows, gradients, values, centre, q, half, m, rate, components, weight, mean, slope, pitch, sigmoid,
          count) = arguments  # fmt: skip
-        middle, largest = (spread(builder, builder.trunc(each, I32), 8) for each in (half, m))
-        one, own = _integers(1), [register(builder, EIGHT_INTEGERS) for _ in range(3)]
-        with cgutils.for_range(builder, count) as step:
-            at = builder.mul(step.index, I64(32))
+        middle, largest = (spread(builder, builder.trunc(each, I32), WIDE) for each in (half, m))
+        one, own = integers(1), [register(builder, INTEGERS) for _ in range(3)]
+        with over_rows(builder, count) as at:
             rows = [builder.add(each, at) for each in (q, weight, mean, slope, gradients)]
-            number, middles = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (values, centre))
+            number, middles = (load(builder, builder.add(each, at), INTEGERS) for each in (values, centre))
             bucket = _bucket(builder, number, middles, middle)
             masses = _gradients(builder, own, _Pixels(components, pitch, *rows), bucket, largest, sigmoid)
-            rates = load(builder, builder.add(rate, at), EIGHT_INTEGERS)
+            rates = load(builder, builder.add(rate, at), INTEGERS)
             symbols, xs = (bucket.symbol, builder.add(bucket.symbol, one)), (bucket.start, bucket.end)
             begin, stop = (
                 _cumulative(builder, symbol, x, mass, rates, largest)
                 for symbol, x, mass in zip(symbols, xs, masses, strict=True)
             )
             freq = builder.sub(builder.sub(stop, begin), one)
-            store(builder, builder.or_(begin, builder.shl(freq, _integers(16))), builder.add(noted, at))
-            low = builder.or_(builder.shl(bucket.low, _integers(5)), bucket.bits)
+            store(builder, builder.or_(begin, builder.shl(freq, integers(16))), builder.add(noted, at))
+            low = builder.or_(builder.shl(bucket.low, integers(5)), bucket.bits)
             store(builder, low, builder.add(lows, at))
         return context.get_dummy_value()
 

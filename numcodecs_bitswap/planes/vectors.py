@@ -53,6 +53,21 @@ def floats(value: float) -> Any:
     return ir.Constant(FLOATS, [value] * WIDE)
 
 
+def like(vector: Any, value: float) -> Any:
+    """A vector of the type of another, whose lanes are all the same number."""
+    return ir.Constant(vector.type, [value] * vector.type.count)
+
+
+def to_floats(builder: Any, values: Any) -> Any:
+    """Int32 as float32 of the same values."""
+    return builder.sitofp(values, ir.VectorType(F32, values.type.count))
+
+
+def to_integers(builder: Any, values: Any) -> Any:
+    """Float32, rounded towards zero, as int32."""
+    return builder.fptosi(values, ir.VectorType(I32, values.type.count))
+
+
 @contextmanager
 def over_rows(builder: Any, count: Any) -> Iterator[Any]:
     """A loop over widest vectors of 8 count numbers; the value is their distance in bytes from the first. Rows have
@@ -118,7 +133,12 @@ def _narrowed(builder: Any, a: Any, b: Any, kind: Any, low: int, high: int, inst
 
 
 def gathered(builder: Any, table: Any, index: Any, size: int = 4) -> Any:
-    """table[index] of int32 in each of 8 lanes; with `size` 2 of uint16, which reads up to one number past the last."""
+    """table[index] of int32 in each lane; with `size` 2 of uint16, which reads up to one number past the last."""
+    if (lanes := index.type.count) > 8:
+        parts = [list(range(k, k + 8)) for k in range(0, lanes, 8)]
+        parts = [builder.shuffle_vector(index, index, ir.Constant(ir.VectorType(I32, 8), part)) for part in parts]
+        low, high = (gathered(builder, table, part, size) for part in parts)
+        return builder.shuffle_vector(low, high, ir.Constant(index.type, list(range(lanes))))
     if AVX2:
         kind, byte = index.type, I8.as_pointer()
         all_of_them = constant(8, I32, -1)
