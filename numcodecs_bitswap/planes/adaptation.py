@@ -20,7 +20,7 @@ from .tables import (
     HEAD_PRIOR,
     HEAD_RATES,
 )
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, I8, I64, call, load, spread, store
+from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, I8, I64, WIDE, call, load, spread, store
 
 F0, F1 = np.float32(0), np.float32(1)
 KEEP = np.float32(HEAD_KEEP)
@@ -96,7 +96,7 @@ def learn_head(
     hidden : the layer's inputs, four in a word. gradients[output, pixel]. pairs[pixel // 2] : inputs and gradients of
     two pixels. sums[output, input], squares : of products. moments : of inputs, of outputs, the number of pixels.
     """
-    outputs, inputs = sums.shape
+    outputs, inputs = head.shape
     pitch, count, full = pairs.strides[0], 4 * vectors, 3 * K // 8 * 8
     for i in range(8 * vectors):
         mask[i] = F1 if lo <= first + i and first + i < hi else F0
@@ -109,7 +109,7 @@ def learn_head(
         for j in range(full, 3 * K):  # what follows them stays 0
             note_row(to + 4 * j, pitch, address_of(gradients, j, first + i), known)
     left, row = address_of(pairs, 0, inputs), sums.strides[0]
-    for k in range(0, inputs, 8):
+    for k in range(0, inputs, WIDE):  # sums have room for the last vector
         right = address_of(pairs, 0, k)
         for j in range(0, 3 * K // 9 * 9, 9):
             correlate_nine(address_of(sums, j, k), row, left + 4 * j, right, pitch, count)

@@ -219,7 +219,7 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
         zeros(i4, 4, 8), zeros(i4, 8),
         zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1),
         zeros(f4, outputs), zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)),
-        zeros(i4, lane // 2, inputs + outputs), zeros(i4, outputs, inputs), zeros(i4, inputs + outputs),
+        zeros(i4, lane // 2, inputs + outputs), zeros(i4, outputs, inputs + 8), zeros(i4, inputs + outputs),
     )  # fmt: skip
 
 

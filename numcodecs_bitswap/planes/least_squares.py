@@ -14,8 +14,9 @@ from .elimination import (
     subtract_products,
     window_sums,
 )
-from .pairs import correlate, decay_and_add, weigh
+from .pairs import correlate, correlate_wide, decay_and_add, weigh
 from .tables import BLOCK, OTHER, OWN, REFERENCES, WEIGHT_BITS, WEIGHT_CLIP
+from .vectors import WIDE
 
 BL = BLOCK
 F0, F1 = np.float32(0), np.float32(1)
@@ -31,12 +32,13 @@ PAD = 8
 @part
 def learn(XP, b, words, n, sizes, lams, A, S):
     """Add the products of block b to the statistics of every predictor. XP: pairs of regressors, the target last."""
+    first, row, pitch, count = address_of(XP, BL * b, 0), A.strides[0], XP.strides[1], np.int64(BL * (BL // 2))
     for i in range(0, words, 8):
-        for j in range(i, words, 8):
-            correlate(
-                address_of(A, i, j), A.strides[0], address_of(XP, BL * b, 0) + 4 * i, address_of(XP, BL * b, 0) + 4 * j,
-                XP.strides[1], BL * (BL // 2),
-            )  # fmt: skip
+        end = words - (words - i) % WIDE
+        for j in range(i, end, WIDE):
+            correlate_wide(address_of(A, i, j), row, first + 4 * i, first + 4 * j, pitch, count)
+        if end < words:
+            correlate(address_of(A, i, end), row, first + 4 * i, first + 4 * end, pitch, count)
     for v in range(len(sizes)):
         m, lam, at = sizes[v], lams[v], address_of(S, v, b + PAD)
         for j in range(m):

@@ -23,6 +23,7 @@ from .vectors import (
     I32,
     I64,
     VNNI,
+    WIDE,
     call,
     constant,
     load,
@@ -40,18 +41,17 @@ def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
         return call(builder, f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", sums.type, sums, a, b)
     if AVX2:
         halves = ir.VectorType(I16, 2 * lanes)
-        product = call(
-            builder, "llvm.x86.avx2.pmadd.wd", sums.type, builder.bitcast(a, halves), builder.bitcast(b, halves)
-        )
+        name = "llvm.x86.avx512.pmaddw.d.512" if lanes == 16 else "llvm.x86.avx2.pmadd.wd"
+        product = call(builder, name, sums.type, builder.bitcast(a, halves), builder.bitcast(b, halves))
         return builder.add(sums, product)
     up = constant(lanes, I32, 16)
     low = builder.mul(builder.ashr(builder.shl(a, up), up), builder.ashr(builder.shl(b, up), up))
     return builder.add(builder.add(sums, low), builder.mul(builder.ashr(a, up), builder.ashr(b, up)))
 
 
-def _correlate(rows: int) -> Any:
-    """An intrinsic: out[i, j] = sum over pairs p of left[p, i] * right[p, j], i = 0 .. rows - 1 and j = 0 .. 7: int32
-    words of two int16 each.
+def _correlate(rows: int, columns: int) -> Any:
+    """An intrinsic: out[i, j] = sum over pairs p of left[p, i] * right[p, j], i = 0 .. rows - 1 and j = 0 .. columns -
+    1: int32 words of two int16 each.
 
     All lie at addresses; `pitch` is the bytes from one pair's words to the next, for both.
     """
@@ -62,16 +62,16 @@ def _correlate(rows: int) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             out, out_pitch, left, right, pitch, count = arguments
-            kind = ir.VectorType(I32, 8)
+            kind = ir.VectorType(I32, columns)
             totals = [own(builder, kind) for _ in range(rows)]
             for total in totals:
-                builder.store(constant(8, I32, 0), total)
+                builder.store(constant(columns, I32, 0), total)
             with cgutils.for_range(builder, count) as step:
                 at = builder.mul(step.index, pitch)
                 b = load(builder, builder.add(right, at), kind)
                 here = builder.add(left, at)
                 for i, total in enumerate(totals):
-                    a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), 8)
+                    a = spread(builder, load(builder, builder.add(here, I64(4 * i)), I32), columns)
                     builder.store(_pairs(builder, builder.load(total), a, b), total)
             for i, total in enumerate(totals):
                 store(builder, builder.load(total), builder.add(out, builder.mul(out_pitch, I64(i))))
@@ -82,7 +82,8 @@ def _correlate(rows: int) -> Any:
     return correlate
 
 
-correlate, correlate_nine, correlate_three = _correlate(8), _correlate(9), _correlate(3)
+correlate, correlate_wide = _correlate(8, 8), _correlate(8, WIDE)
+correlate_nine, correlate_three = _correlate(9, WIDE), _correlate(3, WIDE)
 
 
 @intrinsic
