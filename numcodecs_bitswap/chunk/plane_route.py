@@ -346,7 +346,9 @@ def _choice(
     numbers, m = prepared.numbers, prepared.m
     orders = _orders(numbers.shape, axes, isinstance(prepared.samples.scale, samples.Luma))
     leading = _leading(numbers.shape, axes)
-    if numbers.size < (SEVERAL_SAMPLES if len(leading) > 1 else SAMPLES) or len(orders) * len(models) == 1:
+    colours = leading == [axes.channel] and numbers.shape[leading[0]] == 3
+    least = SEVERAL_SAMPLES if len(leading) > 1 else SAMPLES
+    if colours or numbers.size < least or len(orders) * len(models) == 1:
         return models[0], orders[0], None
     if len(orders) > TRIED_ORDERS:
         guesses = [samples.bits(numbers, (axes.y, axes.x), None, order.references) for order in orders]
