@@ -22,8 +22,8 @@ FEW = 16
 """Items that are compared first."""
 _ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
 HOPELESS, SPARSE, LITTLE = 0.9, 0.75, 256
-"""Level 5 is not tried where, to come within LITTLE bytes of the other payload, it would need less than this fraction of
-the bytes of level 1: SPARSE where those are less than a quarter of the array's.
+"""Level 5 is not tried where, to come within LITTLE bytes of the other payload, it would need less than this fraction
+of the bytes of level 1: SPARSE where those are less than a quarter of the array's.
 """
 
 

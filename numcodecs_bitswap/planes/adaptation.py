@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..runtime.jit import address_of, part
+from ..runtime.jit import address_of, merged, part
 from .pairs import correlate_nine, correlate_three, note_pairs, note_row, pair_words, square_sums
 from .tables import (
     CONTEXT_FIRST,
@@ -46,7 +46,7 @@ def begin_head(net, blob, at, width, head, words, moments, rates, K):
         rates[j] = (MEAN_RATE if j < K else RATE) * np.float32(np.int64(1) << np.int64(blob[net[at + 2] + j]))
 
 
-@part
+@merged
 def set_contexts(q, n8, words, first):
     """Set the inputs of the last layer for the classes of local scales, in words from `first` on."""
     for i in range(n8):
@@ -86,7 +86,7 @@ def _steps(typing: Any, head: Any, words: Any, sums: Any, shares: Any, moment: A
     return types.void(*[ADDRESS] * 4, types.float32, types.float32, ADDRESS), generate
 
 
-@part
+@merged
 def learn_head(
     hidden, K, lo, hi, first, vectors, gradients, mask, pairs, sums, squares, head, words, moments, rates
 ):  # fmt: skip

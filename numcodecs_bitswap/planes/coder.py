@@ -102,9 +102,9 @@ def empty_tail(samples: int) -> NDArray[np.uint8]:
 
     A head is below 2^32, and a push moves bytes to the tail until the head is below freq * 2^16: two at most, one if
     freq is 2^8 or more. A sample is a bucket (freq >= 1), max(b - 16, 0) <= 2 bits (freq >= 2^14) and min(b, 16) bits
-    (freq >= 1): five bytes.
+    (freq >= 1): five bytes. A push writes up to two bytes more than it moves.
     """
-    return np.empty(5 * samples, np.uint8)
+    return np.empty(5 * samples + 2, np.uint8)
 
 
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:

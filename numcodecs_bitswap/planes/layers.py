@@ -8,7 +8,7 @@ Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits
 """
 
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -63,8 +63,8 @@ def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
     return sums
 
 
-def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
-    """An intrinsic: sums of a layer's OUTPUTS outputs for some pixels, plus bias, shifted, to what `ending` makes of
+def _layer(ending: Any, small: bool = False) -> Any:
+    """An intrinsic: sums of a layer's OUTPUTS outputs for LANES pixels, plus bias, shifted, to what `ending` makes of
     them. Inputs of `small` ones are at most 127, and their steps are even.
 
     x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
@@ -81,11 +81,11 @@ def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, x_pitch, w, steps, bias, shift, out, state = arguments
-            kind = ir.VectorType(I32, lanes)
+            kind = ir.VectorType(I32, LANES)
             totals = [own(builder, kind) for _ in range(OUTPUTS)]
             for o, total in enumerate(totals):
                 at = builder.add(bias, I64(4 * o))
-                builder.store(spread(builder, load(builder, at, I32), lanes), total)
+                builder.store(spread(builder, load(builder, at, I32), LANES), total)
             w_pitch = builder.mul(steps, I64(4))
             rows = [builder.add(w, builder.mul(w_pitch, I64(o))) for o in range(OUTPUTS)]
             together = 2 if small else 1
@@ -95,11 +95,11 @@ def _layer(ending: Any, lanes: int, small: bool = False) -> Any:
                 a = [load(builder, builder.add(x, builder.mul(each, x_pitch)), kind) for each in steps_now]
                 for total, row in zip(totals, rows, strict=True):
                     at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
-                    b = [spread(builder, load(builder, each, I32), lanes) for each in at]
+                    b = [spread(builder, load(builder, each, I32), LANES) for each in at]
                     builder.store(dot(builder, builder.load(total), a, b), total)
             values = []
             for o, total in enumerate(totals):
-                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), lanes)
+                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), LANES)
                 values.append(shifted(builder, builder.load(total), by))
             ending(builder, values, out, x_pitch, state)
             return context.get_dummy_value()
@@ -160,23 +160,13 @@ def _add(builder: Any, values: list[Any], out: Any, pitch: Any, state: Any) -> N
         store(builder, builder.add(value, load(builder, place, value.type)), place)
 
 
-class Layers(NamedTuple):
-    """Intrinsics for layers, by the use of their sums, for a number of pixels at a time."""
-
-    lanes: int
-    begin: Any
-    """Sets the state, clamped to +-127, and stores its ReLU in words. The state is int16 in an order of its own."""
-    grow: Any
-    """Adds to the state, clamped to +-127, and stores its ReLU in words."""
-    relu: Any
-    """Stores the ReLU in words."""
-    set: Any
-    """Stores the sums."""
-    add: Any
-    """Adds the sums to the output."""
-
-
-def layers(lanes: int) -> Layers:
-    """Intrinsics for layers, for `lanes` pixels at a time."""
-    grow, relu, as_they_are = (_layer(ending, lanes, small=True) for ending in (_grow, _relu, _set))
-    return Layers(lanes, _layer(_begin, lanes), grow, relu, as_they_are, _layer(_add, lanes))
+layer_begin = _layer(_begin)
+"""Sets the state, clamped to +-127, and stores its ReLU in words. The state is int16 in an order of its own."""
+layer_grow = _layer(_grow, small=True)
+"""Adds to the state, clamped to +-127, and stores its ReLU in words."""
+layer_relu = _layer(_relu, small=True)
+"""Stores the ReLU in words."""
+layer_set = _layer(_set, small=True)
+"""Stores the sums."""
+layer_add = _layer(_add)
+"""Adds the sums to the output."""

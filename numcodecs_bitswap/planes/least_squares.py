@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..runtime.jit import address_of, part, scratch
+from ..runtime.jit import address_of, merged, scratch
 from .elimination import (
     add_product,
     add_products,
@@ -29,7 +29,7 @@ PAD = 8
 """Blocks of zeros before and behind those of a plane: as far as a window reaches."""
 
 
-@part
+@merged
 def learn(XP, b, words, n, sizes, lams, A, S):
     """Add the products of block b to the statistics of every predictor. XP: pairs of regressors, the target last."""
     first, row, pitch, count = address_of(XP, BL * b, 0), A.strides[0], XP.strides[1], np.int64(BL * (BL // 2))
@@ -48,7 +48,7 @@ def learn(XP, b, words, n, sizes, lams, A, S):
             S[v, b + PAD, j, m] = last
 
 
-@part
+@merged
 def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
     """Weights of predictor v in `count` <= 8 blocks from b on, rounded to integers, from the blocks around each.
 
@@ -90,7 +90,7 @@ def solve(S, v, b, count, m, lam, reach, ridge, target, C, lanes, weights):
         subtract_products(first + m * cell, first + i * cell, row, factor, i)
 
 
-@part
+@merged
 def predict(X, base, weights, size, b0, n8, top, pred):
     """pred[v, i], in 1/32 level: integer weights times regressors, exact in double, rounded."""
     for v in range(weights.shape[0]):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..runtime.jit import address_of, part
+from ..runtime.jit import address_of, merged
 from .logistics import at_most, eight_edges, gradient_rows, interval_rows, mixture_rows, search_rows, window_rows
 from .tables import SIGMOID, SLOPE, WEIGHT
 from .vectors import int32_at
@@ -32,7 +32,7 @@ STRIDES = np.array([_stride(slope) for slope in SLOPE], np.int32)
 HEAD_MIN = np.uint64(1 << 24)
 
 
-@part
+@merged
 def mixture(y, K, first, count, q, blend, top, weight, mean, slope, centre, rate, stride, alphabet):
     """Parameters of the mixtures (FORMAT.md 9.5) of 8 count pixels from the network's outputs, and the spacing of the
     edges of their windows.
@@ -45,7 +45,7 @@ def mixture(y, K, first, count, q, blend, top, weight, mean, slope, centre, rate
     )  # fmt: skip
 
 
-@part
+@merged
 def windows(out, stride, n8, half, m, K, weight, mean, slope, centre, rate):
     """out[i] = cum of eight edges around the centre of each pixel."""
     window_rows(
@@ -55,7 +55,7 @@ def windows(out, stride, n8, half, m, K, weight, mean, slope, centre, rate):
     )  # fmt: skip
 
 
-@part
+@merged
 def intervals(noted, lows, gradients, values, first, count, q, half, m, K, weight, mean, slope, centre, rate):
     """Intervals and low bits of the values of 8 count pixels, and the gradients there."""
     interval_rows(
@@ -66,7 +66,7 @@ def intervals(noted, lows, gradients, values, first, count, q, half, m, K, weigh
     )  # fmt: skip
 
 
-@part
+@merged
 def gradients_of(gradients, values, first, count, q, m, K, weight, mean, slope, centre):
     """The gradients at the values of 8 count pixels."""
     gradient_rows(
@@ -76,7 +76,7 @@ def gradients_of(gradients, values, first, count, q, m, K, weight, mean, slope, 
     )  # fmt: skip
 
 
-@part
+@merged
 def edge_of(s, half):
     """The lower edge of bucket s, from the centre."""
     i = abs(s - half)
@@ -85,14 +85,14 @@ def edge_of(s, half):
     return -e if s < half else e
 
 
-@part
+@merged
 def bits_of(s, half):
     """Number of low bits of a sample in bucket s."""
     i = s - half if s >= half else half - 1 - s
     return max((i >> 3) - 1, 0)
 
 
-@part
+@merged
 def bucket_of(d, half):
     """The bucket of a sample at distance d from the centre."""
     v = d if d >= 0 else -d - 1
@@ -101,7 +101,7 @@ def bucket_of(d, half):
     return half + i if d >= 0 else half - 1 - i
 
 
-@part
+@merged
 def look(window, r, stride, half):
     """Evaluate a pixel's window: buckets low and high that enclose the one with cum <= r < next cum, and the cum of
     both.
@@ -116,7 +116,7 @@ def look(window, r, stride, half):
     return low, high, start, end
 
 
-@part
+@merged
 def search(found, r, i, stride, half, m, K, weight, mean, slope, centre, rate):
     """found = the results of `look` for pixels i .. i + 7, possibly narrower."""
     search_rows(
@@ -126,7 +126,7 @@ def search(found, r, i, stride, half, m, K, weight, mean, slope, centre, rate):
     )  # fmt: skip
 
 
-@part
+@merged
 def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slope, pitch, edges, sigmoid, out):
     """The bucket s of a pixel with cum(s) <= r < cum(s + 1), and both cum, after `look`.
 
@@ -151,21 +151,25 @@ def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slop
     return low, start, end
 
 
-@part
+@merged
 def push(heads, lane, tail, place, start, freq):
-    """Push a symbol; returns the new end of the tail."""
+    """Push a symbol; returns the new end of the tail. At most two bytes leave a head. Both are written without a branch,
+    which the CPU could not predict.
+    """
     head = heads[lane]
     limit = np.uint64(freq) << np.uint64(16)
-    while head >= limit:
-        tail[place] = np.uint8(head & np.uint64(255))
-        place += 1
-        head >>= np.uint64(8)
-    f = np.uint64(freq)
-    heads[lane] = ((head // f) << np.uint64(16)) + head % f + np.uint64(start)
+    tail[place] = np.uint8(head & np.uint64(255))
+    tail[place + 1] = np.uint8(head >> np.uint64(8) & np.uint64(255))
+    count = np.int64(head >= limit) + np.int64(head >> np.uint64(8) >= limit)
+    place += count
+    head >>= np.uint64(8 * count)
+    # Exact: head is below 2^32, and the quotient 2^-16 or more away from the next integer if it is none.
+    quotient = np.uint64(np.int64(np.float64(np.int64(head)) / np.float64(freq)))
+    heads[lane] = head + quotient * (np.uint64(65536) - np.uint64(freq)) + np.uint64(start)
     return place
 
 
-@part
+@merged
 def pop_update(heads, lane, tail, place, start, freq):
     """Update a head after a pop; returns the new end of the tail, -1 if the tail is too short. At most two bytes are
     missing from a head. They are read without a branch, which the CPU could not predict.

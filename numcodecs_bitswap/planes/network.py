@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..runtime.jit import address_of, part
-from .layers import LANES, layers
+from ..runtime.jit import address_of, merged, part
+from .layers import LANES, layer_add, layer_begin, layer_grow, layer_relu, layer_set
 from .rows import (
     insert_row,
     log_row,
@@ -51,14 +51,14 @@ def lay_inputs(G, X, T, factors, near_rows, moves, puts, count, spots):
         moves[MOVES + j] = near_rows[j] * X.strides[0]
 
 
-@part
+@merged
 def near_sizes(G, a, u, ya, n8, moves, out):
     """Sum of the magnitudes of errors G[a] near each pixel of a wavefront. The first two count twice."""
     middle, least = address_of(G, a, u + MU) + 4 * (MY + ya), np.int32(8 * LEAST_SCALE)
     sum_sizes(out, middle, address_of(moves, 0, NEAR_AT), 2, FAR_AT - NEAR_AT - 2, least, n8 // 8)
 
 
-@part
+@merged
 def units(factors, q, f, n8):
     """The factors that scale inputs to units of a local scale q, and a sixteenth of them."""
     unit_row(address_of(factors, 2 * f, 0), q, q, np.int32(4), n8 // 8)
@@ -66,13 +66,13 @@ def units(factors, q, f, n8):
         factors[2 * f + 1, i] = factors[2 * f, i] * SIXTEENTH
 
 
-@part
+@merged
 def insert(words, k, row, n8):
     """Insert input k of the network, with offset 128, into its words."""
     insert_row(address_of(words, k // 4, 0), row, row, np.int32(8 * (k % 4)), n8 // 8)
 
 
-@part
+@merged
 def inputs(
     G, R, V, u, ya, n8, X, spots, logs, steps, base, pred, mags, blend, q, top, level, moves, T, factors,
     words,
@@ -125,7 +125,7 @@ def inputs(
     insert(words, at + V + 3, fit, n8)
 
 
-@part
+@merged
 def blend_predictions(mags, pred, n8, blend, top, num, den):
     """Predictions weighted by the inverse square of their errors nearby."""
     V = pred.shape[0]
@@ -143,72 +143,52 @@ def blend_predictions(mags, pred, n8, blend, top, num, den):
         blend[i] = min(max(value, 0), top)
 
 
-@part
+@merged
 def begins(blob, net, at, o, steps):
     """Addresses of a layer's weights, biases and shifts for outputs from o on; net[at] is the layer's position."""
     weights, biases, shifts = net[at] + o * steps, net[at + 1] + o, net[at + 2] + o
     return address_of(blob, 0, weights), address_of(blob, 0, biases), address_of(blob, 0, shifts)
 
 
-def _network(layers):  # type: ignore[no-untyped-def]
-    lanes, begin, grow, relu, as_is, add = layers
-
-    @part
-    def network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
-        """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1, `lanes` pixels at a time.
-        `net` says where its layers are in the blob; `head` has the weights of the last one, words [output, step], and
-        the last rows of h what only that one takes.
-        """
-        steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
+@merged
+def networks(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
+    """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1 and those that fill the last
+    LANES pixels. `net` says where its layers are in the blob; `head` has the weights of the last one, words [output,
+    step], and the last rows of h what only that one takes.
+    """
+    steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
+    for o in range(0, width, OUTPUTS):
+        w, b, f = begins(blob, net, at, o, steps)
+        for i in range(first, end, LANES):
+            layer_begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
+    for _ in range(blocks):
+        at += 3
         for o in range(0, width, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, steps)
-            for i in range(first, end, lanes):
-                begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
-        for _ in range(blocks):
-            at += 3
-            for o in range(0, width, OUTPUTS):
-                w, b, f = begins(blob, net, at, o, inner)
-                for i in range(first, end, lanes):
-                    relu(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
-            at += 3
-            for o in range(0, width, OUTPUTS):
-                w, b, f = begins(blob, net, at, o, inner)
-                for i in range(first, end, lanes):
-                    to, own = address_of(h, o // 4, i), address_of(state, o, i)
-                    grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
+            w, b, f = begins(blob, net, at, o, inner)
+            for i in range(first, end, LANES):
+                layer_relu(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
         at += 3
-        for o in range(0, n_y, OUTPUTS):
-            _, b, f = begins(blob, net, at, o, inner)
-            w, all_inner = address_of(head, o, 0), head.shape[1]
-            for i in range(first, end, lanes):
-                as_is(address_of(h, 0, i), pitch, w, all_inner, b, f, address_of(y, o, i), 0)
-        at += 3
-        for o in range(0, n_y * 2 // 3, OUTPUTS):
-            w, b, f = begins(blob, net, at, o, steps)
-            for i in range(first, end, lanes):
-                add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
+        for o in range(0, width, OUTPUTS):
+            w, b, f = begins(blob, net, at, o, inner)
+            for i in range(first, end, LANES):
+                to, own = address_of(h, o // 4, i), address_of(state, o, i)
+                layer_grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
+    at += 3
+    for o in range(0, n_y, OUTPUTS):
+        _, b, f = begins(blob, net, at, o, inner)
+        w, all_inner = address_of(head, o, 0), head.shape[1]
+        for i in range(first, end, LANES):
+            layer_set(address_of(h, 0, i), pitch, w, all_inner, b, f, address_of(y, o, i), 0)
+    at += 3
+    for o in range(0, n_y * 2 // 3, OUTPUTS):
+        w, b, f = begins(blob, net, at, o, steps)
+        for i in range(first, end, LANES):
+            layer_add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
 
-    return network
 
-
-wide_network, narrow_network = (_network(layers(lanes)) for lanes in (LANES, 8))
-if LANES == 8:
-    narrow_network = wide_network
-
-
-@part
+@merged
 def span(lo, hi):
     """The first pixel of the vectors of eight that hold pixels lo .. hi - 1, and the number of vectors."""
     # From 0 on, where rows are aligned, unless that takes one vector more.
     first = lo if (hi - lo + 7) // 8 < (hi + 7) // 8 else 0
     return first, (hi - first + 7) // 8
-
-
-@part
-def networks(net, blob, head, x, width, blocks, n_y, first, hi, state, h, v, y):
-    """Evaluate the network for pixels first .. hi - 1, and for those that fill the last vector."""
-    rest = (hi - first) % LANES
-    end = hi - rest if rest <= LANES - 8 else hi
-    wide_network(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y)
-    if LANES > 8:
-        narrow_network(net, blob, head, x, width, blocks, n_y, end, hi, state, h, v, y)

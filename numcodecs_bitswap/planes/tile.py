@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.jit import address_of, compiled, part
+from ..runtime.jit import address_of, compiled, merged, part
 from .adaptation import begin_head, learn_head, set_contexts
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import (
@@ -42,7 +42,7 @@ F0, KEPT = np.float32(0), np.float32(KEEP)
 LIMIT = np.float32(CLIP)
 
 
-@part
+@merged
 def pad_front(G, u, h, w, R, V):
     """Repeat the border pixels of wavefront u in the cells outside, of the plane and of its errors."""
     r = u + MU
@@ -92,7 +92,7 @@ def fade(S, count):
                     S[v, b, j, k] *= KEPT
 
 
-@part
+@merged
 def regressors(G, R, u, ya, n8, moves, count, X, bases):
     """X[j, i] = the differences of neighbours to their plane's base, in half levels; bases = twice the bases."""
     r, c = u + MU, MY + ya
@@ -105,7 +105,7 @@ def regressors(G, R, u, ya, n8, moves, count, X, bases):
         double_less(address_of(X, j, 0), row, address_of(bases, a, 0), np.int32(0), n8 // 8)
 
 
-@part
+@merged
 def record_wavefront(G, R, V, n, u, ya, lo, hi, pred, blend, base, X, values):
     """Store the values, the errors and the regression's target of a wavefront once its pixels are known."""
     r, c = u + MU, MY + ya
