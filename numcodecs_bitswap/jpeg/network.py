@@ -17,10 +17,12 @@ from ..planes.layers import dot
 from ..planes.vectors import (
     ADDRESS,
     EIGHT_DOUBLES,
-    EIGHT_INTEGERS,
     I8,
     I32,
     I64,
+    VNNI,
+    WIDE,
+    bounded,
     constant,
     load,
     register,
@@ -31,9 +33,9 @@ from ..runtime.jit import COMPILES, address_of, merged, part
 from .coefficient_tables import BLOCK_INPUTS, EARLY, LATE, NUMBER_INPUTS, PLACE_INPUTS
 
 EIGHT = 8
-"""Outputs in a vector."""
-TOGETHER = 4, 2, 1
-"""Numbers of vectors that share a read of inputs, the largest that fits first."""
+"""Outputs in a group."""
+VECTORS = ((WIDE, 32 // WIDE), (WIDE, 1), (EIGHT, 1)) if WIDE > EIGHT else ((EIGHT, 4), (EIGHT, 2), (EIGHT, 1))
+"""Lanes of vectors, and how many of them share a read of inputs: the largest that fit first."""
 LARGEST = 1 << 30
 
 
@@ -53,36 +55,43 @@ def _layer(starts: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, w, quads, begin, shift, more, least, most, out, positive, groups = arguments
             begins = cgutils.unpack_tuple(builder, begin, starts)  # type: ignore[no-untyped-call]
-            bounds = [spread(builder, builder.trunc(each, I32), EIGHT) for each in (least, most)]
+            bounds = [builder.trunc(each, I32) for each in (least, most)]
             pitch, done = builder.mul(groups, I64(4 * EIGHT)), I64(0)
-            for count in TOGETHER:
-                times = builder.sdiv(builder.sub(groups, done), I64(count))
+            for lanes, count in VECTORS:
+                kind, size = ir.VectorType(I32, lanes), lanes * count // EIGHT
+                times = builder.sdiv(builder.sub(groups, done), I64(size))
                 with cgutils.for_range(builder, times) as step:
-                    first = builder.mul(builder.add(done, builder.mul(step.index, I64(count))), I64(4 * EIGHT))
-                    places = [builder.add(first, I64(4 * EIGHT * k)) for k in range(count)]
-                    totals = [register(builder, EIGHT_INTEGERS) for _ in places]
+                    first = builder.mul(builder.add(done, builder.mul(step.index, I64(size))), I64(4 * EIGHT))
+                    places = [builder.add(first, I64(4 * lanes * k)) for k in range(count)]
+                    totals = [(register(builder, kind), register(builder, kind)) for _ in places]
                     for at, total in zip(places, totals, strict=True):
-                        values = [load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in begins]
-                        builder.store(values[0] if starts == 1 else builder.add(*values), total)
+                        values = [load(builder, builder.add(each, at), kind) for each in begins]
+                        builder.store(values[0] if starts == 1 else builder.add(*values), total[0])
+                        builder.store(constant(lanes, I32, 0), total[1])
                     with cgutils.for_range(builder, builder.ashr(quads, I64(1))) as some:
                         a, rows = [], []
                         for k in range(2):
                             quad = builder.add(builder.shl(some.index, I64(1)), I64(k))
                             word = load(builder, builder.add(x, builder.shl(quad, I64(2))), I32)
-                            a.append(spread(builder, word, EIGHT))
+                            a.append(spread(builder, word, lanes))
                             rows.append(builder.add(w, builder.mul(quad, pitch)))
                         for at, total in zip(places, totals, strict=True):
-                            b = [load(builder, builder.add(row, at), EIGHT_INTEGERS) for row in rows]
-                            builder.store(dot(builder, builder.load(total), a, b), total)
+                            b = [load(builder, builder.add(row, at), kind) for row in rows]
+                            if VNNI:  # two sums, of which none waits for the other
+                                for k in range(2):
+                                    builder.store(dot(builder, builder.load(total[k]), a[k:][:1], b[k:][:1]), total[k])
+                            else:
+                                builder.store(dot(builder, builder.load(total[0]), a, b), total[0])
                     for at, total in zip(places, totals, strict=True):
-                        by, added = (load(builder, builder.add(each, at), EIGHT_INTEGERS) for each in (shift, more))
-                        value = builder.add(builder.ashr(builder.load(total), by), added)
-                        value = _clamped(builder, value, *bounds)
+                        by, added = (load(builder, builder.add(each, at), kind) for each in (shift, more))
+                        value = builder.add(*(builder.load(each) for each in total))
+                        value = builder.add(builder.ashr(value, by), added)
+                        value = _clamped(builder, value, *(spread(builder, each, lanes) for each in bounds))
                         store(builder, value, builder.add(out, at))
-                        above = _clamped(builder, value, constant(EIGHT, I32, 0), constant(EIGHT, I32, 127))
+                        above = bounded(builder, value, 0, 127)
                         quarter = builder.add(positive, builder.lshr(at, I64(2)))
-                        store(builder, builder.trunc(above, ir.VectorType(I8, EIGHT)), quarter)
-                done = builder.add(done, builder.mul(times, I64(count)))
+                        store(builder, builder.trunc(above, ir.VectorType(I8, lanes)), quarter)
+                done = builder.add(done, builder.mul(times, I64(size)))
             return context.get_dummy_value()
 
         number, both = types.int64, types.UniTuple(ADDRESS, starts)  # type: ignore[no-untyped-call]

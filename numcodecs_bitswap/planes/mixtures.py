@@ -153,8 +153,8 @@ def find(r, low, high, start, end, width, centre, m, rate, K, weight, mean, slop
 
 @merged
 def push(heads, lane, tail, place, start, freq):
-    """Push a symbol; returns the new end of the tail. At most two bytes leave a head. Both are written without a branch,
-    which the CPU could not predict.
+    """Push a symbol; returns the new end of the tail. At most two bytes leave a head. Both are written without a
+    branch, which the CPU could not predict.
     """
     head = heads[lane]
     limit = np.uint64(freq) << np.uint64(16)
