@@ -1,7 +1,7 @@
 """Layers of the network in CPU registers, as intrinsics for compiled loops (numba only).
 
-Sums over 4 k inputs of uint8 activations times int8 weights, for LANES pixels and OUTPUTS outputs at a time.
-Activations are int32 words [k, pixel] of 4 inputs, so that a vector holds LANES pixels, which share the 4 weights of an
+Sums over 4 k inputs of uint8 activations times int8 weights, for WIDE pixels and OUTPUTS outputs at a time.
+Activations are int32 words [k, pixel] of 4 inputs, so that a vector holds WIDE pixels, which share the 4 weights of an
 output. A product takes one instruction on CPUs with VNNI, three with AVX2.
 
 Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits, so every path gives the same integers.
@@ -24,6 +24,7 @@ from .vectors import (
     I32,
     I64,
     VNNI,
+    WIDE,
     bounded,
     call,
     constant,
@@ -33,9 +34,8 @@ from .vectors import (
     shifted,
     spread,
     store,
+    sums_of_pairs,
 )
-
-LANES = 16 if VNNI == "avx512vnni" else 8
 
 
 def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
@@ -47,14 +47,13 @@ def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
         return sums
     if AVX2:
         octets, pairs = ir.VectorType(I8, 4 * lanes), ir.VectorType(I16, 2 * lanes)
+        name = "llvm.x86.avx512.pmaddubs.w.512" if lanes == 16 else "llvm.x86.avx2.pmadd.ub.sw"
         both = [
-            call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, builder.bitcast(a, octets), builder.bitcast(b, octets))
+            call(builder, name, pairs, builder.bitcast(a, octets), builder.bitcast(b, octets))
             for a, b in zip(x, w, strict=True)
         ]
         product = reduce(builder.add, both)  # four products of at most 127 * 63 fit 16 bits
-        return builder.add(
-            sums, call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, product, constant(2 * lanes, I16, 1))
-        )
+        return builder.add(sums, sums_of_pairs(builder, sums.type, product, constant(2 * lanes, I16, 1)))
     for a, b in zip(x, w, strict=True):
         for k in range(4):
             left = builder.and_(builder.lshr(a, constant(lanes, I32, 8 * k)), constant(lanes, I32, 255))
@@ -64,7 +63,7 @@ def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
 
 
 def _layer(ending: Any, small: bool = False) -> Any:
-    """An intrinsic: sums of a layer's OUTPUTS outputs for LANES pixels, plus bias, shifted, to what `ending` makes of
+    """An intrinsic: sums of a layer's OUTPUTS outputs for WIDE pixels, plus bias, shifted, to what `ending` makes of
     them. Inputs of `small` ones are at most 127, and their steps are even.
 
     x : words [step, pixel]; w : words [output, step]; bias, shift : int32; out, state : where results go. All lie at
@@ -81,11 +80,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, x_pitch, w, steps, bias, shift, out, state = arguments
-            kind = ir.VectorType(I32, LANES)
+            kind = ir.VectorType(I32, WIDE)
             totals = [own(builder, kind) for _ in range(OUTPUTS)]
             for o, total in enumerate(totals):
                 at = builder.add(bias, I64(4 * o))
-                builder.store(spread(builder, load(builder, at, I32), LANES), total)
+                builder.store(spread(builder, load(builder, at, I32), WIDE), total)
             w_pitch = builder.mul(steps, I64(4))
             rows = [builder.add(w, builder.mul(w_pitch, I64(o))) for o in range(OUTPUTS)]
             together = 2 if small else 1
@@ -95,11 +94,11 @@ def _layer(ending: Any, small: bool = False) -> Any:
                 a = [load(builder, builder.add(x, builder.mul(each, x_pitch)), kind) for each in steps_now]
                 for total, row in zip(totals, rows, strict=True):
                     at = [builder.add(row, builder.mul(each, I64(4))) for each in steps_now]
-                    b = [spread(builder, load(builder, each, I32), LANES) for each in at]
+                    b = [spread(builder, load(builder, each, I32), WIDE) for each in at]
                     builder.store(dot(builder, builder.load(total), a, b), total)
             values = []
             for o, total in enumerate(totals):
-                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), LANES)
+                by = spread(builder, load(builder, builder.add(shift, I64(4 * o)), I32), WIDE)
                 values.append(shifted(builder, builder.load(total), by))
             ending(builder, values, out, x_pitch, state)
             return context.get_dummy_value()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import address_of, merged, part
-from .layers import LANES, layer_add, layer_begin, layer_grow, layer_relu, layer_set
+from .layers import layer_add, layer_begin, layer_grow, layer_relu, layer_set
 from .rows import (
     insert_row,
     log_row,
@@ -15,6 +15,7 @@ from .rows import (
     weighed_row,
 )
 from .tables import AROUND, FAR, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, OUTPUTS
+from .vectors import WIDE
 
 MU, MY = MARGIN_U, MARGIN_Y
 ZERO, ONE = np.int32(0), np.int32(1)
@@ -153,36 +154,36 @@ def begins(blob, net, at, o, steps):
 @merged
 def networks(net, blob, head, x, width, blocks, n_y, first, end, state, h, v, y):
     """The network of FORMAT.md 9.4: y[o, i] from packed inputs x, i = first .. end - 1 and those that fill the last
-    LANES pixels. `net` says where its layers are in the blob; `head` has the weights of the last one, words [output,
+    WIDE pixels. `net` says where its layers are in the blob; `head` has the weights of the last one, words [output,
     step], and the last rows of h what only that one takes.
     """
     steps, inner, pitch, at = net[0], width // 4, x.strides[0], np.int64(1)
     for o in range(0, width, OUTPUTS):
         w, b, f = begins(blob, net, at, o, steps)
-        for i in range(first, end, LANES):
+        for i in range(first, end, WIDE):
             layer_begin(address_of(x, 0, i), pitch, w, steps, b, f, address_of(h, o // 4, i), address_of(state, o, i))
     for _ in range(blocks):
         at += 3
         for o in range(0, width, OUTPUTS):
             w, b, f = begins(blob, net, at, o, inner)
-            for i in range(first, end, LANES):
+            for i in range(first, end, WIDE):
                 layer_relu(address_of(h, 0, i), pitch, w, inner, b, f, address_of(v, o // 4, i), 0)
         at += 3
         for o in range(0, width, OUTPUTS):
             w, b, f = begins(blob, net, at, o, inner)
-            for i in range(first, end, LANES):
+            for i in range(first, end, WIDE):
                 to, own = address_of(h, o // 4, i), address_of(state, o, i)
                 layer_grow(address_of(v, 0, i), pitch, w, inner, b, f, to, own)
     at += 3
     for o in range(0, n_y, OUTPUTS):
         _, b, f = begins(blob, net, at, o, inner)
         w, all_inner = address_of(head, o, 0), head.shape[1]
-        for i in range(first, end, LANES):
+        for i in range(first, end, WIDE):
             layer_set(address_of(h, 0, i), pitch, w, all_inner, b, f, address_of(y, o, i), 0)
     at += 3
     for o in range(0, n_y * 2 // 3, OUTPUTS):
         w, b, f = begins(blob, net, at, o, steps)
-        for i in range(first, end, LANES):
+        for i in range(first, end, WIDE):
             layer_add(address_of(x, 0, i), pitch, w, steps, b, f, address_of(y, o, i), 0)
 
 

@@ -31,6 +31,7 @@ from .vectors import (
     register,
     spread,
     store,
+    sums_of_pairs,
 )
 
 
@@ -40,10 +41,8 @@ def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:
     if VNNI:
         return call(builder, f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", sums.type, sums, a, b)
     if AVX2:
-        halves = ir.VectorType(I16, 2 * lanes)
-        name = "llvm.x86.avx512.pmaddw.d.512" if lanes == 16 else "llvm.x86.avx2.pmadd.wd"
-        product = call(builder, name, sums.type, builder.bitcast(a, halves), builder.bitcast(b, halves))
-        return builder.add(sums, product)
+        halves = (builder.bitcast(each, ir.VectorType(I16, 2 * lanes)) for each in (a, b))
+        return builder.add(sums, sums_of_pairs(builder, sums.type, *halves))
     up = constant(lanes, I32, 16)
     low = builder.mul(builder.ashr(builder.shl(a, up), up), builder.ashr(builder.shl(b, up), up))
     return builder.add(builder.add(sums, low), builder.mul(builder.ashr(a, up), builder.ashr(b, up)))
