@@ -21,9 +21,9 @@ NEAR = 1.02
 FEW = 16
 """Items that are compared first."""
 _ZSTD, _FAST = Zstd(level=LEVEL), Zstd(level=1)
-HOPELESS, SPARSE, LITTLE = 0.9, 0.75, 256
-"""Level 5 is not tried where, to come within LITTLE bytes of the other payload, it would need less than this fraction
-of the bytes of level 1: SPARSE where those are less than a quarter of the array's.
+HOPELESS, LITTLE = 0.75, 256
+"""Level 5 is not tried where, to come within so many bytes of the other payload, it would need less than this fraction
+of the bytes of level 1.
 """
 
 
@@ -50,15 +50,9 @@ def encode(data: NDArray[np.uint8], itemsize: int, least: int | None = None) -> 
         tried = [(Route.ZSTD, _ZSTD.encode(data)), (Route.CONSTANT, data[:itemsize].data)]
     for route in _promising(data, itemsize) if not tried else []:
         arranged = _arranged(route, data, itemsize)
-        if least is None or _may_reach(least + LITTLE, arranged, data.size):
+        if least is None or len(_FAST.encode(arranged)) * HOPELESS <= least + LITTLE:
             tried.append((route, _ZSTD.encode(arranged)))
     return min([(Route.RAW, data.data), *tried], key=lambda each: (len(each[1]), each[0]))
-
-
-def _may_reach(size: int, arranged: BytesLike | NDArray[np.uint8], nbytes: int) -> bool:
-    """Whether Zstandard may take so few bytes, by what its fastest level takes."""
-    fast = len(_FAST.encode(arranged))
-    return fast * (HOPELESS if 4 * fast >= nbytes else SPARSE) <= size
 
 
 def is_constant(data: NDArray[np.uint8], itemsize: int) -> bool:
