@@ -1,7 +1,8 @@
-"""Makes the plane models that ship: photo-v1 and universal-v1.
+"""Makes the plane models that ship: photo-v1, universal-v1 and microscopy-v1.
 
-    python models/planes.py photo-v1 DATA [--minutes 13] [--out FOLDER]
+    python models/planes.py photo-v1 DATA [--minutes 13] [--out FOLDER] [--start FILE]
     python models/planes.py universal-v1 DATA
+    python models/planes.py microscopy-v1 DATA --start runs/universal-v1.safetensors
 
 DATA holds natural/photos_d4plus, natural/clothing_d4 (folders of PNG) and, for universal-v1, nd/*.npz and
 science/*.npz (see the models' cards). Rows are what the encoder sees of sampled pixels of augmented tiles; of stacks
@@ -22,16 +23,17 @@ from PIL import Image
 
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.planes.model import DEFAULT, PlaneModel, random_tensors
-from numcodecs_bitswap.planes.observe import Rows, observe
+from numcodecs_bitswap.planes.observe import Rows, joined, observe
 from numcodecs_bitswap.planes.tables import LARGEST, REFERENCES, WEIGHT_BITS
 from numcodecs_bitswap.train.export import write_tensors
 from numcodecs_bitswap.train.planes import fit, integer_tensors, new_nets, take_tensors
 
 RGB = np.array([[-1, -1], [0, -1], [1, 0]], np.int64)
-STACKS = (
-    "nd/vol_fibsem_fly_u8", "nd/vol_brain_stpt_u16", "nd/vol_ct_body_i16", "nd/mri4d_fmri_u16",
-    "nd/time_brightfield_u8", "nd/time_mitosis_u16", "nd/radar_rain_u8", "science/bbbc039_fluorescence_u16",
+MICROSCOPY = (
+    "nd/vol_fibsem_fly_u8", "nd/vol_brain_stpt_u16", "nd/time_brightfield_u8", "nd/time_mitosis_u16",
+    "science/bbbc039_fluorescence_u16",
 )  # fmt: skip
+OTHERS = "nd/vol_ct_body_i16", "nd/mri4d_fmri_u16", "nd/radar_rain_u8"
 """Arrays whose first axis is halved."""
 Array = NDArray[Any]
 Tile = tuple[Array, Array, int]
@@ -92,11 +94,13 @@ def photographs(data: Path, repeats: int, clothes: bool = True) -> Iterator[tupl
                     yield photograph(Image.open(file).convert("RGB")), share
 
 
-def stacks(data: Path) -> Iterator[Array]:
+def stacks(data: Path, microscopy: bool) -> Iterator[Array]:
     """Arrays (..., h, w): those parts that the model may see."""
-    for name in STACKS:
+    for name in (*MICROSCOPY, *(() if microscopy else OTHERS)):
         a = np.load(data / f"{name}.npz")["a"]
         yield a[: len(a) // 2]
+    if microscopy:
+        return
     a = np.moveaxis(np.load(data / "science/mri_structural_i16.npz")["a"], -1, 0)
     yield a[: len(a) // 2]
     yield np.load(data / "nd/ms_sentinel2_f64.npz")["a"][:, :100].astype(np.int32)
@@ -167,13 +171,13 @@ def rows_of(
         for R in range(REFERENCES + 1)
     }
     assert max(np.abs(each).max() for each in targets.values()) < 8 << WEIGHT_BITS
-    return [Rows(*map(np.concatenate, zip(*rows, strict=True))) for rows in found], targets
+    return [joined(rows) for rows in found], targets
 
 
 def main() -> None:
-    """Observe twice, first for the ridge targets, then for the rows; fit; write."""
+    """Observe twice, first for the ridge targets, unless a model to start from has them, then for the rows; fit; write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["photo-v1", "universal-v1"])
+    parser.add_argument("name", choices=["photo-v1", "universal-v1", "microscopy-v1"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--minutes", type=float, default=13)
     parser.add_argument("--start", type=Path, help="a model file of the same architecture to start from")
@@ -185,19 +189,22 @@ def main() -> None:
         if options.name == "photo-v1":
             yield from photographs(options.data, 2 if thin else 14)
             return
-        for a in stacks(options.data):
-            for _ in range(20 if thin else 110):
-                yield stack_tile(a), 0.01 if thin else 0.06
-        if not thin:
-            yield from photographs(options.data, 3)
+        microscopy = options.name == "microscopy-v1"
+        for a in stacks(options.data, microscopy):
+            for _ in range(20 if thin else 220 if microscopy else 110):
+                yield stack_tile(a), 0.01 if thin else 0.07
+        if not thin and not microscopy:
+            yield from photographs(options.data, 4)
 
-    tensors = random_tensors(DEFAULT)
-    _, targets = rows_of(lambda: source(True), tensors)
+    tensors, nets = random_tensors(DEFAULT), new_nets(DEFAULT)
+    if options.start:
+        tensors = safetensors.numpy.load_file(options.start)
+        take_tensors(nets, tensors)
+        targets = {name: tensor for name, tensor in tensors.items() if name.startswith("target")}
+    else:
+        _, targets = rows_of(lambda: source(True), tensors)
     rows, _ = rows_of(lambda: source(False), tensors | targets)
     print([len(each.x) for each in rows], "rows", flush=True)
-    nets = new_nets(DEFAULT)
-    if options.start:
-        take_tensors(nets, safetensors.numpy.load_file(options.start))
     nets = fit(DEFAULT, rows, options.minutes, nets=nets, say=lambda text: print(text, flush=True))
     options.out.mkdir(parents=True, exist_ok=True)
     arch = DEFAULT | {"kind": "planes", "format": 1}

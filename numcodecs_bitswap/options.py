@@ -14,8 +14,9 @@ import numpy as np
 
 from .errors import ModelError
 
-AUTO_PHOTO, AUTO_UNIVERSAL = "photo-v1", "universal-v1"
-"""The models that "auto" chooses from by cost: samples of 8 bits try both, others the second."""
+AUTO_PHOTO, AUTO_UNIVERSAL, AUTO_MICROSCOPY = "photo-v1", "universal-v1", "microscopy-v1"
+AUTO_PLANES = {1: [AUTO_PHOTO, AUTO_UNIVERSAL, AUTO_MICROSCOPY], 2: [AUTO_UNIVERSAL, AUTO_MICROSCOPY]}
+"""The plane models that "auto" chooses from by cost, by the bytes of an item; others are coded by AUTO_UNIVERSAL."""
 AUTO_JPEG = "jpeg-v1"
 """The model of images decoded from JPEG files, which "auto" tries on all images of 8 bits."""
 AUTO_FLOW = {3: "photo-rgb8-flow", 1: "photo-gray8-flow"}
@@ -29,8 +30,8 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-v1 or universal-v1, whichever codes a sample of the chunk smaller, and jpeg-v1 for images decoded
-        from JPEG files), a model's name, or its id in hex digits.
+        "auto" (photo-v1, universal-v1 or microscopy-v1, whichever codes a sample of the chunk smallest, and jpeg-v1 for
+        images decoded from JPEG files), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `chunk.patches.image_axes` and `chunk.plan`.

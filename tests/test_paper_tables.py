@@ -24,7 +24,7 @@ from benchmarks.papers.starts import bound, start_table
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets.bit_swap import BitSwapModel
-from numcodecs_bitswap.options import AUTO_JPEG, AUTO_PHOTO, AUTO_UNIVERSAL
+from numcodecs_bitswap.options import AUTO_JPEG, AUTO_PLANES
 from numcodecs_bitswap.train.export import architecture, integer_tensors, write_model
 from numcodecs_bitswap.train.networks import Architecture
 from numcodecs_bitswap.train.vae import VaeArchitecture
@@ -142,7 +142,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(catalog, "_registered", [folder])
     monkeypatch.setattr(catalog, "_found", {})
     default = {
-        name: line for name, line in catalog._shipped().items() if name in (AUTO_PHOTO, AUTO_UNIVERSAL, AUTO_JPEG)
+        name: line for name, line in catalog._shipped().items() if name in (*AUTO_PLANES[1], AUTO_JPEG)
     }
     monkeypatch.setattr(catalog, "_shipped", lambda: default)
     monkeypatch.chdir(tmp_path)

@@ -20,13 +20,14 @@ from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.planes.model import DEFAULT, random_tensors
-from numcodecs_bitswap.planes.observe import Rows
+from numcodecs_bitswap.planes.observe import Rows, joined
+from numcodecs_bitswap.planes.tables import CONTEXTS
 from numcodecs_bitswap.samples import KINDS
 from numcodecs_bitswap.train import plane_data, plane_trainer
 from numcodecs_bitswap.train.export import write_tensors
 from numcodecs_bitswap.train.own_arrays import open_pictures
 from numcodecs_bitswap.train.plane_trainer import PlaneTrainer, Start
-from numcodecs_bitswap.train.planes import Fitting, integer_tensors, new_nets, rates, take_tensors
+from numcodecs_bitswap.train.planes import Fitting, evaluate, integer_tensors, new_nets, rates, take_tensors
 from pictures import photograph
 
 pytestmark = pytest.mark.slow
@@ -176,6 +177,30 @@ def test_rows_are_what_the_encoder_sees() -> None:
     axes = image_axes((9, 9), None, "auto")
     assert axes is not None
     assert plane_data.observe_chunk(np.full((9, 9), 7, np.uint8), axes, start, 1.0, rng) == []
+
+
+def test_the_last_layer_learns_in_what_networks_are_fitted_to() -> None:
+    """With what it knows at the end of a tile, pixels cost less than with the model's weights."""
+    start = Start("universal-v1")
+    axes = image_axes((4, 96, 96), None, "auto")
+    assert axes is not None
+    parts = plane_data.observe_chunk(stack(4, 96, 96), axes, start.loaded, 1.0, np.random.default_rng(0))
+    for net, rows in zip(start.nets, map(joined, zip(*parts, strict=True)), strict=True):
+        assert rows.learnt.shape == (1, 3 * net.K, DEFAULT["width"] + CONTEXTS)
+        index = np.arange(len(rows.x))
+        before, after = (evaluate(net, rows, index, share=share).mean().item() for share in (0.0, 1.0))
+        assert after < before
+
+
+def test_joined_rows_know_their_tiles() -> None:
+    start = Start("start").loaded
+    axes = image_axes((48, 40), None, "auto")
+    assert axes is not None
+    parts = [plane_data.observe_chunk(chunk, axes, start, 0.5, np.random.default_rng(0))[0][0] for chunk in stack(3)]
+    rows = joined(parts)
+    assert np.array_equal(np.bincount(rows.tile), [len(each.x) for each in parts])
+    for number, each in enumerate(parts):
+        assert np.array_equal(rows.learnt[number], each.learnt[0])
 
 
 def test_rows_are_bounded_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import samples
 from ..models import catalog
-from ..options import AUTO_FLOW, AUTO_JPEG, AUTO_PHOTO, AUTO_UNIVERSAL, Options
+from ..options import AUTO_FLOW, AUTO_JPEG, AUTO_PLANES, AUTO_UNIVERSAL, Options
 from . import patches
 from .patches import Axes
 
@@ -76,7 +76,7 @@ def plan(array: NDArray[Any], options: Options, codec: str, stored_bytes: Callab
     name, kind = options.model, "auto" if options.model == "auto" else catalog.kind_of(options.model)
     if codec == "local_bits_back" and kind == "auto":
         name, kind = AUTO_FLOW.get(channels, AUTO_FLOW[1]), "flow"
-    planes = {"planes": [name], "auto": [AUTO_PHOTO, AUTO_UNIVERSAL] if array.dtype.itemsize == 1 else [AUTO_UNIVERSAL]}
+    planes = {"planes": [name], "auto": AUTO_PLANES.get(array.dtype.itemsize, [AUTO_UNIVERSAL])}
     jpeg = {"jpeg": name, "auto": AUTO_JPEG} if image and channels in (1, 3) else {}
     other = kind not in ("auto", "planes", "jpeg") and image and worth_a_model(array, axes, stored_bytes())
     longest = None if series or options.spatial_axes != "auto" else _longest(array, axes)

@@ -15,7 +15,7 @@ from zarr.core.sync import sync
 
 from ..errors import BitswapError, SourceError
 from ..models import catalog, embedded
-from ..options import AUTO_FLOW, AUTO_PHOTO, AUTO_UNIVERSAL
+from ..options import AUTO_FLOW, AUTO_JPEG, AUTO_PLANES
 from ..readers.arrays import open_zarr
 from . import OURS, journal, plan
 from .journal import Journal, Target
@@ -286,7 +286,7 @@ def _units(planned: Planned, place: Shape, size: Shape) -> Iterator[tuple[tuple[
 
 
 def _embed(target: str, planned: Plan, wanted: Wanted) -> None:
-    automatic = AUTO_FLOW.values() if wanted.codec == "localbitsback" else (AUTO_PHOTO, AUTO_UNIVERSAL)
+    automatic = AUTO_FLOW.values() if wanted.codec == "localbitsback" else [*AUTO_PLANES[1], AUTO_JPEG]
     store = Target(journal.open_store(target), planned.metadata)
     for array in planned.arrays:
         if array.codec in OURS:

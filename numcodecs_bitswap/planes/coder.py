@@ -186,6 +186,23 @@ def code(
     )
 
 
+LAST_LAYER = 31
+"""Where the last layer's weights are in the kernel's memory."""
+
+
+def learnt(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> NDArray[np.float32]:
+    """What the last layer has learnt (FORMAT.md 9.6) when the last plane of a tile (P, h, w) has been encoded: its
+    weights less the model's, in units of its outputs, (outputs, width + CONTEXTS).
+    """
+    heads, tail = _empty_heads(1), empty_tail(tile.size)
+    code(False, model, np.ascontiguousarray(tile, np.int32), references, m, heads, tail, 0)
+    counts = (references >= 0).sum(1)
+    weights = _own.of(model, tile.shape[1], tile.shape[2], int(counts.max()))[LAST_LAYER][: 3 * model.mixtures].copy()
+    begin, shifts = model.last_layers[int(counts[-1])]
+    weights[:, : model.width] -= begin
+    return np.asarray(weights * np.exp2(-shifts)[:, None], np.float32)
+
+
 def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
     """What the kernel works in, for tiles of one size whose planes have at most so many references."""
     V, K, width = model.sizes.shape[1], model.mixtures, model.width

@@ -76,6 +76,9 @@ class PlaneModel:
             if f"target{R}" in tensors:
                 self.targets[R, : orders[R]] = tensors[f"target{R}"].astype(np.float32) / np.float32(1 << WEIGHT_BITS)
         self.nets, self.blob = self._pack(tensors)
+        self.last_layers = [
+            (tensors[f"net{R}.head.w"], tensors[f"net{R}.head.f"].astype(np.int64)) for R in range(REFERENCES + 1)
+        ]
 
     def _pack(self, tensors: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """The networks' layers in one array of words, and where each begins."""

@@ -19,7 +19,7 @@ from ..chunk.patches import Axes
 from ..models.catalog import Loaded
 from ..planes import coder
 from ..planes.model import PlaneModel
-from ..planes.observe import Rows, observe
+from ..planes.observe import Rows, joined, observe
 from ..planes.tables import REFERENCES
 from ..readers.arrays import SIDE, Opened
 from .data import DataError
@@ -163,7 +163,7 @@ def _observe(pictures: Pictures, regions: list[Region], start: Loaded, most: int
         for rows in observe_chunk(block, pictures.axes[region.array], start, share, rng):
             for each, more in zip(found, rows, strict=True):
                 each.append(more)
-    return [_joined(each) for each in found]
+    return [joined(each) for each in found]
 
 
 def observe_chunk(
@@ -181,10 +181,3 @@ def observe_chunk(
         observe(net, np.ascontiguousarray(planes[:, y, x]), references, prepared.m, share, rng)
         for y, x in coder.tiles(*planes.shape[1:])
     ]
-
-
-def _joined(rows: list[Rows]) -> Rows:
-    if not rows:
-        none = np.zeros(0, np.int32)
-        return Rows(np.zeros((0, 1), np.int8), none, none, none, none)
-    return Rows(*(np.concatenate(each) for each in zip(*rows, strict=True)))

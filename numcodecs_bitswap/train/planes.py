@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from ..planes.model import input_size
 from ..planes.observe import Rows
-from ..planes.tables import REFERENCES, SCALE
+from ..planes.tables import CONTEXT_FIRST, CONTEXT_INPUT, CONTEXTS, REFERENCES, SCALE
 
 UNIT = 32.0
 LIMIT = 63
+LEARNT = 0.4, 1.0
+"""Of what the last layer knows at the end of a tile, for a pixel somewhere in it: least and most."""
+USUAL = 0.7
 LEAST_ROWS = 64
 """A network with fewer rows is not trained."""
 OCTAVE = 16 / math.log(2)
@@ -80,12 +83,22 @@ class Net(nn.Module):
         with torch.no_grad():
             self.head.bias.copy_(torch.cat([torch.zeros(K), torch.linspace(-1.0, 0.6, K), torch.zeros(K)]))
 
-    def forward(self, u: Tensor, quantised: bool = True) -> Tensor:
+    def forward(
+        self, u: Tensor, quantised: bool = True, learnt: Tensor | None = None, q: Tensor | None = None
+    ) -> Tensor:
+        """Outputs (n, 3 K) of inputs (n, inputs). With `learnt`, (n, 3 K, width + CONTEXTS), added to the last layer's
+        weights, and the local scales' indices q.
+        """
         h = self.first(u, quantised).clamp(-127, 127)
         for a, b in zip(self.a, self.b, strict=True):
             v = a(h.clamp_min(0), quantised).clamp(0, 127)
             h = (h + b(v, quantised)).clamp(-127, 127)
-        y: Tensor = self.head(h.clamp_min(0), quantised)
+        h = h.clamp_min(0)
+        y: Tensor = self.head(h, quantised)
+        if learnt is not None and q is not None:
+            classes = ((q - CONTEXT_FIRST) >> 2).clamp(0, CONTEXTS - 1)
+            contexts = CONTEXT_INPUT * nn.functional.one_hot(classes, CONTEXTS).to(h.dtype)
+            y = y + torch.einsum("bjk,bk->bj", learnt, torch.cat([h, contexts], 1))
         return y + nn.functional.pad(self.skip(u, quantised), (0, self.K))
 
     def layers(self) -> dict[str, Layer]:
@@ -162,7 +175,8 @@ class Fitting:
         parts = []
         for R, count in zip(self.busy, counts, strict=True):
             index = rng.integers(0, count, self.batch)
-            parts.append(evaluate(self.nets[R], self.rows[R], index, quantised).mean())
+            share = rng.uniform(*LEARNT, (self.batch, 1, 1))
+            parts.append(evaluate(self.nets[R], self.rows[R], index, quantised, share).mean())
         self.optimiser.zero_grad()
         torch.autograd.backward(torch.stack(parts).sum())
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -222,12 +236,14 @@ def new_nets(arch: dict[str, Any], seed: int = 0) -> list[Net]:
     return [Net(arch, R) for R in range(REFERENCES + 1)]
 
 
-def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True) -> Tensor:
-    """Costs of some rows in bits."""
+def evaluate(net: Net, rows: Rows, index: NDArray[Any], quantised: bool = True, share: Any = USUAL) -> Tensor:
+    """Costs of some rows in bits, when the last layer has learnt a share of what it knows at the end of their tiles."""
     n = net.first.weight.shape[1]
     u = torch.from_numpy(rows.inputs[index, :n]).float()
     blend, x, m = (torch.from_numpy(each[index]) for each in (rows.blend, rows.x, rows.m))
-    return bits(net(u, quantised), net.K, blend, torch.from_numpy(rows.q[index]).long(), x, m)
+    q = torch.from_numpy(rows.q[index]).long()
+    learnt = torch.from_numpy((rows.learnt[rows.tile[index]] * share).astype(np.float32))
+    return bits(net(u, quantised, learnt, q), net.K, blend, q, x, m)
 
 
 @torch.no_grad()
