@@ -209,6 +209,18 @@ def test_a_damaged_source_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"{source} cannot be read at (0, 0): FormatError: the frame checksum" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dtype", ["i2", "u1", "f4", "f8"])
+def test_missing_values_of_xarray_in_format_3(tmp_path: Path, dtype: str) -> None:
+    xarray = pytest.importorskip("xarray")
+    values = np.where(np.eye(20) > 0, np.nan, np.arange(400.0).reshape(20, 20) % 200)
+    encoding = {"a": {"dtype": dtype, "_FillValue": 250}}
+    dataset = xarray.Dataset({"a": (("y", "x"), values)})
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2, encoding=encoding, consolidated=False)
+    convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(zarr_format=3))
+    opened = xarray.open_dataset(tmp_path / "b.zarr", engine="zarr", consolidated=False)
+    np.testing.assert_array_equal(opened.a, values)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.npz", "a.nc"])
 def test_files_that_are_not_written(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "a.npy", GRADIENT)
