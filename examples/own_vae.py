@@ -1,6 +1,8 @@
 """Your own VAE as a model: describe it, train it on your data, and use it in a codec.
 
 python examples/own_vae.py [train-images-idx3-ubyte.gz]
+
+Needs: pip install '.[train]'.
 """
 
 import subprocess

@@ -59,11 +59,12 @@ class Options:
                 f"{self.model!r} is not a model's name or id; for a file, name its folder in NUMCODECS_BITSWAP_MODELS"
             )
         if self.channel_axis is not None and self.channel_axis != "auto":
-            object.__setattr__(self, "channel_axis", _integer("channel_axis", self.channel_axis))
+            axis = _integer('channel_axis must be "auto", None or an integer', self.channel_axis)
+            object.__setattr__(self, "channel_axis", axis)
         if not (isinstance(self.spatial_axes, str) and self.spatial_axes == "auto"):
             if not isinstance(self.spatial_axes, list | tuple) or len(self.spatial_axes) != 2:
                 raise TypeError(f'spatial_axes must be "auto" or two integers, not {self.spatial_axes!r}')
-            axes = tuple(_integer("spatial_axes", axis) for axis in self.spatial_axes)
+            axes = tuple(_integer("spatial_axes are integers", axis) for axis in self.spatial_axes)
             object.__setattr__(self, "spatial_axes", axes)
         if not isinstance(self.verify, bool):
             raise TypeError(f"verify must be True or False, not {self.verify!r}")
@@ -74,7 +75,7 @@ class Options:
         return {"model": self.model, "channel_axis": self.channel_axis, "spatial_axes": axes}
 
 
-def _integer(name: str, value: Any) -> int:
+def _integer(expected: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} takes integers, not {value!r}")
+        raise TypeError(f"{expected}, not {value!r}")
     return int(value)

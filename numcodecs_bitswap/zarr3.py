@@ -76,9 +76,10 @@ class _LearnedCodec(Options, ArrayBytesCodec):
         raise NotImplementedError
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        frame = await _complete(partial(_encoding, chunk_data, self, self.core))
+        frame = await _complete(partial(_encoding, chunk_data, chunk_spec, self, self.core))
         if verification.wanted(self.verify):
-            await _in_thread(partial(_verify, frame, chunk_data, self), asyncio.get_running_loop().create_future())
+            check = partial(_verify, frame, chunk_data, chunk_spec, self)
+            await _in_thread(check, asyncio.get_running_loop().create_future())
         return chunk_spec.prototype.buffer.from_bytes(frame)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
@@ -140,18 +141,22 @@ async def _or_none(single: Callable[[Any, ArraySpec], Any], chunk: Any, spec: Ar
     return None if chunk is None else await single(chunk, spec)
 
 
-def _little(chunk_data: NDBuffer) -> NDArray[Any]:
-    """What frames hold: little-endian."""
+def _little(chunk_data: NDBuffer, spec: ArraySpec) -> NDArray[Any]:
+    """What frames hold: the chunk that Zarr describes, little-endian. Filters hand over its bytes in one axis (Delta)
+    or as integers (BitRound).
+    """
     array = chunk_data.as_numpy_array()
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    dtype = spec.dtype.to_native_dtype().newbyteorder("<")
+    return (array if array.dtype == dtype else array.view(dtype)).reshape(spec.shape)
 
 
-def _encoding(chunk_data: NDBuffer, options: Options, core: str) -> Encoding:
-    return Encoding(_little(chunk_data), options, core, layout="C")
+def _encoding(chunk_data: NDBuffer, spec: ArraySpec, options: Options, core: str) -> Encoding:
+    return Encoding(_little(chunk_data, spec), options, core, layout="C")
 
 
-def _verify(frame: bytes, chunk_data: NDBuffer, options: Options) -> None:
-    verification.verify(frame, _little(chunk_data), "C", options)
+def _verify(frame: bytes, chunk_data: NDBuffer, spec: ArraySpec, options: Options) -> None:
+    verification.verify(frame, _little(chunk_data, spec), "C", options)
 
 
 def _decoding(chunk_data: Buffer, spec: ArraySpec) -> Decoding:

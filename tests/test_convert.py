@@ -29,6 +29,7 @@ from numcodecs_bitswap.convert.processes import Processes
 from numcodecs_bitswap.errors import SourceError
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.readers.arrays import UNFINISHED, open_array
+from numcodecs_bitswap.zarr3 import BitSwapCodec
 from pictures import photograph
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -190,6 +191,42 @@ def test_the_model_goes_along(tmp_path: Path) -> None:
     assert main([*arguments, "--embed-model"]) == 0
     assert (tmp_path / "b.zarr" / ".bitswap" / f"{catalog.find('photo-v1').sha256}.safetensors").is_file()
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[:], photograph()[:64, :64])
+
+
+def test_all_models_that_auto_takes_go_along(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=GRADIENT, chunks=(32, 32))
+    assert main(["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--embed-model"]) == 0
+    models = {catalog.find(name).sha256 for name in ("photo-v1", "universal-v1", "jpeg-v1")}
+    assert {path.stem for path in (tmp_path / "b.zarr" / ".bitswap").iterdir()} == models
+
+
+def test_a_damaged_source_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = str(tmp_path / "a.zarr")
+    zarr.create_array(source, data=GRADIENT, chunks=(32, 32), serializer=BitSwapCodec(), compressors=None)
+    chunk = tmp_path / "a.zarr" / "c" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    assert main(["convert", source, str(tmp_path / "b.zarr")]) == 2
+    assert f"{source} cannot be read at (0, 0): FormatError: the frame checksum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u1", "f4", "f8"])
+def test_missing_values_of_xarray_in_format_3(tmp_path: Path, dtype: str) -> None:
+    xarray = pytest.importorskip("xarray")
+    values = np.where(np.eye(20) > 0, np.nan, np.arange(400.0).reshape(20, 20) % 200)
+    encoding = {"a": {"dtype": dtype, "_FillValue": 250}}
+    dataset = xarray.Dataset({"a": (("y", "x"), values)})
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2, encoding=encoding, consolidated=False)
+    convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(zarr_format=3))
+    opened = xarray.open_dataset(tmp_path / "b.zarr", engine="zarr", consolidated=False)
+    np.testing.assert_array_equal(opened.a, values)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.npz", "a.nc"])
+def test_files_that_are_not_written(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", GRADIENT)
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / name)]) == 2
+    assert ".npy, .png, .tif, .tiff are written" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.slow

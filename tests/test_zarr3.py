@@ -149,6 +149,30 @@ def test_other_dtypes(serializer_class: Any, dtype: Any) -> None:
     np.testing.assert_array_equal(create(serializer_class, data, chunks=(3, 3))[:], data)
 
 
+FILTERS = {
+    "Delta": {"dtype": "<i4"},
+    "FixedScaleOffset": {"dtype": "<i4", "astype": "<i2", "offset": 0, "scale": 1},
+    "BitRound": {"keepbits": 7},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*Numcodecs codecs:UserWarning")
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_before_the_serializer(serializer_class: Any, name: str) -> None:
+    """Delta and FixedScaleOffset hand over one axis, BitRound integers instead of floats."""
+    filters = pytest.importorskip("zarr.codecs.numcodecs")
+    data = picture((100, 90)).astype("f4" if name == "BitRound" else "i4")
+    serializer = serializer_class(model=tiny(serializer_class), verify=True)
+    array = create(
+        serializer_class,
+        data,
+        chunks=(32, 32),
+        serializer=serializer,
+        filters=[getattr(filters, name)(**FILTERS[name])],
+    )
+    np.testing.assert_array_equal(array[:], data)
+
+
 LAYOUTS = {
     "plain": {"chunks": (32, 32, 3)},
     "shards": {"chunks": (32, 32, 3), "shards": (64, 64, 3)},

@@ -28,7 +28,12 @@ def add(commands: Any) -> None:
     take("--codec", choices=CODECS, default="bitswap", help="codec of the target (default: bitswap)")
     take("--model", default="auto", help="a model's name, for this package's codecs (default: auto)")
     take("--embed-model", action="store_true", help="store the model with the arrays, for their readers")
-    take("--chunks", type=int, nargs="+", help="chunk shape, for arrays with that many axes (default: the source's)")
+    take(
+        "--chunks",
+        type=int,
+        nargs="+",
+        help="chunk shape, for arrays with that many axes (default: the source's; of files 256 x 256 pixels)",
+    )
     take("--shards", type=int, nargs="+", help="shard shape (default: the source's)")
     take("--format", type=int, choices=(2, 3), help="Zarr format (default: the source's; 3 for files)")
     take("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")

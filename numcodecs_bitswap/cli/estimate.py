@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--chunks", type=int, nargs="+", help="chunk shape (default: the array's; else 256 x 256 pixels)"
     )
-    parser.add_argument("--count", type=int, default=12, help="chunks to sample")
+    parser.add_argument("--count", type=int, default=12, help="chunks to sample (default: 12)")
     parser.add_argument("--model", action="append", help="try only this model; may be repeated")
     parser.add_argument("--channel-axis", type=int, help="axis of the channels, as in BitSwap(channel_axis=...)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.core.sync import sync
 
-from ..errors import BitswapError, SourceError
+from ..errors import BitswapError, FormatError, SourceError
 from ..models import catalog, embedded
 from ..options import AUTO_FLOW, AUTO_JPEG, AUTO_PLANES
 from ..readers.arrays import open_zarr
@@ -265,9 +265,9 @@ def _read(source: str, planned: Planned, place: Shape) -> NDArray[Any]:
     block = tuple(slice(p, end) for p, end in zip(place, ends, strict=True))
     try:
         return np.asarray(_arrays(source)[planned.path][block])
-    except BitswapError:
-        raise
     except Exception as error:  # of codecs and stores of any kind
+        if isinstance(error, BitswapError) and not isinstance(error, FormatError):
+            raise
         where = f"{source}/{planned.path}".rstrip("/")
         raise SourceError(f"{where} cannot be read at {place}: {type(error).__name__}: {error}") from error
 

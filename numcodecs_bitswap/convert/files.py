@@ -18,11 +18,22 @@ from .copying import same, use_models_of
 from .plan import Wanted
 
 SUFFIXES = {FRAME, ".npy", *images.WRITEABLE}
+OTHERS = {".npz", ".h5", ".hdf5", ".nc", *images.SUFFIXES} - SUFFIXES
+"""Suffixes of files that are not written; a folder of Zarr would not be looked for under such a name."""
 
 
 def is_file(target: str) -> bool:
-    """Whether a target is a single file, by its suffix, and not a Zarr array."""
-    return Path(target).suffix.lower() in SUFFIXES
+    """Whether a target is a single file, by its suffix, and not a Zarr array.
+
+    Raises
+    ------
+    SourceError
+        It is a file of a kind that is not written.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix in OTHERS:
+        raise SourceError(f"{target}: of files only {', '.join(sorted(SUFFIXES))} are written; others are Zarr folders")
+    return suffix in SUFFIXES
 
 
 def convert_file(source: str, target: str, wanted: Wanted) -> tuple[NDArray[Any], int]:

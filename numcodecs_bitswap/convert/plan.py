@@ -1,6 +1,8 @@
 """The plan of a conversion: the metadata of the target, made in memory from those of the source, and the blocks."""
 
+import base64
 import math
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -186,6 +188,8 @@ def _array(memory: MemoryStore, path: str, array: Any, names: Sequence[str | Non
             options["order"] = array.metadata.order
         if zarr_format == 3:
             options["dimension_names"] = names if _are_dimensions(array, names) else None
+            if array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in attributes:
+                attributes = _missing_value(array) | attributes
         elif names and array.metadata.zarr_format == 3 and all(names):
             attributes.setdefault("_ARRAY_DIMENSIONS", list(names))  # where xarray looks for them in format 2
     else:
@@ -259,6 +263,15 @@ def _are_dimensions(array: Any, names: Sequence[str | None] | None) -> bool:
     """Whether the names are from the array itself, not from its group."""
     own = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return own is not None and names is not None
+
+
+def _missing_value(array: Any) -> dict[str, Any]:
+    """xarray's attribute for missing values: in format 2 it takes the fill value, in format 3 only this."""
+    fill, kind = array.fill_value, np.dtype(array.dtype).kind
+    if fill is None or kind not in "iuf":
+        return {}
+    number = int(fill) if kind in "iu" else base64.b64encode(struct.pack("<d", float(fill))).decode()
+    return {"_FillValue": number}
 
 
 def _keys(array: Any, zarr_format: int) -> Any:

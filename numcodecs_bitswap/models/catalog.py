@@ -320,6 +320,8 @@ def _architecture(said: dict[str, str], entry: Entry) -> dict[str, Any]:
 
 
 def _search(key: str) -> Entry:
+    if key == "auto":
+        raise MissingModel("'auto' is a choice between models: name one; `numcodecs-bitswap models list` prints them")
     looked: list[str] = []
     by_id = ID.fullmatch(key) is not None
     for entry in _candidates(looked):

@@ -158,6 +158,8 @@ def open_zarr(source: str) -> Any:
                 f"{source} is an unfinished conversion and not an array yet: run the same "
                 "`numcodecs-bitswap convert` again, which resumes where it stopped"
             ) from error
+        if Path(source).is_file() and not archive:
+            raise SourceError(f"{source} is a file; a Zarr array or group is a folder, a zip file or a URL") from error
         raise SourceError(f"{source} is not a Zarr array or group, or cannot be reached: {error}") from error
 
 
