@@ -175,7 +175,7 @@ def rows_of(
 
 
 def main() -> None:
-    """Observe twice, first for the ridge targets, unless a model to start from has them, then for the rows; fit; write."""
+    """Observe, first for the ridge targets unless a model to start from has them, then for the rows; fit; write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=["photo-v1", "universal-v1", "microscopy-v1"])
     parser.add_argument("data", type=Path)

@@ -141,9 +141,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_model(arch.network(), folder / f"{name}.safetensors", name, "none", "random")
     monkeypatch.setattr(catalog, "_registered", [folder])
     monkeypatch.setattr(catalog, "_found", {})
-    default = {
-        name: line for name, line in catalog._shipped().items() if name in (*AUTO_PLANES[1], AUTO_JPEG)
-    }
+    default = {name: line for name, line in catalog._shipped().items() if name in (*AUTO_PLANES[1], AUTO_JPEG)}
     monkeypatch.setattr(catalog, "_shipped", lambda: default)
     monkeypatch.chdir(tmp_path)
     return folder
