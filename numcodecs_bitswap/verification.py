@@ -128,7 +128,7 @@ ARRAYS: dict[str, tuple[Callable[[], NDArray[Any]], str, str]] = {
 }
 """Of each kind a known array, the model and the codec."""
 KNOWN = {
-    "planes": 0x56B1DECA,
+    "planes": 0xA57CCF1D,
     "labels": 0x9F0073C4,
     "stages": 0x1FDB1069,
     "flow": 0x6DB400C2,

@@ -169,6 +169,7 @@ CASES = {
     "planes_gray_int8": Case(5, lambda: (_crop(50, 41, 1).astype(np.int64) - 128).astype("i1"), {}),
     "planes_stack": Case(5, lambda: _camera(">u2", 3, 34, 31), {}),
     "planes_stack_int16": Case(5, lambda: _camera("<i2", 4, 20, 33).reshape(2, 2, 20, 33), {}),
+    "planes_microscopy": Case(5, lambda: _camera("<u2", 2, 30, 37), {"model": "microscopy-v1"}),
     "planes_last": Case(5, lambda: _camera("<u2", 3, 24, 30).transpose(1, 2, 0).copy(), {"spatial_axes": [0, 1]}),
     "planes_levels": Case(5, lambda: np.round(_crop(64, 60, 1) * 1.7).astype("<u2"), {}),
     "planes_tiles": Case(5, lambda: _crop(8, 300, 1), {}),
