@@ -19,7 +19,7 @@ import zarr
 from zarr.core.dtype import VariableLengthUTF8
 from zarr.storage import MemoryStore
 
-from numcodecs_bitswap import BitSwap
+from numcodecs_bitswap import BitSwap, options
 from numcodecs_bitswap.cli import main
 from numcodecs_bitswap.convert import journal
 from numcodecs_bitswap.convert.axes import axes_options
@@ -196,7 +196,7 @@ def test_the_model_goes_along(tmp_path: Path) -> None:
 def test_all_models_that_auto_takes_go_along(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "a.zarr", data=GRADIENT, chunks=(32, 32))
     assert main(["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--embed-model"]) == 0
-    models = {catalog.find(name).sha256 for name in ("photo-v1", "universal-v1", "jpeg-v1")}
+    models = {catalog.find(name).sha256 for name in (*options.AUTO_PLANES[1], options.AUTO_JPEG)}
     assert {path.stem for path in (tmp_path / "b.zarr" / ".bitswap").iterdir()} == models
 
 
