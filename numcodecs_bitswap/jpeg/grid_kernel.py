@@ -196,7 +196,9 @@ def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, sca
     count_small(levels, tops, lefts, counts)
     select(counts, likely)
     # Without a JPEG the counts are about the same at all offsets.
-    most, total, of = 64 * counts[likely[0]], counts.sum(), 64 * 64 * n_windows
+    most, total, of = 64 * counts[likely[0]], np.int64(0), 64 * 64 * n_windows
+    for k in range(64):
+        total += counts[k]
     if number == LIKELY and n_windows >= ENOUGH and 16 * total < 15 * of and ALIKE * (most - total) < of - total:
         evidence[:] = 0
         return
@@ -204,7 +206,7 @@ def look(array, first, tops, lefts, likely, unsure, logarithms, reciprocals, sca
     for m in range(number):
         for n in range(n_windows):
             top, left = ((likely[m] >> 3) - tops[n]) & 7, ((likely[m] & 7) - lefts[n]) & 7
-            described[m, n] = describe(levels[n], cut[n], top, left)
+            described[m, n, 0], described[m, n, 1] = describe(levels[n], cut[n], top, left)
     # All offsets are compared on blocks within the same limits, which leave enough at the likeliest offsets.
     for most_cut, most_same in unsure:
         enough = True
