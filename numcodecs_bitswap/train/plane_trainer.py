@@ -194,7 +194,7 @@ class PlaneTrainer:
                             f"the rate is {losses[-1]} at step {self.fitting.step}: choose another --start"
                         )
                     if self.fitting.step % 10 == 0:
-                        text = f"step {self.fitting.step}, {np.mean(losses[-100:]):.3f} bits/sample"
+                        text = f"step {self.fitting.step}, {np.nanmean(losses[-100:]):.3f} bits/sample"
                         bar.set_postfix_str(f"{text}, validation {self.history[-1][1]:.3f}", refresh=False)
                     if int(progress() * reports) > reported and progress() < 1:
                         reported = int(progress() * reports)
