@@ -4,7 +4,7 @@
     python models/planes.py universal-v1 DATA
     python models/planes.py microscopy-v1 DATA --start runs/universal-v1.safetensors
 
-DATA holds natural/photos_d4plus, natural/clothing_d4 (folders of PNG) and, for universal-v1, nd/*.npz and
+DATA holds natural/photos_d4plus, natural/clothing_d4 (folders of PNG) and, for the other two, nd/*.npz and
 science/*.npz (see the models' cards). Rows are what the encoder sees of sampled pixels of augmented tiles; of stacks
 only the first half is used, so that the other half can be measured.
 """
@@ -29,12 +29,12 @@ from numcodecs_bitswap.train.export import write_tensors
 from numcodecs_bitswap.train.planes import fit, integer_tensors, new_nets, take_tensors
 
 RGB = np.array([[-1, -1], [0, -1], [1, 0]], np.int64)
+# Arrays whose first axis is halved.
 MICROSCOPY = (
     "nd/vol_fibsem_fly_u8", "nd/vol_brain_stpt_u16", "nd/time_brightfield_u8", "nd/time_mitosis_u16",
     "science/bbbc039_fluorescence_u16",
 )  # fmt: skip
 OTHERS = "nd/vol_ct_body_i16", "nd/mri4d_fmri_u16", "nd/radar_rain_u8"
-"""Arrays whose first axis is halved."""
 Array = NDArray[Any]
 Tile = tuple[Array, Array, int]
 """Planes (P, h, w), their references, the largest number."""

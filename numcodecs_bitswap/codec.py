@@ -117,8 +117,9 @@ class BitSwap(_LearnedCodec):
     Parameters
     ----------
     model : str
-        "auto": a plane model, photo-v1, universal-v1 or microscopy-v1, whichever codes a sample of the chunk smallest.
-        Otherwise a model's name, or its id in hex digits. Decoding does not need it: every frame names its model.
+        "auto": a plane model, photo-v1, universal-v1 or microscopy-v1, whichever needs the fewest bytes for a sample
+        of the chunk. Otherwise a model's name, or its id in hex digits. Decoding does not need it: every frame names
+        its model.
     channel_axis : int, None or "auto"
         "auto": the last axis if its size is 3 and there are at least three axes, else none. An axis of another size
         than 1 or 3 is a leading axis.

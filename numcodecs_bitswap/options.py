@@ -30,8 +30,8 @@ class Options:
     Attributes
     ----------
     model : str
-        "auto" (photo-v1, universal-v1 or microscopy-v1, whichever codes a sample of the chunk smallest, and jpeg-v1 for
-        images decoded from JPEG files), a model's name, or its id in hex digits.
+        "auto" (photo-v1, universal-v1 or microscopy-v1, whichever needs the fewest bytes for a sample of the chunk, and
+        jpeg-v1 for images decoded from JPEG files), a model's name, or its id in hex digits.
     channel_axis : "auto", int or None
     spatial_axes : "auto" or (int, int)
         See `chunk.patches.image_axes` and `chunk.plan`.

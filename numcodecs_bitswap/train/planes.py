@@ -21,7 +21,8 @@ UNIT = 32.0
 LIMIT = 63
 LEARNT = 0.4, 1.0
 """Of what the last layer knows at the end of a tile, for a pixel somewhere in it: least and most."""
-USUAL = 0.7
+USUAL = sum(LEARNT) / 2
+"""The same where no pixel is drawn at random: to measure rates."""
 LEAST_ROWS = 64
 """A network with fewer rows is not trained."""
 OCTAVE = 16 / math.log(2)
