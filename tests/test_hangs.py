@@ -84,6 +84,45 @@ def test_threads_that_cannot_start(failing: int, monkeypatch: pytest.MonkeyPatch
         works_on_tiles()
 
 
+@pytest.mark.parametrize("failing", [1, 2, 99])
+def test_zarrs_thread_that_cannot_start(failing: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Zarr keeps it as if it ran; a conversion starts it, or says so."""
+    sync = pytest.importorskip("zarr.core.sync")
+    from numcodecs_bitswap.convert.copying import convert
+    from numcodecs_bitswap.convert.plan import Wanted
+    from numcodecs_bitswap.errors import SourceError
+
+    start, left, said = threading.Thread.start, failing, []
+
+    def start_or_fail(self: threading.Thread) -> None:
+        nonlocal left
+        if self.name == "zarr_io":
+            left -= 1
+            if left >= 0:
+                raise RuntimeError("can't start new thread")
+        start(self)
+
+    def run() -> None:
+        try:
+            convert(str(source), str(tmp_path / "target.zarr"), Wanted())
+        except SourceError as error:
+            said.append(str(error))
+
+    source = tmp_path / "source.npy"
+    np.save(source, np.arange(400, dtype="u1").reshape(20, 20))
+    monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+    monkeypatch.setattr(sync, "loop", [None])
+    monkeypatch.setattr(sync, "iothread", [None])
+    within(60, run)
+    loop, thread = sync.loop[0], sync.iothread[0]
+    if thread.is_alive():
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+    loop.close()
+    assert (tmp_path / "target.zarr").exists() == (not said)
+    assert len(said) == (failing > 1) and all("can't start new thread" in each for each in said)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of interrupts in destructors
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer there")
 def test_interrupts_at_many_moments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ..errors import SourceError
 from ..readers.arrays import UNFINISHED
+from ..runtime import zarr_loop
 from .plan import Plan, Planned
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
@@ -41,6 +42,7 @@ def open_store(place: str) -> Any:
     """
     if place.rstrip("/").endswith(".zip"):  # a conversion to it cannot be resumed
         raise SourceError(f"{place}: convert to a folder, then zip it (without compression)")
+    zarr_loop.start()
     place = place.removeprefix("file://")
     try:
         return FsspecStore.from_url(place) if "://" in place else LocalStore(place)

@@ -17,6 +17,7 @@ from ..codec import BBANS, BitSwap, LocalBitsBack
 from ..errors import SourceError
 from ..measure.contents import codec_of
 from ..readers.arrays import default_chunks, members, open_array, open_zarr
+from ..runtime import zarr_loop
 from . import OURS
 from .axes import axes_options, axis_names
 
@@ -123,8 +124,9 @@ def make(source: str, wanted: Wanted) -> Plan:
     Raises
     ------
     SourceError
-        The source cannot be opened, or the options do not fit it.
+        The source cannot be opened, the options do not fit it, or Zarr has no thread.
     """
+    zarr_loop.start()
     root, arrays = source_arrays(source)
     store: dict[str, Any] = {}
     memory = MemoryStore(store)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import ModelError, SourceError
+from ..runtime import zarr_loop
 from . import catalog
 
 FOLDER = ".bitswap"
@@ -130,6 +131,7 @@ def _prefix(array: Any) -> str:
 def _arrays(place: Any, mode: Any) -> list[Any]:
     import zarr
 
+    zarr_loop.start()
     try:
         opened = place if isinstance(place, zarr.Array | zarr.Group) else zarr.open(place, mode=mode)
         nodes = [opened] if isinstance(opened, zarr.Array) else [node for _, node in opened.members(None)]

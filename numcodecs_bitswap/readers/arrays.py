@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BitswapError, SourceError
+from ..runtime import zarr_loop
 from . import images
 from .images import SUFFIXES as IMAGES
 
@@ -146,6 +147,7 @@ def open_zarr(source: str) -> Any:
     """
     import zarr
 
+    zarr_loop.start()
     archive, path = _in_archive(source, "zip")
     try:
         place = zarr.storage.ZipStore(archive, mode="r") if archive else source
