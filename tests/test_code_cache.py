@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 from numcodecs_bitswap.runtime import code_cache
 from numcodecs_bitswap.runtime.jit import compiled
@@ -199,6 +201,23 @@ def test_what_fails_to_compile_holds_no_lock(source: Path, folder: Path) -> None
     with pytest.raises(Exception, match="nothing"):
         double(source)
     assert code_cache.FileLock._held == {}
+
+
+def test_an_interrupt_leaves_nobody_waiting(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes right after numba has taken its lock, and before numba knows that it has."""
+
+    def interrupted(*_: Any) -> None:
+        global_compiler_lock._lock.acquire()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(global_compiler_lock), "acquire", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            double(source)
+    thread = threading.Thread(target=double, args=[source], daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it hangs"
 
 
 def test_without_compiling_functions_are_python(source: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,6 +219,19 @@ def test_auto_asks_torch_only_where_there_may_be_a_gpu(
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Blocker(), *sys.meta_path])
     assert scheduler.device() == "cpu"
+
+
+def test_a_folder_of_torch_that_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files, for example: then torch may have CUDA."""
+
+    def fail(*_: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(scheduler, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=["anywhere"]))
+    asked = scheduler._torch_has_cuda.__wrapped__
+    assert not asked()
+    monkeypatch.setattr(Path, "glob", fail)
+    assert asked()
 
 
 class Blocker:

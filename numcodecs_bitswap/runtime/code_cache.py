@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 import numba
 from numba.core import bytecode, compiler, config
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -72,9 +73,16 @@ def keep(dispatcher: Any) -> None:
     compile_ = dispatcher.compile
 
     def compile_once(signature: Any) -> Any:
+        lock = global_compiler_lock._lock
+        held = lock._is_owned()
         with loading():
             try:
                 return compile_(signature)
+            except BaseException:
+                # An interrupt right after numba has taken its lock leaves it taken, and other threads waiting for ever.
+                while lock._is_owned() and not held:
+                    lock.release()
+                raise
             finally:
                 kept.done()
 

@@ -302,10 +302,13 @@ def _cuda() -> bool:
 
 @cache
 def _torch_has_cuda() -> bool:
-    """Whether the installed torch has CUDA (or ROCm): by the libraries in its folder."""
+    """Whether the installed torch has CUDA (or ROCm): by the libraries in its folder. True where it cannot be told."""
     found = find_spec("torch")
     folders = (found.submodule_search_locations if found else None) or []
-    return any(any(Path(each, "lib").glob(f"*torch_{kind}*")) for each in folders for kind in ("cuda", "hip"))
+    try:
+        return any(any(Path(each, "lib").glob(f"*torch_{kind}*")) for each in folders for kind in ("cuda", "hip"))
+    except OSError:  # too many open files: torch, which is asked then, has errors of its own
+        return True
 
 
 @cache
