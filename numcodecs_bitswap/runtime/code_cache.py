@@ -73,7 +73,7 @@ def keep(dispatcher: Any) -> None:
     compile_ = dispatcher.compile
 
     def compile_once(signature: Any) -> Any:
-        lock = global_compiler_lock._lock
+        lock: Any = global_compiler_lock._lock
         held = lock._is_owned()
         with loading():
             try:
