@@ -19,7 +19,7 @@ from .options import Options
 from .runtime import scheduler
 
 
-class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
+class LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
     """All of a codec but its name and how the core is coded."""
 
     core: ClassVar[str]
@@ -107,7 +107,7 @@ class _LearnedCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         return target
 
 
-class BitSwap(_LearnedCodec):
+class BitSwap(LearnedCodec):
     """Lossless compression by a learned model: the plane coder, or Bit-Swap with a model that has latents.
 
     Numeric arrays are coded by a model: photographs, volumes, movies, spectral bands, fields, labels. Every other
@@ -158,7 +158,7 @@ class BitSwap(_LearnedCodec):
     core = "bit_swap"
 
 
-class BBANS(_LearnedCodec):
+class BBANS(LearnedCodec):
     """Lossless compression by a learned model, with BB-ANS coding of models that have latents.
 
     As `BitSwap`, with the same models and parameters, but all latent layers of a model are popped at once. With one
@@ -178,7 +178,7 @@ class BBANS(_LearnedCodec):
     core = "bb_ans"
 
 
-class LocalBitsBack(_LearnedCodec):
+class LocalBitsBack(LearnedCodec):
     """Lossless compression by a flow, with local bits-back coding.
 
     As `BitSwap`, with models of its own: "auto" is photo-rgb8-flow for three channels and photo-gray8-flow for one.

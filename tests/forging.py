@@ -26,16 +26,22 @@ from numpy.typing import NDArray
 from numcodecs_bitswap import BBANS, BitSwap, BitswapError, LocalBitsBack
 from numcodecs_bitswap.chunk import fields
 from numcodecs_bitswap.chunk.coding import Decoding, memory
-from numcodecs_bitswap.errors import ModelError
+from numcodecs_bitswap.errors import MissingModel, ModelError
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.models.catalog import Entry
 from numcodecs_bitswap.runtime import scheduler
 from pictures import from_jpeg
+from reference import frames as reference
+from reference.networks import FrameError
 from strategies import assert_identical, picture
 
 GOLDEN = Path(__file__).parent / "golden"
 LARGEST = 1 << 20
 """Bytes of chunks that are decoded here (NUMCODECS_BITSWAP_MAX_BYTES)."""
+FIELDS = 8
+"""The route of structured arrays."""
+LARGEST_COMPARED = 4096
+"""Bytes of arrays that the reference decodes, which takes milliseconds for each sample."""
 MEMORY = 400 << 20
 """What decoding one of these may take at most, on top of what the process has."""
 SECONDS = 30.0
@@ -240,8 +246,8 @@ def templates() -> list[Template]:
     return [Template(path.stem, path.read_bytes()) for path in sorted(GOLDEN.glob("*.frame"))]
 
 
-def content_of(frame: bytes) -> NDArray[Any]:
-    """What a frame decodes to, once its content checksum is set right, too.
+def fitted(frame: bytes) -> bytes:
+    """A frame with its content checksum set right, too.
 
     Raises
     ------
@@ -249,10 +255,8 @@ def content_of(frame: bytes) -> NDArray[Any]:
         It does not decode.
     """
     work = Decoding(memoryview(frame))
-    decoded: NDArray[Any]
     if work.fields is not None:  # the frames of fields have checksums of their own
-        decoded = BitSwap().decode(frame)
-        return decoded
+        return frame
     if work.job is not None:
         scheduler.run([work.job])
     order: Any = work.header.layout
@@ -261,9 +265,20 @@ def content_of(frame: bytes) -> NDArray[Any]:
         if work.route is None
         else np.asarray(work.route.array(), order=order)
     )
-    checksum = struct.pack("<I", zlib.crc32(memory(array, order).data))
-    decoded = BitSwap().decode(sealed(frame[:10] + checksum + frame[14:]))
-    assert_identical(decoded, array)
+    return sealed(frame[:10] + struct.pack("<I", zlib.crc32(memory(array, order).data)) + frame[14:])
+
+
+def content_of(frame: bytes) -> NDArray[Any]:
+    """What a frame decodes to, once its content checksum is set right, too: the same array twice.
+
+    Raises
+    ------
+    BitswapError
+        It does not decode.
+    """
+    frame = fitted(frame)
+    decoded: NDArray[Any] = BitSwap().decode(frame)
+    assert_identical(BitSwap().decode(frame), decoded)
     return decoded
 
 
@@ -521,6 +536,43 @@ def check_frame(known: list[Template]) -> Check:
         assert isinstance(array, np.ndarray)
         if rng.random() < 0.05:
             assert_identical(BitSwap().decode(BitSwap().encode(array)), array)
+        return "array"
+
+    return check
+
+
+def check_reference(known: list[Template]) -> Check:
+    """Small arrays, and forged frames of some: the reference decoder makes the same of them, or refuses them, too."""
+
+    def by_reference(frame: bytes) -> NDArray[Any]:
+        return reference.decode(frame, lambda key: catalog.find(key).path, LARGEST_COMPARED)
+
+    def check(seed: int) -> str:
+        rng = random.Random(seed)
+        if rng.random() < 0.5:
+            array = an_array(seed)
+            side = int(LARGEST_COMPARED ** (1 / max(array.ndim, 1)) / 2)
+            array = array[(*(slice(0, side) for _ in array.shape), ...)]
+            array = array if array.nbytes <= LARGEST_COMPARED else array.ravel()[:9].reshape(9)
+            frame = a_codec(seed, array).encode(array)
+            assert_identical(by_reference(frame), array)
+            return f"route {frame[5]}"
+        frame = rng.choice([each for each in known if len(each.frame) < 2000]).forged(rng)
+        try:
+            frame = fitted(frame)
+            array = BitSwap().decode(frame)
+        except MissingModel:
+            return "no such model"
+        except BitswapError as error:
+            try:
+                by_reference(frame)
+            except FrameError as refused:
+                if "content checksum" not in str(refused) or frame[5] == FIELDS:  # those of fields are theirs
+                    return "refused"
+            raise AssertionError(f"decoded by the reference alone; here: {error}") from error
+        if array.nbytes > LARGEST_COMPARED:
+            return "large"
+        assert_identical(by_reference(frame), array)
         return "array"
 
     return check

@@ -188,6 +188,19 @@ def test_arrays_of_all_kinds() -> None:
     assert len(came) > 5
 
 
+@pytest.mark.slow
+def test_the_reference_decoder_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In arrays, and in forged frames; `make fuzz` tries more."""
+    monkeypatch.setenv("NUMCODECS_BITSWAP_MAX_BYTES", str(forging.LARGEST))
+    check, came = forging.check_reference(forging.templates()), Counter[str]()
+    for seed in range(300):
+        with numbered("reference", seed):
+            came[check(seed)] += 1
+    assert came["refused"] > 50
+    assert came["array"] > 5
+    assert len(came) > 7
+
+
 def test_complex_images_with_channels() -> None:
     for shape in ((7, 7, 3, 3), (30, 20, 3), (3, 20, 30)):
         array = np.random.default_rng(0).normal(0, 1, (*shape, 2)).round(1).view(complex)[..., 0]

@@ -1,6 +1,8 @@
 """Forged frames, altered model files and arrays, of all kinds, for some minutes or up to a number of each.
 
-    python tests/programs/fuzz.py MINUTES [--frames N] [--models N] [--arrays N] [--log FILE]
+    python tests/programs/fuzz.py MINUTES [--frames N] [--models N] [--arrays N] [--references N] [--log FILE]
+
+The fourth kind is small arrays and forged frames that the reference decoder decodes, too.
 
 Each has a number, from which it is made anew: `--again frame NUMBER`. Ends with a table; exit status 1 if anything
 failed.
@@ -24,7 +26,7 @@ os.environ["NUMCODECS_BITSWAP_DEVICE"] = "cpu"
 import forging
 from forging import Check
 
-KINDS = "frame", "model", "array"
+KINDS = "frame", "model", "array", "reference"
 
 
 def checks() -> dict[str, Check]:
@@ -34,6 +36,7 @@ def checks() -> dict[str, Check]:
         "frame": forging.check_frame(forging.templates()),
         "model": forging.check_model(files),
         "array": forging.check_array(),
+        "reference": forging.check_reference(forging.templates()),
     }
     for seed in range(40):  # what is compiled or imported at first use counts nowhere
         found["array"](seed)
@@ -67,12 +70,12 @@ def main() -> int:
     end, said, number = time.monotonic() + 60 * given.minutes, time.monotonic(), first
 
     def table() -> str:
-        rows = [f"{'kind':6} {'tried':>8} {'most s':>7} {'most MiB':>9}  what came of it"]
+        rows = [f"{'kind':9} {'tried':>8} {'most s':>7} {'most MiB':>9}  what came of it"]
         for kind in KINDS:
             came = ", ".join(f"{what} {n}" for what, n in counts[kind].most_common())
             took = most[kind]
             rows.append(
-                f"{kind:6} {counts[kind].total():8} {took['seconds']:7.2f} {took['memory'] / 2**20:9.1f}  {came}"
+                f"{kind:9} {counts[kind].total():8} {took['seconds']:7.2f} {took['memory'] / 2**20:9.1f}  {came}"
             )
         return "\n".join([*rows, f"failures: {len(failed)}", *failed[:20]])
 
