@@ -36,7 +36,7 @@ import bounds
 bounds._patch()
 from numcodecs_bitswap.runtime import jit
 from numcodecs_bitswap.runtime.jit import address_of
-from numcodecs_bitswap.planes.vectors import int32_at
+from numcodecs_bitswap.runtime.vectors import int32_at
 def last(array, i, more, out):
     out[0] = int32_at(address_of(array, 0, i) + more)
 kernel, array, out = jit.compiled(last), np.arange(1000, dtype=np.int32), np.zeros(1, np.int32)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite import binding as llvm
+from llvmlite import ir
 from numpy.typing import NDArray
 
 from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.backends.on_torch import TorchBackend
-from numcodecs_bitswap.nets import numba_tiles, torch_networks
+from numcodecs_bitswap.nets import torch_networks
 from numcodecs_bitswap.nets.layers import Layer
 from numcodecs_bitswap.nets.numba_networks import Chain
 from numcodecs_bitswap.nets.torch_layer import GEMMS, TorchLayer
 from numcodecs_bitswap.nets.trunk import Trunk
 from numcodecs_bitswap.nets.units import aligned
+from numcodecs_bitswap.runtime import vectors
 from numcodecs_bitswap.runtime.jit import FEATURES
 
 PROGRAM = Path(__file__).parent / "programs" / "products.py"
@@ -126,9 +130,9 @@ def test_networks_run_on_many_threads_at_once() -> None:
 def instructions() -> dict[str, str]:
     """Ways to make products that can be tried here: all CPUs can do without the instruction."""
     ways = {"generic": ""}
-    if numba_tiles.AVX2:
+    if vectors.AVX2:
         ways["haswell"] = "+avx2"
-    if numba_tiles.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
+    if vectors.VNNI == "avx512vnni" and "+avxvnni" in FEATURES:
         ways["alderlake"] = "+avx2,+avxvnni"
     return ways
 
@@ -145,3 +149,41 @@ def test_products_without_the_widest_instruction(cpu: str) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     expected = {"instruction": "avxvnni" if cpu == "alderlake" else None, "avx2": cpu != "generic", "lanes": 8}
     assert json.loads(run.stdout) == expected
+
+
+def arm_code(features: str) -> Counter[str]:
+    """The instructions of one step of a layer, 8 outputs of 8 pixels, as an ARM CPU would run them."""
+    module = ir.Module()
+    numbers = ir.VectorType(vectors.I32, 8)
+    kind = ir.FunctionType(ir.VoidType(), [vectors.I64] * 3)
+    function = ir.Function(module, kind, "step")
+    builder = ir.IRBuilder(function.append_basic_block())
+    x, w, sums = function.args
+    inputs = vectors.load(builder, x, numbers)
+    for o in range(8):
+        weights = vectors.spread(builder, vectors.load(builder, builder.add(w, vectors.I64(4 * o)), vectors.I32), 8)
+        place = builder.add(sums, vectors.I64(32 * o))
+        total = vectors.dot(builder, vectors.load(builder, place, numbers), [inputs], [weights])
+        vectors.store(builder, total, place)
+    builder.ret_void()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    machine = target.create_target_machine(cpu="generic", features=features, opt=3)
+    code = machine.emit_assembly(llvm.parse_assembly(str(module)))
+    return Counter(line.split()[0] for line in code.splitlines() if line.startswith("\t"))
+
+
+@pytest.mark.parametrize(("neon", "features"), [("usdot", "+i8mm"), ("udot", "+dotprod"), (None, "+neon")])
+def test_products_on_arm(neon: str | None, features: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One instruction for 16 products where the CPU has it. That they are right is seen on such a CPU, or under QEMU:
+    `make test-machines`.
+    """
+    for name, value in {"VNNI": None, "AVX2": False, "AVX512": False, "NEON": neon}.items():
+        monkeypatch.setattr(vectors, name, value)
+    code = arm_code(features)
+    if neon is None:
+        assert code["mla"] >= 64
+    else:
+        assert code[neon] in (16, 18)
+        assert code["mla"] == 0

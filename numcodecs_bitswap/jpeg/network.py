@@ -13,8 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..planes.layers import dot
-from ..planes.vectors import (
+from ..runtime.jit import COMPILES, address_of, merged, part
+from ..runtime.vectors import (
     ADDRESS,
     EIGHT_DOUBLES,
     I8,
@@ -24,12 +24,12 @@ from ..planes.vectors import (
     WIDE,
     bounded,
     constant,
+    dot,
     load,
     register,
     spread,
     store,
 )
-from ..runtime.jit import COMPILES, address_of, merged, part
 from .coefficient_tables import BLOCK_INPUTS, EARLY, LATE, NUMBER_INPUTS, PLACE_INPUTS
 
 EIGHT = 8

@@ -9,6 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..runtime.jit import address_of, merged, part
+from ..runtime.vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, I8, I64, WIDE, call, load, spread, store
 from .pairs import correlate_nine, correlate_three, note_pairs, note_row, pair_words, square_sums
 from .tables import (
     CONTEXT_FIRST,
@@ -20,7 +21,6 @@ from .tables import (
     HEAD_PRIOR,
     HEAD_RATES,
 )
-from .vectors import ADDRESS, EIGHT_FLOATS, EIGHT_INTEGERS, I8, I64, WIDE, call, load, spread, store
 
 F0, F1 = np.float32(0), np.float32(1)
 KEEP = np.float32(HEAD_KEEP)

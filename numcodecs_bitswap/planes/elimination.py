@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import (
+from ..runtime.vectors import (
     ADDRESS,
     EIGHT_DOUBLES,
     EIGHT_FLOATS,

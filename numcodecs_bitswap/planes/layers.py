@@ -2,12 +2,9 @@
 
 Sums over 4 k inputs of uint8 activations times int8 weights, for WIDE pixels and OUTPUTS outputs at a time.
 Activations are int32 words [k, pixel] of 4 inputs, so that a vector holds WIDE pixels, which share the 4 weights of an
-output. A product takes one instruction on CPUs with VNNI, three with AVX2.
-
-Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits, so every path gives the same integers.
+output.
 """
 
-from functools import reduce
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -15,51 +12,24 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import OUTPUTS
-from .vectors import (
+from ..runtime.vectors import (
     ADDRESS,
-    AVX2,
-    I8,
     I16,
     I32,
     I64,
-    VNNI,
     WIDE,
     bounded,
     call,
     constant,
+    dot,
     load,
     narrowed,
     narrowed_bytes,
     shifted,
     spread,
     store,
-    sums_of_pairs,
 )
-
-
-def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
-    """Sums plus, in each lane, the products of 4 uint8 by 4 int8, of each x and w."""
-    lanes = sums.type.count
-    if VNNI:
-        for a, b in zip(x, w, strict=True):
-            sums = call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums.type, sums, a, b)
-        return sums
-    if AVX2:
-        octets, pairs = ir.VectorType(I8, 4 * lanes), ir.VectorType(I16, 2 * lanes)
-        name = "llvm.x86.avx512.pmaddubs.w.512" if lanes == 16 else "llvm.x86.avx2.pmadd.ub.sw"
-        both = [
-            call(builder, name, pairs, builder.bitcast(a, octets), builder.bitcast(b, octets))
-            for a, b in zip(x, w, strict=True)
-        ]
-        product = reduce(builder.add, both)  # four products of at most 127 * 63 fit 16 bits
-        return builder.add(sums, sums_of_pairs(builder, sums.type, product, constant(2 * lanes, I16, 1)))
-    for a, b in zip(x, w, strict=True):
-        for k in range(4):
-            left = builder.and_(builder.lshr(a, constant(lanes, I32, 8 * k)), constant(lanes, I32, 255))
-            right = builder.ashr(builder.shl(b, constant(lanes, I32, 24 - 8 * k)), constant(lanes, I32, 24))
-            sums = builder.add(sums, builder.mul(left, right))
-    return sums
+from .tables import OUTPUTS
 
 
 def _layer(ending: Any, small: bool = False) -> Any:

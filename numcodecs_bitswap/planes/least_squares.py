@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import address_of, merged, scratch
+from ..runtime.vectors import WIDE
 from .elimination import (
     add_product,
     add_products,
@@ -16,7 +17,6 @@ from .elimination import (
 )
 from .pairs import correlate, correlate_wide, decay_and_add, weigh
 from .tables import BLOCK, OTHER, OWN, REFERENCES, WEIGHT_BITS, WEIGHT_CLIP
-from .vectors import WIDE
 
 BL = BLOCK
 F0, F1 = np.float32(0), np.float32(1)

@@ -12,8 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import GRADIENT, LOGISTIC_SCALES, WEIGHTS
-from .vectors import (
+from ..runtime.vectors import (
     ADDRESS,
     EIGHT_FLOATS,
     EIGHT_INTEGERS,
@@ -40,6 +39,7 @@ from .vectors import (
     to_integers,
     transposed,
 )
+from .tables import GRADIENT, LOGISTIC_SCALES, WEIGHTS
 
 
 def _integers(value: int) -> Any:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..runtime.jit import address_of, merged
+from ..runtime.vectors import int32_at
 from .logistics import at_most, eight_edges, gradient_rows, interval_rows, mixture_rows, search_rows, window_rows
 from .tables import SIGMOID, SLOPE, WEIGHT
-from .vectors import int32_at
 
 
 def _class(d: float) -> int:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..runtime.jit import address_of, merged, part
+from ..runtime.vectors import WIDE
 from .layers import layer_add, layer_begin, layer_grow, layer_relu, layer_set
 from .rows import (
     insert_row,
@@ -15,7 +16,6 @@ from .rows import (
     weighed_row,
 )
 from .tables import AROUND, FAR, LEAST_SCALE, MARGIN_U, MARGIN_Y, NEAR, OUTPUTS
-from .vectors import WIDE
 
 MU, MY = MARGIN_U, MARGIN_Y
 ZERO, ONE = np.int32(0), np.int32(1)

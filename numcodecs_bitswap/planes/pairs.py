@@ -10,8 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .tables import WEIGHT_BITS
-from .vectors import (
+from ..runtime.vectors import (
     ADDRESS,
     AVX2,
     EIGHT_DOUBLES,
@@ -33,6 +32,7 @@ from .vectors import (
     store,
     sums_of_pairs,
 )
+from .tables import WEIGHT_BITS
 
 
 def _pairs(builder: Any, sums: Any, a: Any, b: Any) -> Any:

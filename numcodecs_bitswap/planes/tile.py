@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.jit import address_of, compiled, merged, part
+from ..runtime.vectors import copy_steps
 from .adaptation import begin_head, learn_head, set_contexts
 from .least_squares import PAD, learn, predict, solve
 from .mixtures import (
@@ -35,7 +36,6 @@ from .network import blend_predictions, inputs, lay_inputs, lay_moves, near_size
 from .pairs import note_pairs
 from .rows import add_rows, double_less, error_row, log_row, unit_row
 from .tables import BLOCK, CLIP, KEEP, LARGEST, MARGIN_U, MARGIN_Y, WEIGHT_BITS
-from .vectors import copy_steps
 
 MU, MY, BL = MARGIN_U, MARGIN_Y, BLOCK
 F0, KEPT = np.float32(0), np.float32(KEEP)

@@ -38,7 +38,7 @@ try:
 except ImportError:  # Windows: every process compiles for itself
     fcntl = None  # type: ignore[assignment]
 
-SHARED = "runtime/code_cache.py", "runtime/jit.py", "rans/arithmetic_coder.py", "planes/vectors.py"
+SHARED = "runtime/code_cache.py", "runtime/jit.py", "rans/arithmetic_coder.py", "runtime/vectors.py"
 """Sources whose functions compiled loops of other folders call."""
 logger = logging.getLogger("numcodecs_bitswap")
 PATIENCE = 120.0

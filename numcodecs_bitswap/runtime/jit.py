@@ -13,8 +13,10 @@ from numba.extending import intrinsic, register_jitable
 
 from . import code_cache
 
-FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
-"""Features of the CPU that numba compiles for, as LLVM writes them: +avx2."""
+_, CPU, _features = cpu_target.target_context.codegen().magic_tuple()
+"""The CPU that numba compiles for, as LLVM calls it: apple-m1."""
+FEATURES = frozenset(_features.split(","))
+"""Its features, as LLVM writes them: +avx2."""
 
 
 COMPILES = not config.DISABLE_JIT  # type: ignore[attr-defined]

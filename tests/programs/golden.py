@@ -30,8 +30,8 @@ SLOW = 1 << 17
 class _File:
     """safetensors' reader, where there is none: a length, JSON, numbers."""
 
-    def __init__(self, path: Path, framework: str) -> None:
-        data = Path(path).read_bytes()
+    def __init__(self, file: Path | bytes, framework: str) -> None:
+        data = file if isinstance(file, bytes) else Path(file).read_bytes()
         size = int.from_bytes(data[:8], "little")
         self.said, self.data = json.loads(data[8 : 8 + size]), data[8 + size :]
 
@@ -55,9 +55,16 @@ class _File:
         return numbers.astype(numbers.dtype.newbyteorder("="))
 
 
+def _load(data: bytes) -> dict[str, Any]:
+    file = _File(data, "numpy")
+    names = file.keys()
+    return {name: file.get_tensor(name) for name in names}
+
+
 if find_spec("safetensors") is None:
-    sys.modules["safetensors"] = types.ModuleType("safetensors")
-    sys.modules["safetensors"].safe_open = _File  # type: ignore[attr-defined]
+    whole, numpys = types.ModuleType("safetensors"), types.ModuleType("safetensors.numpy")
+    whole.safe_open, whole.numpy, numpys.load = _File, numpys, _load  # type: ignore[attr-defined]
+    sys.modules |= {"safetensors": whole, "safetensors.numpy": numpys}
 
 
 def find_model(model_id: bytes) -> Path:

@@ -15,6 +15,7 @@ from numcodecs_bitswap.backends import for_device
 from numcodecs_bitswap.nets import numba_tiles
 from numcodecs_bitswap.nets.numba_networks import product
 from numcodecs_bitswap.nets.trunk import Trunk
+from numcodecs_bitswap.runtime import vectors
 from random_models import Networks
 
 rng = np.random.default_rng(0)
@@ -32,4 +33,4 @@ u = np.zeros((2, 5, 13, 16), np.int8)
 u[..., :9] = rng.integers(-127, 128, (2, 5, 13, 9), np.int8)
 for one, other in zip(trunk(u), layers(torch.from_numpy(u)), strict=True):
     assert np.array_equal(one, other.numpy())
-print(json.dumps({"instruction": numba_tiles.VNNI, "avx2": numba_tiles.AVX2, "lanes": numba_tiles.LANES}))
+print(json.dumps({"instruction": vectors.VNNI, "avx2": vectors.AVX2, "lanes": numba_tiles.LANES}))

@@ -1,7 +1,12 @@
-"""Vectors in LLVM's language, from which intrinsics of compiled loops are built. Imports numba and `jit` alone."""
+"""Vectors in LLVM's language, from which intrinsics of compiled loops are built. Imports numba and `jit` alone.
+
+What needs an instruction that only some CPUs have is here, with what other CPUs do instead: `dot`, `sums_of_pairs`,
+`narrowed`, `gathered`, `shifted`. All give the same integers.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -9,11 +14,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..runtime.jit import FEATURES
+from .jit import CPU, FEATURES
 
 VNNI = next((name for name in ("avx512vnni", "avxvnni") if f"+{name}" in FEATURES), None)
 AVX2 = "+avx2" in FEATURES
 AVX512 = "+avx512bw" in FEATURES
+NEON = "usdot" if "+i8mm" in FEATURES else "udot" if "+dotprod" in FEATURES or CPU.startswith("apple-m") else None
+"""Products of 4 bytes on ARM: of unsigned and signed ones, or of unsigned ones alone."""
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 ADDRESS = types.int64
 F32, F64 = ir.FloatType(), ir.DoubleType()
@@ -107,6 +114,60 @@ def shifted(builder: Any, values: Any, by: Any) -> Any:
     if AVX512 and values.type.count == 16:
         return call(builder, "llvm.x86.avx512.psrav.d.512", values.type, values, by)
     return builder.ashr(values, by)
+
+
+def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
+    """Sums plus, in each lane, the products of 4 uint8 by 4 int8, of each x and w.
+
+    Weights are in [-63, 63]: a pair of products of AVX2, 2 * 255 * 63, fits 16 bits. Where there are two or more x and
+    w, these x are at most 127: then four products fit, too. Sums are taken modulo 2^32.
+    """
+    lanes = sums.type.count
+    octets = ir.VectorType(I8, 4 * lanes)
+    if VNNI:  # avxvnni has no intrinsic of its own
+        for a, b in zip(x, w, strict=True):
+            sums = call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums.type, sums, a, b)
+        return sums
+    if AVX2:
+        pairs = ir.VectorType(I16, 2 * lanes)
+        name = "llvm.x86.avx512.pmaddubs.w.512" if lanes == 16 else "llvm.x86.avx2.pmadd.ub.sw"
+        both = [
+            call(builder, name, pairs, builder.bitcast(a, octets), builder.bitcast(b, octets))
+            for a, b in zip(x, w, strict=True)
+        ]
+        product = reduce(builder.add, both)
+        return builder.add(sums, sums_of_pairs(builder, sums.type, product, constant(2 * lanes, I16, 1)))
+    for a, b in zip(x, w, strict=True):
+        if NEON == "usdot":
+            sums = _dot_neon(builder, sums, a, b)
+        elif NEON:
+            # Weights as unsigned ones, w + 64, and less what that adds, which outputs of the same x share.
+            lifted = builder.bitcast(builder.add(builder.bitcast(b, octets), constant(4 * lanes, I8, 64)), b.type)
+            more = constant(lanes, I32, int.from_bytes(bytes([64] * 4)))
+            added = _dot_neon(builder, constant(lanes, I32, 0), a, more)
+            sums = builder.sub(_dot_neon(builder, sums, a, lifted), added)
+        else:
+            for k in range(4):
+                left = builder.and_(builder.lshr(a, constant(lanes, I32, 8 * k)), constant(lanes, I32, 255))
+                right = builder.ashr(builder.shl(b, constant(lanes, I32, 24 - 8 * k)), constant(lanes, I32, 24))
+                sums = builder.add(sums, builder.mul(left, right))
+    return sums
+
+
+def _dot_neon(builder: Any, sums: Any, x: Any, w: Any) -> Any:
+    """`dot` in registers of 4 lanes."""
+    lanes, four = sums.type.count, ir.VectorType(I32, 4)
+    parts = []
+    for k in range(0, lanes, 4):
+        places = ir.Constant(four, list(range(k, k + 4)))
+        own, *both = (builder.shuffle_vector(each, each, places) for each in (sums, x, w))
+        both = [builder.bitcast(each, ir.VectorType(I8, 16)) for each in both]
+        parts.append(call(builder, f"llvm.aarch64.neon.{NEON}.v4i32.v16i8", four, own, *both))
+    while len(parts) > 1:
+        count = 2 * parts[0].type.count
+        together = ir.Constant(ir.VectorType(I32, count), list(range(count)))
+        parts = [builder.shuffle_vector(*parts[k : k + 2], together) for k in range(0, len(parts), 2)]
+    return parts[0]
 
 
 def sums_of_pairs(builder: Any, kind: Any, a: Any, b: Any) -> Any:
