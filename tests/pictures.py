@@ -4,7 +4,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,8 @@ COSINES *= np.where(np.arange(8), 0.5, 8**-0.5)[:, None]
 @cache
 def photograph() -> NDArray[np.uint8]:
     """(height, width, 3), read-only."""
+    import imagecodecs  # which emulated machines do without
+
     image: NDArray[Any] = imagecodecs.imread(PHOTOGRAPH)[..., :3]
     image.flags.writeable = False
     return image
