@@ -241,7 +241,7 @@ def test_a_dask_cluster(tmp_path: Path) -> None:
 
     ome(tmp_path / "a.zarr", 3)
     make_cluster: Any = LocalCluster
-    with make_cluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+    with make_cluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
         convert(str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), Wanted(codec="zstd"), workers=address)
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr" / "1", mode="r")[:], GRADIENT[None, ::2, ::2])

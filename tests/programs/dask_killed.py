@@ -60,7 +60,7 @@ if __name__ == "__main__":
         place, shape=shape, dtype="u4", chunks=chunks, serializer=BitSwapCodec(), compressors=None
     )
     since = time.monotonic()
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         pids = client.run(os.getpid)
         source = da.map_blocks(made, side, chunks=((PLANES,) * count, (side,), (side,)), dtype="u4")
         future = client.compute(source.store(target, lock=False, compute=False), retries=3)
