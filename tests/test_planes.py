@@ -22,8 +22,9 @@ from numcodecs_bitswap.chunk.patches import Axes, image_axes
 from numcodecs_bitswap.errors import FormatError, MessageExhausted
 from numcodecs_bitswap.jpeg import colour
 from numcodecs_bitswap.models import catalog
-from numcodecs_bitswap.planes import coder, mixtures, vectors
+from numcodecs_bitswap.planes import coder, mixtures, tile
 from numcodecs_bitswap.planes.tables import LARGEST
+from numcodecs_bitswap.runtime import vectors
 from pictures import photograph
 from strategies import assert_identical
 
@@ -144,12 +145,19 @@ def test_what_memory_held_does_not_matter(count: int, h: int, w: int, seed: int)
     references = np.array([[max(k - d, -1) for d in (1, 2, 3)] for k in range(count)])
     found = []
     for _ in range(3):
-        cells, pairs = (coder._own.of(model, h, w, min(count - 1, 3))[k] for k in (0, 3))
+        memory = coder._own.of(model, h, w, min(count - 1, 3))
+        cells, pairs = memory.G, memory.XP
         cells[:] = rng.integers(-LARGEST, LARGEST + 1, cells.shape)
         pairs[:] = rng.integers(-(2**31), 2**31, pairs.shape)
         (message,) = coder.encode(model, planes, references, 1023)
         found.append((message.heads.tobytes(), message.tail.tobytes()))
     assert len(set(found)) == 1
+
+
+def test_memory_is_named_as_the_arguments_of_the_kernel() -> None:
+    names = tile.code_tile.py_func.__code__.co_varnames
+    first = names.index(coder.Memory._fields[0])
+    assert names[first : first + len(coder.Memory._fields)] == coder.Memory._fields
 
 
 def test_no_sample_takes_more_bytes_than_there_is_memory_for() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,14 +127,59 @@ SMALL, SEVERAL = 64 * 64, 8
 """Pixels of tiles whose memory is kept for more than one kind of tile, and for how many: of trials and small chunks."""
 
 
-class _Memory(threading.local):
+class Memory(NamedTuple):
+    """What the kernel works in, by the names and in the order of its arguments (`tile.code_tile`)."""
+
+    G: NDArray[Any]
+    S: NDArray[Any]
+    weights: NDArray[Any]
+    XP: NDArray[Any]
+    A: NDArray[Any]
+    C: NDArray[Any]
+    X: NDArray[Any]
+    bases: NDArray[Any]
+    rows: NDArray[Any]
+    pred: NDArray[Any]
+    mags: NDArray[Any]
+    T: NDArray[Any]
+    factors: NDArray[Any]
+    spots: NDArray[Any]
+    moved: NDArray[Any]
+    words: NDArray[Any]
+    state: NDArray[Any]
+    hidden: NDArray[Any]
+    inner: NDArray[Any]
+    y: NDArray[Any]
+    weight: NDArray[Any]
+    mean: NDArray[Any]
+    slope: NDArray[Any]
+    floats: NDArray[Any]
+    floats8: NDArray[Any]
+    picked: NDArray[Any]
+    edges: NDArray[Any]
+    out: NDArray[Any]
+    window: NDArray[Any]
+    found: NDArray[Any]
+    eight: NDArray[Any]
+    head: NDArray[Any]
+    head_words: NDArray[Any]
+    moments: NDArray[Any]
+    rates: NDArray[Any]
+    gradients: NDArray[Any]
+    mask: NDArray[Any]
+    pairs: NDArray[Any]
+    sums: NDArray[Any]
+    squares: NDArray[Any]
+
+
+class _Kept(threading.local):
     """What a thread keeps for its next tiles: memory for several kinds of small ones, and for one of large ones."""
 
     def __init__(self) -> None:
-        self.small: dict[Any, tuple[NDArray[Any], ...]] = {}
-        self.large: dict[Any, tuple[NDArray[Any], ...]] = {}
+        self.small: dict[Any, Memory] = {}
+        self.large: dict[Any, Memory] = {}
 
-    def of(self, model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
+    def of(self, model: PlaneModel, h: int, w: int, most: int) -> Memory:
         key = model, h, w, most  # a model is the same as itself only
         kept, count = (self.small, SEVERAL) if h * w <= SMALL else (self.large, 1)
         if key not in kept:
@@ -144,7 +189,7 @@ class _Memory(threading.local):
         return kept[key]
 
 
-_own = _Memory()
+_own = _Kept()
 
 
 @cache
@@ -186,10 +231,6 @@ def code(
     )
 
 
-LAST_LAYER = 31
-"""Where the last layer's weights are in the kernel's memory."""
-
-
 def learnt(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: int) -> NDArray[np.float32]:
     """What the last layer has learnt (FORMAT.md 9.6) when the last plane of a tile (P, h, w) has been encoded: its
     weights less the model's, in units of its outputs, (outputs, width + CONTEXTS).
@@ -197,13 +238,13 @@ def learnt(model: PlaneModel, tile: Planes, references: NDArray[np.int64], m: in
     heads, tail = _empty_heads(1), empty_tail(tile.size)
     code(False, model, np.ascontiguousarray(tile, np.int32), references, m, heads, tail, 0)
     counts = (references >= 0).sum(1)
-    weights = _own.of(model, tile.shape[1], tile.shape[2], int(counts.max()))[LAST_LAYER][: 3 * model.mixtures].copy()
+    weights = _own.of(model, tile.shape[1], tile.shape[2], int(counts.max())).head[: 3 * model.mixtures].copy()
     begin, shifts = model.last_layers[int(counts[-1])]
     weights[:, : model.width] -= begin
     return np.asarray(weights * np.exp2(-shifts)[:, None], np.float32)
 
 
-def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any], ...]:
+def _memory(model: PlaneModel, h: int, w: int, most: int) -> Memory:
     """What the kernel works in, for tiles of one size whose planes have at most so many references."""
     V, K, width = model.sizes.shape[1], model.mixtures, model.width
     n = int(model.orders[most])
@@ -222,22 +263,48 @@ def _memory(model: PlaneModel, h: int, w: int, most: int) -> tuple[NDArray[Any],
     i4, f4 = np.int32, np.float32
     inputs, outputs = width + CONTEXTS, (3 * K + 7) // 8 * 8  # of the last layer
     steps = int(model.nets[: most + 1, 0].max())
-    return (
-        zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24), zeros(f4, V, blocks + 24, n, words),
-        zeros(np.float64, V, blocks, n), zeros(i4, across, BLOCK // 2, words), zeros(i4, words, words),
-        zeros(f4, n, words, 8),
-        zeros(i4, words, lane), zeros(i4, most + 1, lane), zeros(i4, 8, lane), zeros(i4, V, lane),
-        zeros(i4, V + 3 + most, lane), zeros(i4, V + 3, lane), zeros(f4, 2 + 2 * most, lane),
-        zeros(np.int64, 4 * steps, 3), zeros(np.int64, 32), zeros(i4, steps, lane),
-        zeros(i4, width, lane), zeros(i4, inputs // 4, lane),
-        zeros(i4, width // 4, lane), zeros(i4, outputs, lane), zeros(i4, K, lane), zeros(i4, K, lane),
-        zeros(f4, K, lane), zeros(f4, 3, lane), zeros(f4, 6, 8),
-        zeros(np.int64, lane), zeros(i4, 512), zeros(i4, 8), zeros(i4, lane, 8),
-        zeros(i4, 4, 8), zeros(i4, 8),
-        zeros(f4, outputs, inputs), zeros(i4, outputs, inputs // 4), zeros(f4, inputs + outputs + 1),
-        zeros(f4, outputs), zeros(i4, outputs, lane), zeros(f4, max(lane, inputs)),
-        zeros(i4, lane // 2, inputs + outputs), zeros(i4, outputs, inputs + 8), zeros(i4, inputs + outputs),
-    )  # fmt: skip
+    return Memory(
+        G=zeros(i4, 2 + V + 2 * most, rows, MARGIN_Y + across + 24),
+        S=zeros(f4, V, blocks + 24, n, words),
+        weights=zeros(np.float64, V, blocks, n),
+        XP=zeros(i4, across, BLOCK // 2, words),
+        A=zeros(i4, words, words),
+        C=zeros(f4, n, words, 8),
+        X=zeros(i4, words, lane),
+        bases=zeros(i4, most + 1, lane),
+        rows=zeros(i4, 8, lane),
+        pred=zeros(i4, V, lane),
+        mags=zeros(i4, V + 3 + most, lane),
+        T=zeros(i4, V + 3, lane),
+        factors=zeros(f4, 2 + 2 * most, lane),
+        spots=zeros(np.int64, 4 * steps, 3),
+        moved=zeros(np.int64, 32),
+        words=zeros(i4, steps, lane),
+        state=zeros(i4, width, lane),
+        hidden=zeros(i4, inputs // 4, lane),
+        inner=zeros(i4, width // 4, lane),
+        y=zeros(i4, outputs, lane),
+        weight=zeros(i4, K, lane),
+        mean=zeros(i4, K, lane),
+        slope=zeros(f4, K, lane),
+        floats=zeros(f4, 3, lane),
+        floats8=zeros(f4, 6, 8),
+        picked=zeros(np.int64, lane),
+        edges=zeros(i4, 512),
+        out=zeros(i4, 8),
+        window=zeros(i4, lane, 8),
+        found=zeros(i4, 4, 8),
+        eight=zeros(i4, 8),
+        head=zeros(f4, outputs, inputs),
+        head_words=zeros(i4, outputs, inputs // 4),
+        moments=zeros(f4, inputs + outputs + 1),
+        rates=zeros(f4, outputs),
+        gradients=zeros(i4, outputs, lane),
+        mask=zeros(f4, max(lane, inputs)),
+        pairs=zeros(i4, lane // 2, inputs + outputs),
+        sums=zeros(i4, outputs, inputs + 8),
+        squares=zeros(i4, inputs + outputs),
+    )
 
 
 @cache
