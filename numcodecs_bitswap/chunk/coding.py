@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from .jpeg_route import Decoding as JpegDecoding
     from .plane_route import Decoding as PlaneDecoding
 
+TINY = 128
+"""Bytes of planes that no search for a JPEG is worth, which takes long where most of an image is one colour."""
+
 
 def allow(nbytes: int) -> None:
     """Refuse a chunk larger than NUMCODECS_BITSWAP_MAX_BYTES, by default 2^33 bytes.
@@ -132,10 +135,11 @@ class Encoding:
     def _payloads(self) -> Iterator[tuple[Route, bytes | None]]:
         """Payloads of the plan's routes."""
         assert self.plan is not None
+        payload = None
         if self.plan.planes:
             payload = _plane_route().encode(self.array, self.plan.axes, self.plan.planes, self.plan.longest)
             yield Route.PLANES, payload
-        if self.plan.jpeg is not None:
+        if self.plan.jpeg is not None and (payload is None or len(payload) > TINY):
             yield Route.JPEG, _jpeg_route().encode(self.array, self.plan.axes, self.plan.jpeg, [AUTO_PHOTO])
         if self.job is not None:
             yield Route.MODEL, self.job.payload()
