@@ -238,6 +238,7 @@ def model_payload(reader: Reader, codec: int, shape: tuple[int, ...], find_model
     model = Model(find_model(model_id), model_id)
     channels = shape[channel] if channel != 255 else 1
     require(channels == model.channels, "channels of the model")
+    require((codec == 3) == (model.kind == "flow"), "codec 3 codes flows, and no other")
 
     # 1.3 From patches to the array
     leading = [n for axis, n in enumerate(shape) if axis not in (y, x, channel)]
