@@ -64,7 +64,7 @@ def model_of(run: str) -> bytes:
 
 def validation(printed: str) -> tuple[float, float]:
     """Rates of the start and of the fitted model."""
-    found = re.search(r"validation: ([\d.]+) bits/sample with .*, ([\d.]+) with", printed)
+    found = re.search(r"validation, a sample of pixels: ([\d.]+) bits/sample with .*, ([\d.]+) with", printed)
     assert found
     return float(found[1]), float(found[2])
 

@@ -35,7 +35,8 @@ def write_all(trainer: PlaneTrainer, out: Path, channel_axis: int | None, comman
     """
     name, start, chunks, folder = trainer.name, trainer.start.name, trainer.data.chunks, trainer.folder
     before, after = trainer.rates
-    said = f"validation: {before:.4f} bits/sample with {start or 'untrained networks'}, {after:.4f} with {name}"
+    begun = f"{before:.4f} bits/sample with {start or 'untrained networks'}"
+    said = f"validation, a sample of pixels: {begun}, {after:.4f} with {name}"
     print(said)
     if not trainer.better:
         print(f"{name} is not smaller than {start or 'untrained networks'} on validation data; no model is written.")
