@@ -415,3 +415,12 @@ def test_series_of_few_steps(dtype: str) -> None:
     assert_identical(reference_frames.decode(frame, lambda model: catalog.find(model).path), array)
     counts = np.unique(steps, return_counts=True)[1] / len(steps)
     assert len(frame) < -(counts * np.log2(counts)).sum() * len(steps) / 8 + 200
+
+
+@pytest.mark.parametrize("shape", [(6000,), (2000, 3), (60, 100), (3, 40, 50)])
+def test_bools_of_any_byte(shape: tuple[int, ...]) -> None:
+    """numpy makes them 0 or 1 where it converts them; their words keep all bits."""
+    array = np.repeat(np.arange(300) * 7 % 5, 20).astype(np.uint8).view(bool).reshape(shape)
+    of_words = words.to_array(words.of_array(array), array.dtype, array.shape)
+    assert of_words.tobytes() == array.tobytes()
+    assert BitSwap().decode(BitSwap().encode(array)).tobytes() == array.tobytes()

@@ -307,7 +307,8 @@ def planes_payload(reader: Reader, dtype: np.dtype[Any], shape: tuple[int, ...],
     if samples.kind != 3:
         return samples.array(numbers)
     require(int(numbers.max()) <= 255 and not samples.low.rest, "luma and chroma are 0..255, without low bits")
-    return np.stack(red_green_blue(*np.moveaxis(numbers, samples.colour, 0)), samples.colour).astype(dtype)
+    colours = np.stack(red_green_blue(*np.moveaxis(numbers, samples.colour, 0)), samples.colour)
+    return colours.astype(np.uint8).view(dtype)
 
 
 def coded_labels(reader: Reader, samples: Samples) -> Ints:
