@@ -419,7 +419,7 @@ def test_series_of_few_steps(dtype: str) -> None:
 
 @pytest.mark.parametrize("shape", [(6000,), (2000, 3), (60, 100), (3, 40, 50)])
 def test_bools_of_any_byte(shape: tuple[int, ...]) -> None:
-    """numpy makes them 0 or 1 where it converts them; their words keep all bits."""
+    """Words keep all bits, also of bytes that are neither 0 nor 1."""
     array = np.repeat(np.arange(300) * 7 % 5, 20).astype(np.uint8).view(bool).reshape(shape)
     of_words = words.to_array(words.of_array(array), array.dtype, array.shape)
     assert of_words.tobytes() == array.tobytes()

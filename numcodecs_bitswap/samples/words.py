@@ -72,7 +72,7 @@ def to_array(words: Words, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
         words = np.moveaxis(words, 0, -1)
     items = np.ascontiguousarray(words, f"u{number.itemsize}").reshape(-1).view(dtype.newbyteorder("="))
     if is_series(shape):
-        items = np.ascontiguousarray(items.reshape(*shape[1:], -1)[..., : shape[0]].T)  # astype changes bits of bool
+        return items.reshape(*shape[1:], -1)[..., : shape[0]].T.astype(dtype, order="C")
     return items.reshape(shape).astype(dtype, copy=False)
 
 

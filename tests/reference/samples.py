@@ -282,10 +282,8 @@ class Samples:
         )
         native = np.frombuffer(data, self.dtype.newbyteorder("<"))
         if self.series:
-            native = np.ascontiguousarray(native.reshape(*self.shape[1:], -1)[..., : self.shape[0]].T)
-        native = native.reshape(self.shape)
-        # Where only the order of bytes may differ; a conversion would turn bytes of bool to 0 and 1.
-        return native if native.dtype == self.dtype else native.astype(self.dtype)
+            return native.reshape(*self.shape[1:], -1)[..., : self.shape[0]].T.astype(self.dtype, order="C")
+        return native.reshape(self.shape).astype(self.dtype)
 
 
 def widened(word: int) -> int:
