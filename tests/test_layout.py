@@ -20,7 +20,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MIXED = {"chunk", "runtime", "models", "measure", "readers"}
 """Folders whose modules are parts of their own."""
 MEASURING = {"measure.classical", "measure.estimate", "measure.harness"}
-CODE = {"runtime.jit", "errors"}
+CODE = {"runtime.jit", "runtime.vectors", "errors"}
 # What each part may import of the package besides itself. Parts are folders, modules of folders in MIXED, or modules
 # that lie in the package itself.
 MAY_IMPORT = {
@@ -28,9 +28,11 @@ MAY_IMPORT = {
     "runtime.forks": set(),
     "runtime.code_cache": {"runtime.forks"},
     "runtime.jit": {"runtime.code_cache"},
+    "runtime.vectors": {"runtime.jit"},
     "runtime.loops": {"runtime.jit"},
     "runtime.cores": {"errors"},
     "runtime.workers": set(),
+    "runtime.zarr_loop": {"errors"},
     "arrays": set(),
     "rans": CODE | {"runtime.loops"} | {"arrays"},
     "distributions": CODE | {"arrays", "rans"},
@@ -49,7 +51,7 @@ MAY_IMPORT = {
     "chunk.structured": {"errors", "options", "models.catalog", "chunk.fields", "chunk.frame"},
     "chunk.plane_payload": {"errors", "chunk.fields", "chunk.frame", "planes", "samples"},
     "readers.images": {"errors"},
-    "readers.arrays": {"errors", "readers.images", "codec", "chunk.frame"},
+    "readers.arrays": {"errors", "readers.images", "runtime.zarr_loop", "codec", "chunk.frame"},
     "train": CODE | MEASURING | {"samples", "jpeg", "planes", "nets", "distributions", "rans", "options"}
     | {"models.catalog", "readers.arrays", "chunk.patches", "chunk.plane_route"},
 }  # fmt: skip

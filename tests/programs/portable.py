@@ -18,8 +18,8 @@ import numpy as np
 
 from golden_cases import CASES, FEW, GOLDEN
 from numcodecs_bitswap import BBANS, BitSwap, LocalBitsBack
-from numcodecs_bitswap.nets.numba_tiles import AVX2
 from numcodecs_bitswap.runtime import scheduler
+from numcodecs_bitswap.runtime.vectors import AVX2
 from pictures import from_jpeg, photograph
 
 torch_alone = os.environ.get("NUMCODECS_BITSWAP_DEVICE") == "torch"
