@@ -246,8 +246,8 @@ def templates() -> list[Template]:
     return [Template(path.stem, path.read_bytes()) for path in sorted(GOLDEN.glob("*.frame"))]
 
 
-def fitted(frame: bytes) -> bytes:
-    """A frame with its content checksum set right, too.
+def fitted(frame: bytes) -> tuple[bytes, NDArray[Any]]:
+    """A frame with its content checksum set right, too, and what it decodes to.
 
     Raises
     ------
@@ -255,8 +255,10 @@ def fitted(frame: bytes) -> bytes:
         It does not decode.
     """
     work = Decoding(memoryview(frame))
+    decoded: NDArray[Any]
     if work.fields is not None:  # the frames of fields have checksums of their own
-        return frame
+        decoded = BitSwap().decode(frame)
+        return frame, decoded
     if work.job is not None:
         scheduler.run([work.job])
     order: Any = work.header.layout
@@ -265,21 +267,10 @@ def fitted(frame: bytes) -> bytes:
         if work.route is None
         else np.asarray(work.route.array(), order=order)
     )
-    return sealed(frame[:10] + struct.pack("<I", zlib.crc32(memory(array, order).data)) + frame[14:])
-
-
-def content_of(frame: bytes) -> NDArray[Any]:
-    """What a frame decodes to, once its content checksum is set right, too: the same array twice.
-
-    Raises
-    ------
-    BitswapError
-        It does not decode.
-    """
-    frame = fitted(frame)
-    decoded: NDArray[Any] = BitSwap().decode(frame)
-    assert_identical(BitSwap().decode(frame), decoded)
-    return decoded
+    frame = sealed(frame[:10] + struct.pack("<I", zlib.crc32(memory(array, order).data)) + frame[14:])
+    decoded = BitSwap().decode(frame)
+    assert_identical(decoded, array)
+    return frame, decoded
 
 
 # ---- Memory and time
@@ -530,7 +521,7 @@ def check_frame(known: list[Template]) -> Check:
             frame = sealed(template.frame[:14] + rng.choice(known).frame[14:])
         try:
             with bounded():
-                array = content_of(frame)
+                _, array = fitted(frame)
         except BitswapError as error:
             return type(error).__name__
         assert isinstance(array, np.ndarray)
@@ -559,8 +550,7 @@ def check_reference(known: list[Template]) -> Check:
             return f"route {frame[5]}"
         frame = rng.choice([each for each in known if len(each.frame) < 2000]).forged(rng)
         try:
-            frame = fitted(frame)
-            array = BitSwap().decode(frame)
+            frame, array = fitted(frame)
         except MissingModel:
             return "no such model"
         except BitswapError as error:
