@@ -155,19 +155,14 @@ def dot(builder: Any, sums: Any, x: list[Any], w: list[Any]) -> Any:
 
 
 def _dot_neon(builder: Any, sums: Any, x: Any, w: Any) -> Any:
-    """`dot` in registers of 4 lanes."""
-    lanes, four = sums.type.count, ir.VectorType(I32, 4)
-    parts = []
-    for k in range(0, lanes, 4):
+    """`dot` of 8 lanes, in two registers of 4."""
+    four, halves = ir.VectorType(I32, 4), []
+    for k in (0, 4):
         places = ir.Constant(four, list(range(k, k + 4)))
         own, *both = (builder.shuffle_vector(each, each, places) for each in (sums, x, w))
         both = [builder.bitcast(each, ir.VectorType(I8, 16)) for each in both]
-        parts.append(call(builder, f"llvm.aarch64.neon.{NEON}.v4i32.v16i8", four, own, *both))
-    while len(parts) > 1:
-        count = 2 * parts[0].type.count
-        together = ir.Constant(ir.VectorType(I32, count), list(range(count)))
-        parts = [builder.shuffle_vector(*parts[k : k + 2], together) for k in range(0, len(parts), 2)]
-    return parts[0]
+        halves.append(call(builder, f"llvm.aarch64.neon.{NEON}.v4i32.v16i8", four, own, *both))
+    return builder.shuffle_vector(*halves, ir.Constant(sums.type, list(range(8))))
 
 
 def sums_of_pairs(builder: Any, kind: Any, a: Any, b: Any) -> Any:
