@@ -152,8 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     OUT.mkdir(exist_ok=True)
     rows = {size: [asdict(row) for row in measured] for size, measured in found.items()}
     (OUT / "rate.json").write_text(json.dumps({"operations": cost, "rates": rows}, indent=1))
-    draw(cost, found, OUT / "rate.png")
-    print(f"\n{OUT / 'rate.json'}, {OUT / 'rate.png'}")
+    if cost:  # the network of coefficients has no operations a sample
+        draw(cost, found, OUT / "rate.png")
+    print(f"\n{OUT / 'rate.json'}" + (f", {OUT / 'rate.png'}" if cost else ""))
     return 0
 
 
