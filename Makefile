@@ -35,10 +35,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # Each process takes up to 1 GB. In files the tests stay in order; who is done takes over from the others.
-PROCESSES ?= 4
-TOGETHER := -n auto --maxprocesses $(PROCESSES) --dist worksteal
+PROCESSES ?= $(if $(filter 1 2,$(shell getconf _NPROCESSORS_ONLN)),3,4)
+TOGETHER := -n $(PROCESSES) --dist worksteal
 
-test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores), in at most PROCESSES=4 processes
+test: $(INSTALLED) ## Run the tests (under 20 minutes on two cores), in PROCESSES=3 processes, 4 on more cores
 	$(BIN)/python -m pytest $(TOGETHER)
 
 test-quick: $(INSTALLED) ## Run the quick tests (under 3 minutes), all but those marked slow

@@ -17,7 +17,7 @@ from numcodecs_bitswap.jpeg.colour import nearest_ycbcr, to_rgb
 from pictures import from_jpeg, photograph
 
 GOLDEN = Path(__file__).with_name("golden")
-FEW = ("tiny_rgb", "bbans_tiny_gray_stack", "mnist_binary", "mnist", "flow_tiny_rgb", "flow_tiny_direct")
+FEW = ("tiny_rgb", "bbans_tiny_gray_stack", "mnist", "flow_tiny_rgb", "flow_tiny_direct")
 """Small golden frames of every kind of model that has latents: for torch on a CPU, which is slow."""
 
 
