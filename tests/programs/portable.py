@@ -31,7 +31,7 @@ for name, case in CASES.items():
 image = photograph()
 corners = [(y, x) for y in (0, 90, 180) for x in (10, 300)]
 rgb = [image[y : y + 24, x : x + 28] for y, x in corners[:2]] + [image[y : y + 40, x : x + 48] for y, x in corners[2:]]
-digits = {name: np.load(GOLDEN / f"{name}.npy")[:2] for name in ("mnist", "mnist_binary")}
+digits = {name: np.load(GOLDEN / f"{name}.npy")[:4] for name in ("mnist", "mnist_binary")}
 kinds: dict[str, tuple[Any, list[np.ndarray[Any, Any]]]] = {
     "rgb": (BitSwap(model="tiny-rgb8-v1"), rgb),
     "gray": (BitSwap(model="tiny-gray8-v1"), [tile[..., 1] for tile in rgb]),
