@@ -6,24 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
+import numpy as np
 from numcodecs.abc import Codec
 
 from benchmarks.images import Chunk
 from benchmarks.research.bound import bound_bits
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.backends import for_device
-from numcodecs_bitswap.chunk import coding, frame, model_route
+from numcodecs_bitswap.chunk import coding, frame, model_route, plane_route
+from numcodecs_bitswap.chunk.plane_payload import PlanesPayload
 from numcodecs_bitswap.models import catalog
 from numcodecs_bitswap.nets import bit_swap, numba_networks, parameters, stage, vae
+from numcodecs_bitswap.planes import coder
+from numcodecs_bitswap.planes.model import PlaneModel
 from numcodecs_bitswap.rans.message import Message
 from numcodecs_bitswap.runtime import scheduler
 
 
 def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
-    """Bytes of the chunks that take the model route, apart, and the bound -log2 p of the integer model for the same.
+    """Bytes of the chunks that a model codes, apart, and the bound -log2 p of the integer model for the same.
 
     Returns
     -------
@@ -36,15 +40,34 @@ def overhead(model: str, chunks: Sequence[Chunk]) -> dict[str, float]:
     for pixels in chunks:
         encoded = BitSwap(model=model).encode(pixels)
         header, payload = frame.parse(memoryview(encoded))
-        if header.route != frame.Route.MODEL:
+        if header.route == frame.Route.MODEL:
+            coded = frame.parse_model(header, payload)
+            message = 4 * coded.lanes + coded.tail.nbytes
+            patch = pixels.reshape(1, 1, *pixels.shape[:2], -1)
+            bound = bound_bits(net, [patch], model_route.lanes(pixels.size)).item() / 8
+        elif header.route == frame.Route.PLANES and (planes := plane_route.Decoding(header, payload)).model:
+            message, bound = _planes_bound(planes)
+        else:
             continue
-        coded = frame.parse_model(header, payload)
-        patch = pixels.reshape(1, 1, *pixels.shape[:2], -1)
         total["chunks"] += 1
         total["frames"] += len(encoded)
-        total["headers"] += len(encoded) - 4 * coded.lanes - coded.tail.nbytes
-        total["bound"] += bound_bits(net, [patch], model_route.lanes(pixels.size)).item() / 8
+        total["headers"] += len(encoded) - message
+        total["bound"] += bound
     return {**total, "excess": total["frames"] / total["bound"] - 1} if total else {}
+
+
+def _planes_bound(decoding: plane_route.Decoding) -> tuple[int, float]:
+    """Bytes of the message of planes of one tile, and the bound."""
+    payload = decoding.payload
+    assert isinstance(payload, PlanesPayload)
+    assert decoding.model is not None
+    net, samples = cast(PlaneModel, decoding.model.net), payload.samples
+    order = coder.Order(*samples.axes, payload.references, payload.permuted, payload.permutation)
+    references, messages = order.refer(samples.order), [coder.Message(*each) for each in payload.messages]
+    shape = samples.planes, samples.order[order.y], samples.order[order.x]
+    planes = coder.decode(net, messages, shape, references, payload.m)
+    bound = sum(coder.costs(net, planes.astype(np.int32), references, payload.m)) / 256 / 8
+    return sum(4 * len(each.heads) + len(each.tail) for each in messages), bound
 
 
 def split(codec: Codec, pixels: Chunk, repeats: int = 7) -> dict[str, dict[str, float]]:

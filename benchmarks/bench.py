@@ -51,11 +51,12 @@ def bounds(sets: dict[str, list[Path]], limit: int) -> dict[str, dict[str, float
     print("\n## Total bits against the integer model's -log2 p\n")
     print("| chunks | frames, bytes | of it headers | bound, bytes | excess |\n|---|---|---|---|---|")
     rows = {}
-    for channels, model in STAGES.items():
+    models = [(channels, model) for channels, stages in STAGES.items() for model in ("photo-v1", stages)]
+    for channels, model in models:
         for name, files in sets.items():
             for size in (64, 256):
                 if row := anatomy.overhead(model, chunks_of(files, size, channels, limit)):
-                    title = f"{name}, {model}, {size} x {size}"
+                    title = f"{name}, {model}, {size} x {size}" + (" x 3" if channels == 3 else "")
                     rows[title] = row
                     numbers = f"{row['frames']:.0f} | {row['headers']:.0f} | {row['bound']:.0f} | {row['excess']:+.2%}"
                     print(f"| {row['chunks']:.0f} of {title} | {numbers} |", flush=True)
