@@ -61,13 +61,9 @@ def _planes_bound(decoding: plane_route.Decoding) -> tuple[int, float]:
     payload = decoding.payload
     assert isinstance(payload, PlanesPayload)
     assert decoding.model is not None
-    net, samples = cast(PlaneModel, decoding.model.net), payload.samples
-    order = coder.Order(*samples.axes, payload.references, payload.permuted, payload.permutation)
-    references, messages = order.refer(samples.order), [coder.Message(*each) for each in payload.messages]
-    shape = samples.planes, samples.order[order.y], samples.order[order.x]
-    planes = coder.decode(net, messages, shape, references, payload.m)
-    bound = sum(coder.costs(net, planes.astype(np.int32), references, payload.m)) / 256 / 8
-    return sum(4 * len(each.heads) + len(each.tail) for each in messages), bound
+    net, references = cast(PlaneModel, decoding.model.net), decoding.order.refer(payload.samples.order)
+    bound = sum(coder.costs(net, decoding.planes().astype(np.int32), references, payload.m)) / 256 / 8
+    return sum(4 * len(heads) + len(tail) for heads, tail in payload.messages), bound
 
 
 def split(codec: Codec, pixels: Chunk, repeats: int = 7) -> dict[str, dict[str, float]]:

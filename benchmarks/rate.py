@@ -21,12 +21,10 @@ from benchmarks.speed.roofline import counted
 from numcodecs_bitswap import BitSwap
 from numcodecs_bitswap.chunk import plane_route
 from numcodecs_bitswap.chunk.coding import Decoding
-from numcodecs_bitswap.chunk.plane_payload import PlanesPayload
 from numcodecs_bitswap.errors import BitswapError
 from numcodecs_bitswap.jpeg.colour import to_ycbcr
 from numcodecs_bitswap.measure.classical import classical
 from numcodecs_bitswap.measure.harness import Measured, bitswap, measure
-from numcodecs_bitswap.planes.coder import Order
 from numcodecs_bitswap.planes.model import PlaneModel, input_size
 from numcodecs_bitswap.train.data import list_images
 
@@ -59,11 +57,9 @@ def operations(model: str, chunk: Chunk) -> float:
     planes = Decoding(memoryview(frame)).route
     if not isinstance(planes, plane_route.Decoding) or planes.model is None:
         return work.operations / 2 / chunk.size
-    payload, net = planes.payload, planes.model.net
-    assert isinstance(payload, PlanesPayload)
+    net = planes.model.net
     assert isinstance(net, PlaneModel)
-    order = Order(*payload.samples.axes, payload.references, payload.permuted, payload.permutation)
-    references = (order.refer(chunk.shape) >= 0).sum(1)
+    references = (planes.order.refer(chunk.shape) >= 0).sum(1)
     return float(np.mean([plane_operations(net, count) for count in references]))
 
 

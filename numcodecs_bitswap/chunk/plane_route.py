@@ -191,21 +191,29 @@ class Decoding:
         if isinstance(self.payload, PlanesPayload):
             self.model = catalog.load_named(self.payload.model_id, "planes")
 
-    def array(self) -> NDArray[Any]:
-        """Decode the array, in C order."""
+    @property
+    def order(self) -> Order:
+        """How the axes of the numbers became planes."""
+        payload, axes = self.payload, self.payload.samples.axes
+        if isinstance(payload, LabelsPayload):
+            return Order(*axes)
+        return Order(*axes, payload.references, payload.permuted, payload.permutation)
+
+    def planes(self) -> Any:
+        """Decode the planes (P, H, W) of the numbers."""
         payload, chain = self.payload, self.payload.samples
         size = chain.planes, *(chain.order[axis] for axis in chain.axes)
         if isinstance(payload, LabelsPayload):
-            order = Order(*chain.axes)
-            references = _references(chain.order, order, payload.reference)
-            planes: Any = labels.decode(memoryview(payload.data), cast(Any, size), references, payload.m)
-        else:
-            assert self.model is not None
-            order = Order(*chain.axes, payload.references, payload.permuted, payload.permutation)
-            messages = [coder.Message(*each) for each in payload.messages]
-            references = order.refer(chain.order)
-            planes = _decode(_net(self.model), messages, cast(Any, size), references, payload.m)
-        return chain.array(order.array(planes, chain.order))
+            references = _references(chain.order, self.order, payload.reference)
+            return labels.decode(memoryview(payload.data), cast(Any, size), references, payload.m)
+        assert self.model is not None
+        messages = [coder.Message(*each) for each in payload.messages]
+        return _decode(_net(self.model), messages, cast(Any, size), self.order.refer(chain.order), payload.m)
+
+    def array(self) -> NDArray[Any]:
+        """Decode the array, in C order."""
+        chain = self.payload.samples
+        return chain.array(self.order.array(self.planes(), chain.order))
 
 
 class _EncodeJob(scheduler.Job):

@@ -11,19 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numcodecs_bitswap.models import catalog
-from numcodecs_bitswap.planes import coder, triton_tiles
-from numcodecs_bitswap.planes.model import PlaneModel
 from test_planes_torch import CONTENTS, LEVELS, NONE, ONE, THREE, TWO, model_of, tile_of
-
-
-def check(net: PlaneModel, shape: tuple[int, int, int], references: Any, m: int, content: str, seed: int) -> None:
-    tile = tile_of(np.random.default_rng(seed), shape, m, content)
-    refer = np.array(references, np.int64)[: shape[0]]
-    (expected,) = coder.encode(net, tile, refer, m)
-    (message,) = triton_tiles.encode(net, [tile], refer, [m], "cpu")
-    np.testing.assert_array_equal(message.heads, expected.heads)
-    np.testing.assert_array_equal(message.tail, expected.tail)
-    np.testing.assert_array_equal(triton_tiles.decode(net, [message], shape, refer, [m], "cpu")[0], tile)
+from test_planes_triton import KINDS, check
 
 
 @pytest.mark.parametrize(
@@ -31,17 +20,21 @@ def check(net: PlaneModel, shape: tuple[int, int, int], references: Any, m: int,
     [
         ((1, 5, 7), NONE, 255, "universal-v1"),  # with a solution
         ((2, 3, 3), ONE, 70_000, "photo-v1"),
+        ((4, 2, 2), THREE, 4095, "wild"),
+        ((1, 2, 9), NONE, 65535, "strong"),
     ],
 )
 def test_bytes_are_those_of_the_cpu(shape: tuple[int, int, int], references: Any, m: int, model: str) -> None:
-    check(catalog.load(model, "cpu").net, shape, references, m, "smooth", 0)
+    net = model_of("small", 1, model) if model in ("wild", "strong") else catalog.load(model, "cpu").net
+    check(net, [tile_of(np.random.default_rng(0), shape, m, "smooth")], references, [m])
 
 
-@settings(max_examples=int(os.environ.get("EXAMPLES", "4")))
+@settings(max_examples=int(os.environ.get("EXAMPLES", "2")))
 @given(data=st.data())
 def test_any_tiny_tile(data: st.DataObject) -> None:
-    P, h, w = (data.draw(st.integers(1, most)) for most in (4, 3, 4))
+    shape = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4)))
     refer = data.draw(st.sampled_from([NONE, ONE, TWO, THREE]))
-    net = model_of("small", data.draw(st.integers(0, 9)), data.draw(st.sampled_from(["plain", "strong", "wild"])))
-    m = data.draw(st.sampled_from(LEVELS) | st.integers(0, 2**22 - 1))
-    check(net, (P, h, w), refer, m, data.draw(st.sampled_from(CONTENTS)), data.draw(st.integers(0, 1 << 16)))
+    net = model_of("small", data.draw(st.integers(0, 9)), data.draw(st.sampled_from(KINDS)))
+    m, content = data.draw(st.sampled_from(LEVELS) | st.integers(0, 2**22 - 1)), data.draw(st.sampled_from(CONTENTS))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 16)))
+    check(net, [tile_of(rng, shape, m, content)], refer, [m])
